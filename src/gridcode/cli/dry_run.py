@@ -1,0 +1,102 @@
+"""What ``--dry-run`` prints: settings, parameters, token grid, and an estimate of memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import log2, prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from gridcode.prior.config import PriorRun
+from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.train import token_space
+from gridcode.store.reader import TokenStore
+from gridcode.tokenizer.config import TokenizerRun
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.fabric import resolve_precision
+
+COPIES = 5
+"""fp32 copies of the weights while training: weights, gradients, two moments, the moving average."""
+
+
+def describe_tokenizer_run(run: TokenizerRun) -> str:
+    """The text for a Stage I run."""
+    with torch.device("meta"):
+        tokenizer = Tokenizer(run.model)
+    h, w = run.model.grid(run.data.size, run.data.size)
+    K = tokenizer.codebook_size
+    parts = {"encoder": tokenizer.encoder, "quantizer": tokenizer.quantizer, "decoder": tokenizer.decoder}
+    bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
+    # Each block keeps about ten maps of its width for the backward pass: inputs and outputs of norm, SiLU, conv, twice.
+    side, values = run.data.size / run.model.patch, 0.0
+    blocks = run.model.encoder_blocks + run.model.decoder_blocks
+    for stage, width in enumerate(run.model.widths):
+        values += 10 * blocks * width * (side / 2**stage) ** 2
+    activations = run.loop.batch_size * values * bytes_per_value
+    return _text(
+        asdict(run),
+        parts,
+        {
+            "token grid": f"{h} x {w} = {h * w} tokens of {K:,} codes ({log2(K):.2f} bits)",
+            "rate": f"{h * w * log2(K) / run.data.size**2:.3f} bits per pixel",
+            "examples": f"{run.loop.steps} steps x {run.loop.batch_size} = {run.loop.steps * run.loop.batch_size:,}",
+        },
+        weights=sum(_parameters(part) for part in parts.values()),
+        activations=activations,
+    )
+
+
+def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
+    """The text for a Stage II run."""
+    space = token_space(store)
+    with torch.device("meta"):
+        prior = MaskGIT(run.model, space)
+    parts = {
+        "embeddings": nn.ModuleList([prior.embedding, prior.positions]),
+        "blocks": prior.blocks,
+        "head": prior.head,
+    }
+    N, D = space.length + 1, run.model.width
+    bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
+    # Each layer keeps about 8 maps of the width and 2 of the MLP; the logits of two thirds of the tokens stay in fp32.
+    layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
+    logits = 0.7 * N * len(prior.bias) * 4 * 2
+    return _text(
+        asdict(run),
+        parts,
+        {
+            "token grid": f"{' x '.join(map(str, space.grid))} = {prod(space.grid)} tokens of {space.codebook_size:,} codes",
+            "classes": str(len(space.classes)) if space.classes else "none",
+            "examples": f"{run.loop.steps} steps x {run.loop.batch_size} = {run.loop.steps * run.loop.batch_size:,}",
+        },
+        weights=_parameters(prior),
+        activations=run.loop.batch_size * (layers + logits),
+    )
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _text(
+    settings: Mapping[str, Any],
+    parts: Mapping[str, nn.Module],
+    facts: Mapping[str, str],
+    *,
+    weights: int,
+    activations: float,
+) -> str:
+    counts = {name: f"{_parameters(part):,}" for name, part in parts.items()} | {"all": f"{weights:,}"}
+    memory = COPIES * 4 * weights + activations
+    lines = ["settings", json.dumps(settings, indent=2), "", "parameters"]
+    lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]
+    lines += ["", *(f"{name:12} {fact}" for name, fact in facts.items())]
+    lines += [
+        f"memory       about {memory / 2**30:.2f} GiB in training (estimate: {COPIES * 4 * weights / 2**30:.2f} weights and "
+        f"optimiser, {activations / 2**30:.2f} activations), and torch itself"
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""``gridcode eval``: measure a tokenizer, and a prior, and write a report."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gridcode.cli.arguments import parse
+from gridcode.evaluation.config import EvaluationConfig
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``eval``."""
+
+    tokenizer: str
+    """A tokenizer's folder or hub id."""
+    out: Path
+    """Folder for report.html and report.json."""
+    prior: str | None = None
+    """A prior's folder or hub id; without one only the tokenizer is measured."""
+    source: str | None = None
+    """Pictures to measure on; the tokenizer's own data by default."""
+    evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluationConfig)
+    """How much is measured."""
+    force: bool = False
+    """Replace the report in --out."""
+    device: str = "cpu"
+    """Where to run: cpu, cuda, cuda:1, mps."""
+
+
+def run(arguments: list[str]) -> None:
+    """Measure and report.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed = parse(Arguments, arguments, prog="gridcode eval", description="Measure, and write a report.")
+    from rich.console import Console
+
+    from gridcode.cli.output import fresh_folder
+    from gridcode.data.open import open_split
+    from gridcode.evaluation.evaluate import Subject, evaluate
+    from gridcode.evaluation.publish import Runs, publish
+    from gridcode.tasks.data_of import data_of
+    from gridcode.tasks.generate import Generator
+    from gridcode.tokenizer.model import Tokenizer
+
+    fresh_folder(parsed.out, force=parsed.force)
+    console = Console(stderr=True)
+    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
+    generator = None
+    if parsed.prior is not None:
+        generator = Generator.from_pretrained(parsed.prior, tokenizer, device=parsed.device)
+    data = data_of(tokenizer)
+    if parsed.source is not None:
+        data = replace(data, source=parsed.source)
+    subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
+    evaluation = evaluate(subject, parsed.evaluation, say=lambda text: console.print(text, highlight=False))
+    report = publish(
+        evaluation,
+        subject,
+        parsed.evaluation,
+        Runs(tokenizer=Path(parsed.tokenizer), prior=None if parsed.prior is None else Path(parsed.prior)),
+        out=parsed.out,
+        command=shlex.join(["gridcode", "eval", *arguments]),
+    )
+    for name, value in evaluation.figures().items():
+        if value is not None:
+            print(f"{name:48} {value:.4g}" if isinstance(value, float) else f"{name:48} {value}")
+    print(f"report in {report}")

@@ -1,0 +1,91 @@
+"""``gridcode info PATH``: what a model, a training run, or a token store is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from gridcode.cli.arguments import parse
+from gridcode.errors import GridcodeError
+from gridcode.files import read_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``info``."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """A model's, a training run's, or a token store's folder."""
+
+
+def run(arguments: list[str]) -> None:
+    """Describe a folder.
+
+    Raises:
+        GridcodeError: There is nothing of gridcode's.
+    """
+    path = parse(Arguments, arguments, prog="gridcode info", description="Say what a folder is.").path
+    if not path.is_dir():
+        raise GridcodeError(f"there is no folder {path}")
+    lines: list[str] = []
+    if (path / "run.json").exists():
+        lines += _run(path)
+    if (path / "manifest.json").exists():
+        lines += _store(path)
+    model = next((p for p in (path, path / "best", path / "last") if (p / "config.json").exists()), None)
+    if model is not None:
+        lines += _model(model)
+    if not lines:
+        raise GridcodeError(f"{path} is no model, training run or token store of gridcode's")
+    print("\n".join(lines))
+
+
+def _run(path: Path) -> list[str]:
+    from gridcode.training.log import read_log
+
+    steps = read_json(path / "run.json", "training run")["loop"]["steps"]
+    log = read_log(path)
+    validations = [line for line in log if any(key.startswith("val/") for key in line)]
+    warnings = [line["warning"] for line in log if "warning" in line]
+    state = "finished" if (path / "done.json").exists() else "unfinished (--resume continues it)"
+    lines = [f"training run: step {log[-1]['step'] if log else 0} of {steps}, {state}"]
+    if validations:
+        scores = {k.removeprefix("val/"): v for k, v in validations[-1].items() if k != "step"}
+        lines.append("last validation: " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+    return lines + [f"warning: {text}" for text in warnings[-3:]]
+
+
+def _store(path: Path) -> list[str]:
+    from gridcode.store.reader import TokenStore
+
+    store = TokenStore.open(path)
+    manifest = store.manifest
+    rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
+    return [
+        f"token store: {rows}; grid {'x'.join(map(str, manifest.grid))} of {manifest.codebook_size:,} codes",
+        f"quantizer: {json.dumps(dict(manifest.quantizer))}",
+        f"made by tokenizer {manifest.tokenizer} from {manifest.data.get('dataset')}, crop {manifest.data.get('crop')}",
+        f"classes: {', '.join(manifest.classes) or 'none'}",
+    ]
+
+
+def _model(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    config: dict[str, Any] = read_json(path / "config.json", "model")
+    count = 0
+    with safe_open(path / "model.safetensors", framework="np") as file:
+        for name in file.keys():  # noqa: SIM118 (not a dict)
+            size = 1
+            for side in file.get_slice(name).get_shape():
+                size *= side
+            count += size
+    lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
+    for part in ("quantizer", "model", "space"):
+        if part in config:
+            lines.append(f"{part}: {json.dumps(config[part])}")
+    return lines

@@ -1,0 +1,68 @@
+"""``gridcode tokenize``: pictures to a token store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gridcode.cli.arguments import parse
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """Where the pictures are, when they are not where the tokenizer was trained."""
+
+    source: str | None = None
+    """Pictures to read; the tokenizer's own training data by default."""
+    size: int | None = None
+    """Side in pixels; the tokenizer's own by default."""
+    workers: int | None = None
+    """Processes that read pictures."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``tokenize``."""
+
+    tokenizer: str
+    """A tokenizer's folder or hub id."""
+    out: Path
+    """Folder of the token store."""
+    data: Annotated[DataChange, tyro.conf.arg(name="data")] = DataChange()
+    """Changes to the tokenizer's own data settings."""
+    flips: bool = False
+    """Also store every training picture mirrored."""
+    batch_size: int = 128
+    """Pictures at a time."""
+    force: bool = False
+    """Replace the store in --out."""
+    device: str = "cpu"
+    """Where to run: cpu, cuda, cuda:1, mps."""
+
+
+def run(arguments: list[str]) -> None:
+    """Write a store.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed = parse(Arguments, arguments, prog="gridcode tokenize", description="Turn pictures into a token store.")
+    from gridcode.data.open import open_split
+    from gridcode.tasks.data_of import data_of
+    from gridcode.tasks.tokenize import StoreOptions, tokenize
+    from gridcode.tokenizer.model import Tokenizer
+    from gridcode.training.progress import ProgressBar
+
+    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
+    changes = {k: v for k, v in vars(parsed.data).items() if v is not None}
+    data = replace(data_of(tokenizer), **changes)
+    splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
+    options = StoreOptions(parsed.out, batch_size=parsed.batch_size, flips=parsed.flips, force=parsed.force)
+    total = sum(len(source) for source in splits.values())
+    with ProgressBar("tokenize", total=total) as bar:
+        store = tokenize(tokenizer, splits, data, options, progress=lambda done, _: bar.advance(done))
+    rows = ", ".join(f"{len(store.load(split).keys):,} {split}" for split in store.splits)
+    print(f"{rows} in {parsed.out}; next: gridcode train prior RECIPE --tokens {parsed.out} --out DIR")

@@ -1,0 +1,118 @@
+"""``gridcode train tokenizer | prior RECIPE --out DIR``: Stage I and Stage II."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gridcode.cli.arguments import parse
+from gridcode.errors import GridcodeError
+from gridcode.prior.config import PriorRun
+from gridcode.recipes import RECIPES, recipe
+from gridcode.tokenizer.config import TokenizerRun
+
+
+@dataclass(frozen=True)
+class TrainFlags:
+    """How a run treats what is on disk; nothing here changes its result."""
+
+    out: Path
+    """Folder of the run."""
+    resume: bool = False
+    """Continue the run in --out from its newest checkpoint."""
+    force: bool = False
+    """Replace the run in --out."""
+    init_from: Path | None = None
+    """A trained model of the same shape to start from (fine-tuning)."""
+    dry_run: bool = False
+    """Print the resolved settings, parameters, token grid and an estimate of memory, and end."""
+
+
+@dataclass(frozen=True)
+class TokenizerArguments:
+    """Command line of ``train tokenizer``."""
+
+    flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
+    run: Annotated[TokenizerRun, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
+class PriorArguments:
+    """Command line of ``train prior``."""
+
+    flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
+    run: Annotated[PriorRun, tyro.conf.arg(name="")]
+    tokens: Path
+    """The token store to learn from."""
+
+
+USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
+       gridcode train prior     RECIPE --tokens STORE --out DIR [options]
+
+Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them.
+
+recipes:
+{recipes}
+"""
+
+
+def run(arguments: list[str]) -> None:
+    """Train one stage.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE.format(recipes="\n".join(f"  {name}" for name in RECIPES)))
+        return
+    stage, rest = arguments[0], arguments[1:]
+    if stage not in ("tokenizer", "prior"):
+        raise GridcodeError(f"train takes 'tokenizer' or 'prior', got {stage!r}")
+    if rest and rest[0] in ("-h", "--help"):
+        rest = ["scenes_laptop", "--help"]
+    if not rest or rest[0].startswith("-"):
+        raise GridcodeError(f"train {stage} needs a recipe first: one of {', '.join(RECIPES)}")
+    (_train_tokenizer if stage == "tokenizer" else _train_prior)(rest[0], rest[1:])
+
+
+def _train_tokenizer(name: str, words: Sequence[str]) -> None:
+    default = TokenizerArguments(TrainFlags(out=tyro.MISSING), recipe(name).tokenizer)
+    prog = f"gridcode train tokenizer {name}"
+    arguments = parse(TokenizerArguments, words, prog=prog, default=default, description="Stage I: train a tokenizer.")
+    flags = arguments.flags
+    if flags.dry_run:
+        from gridcode.cli.dry_run import describe_tokenizer_run
+
+        return print(describe_tokenizer_run(arguments.run))
+    from gridcode.tokenizer.train import train_tokenizer
+    from gridcode.training.run import RunOptions
+
+    options = RunOptions(flags.out, resume=flags.resume, force=flags.force)
+    train_tokenizer(arguments.run, options, init_from=flags.init_from)
+    print(f"tokenizer in {flags.out / 'best'}; next: gridcode tokenize --tokenizer {flags.out} --out STORE")
+    return None
+
+
+def _train_prior(name: str, words: Sequence[str]) -> None:
+    default = PriorArguments(TrainFlags(out=tyro.MISSING), recipe(name).prior, tokens=tyro.MISSING)
+    prog = f"gridcode train prior {name}"
+    arguments = parse(PriorArguments, words, prog=prog, default=default, description="Stage II: train a prior.")
+    flags = arguments.flags
+    from gridcode.store.reader import TokenStore
+
+    store = TokenStore.open(arguments.tokens)
+    if flags.dry_run:
+        from gridcode.cli.dry_run import describe_prior_run
+
+        return print(describe_prior_run(arguments.run, store))
+    from gridcode.prior.train import train_prior
+    from gridcode.training.run import RunOptions
+
+    options = RunOptions(flags.out, resume=flags.resume, force=flags.force)
+    train_prior(arguments.run, store, options, init_from=flags.init_from)
+    print(f"prior in {flags.out / 'best'}; next: gridcode sample --prior {flags.out} --tokenizer TOKENIZER --out DIR")
+    return None

@@ -1,0 +1,101 @@
+"""What to read and how to crop it: the settings of the data, without torch.
+
+The crop policy has a name because tokens on disk depend on it: a manifest records the name, and two stores of
+the same images under two policies are different data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class CropPolicy:
+    """How an image of any size becomes a square.
+
+    Evaluation always takes the centre crop and never flips.
+
+    >>> CropPolicy().name
+    'random-0.8-flip/center'
+    >>> CropPolicy(train="center", flip=False).name
+    'center/center'
+    """
+
+    train: Literal["random", "center"] = "random"
+    """Crop of training images: a square of random side and place, or always the centre."""
+    flip: bool = True
+    """Mirror every second training image, on average, left to right (off for digits and text)."""
+    min_scale: float = 0.8
+    """Smallest side of a random crop, as a share of the image's shorter side, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        if self.train not in ("random", "center"):
+            raise GridcodeError(f"crop.train must be 'random' or 'center', not {self.train!r}")
+        if not 0.0 < self.min_scale <= 1.0:
+            raise GridcodeError(
+                f"crop.min_scale must lie in (0, 1], not {self.min_scale}; 1 keeps the whole shorter side"
+            )
+
+    @property
+    def name(self) -> str:
+        """Training policy, a slash, evaluation policy, as recorded in manifests."""
+        train = f"random-{self.min_scale:g}" if self.train == "random" else "center"
+        return f"{train}{'-flip' if self.flip else ''}/center"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images to read, their shape in a batch, and which of them to hold out.
+
+    >>> DataConfig(source="photos", size=64).crop.name
+    'random-0.8-flip/center'
+    """
+
+    source: str = "scenes"
+    """'scenes' (drawn on the fly), a folder of images or of Parquet files, a .parquet or an .npz file."""
+    size: int = 32
+    """Side of the square images in a batch, in pixels."""
+    channels: Literal[1, 3] = 3
+    """3 for RGB or 1 for grey; images of the other kind are converted."""
+    crop: CropPolicy = field(default_factory=CropPolicy)
+    """How images become squares in training."""
+    val_source: str | None = None
+    """Where the validation images are, if not beside or among those of 'source'."""
+    val_fraction: float = 0.05
+    """Share of the images held out for validation where the source has no split of its own, in (0, 1)."""
+    train_count: int = 10_000
+    """Number of training scenes; only for 'scenes'."""
+    val_count: int = 1_000
+    """Number of validation scenes; only for 'scenes'."""
+    seed: int = 0
+    """Seed of the scenes and of the choice of held-out images."""
+    workers: int = 2
+    """Processes that decode images, at most one a core; 0 decodes in the main process."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """At an image that cannot be read: stop with an error, or skip it and say so."""
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise GridcodeError(
+                "data.source is empty; give 'scenes' or the path of a folder or file of images"
+            )
+        if self.channels not in (1, 3):
+            raise GridcodeError(f"data.channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
+        if self.on_error not in ("stop", "skip"):
+            raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
+        if not 0.0 < self.val_fraction < 1.0:
+            raise GridcodeError(
+                f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %"
+            )
+        for name, value, least in (
+            ("size", self.size, 1),
+            ("train_count", self.train_count, 1),
+            ("val_count", self.val_count, 1),
+            ("seed", self.seed, 0),
+            ("workers", self.workers, 0),
+        ):
+            if value < least:
+                raise GridcodeError(f"data.{name} must be at least {least}, not {value}")

@@ -1,0 +1,106 @@
+"""Sources made from another source: a part of it, and the same images under another list of classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gridcode.data.source import Example, ImageSource, StoredImages
+from gridcode.errors import GridcodeError
+
+
+class Subset(ImageSource):
+    """Some images of a source, in the order given.
+
+    >>> from gridcode.data.adapter import TorchDataset
+    >>> import torch
+    >>> whole = TorchDataset(torch.utils.data.StackDataset(torch.zeros(5, 1, 2, 2)), name="zeros")
+    >>> part = Subset(whole, [4, 0], name="zeros, two of them")
+    >>> len(part), part.name
+    (2, 'zeros, two of them')
+    """
+
+    def __init__(self, source: ImageSource, indices: Sequence[int], *, name: str) -> None:
+        self.name = name
+        self.classes = source.classes
+        self.in_memory = source.in_memory
+        self._source = source
+        self._indices = tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._source[self._indices[index]]
+
+
+class Relabelled(ImageSource):
+    """A source whose labels are renumbered to another list of class names.
+
+    Validation images may lack some of the training classes; their labels must still be the training labels.
+
+    Args:
+        source: Labelled images.
+        classes: The new list; it must contain all class names of `source`.
+
+    Raises:
+        GridcodeError: A class of `source` is not in `classes`.
+    """
+
+    def __init__(self, source: ImageSource, classes: Sequence[str]) -> None:
+        unknown = [name for name in source.classes if name not in set(classes)]
+        if unknown:
+            raise GridcodeError(
+                f"{source.name}: class '{unknown[0]}' is not among the {len(classes)} training classes "
+                f"({', '.join(list(classes)[:5])}, …); rename it or use another val_source"
+            )
+        self.name = source.name
+        self.classes = tuple(classes)
+        self.in_memory = source.in_memory
+        self._source = source
+        self._number = tuple(self.classes.index(name) for name in source.classes)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self._source[index]
+        return example if example.label is None else replace(example, label=self._number[example.label])
+
+
+def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subset, Subset]:
+    """Split a source into disjoint parts for training and validation, by a hash of the seed and each key.
+
+    The share `fraction` of images with the lowest hashes (at least one) is held out. The choice depends on no
+    order and no machine, and adding images moves only few of the old ones.
+
+    Args:
+        source: At least two images.
+        fraction: Share to hold out, in (0, 1).
+        seed: Another seed holds out other images.
+
+    Returns:
+        The training part and the validation part, each in the order of `source`.
+
+    Raises:
+        GridcodeError: There are fewer than two images.
+    """
+    count = len(source)
+    if count < 2:
+        raise GridcodeError(
+            f"{source.name}: {count} image cannot be split; add images or set data.val_source"
+        )
+    held = min(max(1, round(count * fraction)), count - 1)
+    ranked = sorted(range(count), key=lambda index: (_hash(seed, source.key(index)), index))
+    chosen = set(ranked[:held])
+    return (
+        Subset(
+            source, [index for index in range(count) if index not in chosen], name=f"{source.name} (train)"
+        ),
+        Subset(source, sorted(chosen), name=f"{source.name} (held out)"),
+    )
+
+
+def _hash(seed: int, key: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{key}".encode(errors="surrogateescape"), digest_size=8).digest()

@@ -1,0 +1,322 @@
+"""Measure a tokenizer, and a prior on top of it, on the data they were trained on.
+
+    validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
+    validation tokens   -> prior     -> masked-token loss and accuracy
+    labels              -> samples   -> share classified as asked, Fréchet distance of samples, nearest training pictures
+
+The classifier behind the last line is trained on the data's own labels, here; its distance is not FID and never called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from gridcode.data.config import DataConfig
+from gridcode.data.loader import Batch, eval_batches, train_batches
+from gridcode.data.source import ImageSource
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.features.classifier import Classifier
+from gridcode.features.config import ClassifierConfig
+from gridcode.features.train import accuracy, train_classifier
+from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
+from gridcode.metrics.image import ImageQuality
+from gridcode.metrics.neighbours import nearest_neighbours
+from gridcode.prior.train import measure_prior
+from gridcode.quantize.usage import Usage, UsageMeter
+from gridcode.store.reader import TokenTable
+from gridcode.tasks.generate import Generator
+from gridcode.prior.sampler import SamplerConfig
+from gridcode.tokenizer.model import Tokenizer
+
+Say = Callable[[str], None]
+"""Told what is being done, for the person who waits."""
+
+GALLERY = 16
+"""Reconstructions that are kept to be looked at."""
+PER_CLASS = 6
+"""Samples of each class that are kept to be looked at."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, and on what.
+
+    Attributes:
+        tokenizer: In evaluation mode.
+        generator: The prior joined to it; None measures the tokenizer alone.
+        data: How pictures are read.
+        train: Training pictures, for the classifier and for nearest neighbours.
+        val: Validation pictures.
+    """
+
+    tokenizer: Tokenizer
+    generator: Generator | None
+    data: DataConfig
+    train: ImageSource
+    val: ImageSource
+
+
+@dataclass(frozen=True)
+class ReconstructionResult:
+    """Stage I's figures.
+
+    Attributes:
+        psnr: dB, mean over pictures, range [0, 1].
+        ssim: Mean over pictures.
+        usage: Of the codebook, over all validation tokens.
+        histogram: Count of every codeword in use, largest first.
+        frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
+        originals: (n, C, H, W) in [-1, 1], to look at.
+        reconstructions: The same pictures, decoded.
+    """
+
+    psnr: float
+    ssim: float
+    usage: Usage
+    histogram: tuple[int, ...]
+    frechet: float | None
+    originals: Tensor
+    reconstructions: Tensor
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Stage II's figures.
+
+    Attributes:
+        loss: Nats per masked validation token.
+        accuracy: Share of masked validation tokens guessed right.
+        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
+        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
+        count: Samples measured.
+        gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
+        usage: Codebook usage of the samples.
+    """
+
+    loss: float
+    accuracy: float
+    class_accuracy: float | None
+    frechet: float | None
+    count: int
+    gallery: dict[str, tuple[Tensor, Tensor]]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured.
+
+    Attributes:
+        reconstruction: Stage I.
+        samples: Stage II; None without a prior.
+        classifier_accuracy: Of the measuring classifier on validation pictures; None without labels.
+    """
+
+    reconstruction: ReconstructionResult
+    samples: SampleResult | None
+    classifier_accuracy: float | None
+
+    def figures(self) -> dict[str, float | int | None]:
+        """The numbers by name, as ``report.json`` holds them."""
+        first, second = self.reconstruction, self.samples
+        figures: dict[str, float | int | None] = {
+            "psnr_db": first.psnr,
+            "ssim": first.ssim,
+            "codebook_size": first.usage.codebook_size,
+            "usage": first.usage.usage,
+            "perplexity": first.usage.perplexity,
+            "perplexity_share": first.usage.perplexity / first.usage.codebook_size,
+            "entropy_bits": first.usage.entropy_bits,
+            "reconstruction_frechet_on_classifier_features": first.frechet,
+            "classifier_accuracy_on_real_pictures": self.classifier_accuracy,
+        }
+        if second is not None:
+            figures |= {
+                "masked_token_loss_nats": second.loss,
+                "masked_token_accuracy": second.accuracy,
+                "samples": second.count,
+                "sample_class_accuracy": second.class_accuracy,
+                "sample_frechet_on_classifier_features": second.frechet,
+                "sample_usage": second.usage.usage,
+            }
+        return figures
+
+
+def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) -> Evaluation:
+    """Measure everything that the data allows.
+
+    Args:
+        subject: What is measured.
+        config: How much of it.
+        say: Told what is being done.
+
+    Raises:
+        GridcodeError: The data cannot be read.
+    """
+    classifier, real_accuracy = None, None
+    if subject.val.classes and subject.train.classes:
+        say("training the classifier that measures")
+        classifier = _classifier(subject, config)
+        real_accuracy = accuracy(classifier, _val(subject, config))
+    say("measuring reconstructions")
+    reconstruction, tokens = _reconstruction(subject, config, classifier)
+    samples = None
+    if subject.generator is not None:
+        say(f"drawing {config.samples} samples")
+        samples = _samples(subject, subject.generator, config, classifier, tokens)
+    return Evaluation(reconstruction, samples, real_accuracy)
+
+
+def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
+    return eval_batches(subject.val, subject.data, batch_size=config.batch_size, limit=config.count)
+
+
+def _classifier(subject: Subject, config: EvaluationConfig) -> Classifier:
+    settings = ClassifierConfig(
+        classes=len(subject.train.classes),
+        size=subject.data.size,
+        channels=subject.data.channels,
+        steps=config.classifier_steps,
+        seed=config.seed,
+    )
+    batches = train_batches(subject.train, subject.data, batch_size=settings.batch_size, seed=config.seed)
+    return train_classifier(settings, batches)
+
+
+def _features(classifier: Classifier, images: Tensor, statistics: GaussianStatistics) -> Tensor:
+    """Features (B, F) of images, also counted in ``statistics``."""
+    with torch.inference_mode():
+        features = classifier.features(images)
+    statistics.update(features)
+    return features
+
+
+@torch.inference_mode()
+def _reconstruction(
+    subject: Subject, config: EvaluationConfig, classifier: Classifier | None
+) -> tuple[ReconstructionResult, TokenTable]:
+    """Stage I's figures, and the validation tokens for Stage II's."""
+    tokenizer = subject.tokenizer
+    device = next(tokenizer.parameters()).device
+    meter, quality = UsageMeter(tokenizer.config.levels), ImageQuality()
+    real, back = _statistics(classifier), _statistics(classifier)
+    grids, labels, originals, decoded = [], [], [], []
+    for batch in _val(subject, config):
+        indices = tokenizer.encode(batch.images.to(device))
+        images = tokenizer.decode(indices).cpu()
+        meter.update(indices)
+        quality.update(images, batch.images)
+        grids.append(indices.cpu().flatten(1))
+        labels.append(batch.labels)
+        if len(originals) * config.batch_size < GALLERY:
+            originals.append(batch.images)
+            decoded.append(images)
+        if classifier is not None and real is not None and back is not None:
+            _features(classifier, batch.images, real)
+            _features(classifier, images, back)
+    scores, usage = quality.compute(), meter.compute()
+    tokens = TokenTable(torch.cat(grids), torch.cat(labels), ())
+    counts = torch.bincount(tokens.tokens.flatten(), minlength=1).sort(descending=True).values
+    result = ReconstructionResult(
+        psnr=scores.psnr,
+        ssim=scores.ssim,
+        usage=usage,
+        histogram=tuple(counts[counts > 0].tolist()),
+        frechet=frechet_distance(real, back) if real and back else None,
+        originals=torch.cat(originals)[:GALLERY],
+        reconstructions=torch.cat(decoded)[:GALLERY],
+    )
+    return result, tokens
+
+
+def _statistics(classifier: Classifier | None) -> GaussianStatistics | None:
+    return None if classifier is None else GaussianStatistics(classifier.config.feature_dim)
+
+
+def _samples(
+    subject: Subject,
+    generator: Generator,
+    config: EvaluationConfig,
+    classifier: Classifier | None,
+    tokens: TokenTable,
+) -> SampleResult:
+    """Stage II's figures."""
+    min_masked = 0.45
+    held = measure_prior(generator.prior, tokens, min_masked=min_masked, batch_size=config.batch_size)
+    classes = generator.prior.space.classes
+    labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
+    sampler = SamplerConfig(
+        steps=config.steps, temperature=config.temperature, choice_temperature=config.choice_temperature
+    )
+    grids = generator.sample_tokens(
+        labels, sampler=sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
+    )
+    device = generator.device
+    images = torch.cat([subject.tokenizer.decode(part.to(device)).cpu() for part in grids.split(config.batch_size)])
+    meter = UsageMeter(subject.tokenizer.config.levels)
+    meter.update(grids)
+
+    right, distance = None, None
+    if classifier is not None and classes:
+        drawn, real = GaussianStatistics(classifier.config.feature_dim), GaussianStatistics(classifier.config.feature_dim)
+        with torch.inference_mode():
+            guesses = torch.cat([classifier(part).argmax(1) for part in images.split(config.batch_size)])
+        right = float((guesses == labels).float().mean())
+        for part in images.split(config.batch_size):
+            _features(classifier, part, drawn)
+        for batch in _val(subject, config):
+            _features(classifier, batch.images, real)
+        distance = frechet_distance(drawn, real)
+    return SampleResult(
+        loss=held["loss"],
+        accuracy=held["accuracy"],
+        class_accuracy=right,
+        frechet=distance,
+        count=len(images),
+        gallery=_gallery(subject, config, classifier, images, labels),
+        usage=meter.compute(),
+    )
+
+
+def _gallery(
+    subject: Subject, config: EvaluationConfig, classifier: Classifier | None, images: Tensor, labels: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """A few samples of each class, each with the nearest training picture, so that copying would be seen."""
+    names = subject.train.classes or ("samples",)
+    chosen = torch.cat([torch.nonzero(labels == (k if subject.train.classes else -1))[:PER_CLASS, 0] for k in range(len(names))])
+    queries = images[chosen]
+    best = torch.full((len(queries),), torch.inf)
+    nearest = torch.zeros_like(queries)
+    for batch in eval_batches(subject.train, subject.data, batch_size=256):
+        found = nearest_neighbours(_describe(classifier, queries), _describe(classifier, batch.images))
+        closer = found.distances[:, 0] < best
+        best[closer] = found.distances[closer, 0]
+        nearest[closer] = batch.images[found.indices[closer, 0]]
+    gallery = {}
+    for k, name in enumerate(names):
+        mine = labels[chosen] == (k if subject.train.classes else -1)
+        gallery[name] = (queries[mine], nearest[mine])
+    return gallery
+
+
+@torch.inference_mode()
+def _describe(classifier: Classifier | None, images: Tensor) -> Tensor:
+    """What "near" is measured on: the classifier's features, or pixels where there is none."""
+    return images.flatten(1) if classifier is None else classifier.features(images)
+
+
+def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, object]:
+    """Everything the figures depend on, for the report."""
+    settings: dict[str, object] = {
+        "data": asdict(subject.data),
+        "tokenizer": asdict(subject.tokenizer.config),
+        "tokenizer_hash": subject.tokenizer.weights_hash(),
+        "evaluation": asdict(config),
+    }
+    if subject.generator is not None:
+        settings["prior"] = asdict(subject.generator.prior.config)
+    return settings

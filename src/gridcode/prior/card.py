@@ -1,0 +1,40 @@
+"""The model card of a prior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gridcode.prior.maskgit import MaskGIT
+
+
+def prior_card(prior: MaskGIT) -> str:
+    """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
+    space, config = prior.space, prior.config
+    classes = ", ".join(space.classes) if space.classes else "none (unconditional)"
+    return f"""---
+library_name: gridcode
+tags: [maskgit, masked-generative-transformer, finite-scalar-quantization]
+license: other # fill in
+---
+
+# A gridcode prior (MaskGIT)
+
+Generates token grids for the tokenizer with hash `{space.tokenizer}`; a sampler turns them into pictures.
+
+| | |
+|---|---|
+| tokens | {"x".join(str(side) for side in space.grid)} of {space.codebook_size:,} codes |
+| classes | {classes} |
+| transformer | width {config.width}, {config.depth} layers, {config.heads} heads, MLP {config.mlp} |
+| parameters | {sum(p.numel() for p in prior.parameters()):,} |
+| data | {space.data.get("dataset", "unknown")} |
+| licence | to be filled in by whoever publishes these weights |
+
+```python
+import gridcode as gc
+
+generator = gc.Generator.from_pretrained("this/folder", tokenizer="the/tokenizer")
+images = generator.sample(labels=[0, 1], steps=12, guidance=0.2, seed=0)
+```
+"""

@@ -1,0 +1,65 @@
+"""What a prior is and how it is trained, as frozen values. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gridcode.errors import GridcodeError
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class MaskGITConfig:
+    """The shape of MaskGIT's transformer; the defaults are laptop size, the paper's are 768, 24, 16, 3072."""
+
+    width: int = 256
+    """Features per token."""
+    depth: int = 6
+    """Layers."""
+    heads: int = 4
+    """Attention heads; they divide the width."""
+    mlp: int = 1024
+    """Width of the MLP's hidden layer."""
+    dropout: float = 0.1
+    """Dropout on embeddings, attention and branches."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        if min(self.width, self.depth, self.heads, self.mlp) < 1 or self.width % self.heads:
+            raise GridcodeError(f"prior width must be a positive multiple of heads, got {self.width} and {self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise GridcodeError(f"prior dropout must be in [0, 1), got {self.dropout}")
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """What Stage II's loss asks for."""
+
+    min_masked: float = 0.45
+    """Smallest share of masked tokens in a training example; without a floor the loss is unstable (paper, A.4.2)."""
+    label_dropout: float = 0.1
+    """Share of examples whose class is hidden, for classifier-free guidance (paper, 4.3)."""
+    label_smoothing: float = 0.1
+    """Share of the target spread evenly over the vocabulary."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares outside [0, 1)."""
+        for name in ("min_masked", "label_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise GridcodeError(f"masking.{name} must be in [0, 1), got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class PriorRun:
+    """Everything but the token store that determines a Stage II run."""
+
+    model: MaskGITConfig = field(default_factory=MaskGITConfig)
+    """The transformer."""
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    """The task it is trained on."""
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200)
+    )
+    """The optimiser; betas and weight decay are MaskGIT's."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, precision, and how often things happen."""

@@ -1,0 +1,169 @@
+"""MaskGIT: a bidirectional transformer that guesses masked tokens of a grid, given a class.
+
+    [class, token_1 … token_N] -> embedding + position -> norm -> post-LN blocks -> dense, GELU, norm -> embedding^T + bias
+
+Vocabulary: K codes, then the classes, then MASK, which stands for a hidden token and for a hidden class alike. All of it
+is in the training loss, as in the original; samplers see the codes only.
+
+Reference:
+    Chang et al., "MaskGIT: Masked Generative Image Transformer", 2022; FSQ paper, section 4.3.
+    24 layers of width 768, K = 1024, N = 256 and 1000 classes give the paper's 172.46M parameters.
+
+Differs from paper: positions are asked for, and only those go through the head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gridcode.errors import GridcodeError
+from gridcode.hub import load_model, save_model
+from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock, truncated_normal_
+from gridcode.prior.card import prior_card
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.sampler import TokenModel
+
+KIND = "prior"
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """What the tokens of a prior are; copied from the token store it learned from.
+
+    Attributes:
+        codebook_size: Different tokens, K.
+        grid: Shape of one example's tokens, (h, w).
+        classes: Names of the classes; empty for data without labels.
+        tokenizer: The hash of the tokenizer that made the tokens.
+        data: What the store says of the pictures.
+    """
+
+    codebook_size: int
+    grid: tuple[int, ...]
+    classes: tuple[str, ...]
+    tokenizer: str
+    data: dict[str, Any]
+
+    @property
+    def length(self) -> int:
+        """Tokens per example, N."""
+        return prod(self.grid)
+
+
+class MaskGIT(nn.Module):
+    """The masked transformer.
+
+    Args:
+        config: Widths and depth.
+        space: What its tokens are.
+
+    >>> space = TokenSpace(codebook_size=240, grid=(4, 4), classes=("cat", "dog"), tokenizer="", data={})
+    >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
+    >>> hidden = torch.full((2, 16), prior.mask)
+    >>> prior.logits(hidden, torch.tensor([0, -1]), hidden == prior.mask).shape
+    torch.Size([32, 243])
+    """
+
+    def __init__(self, config: MaskGITConfig, space: TokenSpace) -> None:
+        super().__init__()
+        self.config = config
+        self.space = space
+        vocabulary = space.codebook_size + len(space.classes) + 1
+        self.mask = vocabulary - 1
+        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.positions = nn.Embedding(space.length + 1, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            PostNormBlock(config.width, config.heads, mlp=config.mlp, dropout=config.dropout)
+            for _ in range(config.depth)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(config.width, config.width),
+            nn.GELU(approximate="tanh"),
+            nn.LayerNorm(config.width, eps=LAYER_NORM_EPS),
+        )
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        truncated_normal_(self)
+
+    def logits(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """Logits over the whole vocabulary for the positions asked for.
+
+        Args:
+            tokens: (B, N) int64 in [0, K), or :attr:`mask`.
+            labels: (B,) int64 class indices; -1 hides the class.
+            positions: (B, N) bool with M True entries.
+
+        Returns:
+            (M, K + classes + 1), row-major order of the positions.
+        """
+        classes = torch.where(labels < 0, self.mask, labels + self.space.codebook_size)
+        sequence = torch.cat([classes[:, None], tokens], 1)
+        x = self.dropout(self.norm(self.embedding(sequence) + self.positions.weight))
+        for block in self.blocks:
+            x = block(x)
+        asked = self.head(x[:, 1:][positions])
+        return F.linear(asked, self.embedding.weight, self.bias)
+
+    def forward(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """The same as :meth:`logits`; what training calls, so that autocast and DDP see it."""
+        return self.logits(tokens, labels, positions)
+
+    def conditional(self, labels: Tensor, *, guidance: float = 0.0) -> TokenModel:
+        """The callable a sampler asks, for given classes (B,), -1 for none.
+
+        Args:
+            labels: (B,) int64.
+            guidance: Classifier-free guidance scale, alpha in l' = l_c + alpha (l_c - l_0); both halves go through in one
+                batch. 0 asks the conditional model alone.
+        """
+        K = self.space.codebook_size
+
+        def ask(tokens: Tensor, positions: Tensor) -> CategoricalTokens:
+            if guidance == 0:
+                return CategoricalTokens(self(tokens, labels, positions)[:, :K].float())
+            both_labels = torch.cat([labels, torch.full_like(labels, -1)])
+            both = self(tokens.repeat(2, 1), both_labels, positions.repeat(2, 1))[:, :K].float()
+            with_class, without = both.chunk(2)
+            return CategoricalTokens(with_class).guide(CategoricalTokens(without), guidance)
+
+        return ask
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
+
+        Raises:
+            GridcodeError: The folder cannot be written.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        config = {"kind": KIND, "model": asdict(self.config), "space": asdict(self.space)}
+        save_model(Path(folder), tensors=tensors, config=config, card=prior_card(self))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> MaskGIT:
+        """Load a prior, ready for inference.
+
+        Args:
+            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
+            device: Where its weights go.
+
+        Raises:
+            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
+        """
+        folder = load_model(source, kind=KIND)
+        space = folder.config["space"]
+        space |= {"grid": tuple(space["grid"]), "classes": tuple(space["classes"])}
+        prior = cls(MaskGITConfig(**folder.config["model"]), TokenSpace(**space))
+        try:
+            prior.load_state_dict(folder.tensors)
+        except RuntimeError as error:
+            raise GridcodeError(f"{folder.path} does not hold this prior's weights: {error}") from None
+        return prior.to(device).eval()

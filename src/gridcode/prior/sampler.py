@@ -1,0 +1,90 @@
+"""MaskGIT's parallel decoding: fill a masked grid in a dozen steps, the surest tokens first.
+
+Each step asks the model about every masked position at once, draws tokens, and masks the least confident again:
+
+    confidence = log p(token) + choice_temperature (1 - (t + 1)/T) Gumbel noise;  known tokens: infinite
+
+The last step keeps what it drew. Reference: Chang et al., "MaskGIT", 2022, section 3.2, and its published sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridcode.errors import GridcodeError
+from gridcode.prior.distribution import TokenDistribution
+from gridcode.prior.schedule import still_masked
+
+TokenModel = Callable[[Tensor, Tensor], TokenDistribution]
+"""``(tokens, positions) -> TokenDistribution``: tokens (B, N) int64 with masked ones, positions (B, N) bool of M True
+entries; the answer is about those M tokens, in row-major order."""
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How a grid is filled; the defaults are MaskGIT's own."""
+
+    steps: int = 12
+    """Steps, T."""
+    temperature: float = 1.0
+    """Divides the logits when tokens are drawn; 0 takes the most probable."""
+    choice_temperature: float = 4.5
+    """Scale of the Gumbel noise on the confidence at the first step; it falls linearly to 0."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled."""
+        if self.steps < 1:
+            raise GridcodeError(f"sampling takes at least 1 step, got steps={self.steps}")
+        if self.temperature < 0 or self.choice_temperature < 0:
+            raise GridcodeError(
+                f"temperatures must be >= 0, got temperature={self.temperature}, "
+                f"choice_temperature={self.choice_temperature}"
+            )
+
+
+@torch.inference_mode()
+def fill_masked(
+    model: TokenModel, tokens: Tensor, *, mask: int, config: SamplerConfig, generator: torch.Generator
+) -> Tensor:
+    """Replace every masked token; known tokens are never altered.
+
+    Args:
+        model: Answers for masked positions.
+        tokens: (B, N) int64; ``mask`` where a token is to be found.
+        mask: The id that stands for "unknown".
+        config: Steps and temperatures.
+        generator: Where the randomness comes from, on the tokens' device.
+
+    Returns:
+        (B, N) int64 without ``mask``.
+    """
+    tokens = tokens.clone()
+    at_start = (tokens == mask).sum(1)
+    for step in range(config.steps):
+        masked = tokens == mask
+        unknown = masked.sum(1)
+        if not int(unknown.sum()):
+            break
+        distribution = model(tokens, masked)
+        drawn = distribution.sample(temperature=config.temperature, generator=generator)
+        tokens[masked] = drawn
+        if step + 1 == config.steps:
+            break
+        confidence = torch.full(tokens.shape, torch.inf, device=tokens.device)
+        noise = gumbel(drawn.shape, generator=generator, device=tokens.device)
+        annealed = config.choice_temperature * (1 - (step + 1) / config.steps)
+        confidence[masked] = distribution.log_prob(drawn) + annealed * noise
+        left = still_masked(at_start, unknown, step=step, steps=config.steps)
+        rank = confidence.argsort(1).argsort(1)
+        tokens[(rank < left[:, None]) & masked] = mask
+    return tokens
+
+
+def gumbel(shape: torch.Size, *, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Standard Gumbel noise, float32."""
+    exponential = torch.empty(shape, device=device).exponential_(generator=generator)
+    return -exponential.clamp_min(torch.finfo(torch.float32).tiny).log()

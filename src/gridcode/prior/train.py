@@ -1,0 +1,180 @@
+"""Stage II: train a MaskGIT prior from a token store alone (paper, sections 4.3 and A.4.2).
+
+Differs from paper: an exponential moving average of the weights is what is validated and saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.errors import GridcodeError
+from gridcode.prior.config import PriorRun
+from gridcode.prior.loss import masked_token_loss
+from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.schedule import training_mask
+from gridcode.store.reader import TokenStore, TokenTable
+from gridcode.training.fabric import make_fabric
+from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.order import indices_at
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
+from gridcode.training.seeding import derive_seed, generator, seed_step
+from gridcode.training.state import Trainee
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """One training batch of one process.
+
+    Attributes:
+        tokens: (B, N) int64, the truth.
+        labels: (B,) int64; -1 where there is none or it was dropped.
+        masked: (B, N) bool, True where the token is hidden.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    masked: Tensor
+
+
+def token_space(store: TokenStore) -> TokenSpace:
+    """What a prior must know of a store's tokens."""
+    manifest = store.manifest
+    return TokenSpace(
+        codebook_size=manifest.codebook_size,
+        grid=tuple(manifest.grid),
+        classes=tuple(manifest.classes),
+        tokenizer=manifest.tokenizer,
+        data=dict(manifest.data),
+    )
+
+
+def train_prior(
+    config: PriorRun, store: TokenStore, options: RunOptions, *, init_from: str | Path | None = None
+) -> MaskGIT:
+    """Train a prior and leave ``best/`` and ``last/`` in the run's folder.
+
+    Args:
+        config: Everything but the tokens that determines the result.
+        store: The tokens; split "train" is learned, split "val", where there is one, is measured.
+        options: Where it goes, and whether to resume.
+        init_from: A prior of the same shape and tokens whose weights it starts from.
+
+    Returns:
+        The best prior by validation loss, with averaged weights.
+
+    Raises:
+        GridcodeError: The store, the folder or the settings are unusable, or the loss is not finite.
+        Stopped: A signal ended the run; its checkpoint is written.
+    """
+    prepare_folder(options, config)
+    fabric = make_fabric(config.loop)
+    train = store.load("train")
+    if not len(train.tokens):
+        raise GridcodeError("the token store has no training tokens; write it again with gridcode tokenize")
+    val = store.load("val") if "val" in store.splits else None
+
+    torch.manual_seed(derive_seed(config.loop.seed, "weights"))
+    prior = MaskGIT(config.model, token_space(store))
+    if init_from is not None:
+        prior.load_state_dict(MaskGIT.from_pretrained(init_from).state_dict())
+    prior = prior.to(fabric.device)
+    ema = make_ema(prior, config.optim)
+    optimizer = make_optimizer(prior, config.optim)
+
+    with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
+        model, optimizer = fabric.setup(prior, optimizer)
+        for step in run.steps():
+            batch = masked_batch(train, config, step=step, rank=fabric.global_rank, world=fabric.world_size)
+            tokens, labels, masked = (t.to(fabric.device) for t in (batch.tokens, batch.labels, batch.masked))
+            seed_step(config.loop.seed, step, rank=fabric.global_rank)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+
+            logits = model(tokens.masked_fill(masked, prior.mask), labels, masked)
+            scores = masked_token_loss(logits, tokens, masked, label_smoothing=config.masking.label_smoothing)
+            fabric.backward(scores.loss)
+            norm = nn.utils.clip_grad_norm_(prior.parameters(), config.optim.clip or float("inf"))
+            optimizer.step()
+            optimizer.zero_grad()
+            ema.update_parameters(prior)
+
+            metrics = {"loss": scores.loss.detach(), "accuracy": scores.accuracy, "gradient_norm": norm}
+            run.log(step, metrics)
+            if run.logs_at(step):
+                run.write_line(step)
+            if run.validates_at(step):
+                _validate(run, step, ema.module, val or train, config)
+                fabric.barrier()
+            run.end_step(step, save=ema.module.save_pretrained)
+    fabric.barrier()
+    return MaskGIT.from_pretrained(options.out)
+
+
+def masked_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> MaskedBatch:
+    """The batch of one step and process, from (seed, step) alone.
+
+    Masks and dropped labels are drawn for the whole batch and then cut, so they do not depend on the number of processes.
+    """
+    B, seed = config.loop.batch_size, config.loop.seed
+    if B % world:
+        raise GridcodeError(f"loop.batch_size={B} cannot be shared by {world} processes: choose a multiple of {world}")
+    rows = torch.from_numpy(indices_at(step * B, (step + 1) * B, count=len(table.tokens), seed=seed))
+    draw = generator(seed, "masks", step)
+    masked = training_mask((B, table.tokens.shape[1]), min_masked=config.masking.min_masked, generator=draw)
+    dropped = torch.rand(B, generator=draw) < config.masking.label_dropout
+    mine = slice(rank * B // world, (rank + 1) * B // world)
+    labels = table.labels[rows].masked_fill(dropped, -1)
+    return MaskedBatch(table.tokens[rows[mine]].long(), labels[mine], masked[mine])
+
+
+@torch.inference_mode()
+def measure_prior(
+    prior: MaskGIT, table: TokenTable, *, min_masked: float, batch_size: int, limit: int | None = None
+) -> dict[str, float]:
+    """Masked-token loss and accuracy, on fixed masks.
+
+    Args:
+        prior: In evaluation mode.
+        table: The tokens.
+        min_masked: Smallest share of masked tokens, as in training.
+        batch_size: Examples at a time.
+        limit: Examples at most.
+
+    Returns:
+        ``loss`` (nats per masked token, unsmoothed, over the whole vocabulary) and ``accuracy``.
+    """
+    device = prior.bias.device
+    count = min(len(table.tokens), limit or len(table.tokens))
+    totals = torch.zeros(2, dtype=torch.float64)
+    for start, stop in _spans(count, batch_size):
+        tokens, labels = table.tokens[start:stop].long().to(device), table.labels[start:stop].to(device)
+        draw = generator(0, "validation masks", start)
+        masked = training_mask((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
+        logits = prior(tokens.masked_fill(masked, prior.mask), labels, masked)
+        scores = masked_token_loss(logits, tokens, masked, label_smoothing=0.0)
+        totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * (stop - start)
+    loss, accuracy = (totals / count).tolist()
+    return {"loss": loss, "accuracy": accuracy}
+
+
+def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _validate(run: Run, step: int, prior: MaskGIT, table: TokenTable, config: PriorRun) -> None:
+    """Measure the averaged weights, keep the best."""
+    if not run.writer:
+        return
+    scores = measure_prior(
+        prior,
+        table,
+        min_masked=config.masking.min_masked,
+        batch_size=config.loop.batch_size,
+        limit=config.loop.val_count,
+    )
+    run.validated(step, scores, score=-scores["loss"], save=prior.save_pretrained)

@@ -1,0 +1,66 @@
+"""CIFAR-10: 60,000 colour pictures, 32 px, ten classes (Parquet with train and test files).
+
+Commands::
+
+    gridcode train tokenizer cifar10_laptop --data.source DATA/cifar10 --out runs/cifar10/tokenizer
+    gridcode tokenize --tokenizer runs/cifar10/tokenizer --flips --out runs/cifar10/tokens
+    gridcode train prior cifar10_laptop --tokens runs/cifar10/tokens --out runs/cifar10/prior
+    gridcode eval --tokenizer runs/cifar10/tokenizer --prior runs/cifar10/prior --out runs/cifar10/report
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.recipes.recipe import Recipe
+from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+def laptop() -> Recipe:
+    """8x8 tokens of the 1000-code book.
+
+    Expect: docs/results.md where measured. Cost: about a quarter of an hour a stage on two CPU cores.
+    """
+    return Recipe(
+        tokenizer=TokenizerRun(
+            data=DataConfig(source="cifar10", size=32, crop=CropPolicy(train="center", flip=True)),
+            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=2),
+            optim=OptimConfig(lr=1.5e-3, warmup=300),
+            loop=LoopConfig(steps=6000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.1),
+            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
+            loop=LoopConfig(steps=4000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+        ),
+        evaluation=EvaluationConfig(samples=2000),
+        flips=True,
+    )
+
+
+def gpu() -> Recipe:
+    """Wider networks and ten times the steps, for one GPU.
+
+    Expect: not measured yet. Cost: about an hour on one data-centre GPU (estimate from operations, not measured).
+    """
+    small = laptop()
+    return replace(
+        small,
+        tokenizer=replace(
+            small.tokenizer,
+            model=replace(small.tokenizer.model, widths=(128, 256, 256), patch=1, encoder_blocks=2),
+            optim=OptimConfig(lr=4e-4, warmup=1000),
+            loop=LoopConfig(steps=60_000, batch_size=256, val_every=2500, val_count=10_000, checkpoint_every=2500),
+        ),
+        prior=replace(
+            small.prior,
+            model=MaskGITConfig(width=512, depth=16, heads=8, mlp=2048, dropout=0.1),
+            optim=OptimConfig(lr=3e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=2000),
+            loop=LoopConfig(steps=100_000, batch_size=256, val_every=5000, val_count=10_000, checkpoint_every=5000),
+        ),
+        evaluation=replace(small.evaluation, samples=10_000),
+    )

@@ -1,0 +1,68 @@
+"""Imagenette at 128 px: 13,394 photographs of ten ImageNet classes (Parquet, or folders of JPEG files).
+
+Commands::
+
+    gridcode train tokenizer imagenette128_laptop --data.source DATA/imagenette128 --out runs/imagenette/tokenizer
+    gridcode tokenize --tokenizer runs/imagenette/tokenizer --flips --out runs/imagenette/tokens
+    gridcode train prior imagenette128_laptop --tokens runs/imagenette/tokens --out runs/imagenette/prior
+    gridcode eval --tokenizer runs/imagenette/tokenizer --prior runs/imagenette/prior --out runs/imagenette/report
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.recipes.recipe import Recipe
+from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+def laptop() -> Recipe:
+    """16x16 tokens of the 1000-code book; pictures are blurred without an adversarial loss.
+
+    Expect: docs/results.md. Cost: about a quarter of an hour a stage on two CPU cores.
+    """
+    return Recipe(
+        tokenizer=TokenizerRun(
+            data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
+            model=TokenizerConfig(
+                levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=4
+            ),
+            optim=OptimConfig(lr=1e-3, warmup=200),
+            loop=LoopConfig(steps=3000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.1),
+            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
+            loop=LoopConfig(steps=3000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
+        ),
+        evaluation=EvaluationConfig(samples=500),
+        flips=True,
+    )
+
+
+def gpu() -> Recipe:
+    """Two more downsampling stages instead of large patches, and many more steps, for one GPU.
+
+    Expect: not measured yet. Cost: about three hours on one data-centre GPU (estimate from operations, not measured).
+    """
+    small = laptop()
+    return replace(
+        small,
+        tokenizer=replace(
+            small.tokenizer,
+            model=replace(small.tokenizer.model, widths=(128, 128, 256, 256), patch=1, encoder_blocks=2),
+            optim=OptimConfig(lr=2e-4, warmup=1000),
+            loop=LoopConfig(steps=100_000, batch_size=128, val_every=5000, val_count=3925, checkpoint_every=5000),
+        ),
+        prior=replace(
+            small.prior,
+            model=MaskGITConfig(width=768, depth=16, heads=12, mlp=3072, dropout=0.1),
+            optim=OptimConfig(lr=2e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=3000),
+            loop=LoopConfig(steps=100_000, batch_size=128, val_every=5000, val_count=3925, checkpoint_every=5000),
+        ),
+        evaluation=replace(small.evaluation, samples=5000),
+    )

@@ -1,0 +1,75 @@
+"""The built-in scenes: rendered pictures of five solids, no files needed.
+
+Command (all of it): ``gridcode demo``
+Or stage by stage: ``gridcode train tokenizer scenes_laptop --out runs/scenes/tokenizer`` and so on (README).
+"""
+
+from __future__ import annotations
+
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.recipes.recipe import Recipe
+from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.training.config import LoopConfig, OptimConfig
+
+WHOLE = CropPolicy(train="center", flip=False)
+"""Scenes are random already; the shadow's side is part of them, so they are not mirrored."""
+
+
+def laptop() -> Recipe:
+    """32 px, 8x8 tokens of a 240-code book; what ``gridcode demo`` runs.
+
+    Expect: see docs/results.md. Cost: under five minutes on two CPU cores, all stages.
+    """
+    return Recipe(
+        tokenizer=TokenizerRun(
+            data=DataConfig(source="scenes", size=32, crop=WHOLE),
+            model=TokenizerConfig(levels=(8, 6, 5), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
+            optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
+            loop=LoopConfig(steps=1500, batch_size=64, val_every=500, val_count=500, checkpoint_every=500),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=192, depth=4, heads=4, mlp=768, dropout=0.0),
+            optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
+            loop=LoopConfig(steps=1200, batch_size=64, val_every=400, val_count=500, checkpoint_every=400),
+        ),
+        evaluation=EvaluationConfig(count=1000, samples=500, guidance=1.0, classifier_steps=300),
+    )
+
+
+def smoke() -> Recipe:
+    """The laptop recipe cut to seconds: every part runs, nothing is learned. For tests and continuous integration."""
+    return Recipe(
+        tokenizer=TokenizerRun(
+            data=DataConfig(source="scenes", size=32, crop=WHOLE, train_count=256, val_count=64),
+            model=TokenizerConfig(levels=(8, 6, 5), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2),
+            loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=64, depth=2, heads=2, mlp=128, dropout=0.0),
+            loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
+        ),
+        evaluation=EvaluationConfig(count=64, samples=40, classifier_steps=20),
+    )
+
+
+def gpu() -> Recipe:
+    """64 px, 16x16 tokens of the 1000-code book, for one GPU.
+
+    Expect: not measured yet. Cost: about half an hour on one data-centre GPU (estimate from operations, not measured).
+    """
+    return Recipe(
+        tokenizer=TokenizerRun(
+            data=DataConfig(source="scenes", size=64, crop=WHOLE, train_count=100_000, val_count=5000, workers=8),
+            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2),
+            optim=OptimConfig(lr=4e-4, warmup=1000),
+            loop=LoopConfig(steps=40_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=512, depth=12, heads=8, mlp=2048, dropout=0.1),
+            optim=OptimConfig(lr=3e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=2000),
+            loop=LoopConfig(steps=60_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
+        ),
+        evaluation=EvaluationConfig(count=5000, samples=5000),
+    )

@@ -1,0 +1,215 @@
+"""Reading a token store: checked on opening, then batch by batch or a whole split at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from gridcode.errors import GridcodeError
+from gridcode.files import sha256
+from gridcode.store.manifest import MANIFEST, PARTIAL, Manifest, Shard, read_manifest
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Examples as rows of tokens.
+
+    Attributes:
+        tokens: Indices in [0, K), int64, (n, N), the grid row by row.
+        labels: int64, (n,); -1 where there is none.
+        keys: n names of the examples.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    keys: tuple[str, ...]
+
+
+@final
+class TokenStore:
+    """An opened token store; make one with `TokenStore.open`.
+
+    >>> import tempfile
+    >>> from gridcode.store.writer import StoreWriter
+    >>> folder = Path(tempfile.mkdtemp()) / "tokens"
+    >>> with StoreWriter(folder, quantizer={"name": "fsq", "levels": [8, 5]}, codebook_size=40, grid=(2, 2),
+    ...                  tokenizer="0123456789abcdef", data={}, classes=("cat", "dog")) as writer:
+    ...     writer.write("train", torch.tensor([[[0, 1], [2, 39]]]), torch.tensor([1]), ["first"])
+    >>> TokenStore.open(folder).load("train")
+    TokenTable(tokens=tensor([[ 0,  1,  2, 39]]), labels=tensor([1]), keys=('first',))
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: str | Path, *, tokenizer: str | None = None, verify: bool = True) -> Self:
+        """Open a store and check that it is whole.
+
+        Args:
+            folder: Where it is.
+            tokenizer: The hash of the weights that must have made the tokens; ``None`` takes any.
+            verify: Also compare every shard's checksum, which reads every byte once.
+
+        Returns:
+            The store.
+
+        Raises:
+            GridcodeError: The store is incomplete or damaged, of a newer format, or another tokenizer's.
+        """
+        folder = Path(folder)
+        if not (folder / MANIFEST).is_file():
+            raise GridcodeError(_what_is_missing(folder))
+        manifest = read_manifest(folder / MANIFEST)
+        if tokenizer is not None and tokenizer != manifest.tokenizer:
+            raise GridcodeError(
+                f"token store: {folder} was made by tokenizer {manifest.tokenizer}, not by {tokenizer}; use "
+                "that tokenizer, or tokenize again with this one"
+            )
+        listed = {shard.file for shard in manifest.shards}
+        extra = sorted(path.name for path in folder.glob("*.parquet") if path.name not in listed)
+        if extra:
+            raise GridcodeError(
+                f"token store: {folder} also holds {extra[0]}, which its manifest does not list; move it away"
+            )
+        for shard in manifest.shards:
+            _check_shard(folder / shard.file, shard, manifest, verify=verify)
+        return cls(folder, manifest)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have rows."""
+        return self.manifest.splits
+
+    def rows(self, split: str) -> int:
+        """How many examples a split has.
+
+        Raises:
+            GridcodeError: There is no such split.
+        """
+        return sum(shard.rows for shard in self._shards(split))
+
+    def batches(self, split: str, batch_size: int) -> Iterator[TokenTable]:
+        """Read a split in the order it was written, one batch in memory at a time.
+
+        Args:
+            split: Its name.
+            batch_size: Rows of a batch; the last may have fewer.
+
+        Yields:
+            The batches.
+
+        Raises:
+            GridcodeError: There is no such split, ``batch_size`` is below 1, or a token lies outside [0, K).
+        """
+        if batch_size < 1:
+            raise GridcodeError(f"token store: batch_size is {batch_size}; it must be 1 or more")
+        shards = self._shards(split)
+        return (_token_table(table, self.manifest) for table in self._tables(shards, batch_size))
+
+    def load(self, split: str) -> TokenTable:
+        """A whole split in memory, 8 N bytes for each example and its key.
+
+        Raises:
+            GridcodeError: There is no such split, or a token lies outside [0, K).
+        """
+        rows = self.rows(split)
+        tokens = torch.empty(rows, self.manifest.tokens_per_example, dtype=torch.int64)
+        labels = torch.empty(rows, dtype=torch.int64)
+        keys: list[str] = []
+        for batch in self.batches(split, 8192):
+            here = slice(len(keys), len(keys) + len(batch.keys))
+            tokens[here], labels[here] = batch.tokens, batch.labels
+            keys.extend(batch.keys)
+        return TokenTable(tokens=tokens, labels=labels, keys=tuple(keys))
+
+    def _shards(self, split: str) -> list[Shard]:
+        shards = [shard for shard in self.manifest.shards if shard.split == split]
+        if not shards:
+            have = ", ".join(self.splits) or "none"
+            raise GridcodeError(f"token store: {self.folder} has no split {split!r}; it has: {have}")
+        return shards
+
+    def _tables(self, shards: list[Shard], batch_size: int) -> Iterator[pa.Table]:
+        """Tables of ``batch_size`` rows across the bounds of shards."""
+        waiting: list[pa.RecordBatch] = []
+        for shard in shards:
+            with pq.ParquetFile(self.folder / shard.file) as file:
+                for batch in file.iter_batches(batch_size):
+                    waiting.append(batch)
+                    if sum(part.num_rows for part in waiting) >= batch_size:
+                        table = pa.Table.from_batches(waiting)
+                        yield table.slice(0, batch_size)
+                        waiting = table.slice(batch_size).to_batches()
+        if any(part.num_rows for part in waiting):
+            yield pa.Table.from_batches(waiting)
+
+
+def _what_is_missing(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"token store: there is no folder {folder}; write one with `gridcode tokenize`"
+    if (folder / PARTIAL).exists():
+        return f"token store: {folder} is incomplete, its writing was interrupted; tokenize again over it"
+    return f"token store: {folder} has no {MANIFEST}; give a folder that `gridcode tokenize` wrote"
+
+
+def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -> None:
+    """Compare a shard's bytes, columns and rows with what the manifest says."""
+    if not path.is_file():
+        raise GridcodeError(
+            f"token store: the shard {path} is missing; copy the store again, or tokenize again"
+        )
+    if verify and sha256(path) != shard.sha256:
+        raise GridcodeError(
+            f"token store: the shard {path} is damaged, its checksum differs from the manifest's; copy the "
+            "store again, or tokenize again"
+        )
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise GridcodeError(
+            f"token store: the shard {path} cannot be read ({error}); copy the store again, or tokenize again"
+        ) from None
+    if not schema.equals(manifest.schema):
+        raise GridcodeError(
+            f"token store: the shard {path} has columns {_columns(schema)}, the manifest says "
+            f"{_columns(manifest.schema)}; tokenize again"
+        )
+    if rows != shard.rows:
+        raise GridcodeError(f"token store: the shard {path} has {rows} rows, the manifest says {shard.rows}")
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _token_table(table: pa.Table, manifest: Manifest) -> TokenTable:
+    """Arrow's columns as tensors, with every token and label checked."""
+    column = table["tokens"].combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
+    for values, low, end, what in (
+        (flat, 0, manifest.codebook_size, "token"),
+        (labels, -1, len(manifest.classes), "label"),
+    ):
+        wrong = values[(values < low) | (values >= end)]
+        if len(wrong):
+            raise GridcodeError(
+                f"token store: saw the {what} {wrong[0]}, but they lie in [{low}, {end}); the store is "
+                "damaged, tokenize again"
+            )
+    return TokenTable(
+        tokens=torch.from_numpy(flat.reshape(table.num_rows, manifest.tokens_per_example)),
+        labels=torch.from_numpy(labels),
+        keys=tuple(table["key"].to_pylist()),
+    )

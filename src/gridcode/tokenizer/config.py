@@ -1,0 +1,100 @@
+"""What a tokenizer is and how it is trained, as frozen values. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gridcode.data.config import DataConfig
+from gridcode.errors import GridcodeError
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The shape of a convolutional tokenizer.
+
+    The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves the
+    resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
+    """
+
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    """FSQ levels, one per quantizer channel; their product is the codebook size (paper, Table 1)."""
+    channels: int = 3
+    """Channels of the picture: 3 for RGB, 1 for grey."""
+    widths: tuple[int, ...] = (64, 128, 256)
+    """Channels at each resolution, finest first; multiples of 8."""
+    encoder_blocks: int = 1
+    """Residual blocks at each resolution of the encoder."""
+    decoder_blocks: int = 2
+    """Residual blocks at each resolution of the decoder."""
+    patch: int = 1
+    """Side of the squares that enter the first layer as channels: 2 makes the full-resolution layers 4x cheaper."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
+        if self.channels not in (1, 3):
+            raise GridcodeError(f"a picture has 1 or 3 channels, got channels={self.channels}")
+        for name in ("encoder_blocks", "decoder_blocks", "patch"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"tokenizer {name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per token, a side."""
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """The token grid (h, w) of a picture.
+
+        Raises:
+            GridcodeError: A side is not a multiple of the downsampling.
+        """
+        f = self.downsampling
+        if height % f or width % f or not height or not width:
+            near = tuple(max(f, round(side / f) * f) for side in (height, width))
+            raise GridcodeError(
+                f"the tokenizer takes sides that are multiples of {f} (its downsampling), got {height}x{width}; "
+                f"resize or crop to {near[0]}x{near[1]}"
+            )
+        return height // f, width // f
+
+
+@dataclass(frozen=True)
+class ReconstructionWeights:
+    """Weights of the terms of Stage I's loss."""
+
+    l2: float = 1.0
+    """Weight of the mean squared error, on pixels in [-1, 1]."""
+    l1: float = 0.0
+    """Weight of the mean absolute error, on pixels in [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        """Refuse a loss with nothing in it."""
+        if self.l2 < 0 or self.l1 < 0 or self.l2 + self.l1 == 0:
+            raise GridcodeError(f"loss weights must be >= 0 and not all 0, got l2={self.l2}, l1={self.l1}")
+
+
+@dataclass(frozen=True)
+class TokenizerRun:
+    """Everything that determines a Stage I run: equal values give equal weights."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """The pictures."""
+    model: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """The tokenizer."""
+    loss: ReconstructionWeights = field(default_factory=ReconstructionWeights)
+    """The loss."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """The optimiser."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, precision, and how often things happen."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit each other."""
+        if self.data.channels != self.model.channels:
+            raise GridcodeError(
+                f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
+            )
+        self.model.grid(self.data.size, self.data.size)

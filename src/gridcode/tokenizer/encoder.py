@@ -1,0 +1,41 @@
+"""Picture to latents: convolutions at falling resolution.
+
+image -> unshuffle(patch) -> conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks -> norm, SiLU, 1x1 conv -> latents
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gridcode.nn.conv import Downsample, Norm, ResidualBlock
+from gridcode.tokenizer.config import TokenizerConfig
+
+
+class Encoder(nn.Sequential):
+    """(B, C, H, W) in [-1, 1] -> latents (B, d, H / downsampling, W / downsampling).
+
+    Args:
+        config: The tokenizer's shape.
+        latents: Channels of the latents, d.
+    """
+
+    def __init__(self, config: TokenizerConfig, latents: int) -> None:
+        widths = config.widths
+        stages: list[nn.Module] = [
+            nn.PixelUnshuffle(config.patch),
+            nn.Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1),
+        ]
+        before = widths[0]
+        for stage, width in enumerate(widths):
+            for _ in range(config.encoder_blocks):
+                stages.append(ResidualBlock(before, width))
+                before = width
+            if stage < len(widths) - 1:
+                stages.append(Downsample(width))
+        stages += [ResidualBlock(before, before), ResidualBlock(before, before)]
+        stages += [Norm(before), nn.SiLU(), nn.Conv2d(before, latents, 1)]
+        super().__init__(*stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, d, h, w)."""
+        return super().forward(images)

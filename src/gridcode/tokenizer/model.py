@@ -1,0 +1,149 @@
+"""The tokenizer: encoder, quantizer, decoder.
+
+    images --Encoder--> latents --FSQ--> codes, indices --Decoder--> images
+    (B, C, H, W)        (B, d, h, w)    indices (B, h, w)
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.errors import GridcodeError
+from gridcode.hub import load_model, save_model, weights_hash
+from gridcode.nn.conv import fast_layout
+from gridcode.quantize.base import Quantized
+from gridcode.quantize.fsq import FSQ
+from gridcode.tokenizer.card import tokenizer_card
+from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.tokenizer.decoder import Decoder
+from gridcode.tokenizer.encoder import Encoder
+
+KIND = "tokenizer"
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a forward pass gives.
+
+    Attributes:
+        images: (B, C, H, W), the decoder's raw output; in [-1, 1] up to its errors.
+        quantized: Codes (B, d, h, w), indices (B, h, w) and the quantizer's own loss.
+    """
+
+    images: Tensor
+    quantized: Quantized
+
+
+class Tokenizer(nn.Module):
+    """Pictures to small grids of integers, and back (paper, section 3).
+
+    Args:
+        config: The shape of encoder and decoder, and the quantizer's levels.
+
+    Raises:
+        GridcodeError: The levels make no valid quantizer.
+
+    >>> tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5, 5), widths=(8, 16)))
+    >>> indices = tokenizer.encode(torch.zeros(2, 3, 16, 8))
+    >>> indices.shape, tokenizer.decode(indices).shape
+    (torch.Size([2, 8, 4]), torch.Size([2, 3, 16, 8]))
+    """
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.quantizer = FSQ(config.levels, channel_dim=1)
+        self.encoder = Encoder(config, self.quantizer.channels)
+        self.decoder = Decoder(config, self.quantizer.channels)
+        self.info: dict[str, Any] = {}
+        """What the model card and the token store tell of the training data; saved with the weights."""
+
+    @property
+    def codebook_size(self) -> int:
+        """The number of different tokens, K."""
+        return self.quantizer.codebook_size
+
+    def quantize(self, images: Tensor) -> Quantized:
+        """Codes (B, d, h, w) and indices (B, h, w) of images (B, C, H, W) in [-1, 1].
+
+        Raises:
+            GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
+        """
+        if images.ndim != 4 or images.shape[1] != self.config.channels:
+            raise GridcodeError(
+                f"the tokenizer takes images (B, {self.config.channels}, H, W), got shape {tuple(images.shape)}"
+            )
+        self.config.grid(*images.shape[-2:])
+        out: Quantized = self.quantizer(self.encoder(images))
+        return out
+
+    def forward(self, images: Tensor) -> Reconstruction:
+        """Reconstruct images (B, C, H, W) in [-1, 1], with gradients straight through the quantizer."""
+        quantized = self.quantize(images)
+        return Reconstruction(self.decoder(quantized.codes), quantized)
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w), int64 in [0, K)."""
+        return self.quantize(images).indices
+
+    @torch.inference_mode()
+    def decode(self, indices: Tensor) -> Tensor:
+        """Indices (B, h, w) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
+
+        Raises:
+            GridcodeError: An index is outside the codebook.
+        """
+        images: Tensor = self.decoder(self.quantizer.indices_to_codes(indices))
+        return images.float().clamp(-1, 1)
+
+    def weights_hash(self) -> str:
+        """A name for exactly these weights; token stores and priors carry it."""
+        return weights_hash(self.state_dict())
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
+
+        Raises:
+            GridcodeError: The folder cannot be written.
+        """
+        config = {
+            "model": asdict(self.config),
+            "quantizer": self.quantizer.spec(),
+            "info": self.info,
+        }
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_model(Path(folder), tensors=tensors, config={"kind": KIND, **config}, card=tokenizer_card(self))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Tokenizer:
+        """Load a tokenizer, ready for inference.
+
+        Args:
+            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
+            device: Where its weights go.
+
+        Raises:
+            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
+        """
+        folder = load_model(source, kind=KIND)
+        tokenizer = cls(TokenizerConfig(**{k: _tuple(v) for k, v in folder.config["model"].items()}))
+        missing, unexpected = tokenizer.load_state_dict(folder.tensors, strict=False)
+        if missing or unexpected:
+            raise GridcodeError(
+                f"{folder.path} does not hold this tokenizer's weights: {len(missing)} missing, {len(unexpected)} "
+                f"unknown (first: {(missing + unexpected)[0]}); was it saved by another version of gridcode?"
+            )
+        tokenizer.info = folder.config.get("info", {})
+        place = torch.device(device)
+        return tokenizer.to(place).to(memory_format=fast_layout(place, reduced=False)).eval()
+
+
+def _tuple(value: Any) -> Any:
+    """JSON has lists where the frozen config has tuples."""
+    return tuple(value) if isinstance(value, list) else value

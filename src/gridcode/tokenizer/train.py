@@ -1,0 +1,190 @@
+"""Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1, without the adversarial part).
+
+L2 (and L1) on pixels; the quantizer needs no loss of its own. Everything random is keyed by the step, so a resumed run
+has the weights of an uninterrupted one, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.data.loader import Batch, eval_batches, train_batches
+from gridcode.data.open import open_split
+from gridcode.data.source import ImageSource
+from gridcode.metrics.image import psnr
+from gridcode.nn.conv import fast_layout
+from gridcode.quantize.usage import Usage, UsageMeter
+from gridcode.tokenizer.config import TokenizerRun
+from gridcode.tokenizer.losses import ReconstructionLoss
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.fabric import make_fabric, resolve_precision
+from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
+from gridcode.training.seeding import derive_seed, seed_step
+from gridcode.training.state import Trainee
+
+LOW_USAGE = 0.5
+"""Share of the codes a sample could show, under which usage counts as collapsed."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures of a run.
+
+    Attributes:
+        train: What it learns from.
+        val: What it is measured on.
+    """
+
+    train: ImageSource
+    val: ImageSource
+
+
+def train_tokenizer(
+    config: TokenizerRun,
+    options: RunOptions,
+    *,
+    init_from: str | Path | None = None,
+    sources: Sources | None = None,
+) -> Tokenizer:
+    """Train a tokenizer and leave ``best/`` and ``last/`` in the run's folder.
+
+    Args:
+        config: Everything that determines the result.
+        options: Where it goes, and whether to resume.
+        init_from: A tokenizer of the same shape whose weights it starts from (fine-tuning).
+        sources: The pictures, where they do not come from ``config.data`` (a PyTorch dataset, say).
+
+    Returns:
+        The best tokenizer by validation PSNR, with averaged weights.
+
+    Raises:
+        GridcodeError: The data, the folder or the settings are unusable, or the loss is not finite.
+        Stopped: A signal ended the run; its checkpoint is written.
+    """
+    prepare_folder(options, config)
+    fabric = make_fabric(config.loop)
+    sources = sources or Sources(open_split(config.data, "train"), open_split(config.data, "val"))
+
+    torch.manual_seed(derive_seed(config.loop.seed, "weights"))
+    tokenizer = Tokenizer(config.model)
+    if init_from is not None:
+        tokenizer.load_state_dict(Tokenizer.from_pretrained(init_from).state_dict())
+    tokenizer.info = {"data": asdict(config.data), "dataset": sources.train.name}
+    layout = fast_layout(fabric.device, reduced=resolve_precision(config.loop) == "bf16")
+    tokenizer = tokenizer.to(fabric.device).to(memory_format=layout)
+    ema = make_ema(tokenizer, config.optim)
+    optimizer = make_optimizer(tokenizer, config.optim)
+    loss_terms = ReconstructionLoss(config.loss)
+    trainee = Trainee(tokenizer, ema, optimizer)
+
+    with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
+        model, optimizer = fabric.setup(_Forward(tokenizer), optimizer)
+        batches = train_batches(
+            sources.train,
+            config.data,
+            batch_size=config.loop.batch_size,
+            seed=config.loop.seed,
+            start_step=run.start,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+        )
+        meter = UsageMeter(config.model.levels)
+        for step in run.steps():
+            images = _next_images(batches, run, step).to(fabric.device)
+            seed_step(config.loop.seed, step, rank=fabric.global_rank)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+
+            reconstructions, indices, quantizer_loss = model(images)
+            terms = loss_terms(reconstructions, images)
+            loss = torch.stack([*terms.values(), quantizer_loss]).sum()
+            fabric.backward(loss)
+            norm = nn.utils.clip_grad_norm_(tokenizer.parameters(), config.optim.clip or float("inf"))
+            optimizer.step()
+            optimizer.zero_grad()
+            ema.update_parameters(tokenizer)
+
+            meter.update(indices)
+            quality = psnr(reconstructions.detach(), images).mean()
+            run.log(step, {"loss": loss.detach(), "psnr": quality, "gradient_norm": norm})
+            if run.logs_at(step):
+                run.write_line(step, {"usage": meter.compute().usage})
+                meter = UsageMeter(config.model.levels)
+            if run.validates_at(step):
+                _validate(run, step, ema.module, sources.val, config)
+                fabric.barrier()
+            run.end_step(step, save=ema.module.save_pretrained)
+    fabric.barrier()
+    return Tokenizer.from_pretrained(options.out)
+
+
+class _Forward(nn.Module):
+    """A tokenizer's forward pass as a plain tuple: Fabric's precision plugin refuses frozen dataclasses."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.tokenizer(images)
+        return out.images, out.quantized.indices, out.quantized.loss
+
+
+def _next_images(batches: Iterable[Batch], run: Run, step: int) -> Tensor:
+    """The next batch's pictures; what was skipped is logged."""
+    batch = next(iter(batches))
+    for message in batch.skipped:
+        run.warn(step, f"skipped {message}")
+    return batch.images
+
+
+@torch.inference_mode()
+def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, float], Usage]:
+    """Reconstruction quality and codebook usage over batches.
+
+    Args:
+        tokenizer: In evaluation mode.
+        batches: Pictures in [-1, 1].
+
+    Returns:
+        ``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``; and the usage in full.
+    """
+    device = next(tokenizer.parameters()).device
+    meter, quality, errors = UsageMeter(tokenizer.config.levels), [], []
+    for batch in batches:
+        images = batch.images.to(device)
+        out = tokenizer(images)
+        meter.update(out.quantized.indices)
+        reconstructions = out.images.float().clamp(-1, 1)
+        quality.append(psnr(reconstructions, images))
+        errors.append((reconstructions - images).square().flatten(1).mean(1))
+    usage = meter.compute()
+    scores = {
+        "psnr": float(torch.cat(quality).mean()),
+        "mse": float(torch.cat(errors).mean()),
+        "usage": usage.usage,
+        "perplexity": usage.perplexity,
+    }
+    return scores, usage
+
+
+def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, config: TokenizerRun) -> None:
+    """Measure the averaged weights, warn of a dying codebook, keep the best."""
+    if not run.writer:
+        return
+    data = replace(config.data, workers=0)
+    batches = eval_batches(source, data, batch_size=config.loop.batch_size, limit=config.loop.val_count)
+    scores, usage = measure(tokenizer, batches)
+    if usage.usage_of_ceiling < LOW_USAGE:
+        run.warn(
+            step + 1,
+            f"only {usage.used} of the {usage.codebook_size} codes are in use ({usage.usage_of_ceiling:.0%} of what "
+            f"{usage.count} tokens could show); try fewer levels, a lower --optim.lr, or more steps",
+        )
+    run.validated(step, scores, score=scores["psnr"], save=tokenizer.save_pretrained)

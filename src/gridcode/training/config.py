@@ -1,0 +1,74 @@
+"""Settings that both training loops share. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gridcode.errors import GridcodeError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with linear warm-up, cosine decay, gradient clipping, and an exponential moving average of the weights."""
+
+    lr: float = 1e-3
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Adam's decay rates of the first and second moment."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay; biases, norms and embeddings of positions are exempt."""
+    warmup: int = 200
+    """Steps over which the learning rate rises from 0."""
+    final_lr: float = 0.02
+    """The learning rate at the end, as a share of the peak."""
+    clip: float = 1.0
+    """Largest gradient norm; 0 turns clipping off."""
+    ema: float = 0.999
+    """Decay of the moving average of the weights, reached gradually: min(ema, (1 + step) / (10 + step))."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        if not self.lr > 0:
+            raise GridcodeError(f"optim.lr must be > 0, got {self.lr}")
+        if not 0 <= self.ema < 1:
+            raise GridcodeError(f"optim.ema must be in [0, 1), got {self.ema}")
+        if self.clip < 0 or self.weight_decay < 0 or self.warmup < 0:
+            raise GridcodeError("optim.clip, optim.weight_decay and optim.warmup must be >= 0")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Length, batch, precision and cadence of a training run."""
+
+    steps: int = 2000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Examples per step, over all processes."""
+    precision: Precision = "auto"
+    """bf16: autocast (weights, optimiser and quantizer stay fp32); fp32: everything in fp32; auto: bf16 where the hardware
+    multiplies it."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device kind, as Lightning Fabric names them."""
+    devices: int = 1
+    """Processes on this machine, one per device; under torchrun its world size counts."""
+    log_every: int = 20
+    """Steps between two lines of the log."""
+    val_every: int = 500
+    """Steps between two validations (the last step always validates)."""
+    val_count: int = 1000
+    """Validation examples, at most."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints to resume from (the last step always writes one)."""
+    seed: int = 0
+    """Seeds weights, order, augmentation, masks and dropout."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that are not positive."""
+        for name in ("steps", "batch_size", "devices", "log_every", "val_every", "val_count", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise GridcodeError(f"loop.seed must be >= 0, got {self.seed}")

@@ -1,0 +1,61 @@
+"""Optimiser, learning-rate schedule, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from gridcode.training.config import OptimConfig
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, single vectors)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
+    """Linear warm-up, then a cosine to ``final_lr * lr`` at the last step.
+
+    Args:
+        step: The step about to be taken, from 0.
+        steps: Steps in all.
+        config: Peak, warm-up and end.
+
+    >>> config = OptimConfig(lr=1.0, warmup=10, final_lr=0.0)
+    >>> [round(learning_rate(step, steps=110, config=config), 3) for step in (0, 9, 60, 109)]
+    [0.1, 1.0, 0.5, 0.0]
+    """
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, steps - config.warmup)
+    share = 0.5 * (1 + math.cos(math.pi * done))
+    return config.lr * (config.final_lr + (1 - config.final_lr) * share)
+
+
+def make_ema(model: nn.Module, config: OptimConfig) -> AveragedModel:
+    """A moving average of the weights of ``model``: ``ema.update_parameters(model)`` after every step.
+
+    The decay starts low, ``min(ema, (1 + n) / (10 + n))`` after n updates, so that a short run does not keep its random
+    initial weights. The averaged network is ``ema.module``.
+    """
+
+    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        decay = min(config.ema, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    averaged_model = AveragedModel(model, multi_avg_fn=_no_grad(average))
+    return averaged_model.eval().requires_grad_(False)
+
+
+def _no_grad(function: Callable[..., None]) -> Any:
+    return torch.no_grad()(function)

@@ -1,0 +1,36 @@
+"""The order in which examples are seen: a function of (seed, position), so that a resumed run needs only a number.
+
+Position p is the p-th example a run sees; it lies in epoch ``p // n``, and each epoch has a permutation of its own.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def indices_at(start: int, stop: int, *, count: int, seed: int) -> NDArray[np.int64]:
+    """The examples at positions ``start … stop - 1``.
+
+    Args:
+        start: First position.
+        stop: One past the last.
+        count: Examples in the data set, n.
+        seed: Determines every permutation.
+
+    >>> sorted(indices_at(10, 15, count=5, seed=0).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    positions = np.arange(start, stop)
+    out = np.empty(len(positions), np.int64)
+    for epoch in np.unique(positions // count):
+        here = positions // count == epoch
+        out[here] = _permutation(count, seed, int(epoch))[positions[here] % count]
+    return out

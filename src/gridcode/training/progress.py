@@ -1,0 +1,56 @@
+"""What a person sees while a loop runs: a rich bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """A context manager that shows how far a loop is and its latest figures.
+
+    Args:
+        title: What runs.
+        total: Steps in all.
+        start: Steps already done.
+        show: False keeps silent (other processes of a distributed run, tests).
+        unit: What a step is called in the plain lines.
+    """
+
+    def __init__(self, title: str, *, total: int, start: int = 0, show: bool = True, unit: str = "step") -> None:
+        self.console = Console(stderr=True, quiet=not show)
+        self._title, self._total, self._start, self._unit = title, total, start, unit
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            disable=not show or not self.console.is_terminal,
+        )
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._task = self._bar.add_task(self._title, total=self._total, completed=self._start, figures="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def advance(self, done: int, figures: Mapping[str, str] | None = None) -> None:
+        """Move the bar to ``done`` steps; new figures replace the old ones."""
+        if figures is None:
+            self._bar.update(self._task, completed=done)
+        else:
+            text = "  ".join(f"{name} {value}" for name, value in figures.items())
+            self._bar.update(self._task, completed=done, figures=text)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,269 @@
+"""A training run on disk and on screen: its folder, log, bar, checkpoints, and the way it ends.
+
+    runs/tokenizer/
+      run.json                    the resolved config
+      log.jsonl, tensorboard/     curves
+      best/, last/                models: the best validation score's, and the newest
+      state/step-00000500/        what --resume continues from
+      done.json                   there once the run ended
+
+Both loops are the same few lines around their own step::
+
+    with open_run(...) as run:
+        for step in run.steps():
+            ...                                  # the stage's own step
+            run.log(step, {"loss": loss})
+            if run.validates_at(step):
+                run.validated(step, scores, ...)
+            run.end_step(step)
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gridcode.errors import GridcodeError
+from gridcode.files import read_json, write_json
+from gridcode.training.config import LoopConfig
+from gridcode.training.log import RunLog
+from gridcode.training.progress import ProgressBar
+from gridcode.training.signals import StopRequest, stop_requests
+from gridcode.training.state import Trainee, checkpoints, load_state, save_state
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+FREE_TO_CHANGE = {"data.workers", "loop.log_every"}
+"""Settings that a resumed run may change, because no weight depends on them."""
+
+
+class Stopped(GridcodeError):
+    """A signal ended a run after its step; its checkpoint is safe.
+
+    Attributes:
+        number: The signal's; a command line exits with 128 + it.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run treats what is on disk and on screen; nothing here changes its result.
+
+    Attributes:
+        out: The run's folder.
+        resume: Continue from the newest checkpoint in ``out``.
+        force: Replace what is in ``out``.
+        show: Draw the progress bar; only process 0 ever does.
+    """
+
+    out: Path
+    resume: bool = False
+    force: bool = False
+    show: bool = True
+
+
+def prepare_folder(options: RunOptions, config: Any) -> None:
+    """Make the run's folder, or check that an existing one may be continued.
+
+    Raises:
+        GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config.
+    """
+    out, settings = options.out, _plain(asdict(config))
+    occupied = out.exists() and any(out.iterdir()) if out.is_dir() or not out.exists() else None
+    if occupied is None:
+        raise GridcodeError(f"{out} is a file; give a folder as --out")
+    if options.resume:
+        before = read_json(out / "run.json", "the run to resume")
+        now, then = _flat(settings), _flat(before)
+        changed = [key for key in now if now[key] != then.get(key) and key not in FREE_TO_CHANGE]
+        if changed:
+            key = changed[0]
+            raise GridcodeError(
+                f"{out} was trained with {key}={then.get(key)!r}, now {now[key]!r}: resume with the same settings, or "
+                f"start another run with --out"
+            )
+        return
+    if occupied and not options.force:
+        raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
+    if occupied and not (out / "run.json").exists():
+        raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
+    for name in ("state", "best", "last", "tensorboard"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("log.jsonl", "done.json"):
+        (out / name).unlink(missing_ok=True)
+    write_json(out / "run.json", settings)
+
+
+class Run:
+    """One run while it is open; see the module's example. Made by :func:`open_run`."""
+
+    def __init__(self, options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric) -> None:
+        self.out, self.loop, self.trainee, self.fabric = options.out, loop, trainee, fabric
+        self.writer = fabric.is_global_zero
+        values: dict[str, Any] = {"step": 0, "best": None}
+        if options.resume:
+            values = load_state(self.out, trainee)
+        self.start: int = values["step"]
+        self.best: float | None = values["best"]
+        self._log: RunLog | None = None
+        self._bar: ProgressBar | None = None
+        self._stop = StopRequest()
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._clock = (time.perf_counter(), self.start)
+
+    def steps(self) -> Iterator[int]:
+        """The steps still to take, numbered from 0."""
+        yield from range(self.start, self.loop.steps)
+
+    def logs_at(self, step: int) -> bool:
+        """Whether a line of the log is due once ``step`` has been taken."""
+        return (step + 1) % self.loop.log_every == 0 or step + 1 == self.loop.steps
+
+    def log(self, step: int, metrics: Mapping[str, Tensor | float]) -> None:
+        """Take one step's metrics into the means of the next line.
+
+        Raises:
+            GridcodeError: The loss is not finite; the last checkpoint stays.
+        """
+        self._count += 1
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        if not math.isfinite(self._sums.get("loss", 0.0)):
+            self._diverged(step)
+
+    def write_line(self, step: int, latest: Mapping[str, float] | None = None) -> None:
+        """Write and show the means since the last line, the speed, and ``latest`` as it is."""
+        figures = {name: total / self._count for name, total in self._sums.items()} | dict(latest or {})
+        now = time.perf_counter()
+        figures["images_per_s"] = (step + 1 - self._clock[1]) * self.loop.batch_size / (now - self._clock[0])
+        self._sums, self._count, self._clock = {}, 0, (now, step + 1)
+        if self._log is not None:
+            self._log.write(step + 1, {f"train/{name}": value for name, value in figures.items()})
+        if self._bar is not None:
+            shown = {"loss": "loss", "psnr": "PSNR", "usage": "usage", "accuracy": "acc", "images_per_s": "img/s"}
+            self._bar.advance(step + 1, {label: f"{figures[k]:.4g}" for k, label in shown.items() if k in figures})
+
+    def warn(self, step: int, text: str) -> None:
+        """Log and show a warning that says what to try."""
+        if self._log is not None:
+            self._log.write(step, {"warning": text})
+        self.say(f"warning, step {step}: {text}")
+
+    def say(self, text: str) -> None:
+        """Show a line to the person at the terminal."""
+        if self._bar is not None:
+            self._bar.say(text)
+
+    def validates_at(self, step: int) -> bool:
+        """Whether validation is due once ``step`` has been taken."""
+        return (step + 1) % self.loop.val_every == 0 or step + 1 == self.loop.steps
+
+    def validated(self, step: int, scores: Mapping[str, float], *, score: float, save: Callable[[Path], None]) -> None:
+        """Log validation scores; ``save`` writes the model to ``best/`` when ``score`` (higher is better) is a new best."""
+        if not self.writer:
+            return
+        if self._log is not None:
+            self._log.write(step + 1, {f"val/{name}": value for name, value in scores.items()})
+        self.say(f"step {step + 1}/{self.loop.steps}  " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+        if math.isfinite(score) and (self.best is None or score > self.best):
+            self.best = score
+            save(self.out / "best")
+        # Validation's time is not training's.
+        self._clock = (time.perf_counter(), step + 1)
+
+    def end_step(self, step: int, *, save: Callable[[Path], None]) -> None:
+        """Checkpoint when one is due or a signal asked to stop.
+
+        Raises:
+            Stopped: A signal came; the message says how to resume.
+        """
+        last = step + 1 == self.loop.steps
+        stop = self._agreed_stop()
+        if self.writer and (last or stop or (step + 1) % self.loop.checkpoint_every == 0):
+            if last:
+                save(self.out / "last")
+            save_state(self.out, step + 1, self.trainee, {"best": self.best})
+        if last and self.writer:
+            write_json(self.out / "done.json", {"steps": step + 1, "best": self.best})
+        if stop and not last:
+            name = signal.Signals(stop).name
+            raise Stopped(
+                f"stopped by {name} after step {step + 1} of {self.loop.steps}; the same command with --resume "
+                f"continues it",
+                stop,
+            )
+
+    def _agreed_stop(self) -> int:
+        """The signal that asked any process to stop, 0 if none: all processes end after the same step."""
+        received = int(self._stop.received or 0)
+        if self.fabric.world_size == 1:
+            return received
+        flag = torch.tensor(received, device=self.fabric.device)
+        return int(self.fabric.all_reduce(flag, reduce_op="max"))
+
+    def _diverged(self, step: int) -> None:
+        kept = checkpoints(self.out)
+        where = f"the checkpoint {kept[-1]} is kept" if kept else "no checkpoint was written yet"
+        text = f"the loss is not finite at step {step}; {where}; try a lower --optim.lr or --loop.precision fp32"
+        if self._log is not None:
+            self._log.write(step, {"warning": text})
+        raise GridcodeError(text)
+
+
+@contextmanager
+def open_run(
+    options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric, title: str
+) -> Iterator[Run]:
+    """Open a run's folder for training: restores the state when resuming, catches signals, closes the log.
+
+    Args:
+        options: Folder and flags; the folder was made by :func:`prepare_folder`.
+        loop: Length and cadence.
+        trainee: What is trained; changed in place by a resume.
+        fabric: The processes; process 0 writes files and shows the bar.
+        title: What the bar is called.
+    """
+    run = Run(options, loop, trainee, fabric=fabric)
+    with ExitStack() as stack:
+        run._stop = stack.enter_context(stop_requests())
+        if run.writer:
+            run._log = RunLog(options.out, start=run.start)
+            stack.callback(run._log.close)
+            bar = ProgressBar(title, total=loop.steps, start=run.start, show=options.show)
+            run._bar = stack.enter_context(bar)
+        yield run
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON would give them back."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``{"loop.steps": 2000, …}``."""
+    flat: dict[str, Any] = {}
+    for key, entry in value.items():
+        flat |= _flat(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {f"{prefix}{key}": entry}
+    return flat
+

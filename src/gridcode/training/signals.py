@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM ask a training loop to stop after its step; a second Ctrl-C stops it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether a signal asked to stop, and which.
+
+    Attributes:
+        received: The signal, or None so far.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __bool__(self) -> bool:
+        return self.received is not None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Catch SIGINT and SIGTERM inside the block; outside the main thread, where Python cannot, nothing is caught."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if request.received is not None:
+            raise KeyboardInterrupt
+        request.received = signal.Signals(number)
+
+    try:
+        for number in before:
+            signal.signal(number, ask)
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
