@@ -199,6 +199,16 @@ def stat(path):
         return []
 
 
+@pytest.mark.parametrize("source", ["Numbers", "Buggy", "Deadly"])
+def test_workers_end_with_an_error_even_while_it_is_held(source):
+    before = children()
+    batches = train_batches(SOURCES[source](8, broken=[5]), replace(CONFIG, workers=2), batch_size=4, seed=0)
+    with pytest.raises((GridcodeError, ZeroDivisionError)) as held:
+        list(islice(batches, 3))
+    assert held.traceback
+    assert children() == before
+
+
 def test_sources_in_memory_need_no_workers(tmp_path):
     config = DataConfig(size=8, train_count=6, val_count=2, workers=2)
     before = children()
@@ -290,6 +300,9 @@ def test_a_killed_worker_is_a_plain_error():
 class Buggy(Numbers):
     def __getitem__(self, index):
         raise ZeroDivisionError("a mistake of ours")
+
+
+SOURCES = {"Numbers": Numbers, "Buggy": Buggy, "Deadly": Deadly}
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -128,7 +128,7 @@ class TestRoundTrip:
         assert str(opened.manifest.schema.field("tokens").type.value_type) == kind
         assert torch.equal(opened.load("train").tokens, tokens)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(
         grid=st.lists(st.integers(1, 4), min_size=1, max_size=3),
         size=st.sampled_from([2, 1000, 2**16, 2**20, 2**40, 2**63]),

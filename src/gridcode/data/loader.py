@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import os
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -188,14 +189,13 @@ def _chunks(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[
         while (chunk := _next(chunks)) is not None:
             yield _readable(chunk)
     finally:
-        # Ends the workers now, even while a traceback keeps this frame alive.
+        # Ends the workers now: this frame may live on in the traceback of an error.
         del chunks
 
 
 def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[Chunk | GridcodeError]:
     # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
-    # would depend on the number of workers. The loader gives each worker one thread, and a worker ends when its
-    # parent does.
+    # would depend on the number of workers. PyTorch gives each worker one thread, and ends it with its parent.
     loader = DataLoader(
         fetch,
         batch_size=None,
@@ -214,8 +214,10 @@ def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> It
 def _next(chunks: Iterator[Chunk | GridcodeError]) -> Chunk | GridcodeError | None:
     try:
         return next(chunks, None)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except BaseException as error:
+        # PyTorch's frames in the traceback would keep its iterator alive, and with it the workers.
+        traceback.clear_frames(error.__traceback__)
+        if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
             raise
         raise GridcodeError(
             f"a data worker process died ({' '.join(str(error).split())[:160]}); "

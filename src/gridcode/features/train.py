@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -140,5 +140,5 @@ def _cpu_has_bfloat16() -> bool:
     # An older PyTorch cannot say; float32 is right there too.
     if not hasattr(torch.cpu, "get_capabilities"):
         return False
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -140,8 +140,7 @@ class StoreWriter:
         while rows >= least:
             table = pa.Table.from_batches(self._waiting[split], schema=self._manifest.schema)
             self._write_shard(split, table.slice(0, self._shard_rows))
-            # A slice keeps its whole source alive; a copy of what is left lets the rest go.
-            left = table.slice(self._shard_rows).combine_chunks()
+            left = table.slice(self._shard_rows)
             self._waiting[split] = left.to_batches()
             rows = left.num_rows
 
