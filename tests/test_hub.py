@@ -108,9 +108,7 @@ class TestRefusals:
         with pytest.raises(GridcodeError, match=r"no model.safetensors in .*, nor in its best/ or last/"):
             load_model(tmp_path, kind="toy")
 
-    @pytest.mark.parametrize(
-        "source", ["nowhere", "a/b/c", "./runs/tokenizer", "/no/where", "~/no-such-folder-here"]
-    )
+    @pytest.mark.parametrize("source", ["nowhere", "a/b/c", "./runs/tokenizer", "/no/where", "~/no-such-folder-here"])
     def test_no_folder_and_no_hub_id(self, source: str) -> None:
         with pytest.raises(GridcodeError, match=r"no folder .* it is no hub id"):
             load_model(source, kind="toy")
@@ -151,9 +149,7 @@ class TestRefusals:
 
 
 class TestHub:
-    def test_an_id_is_downloaded_without_other_files(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_id_is_downloaded_without_other_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: dict[str, Any] = {}
 
         def download(repo_id: str, **options: Any) -> str:
@@ -166,19 +162,13 @@ class TestHub:
         assert asked["repo_id"] == "some-org/a.model_1"
         assert asked["allow_patterns"] == ["model.safetensors", "config.json", "README.md"]
 
-    def test_a_local_folder_comes_before_the_hub(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(
-            huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub")
-        )
+    def test_a_local_folder_comes_before_the_hub(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
         monkeypatch.chdir(tmp_path)
         save(tmp_path / "runs" / "tokenizer")
         assert load_model("runs/tokenizer", kind="toy").config["width"] == 3
 
-    def test_an_unreachable_hub_names_both_places(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_unreachable_hub_names_both_places(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: Any, **__: Any) -> str:
             raise LocalEntryNotFoundError("no\nconnection")
 
@@ -220,9 +210,7 @@ class TestHub:
         with pytest.raises(GridcodeError, match=r"\(401 Unauthorized\); log in with `hf auth login`"):
             push_model(save(tmp_path / "m"), "org/name")
 
-    def test_an_incomplete_folder_is_not_pushed(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_incomplete_folder_is_not_pushed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: pytest.fail("asked the hub"))
         with pytest.raises(GridcodeError, match="push_model: there is no folder"):
             push_model(tmp_path / "none", "org/name")

@@ -208,9 +208,7 @@ def _download(repo_id: str) -> Path:
             f"({_one_line(error)}); check the path or the id"
         ) from error
     if not (folder / WEIGHTS).is_file():
-        raise GridcodeError(
-            f"load_model: the hub's {repo_id} has no {WEIGHTS}; it is not a model of gridcode"
-        )
+        raise GridcodeError(f"load_model: the hub's {repo_id} has no {WEIGHTS}; it is not a model of gridcode")
     return folder
 
 

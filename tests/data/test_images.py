@@ -33,6 +33,7 @@ def decode(data):
     return decode_image(data, name="a.png")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PNG_MODES), st.integers(1, 40), st.integers(1, 40))
 def test_every_png_mode_gives_grey_or_rgb(mode, height, width):
     pixels = decode(encode(Image.new(mode, (width, height))))
@@ -57,9 +58,7 @@ def test_16_bit_grey_is_scaled_not_clipped():
     values = np.array([[0, 128, 129, 257, 32768, 65535 - 129, 65535]], np.uint16)
     expected = np.round(values / 257).astype(np.uint8)
     np.testing.assert_array_equal(decode(encode(Image.fromarray(values)))[..., 0], expected)
-    np.testing.assert_array_equal(
-        decode(encode(Image.fromarray(values.astype(np.int32)), "tiff"))[..., 0], expected
-    )
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(values.astype(np.int32)), "tiff"))[..., 0], expected)
 
 
 def test_grey_beyond_16_bits_and_floats_are_refused():
@@ -84,9 +83,7 @@ def test_transparent_colours_of_palette_grey_and_rgb():
     assert decode(encode(palette, transparency=0)).tolist() == [[[255, 255, 255], [200, 100, 50]]]
     assert decode(encode(palette, transparency=b"\x00\xff")).tolist() == [[[255, 255, 255], [200, 100, 50]]]
     assert decode(encode(Image.new("L", (1, 1), 7), transparency=7)).tolist() == [[[255]]]
-    assert decode(encode(Image.new("RGB", (1, 1), (1, 2, 3)), transparency=(1, 2, 3))).tolist() == [
-        [[255] * 3]
-    ]
+    assert decode(encode(Image.new("RGB", (1, 1), (1, 2, 3)), transparency=(1, 2, 3))).tolist() == [[[255] * 3]]
 
 
 def test_cmyk_white_is_white():
@@ -110,9 +107,7 @@ def test_animation_gives_the_first_frame():
     ]
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"hello, I am text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
-)
+@pytest.mark.parametrize("data", [b"", b"hello, I am text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
 def test_what_is_no_image_is_refused(data):
     with pytest.raises(GridcodeError, match=r"^a\.png: not an image in a known format; .*on_error=skip"):
         decode(data)
@@ -152,12 +147,11 @@ def test_pillows_warnings_stay_inside(recwarn):
 
 
 ENCODED = [
-    encode(Image.fromarray(noise(9, 7)), kind)
-    for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff", "ppm", "tga")
+    encode(Image.fromarray(noise(9, 7)), kind) for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff", "ppm", "tga")
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(st.sampled_from(ENCODED), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8))
 def test_flipped_bytes_give_pixels_or_one_clear_error(data, changes):
     damaged = bytearray(data)

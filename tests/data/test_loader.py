@@ -100,11 +100,10 @@ def test_channels_are_converted(channels, stored):
         assert torch.equal(batch.images[:, :1].expand(-1, channels, -1, -1), batch.images)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 13), batch_size=st.integers(1, 9), seed=st.integers(0, 3))
 def test_every_epoch_holds_every_image_once(count, batch_size, seed):
-    seen = numbers(
-        take(Numbers(count, shape=(8, 8)), -(-3 * count // batch_size), batch_size=batch_size, seed=seed)
-    )
+    seen = numbers(take(Numbers(count, shape=(8, 8)), -(-3 * count // batch_size), batch_size=batch_size, seed=seed))
     for epoch in range(3):
         assert sorted(seen[epoch * count : (epoch + 1) * count]) == list(range(count))
 
@@ -121,8 +120,8 @@ def test_crops_differ_between_epochs_and_depend_on_position_alone():
     assert same(take(Numbers(1), 2, batch_size=1), [first, second])
 
 
+@settings(deadline=None, max_examples=40)
 @given(start=st.integers(0, 30), count=st.integers(1, 11), batch_size=st.integers(1, 6))
-@settings(max_examples=40)
 def test_resumed_stream_is_the_rest_of_the_stream(start, count, batch_size):
     source = Numbers(count)
     whole = take(source, start + 3, batch_size=batch_size)
@@ -217,9 +216,6 @@ def test_sources_in_memory_need_no_workers(tmp_path):
     assert children() == before
 
 
-# --- evaluation
-
-
 def test_eval_is_one_pass_in_order():
     batches = list(eval_batches(Numbers(10), CONFIG, batch_size=4))
     assert [len(batch.keys) for batch in batches] == [4, 4, 2]
@@ -240,9 +236,6 @@ def test_eval_does_not_depend_on_the_training_crop():
         list(eval_batches(Numbers(5), other, batch_size=2)),
         list(eval_batches(Numbers(5), CONFIG, batch_size=2)),
     )
-
-
-# --- bad images
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -279,9 +272,7 @@ def test_evaluation_leaves_a_bad_image_out():
 def test_nothing_but_bad_images():
     config = replace(CONFIG, on_error="skip")
     source = Numbers(300, broken=range(300))
-    with pytest.raises(
-        GridcodeError, match=r"numbers: 100 images in a row cannot be read; the last: numbers, row"
-    ):
+    with pytest.raises(GridcodeError, match=r"numbers: 100 images in a row cannot be read; the last: numbers, row"):
         take(source, 1, config=config)
     with pytest.raises(GridcodeError, match=r"none of the 300 images can be read; the first: numbers, row 0"):
         list(eval_batches(source, config, batch_size=64))
@@ -311,9 +302,6 @@ def test_other_errors_keep_their_type(workers):
         take(Buggy(4), 1, config=replace(CONFIG, workers=workers))
 
 
-# --- settings
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -335,9 +323,6 @@ def test_empty_source_and_eval_settings():
         eval_batches(Numbers(0), CONFIG, batch_size=1)
     with pytest.raises(GridcodeError, match="must be at least 1"):
         eval_batches(Numbers(4), CONFIG, batch_size=1, limit=0)
-
-
-# --- whole programs
 
 
 PROGRAM = """

@@ -112,9 +112,7 @@ class TestGeometry:
             assert ball.any()
             assert floor.any()
             np.testing.assert_allclose(batch.depth[i][ball], ((-b - root) / a)[ball], rtol=2e-3)
-            np.testing.assert_allclose(
-                batch.depth[i][floor], (-layout.eye[i, 2] / d[..., 2])[floor], rtol=1e-3
-            )
+            np.testing.assert_allclose(batch.depth[i][floor], (-layout.eye[i, 2] / d[..., 2])[floor], rtol=1e-3)
 
     def test_shadow_of_a_lone_sphere_is_the_closed_form(self) -> None:
         layout = draw_layout(2, np.arange(100))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -71,9 +71,6 @@ def values(source):
 
 def keys(source):
     return [example.key for example in source]
-
-
-# --- folders
 
 
 def test_folder_without_classes_is_sorted_and_ignores_hidden_files(tmp_path):
@@ -141,9 +138,6 @@ def test_a_damaged_file_is_named_when_read(tmp_path):
         source[1]
 
 
-# --- Parquet
-
-
 def test_parquet_with_class_names_over_shards(tmp_path):
     paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     write_parquet(paths[0], [1, 0, 1], names=["x", "y"])
@@ -200,9 +194,7 @@ def test_image_columns(tmp_path):
 def test_sound_is_not_taken_for_images(tmp_path):
     table = pa.table({"audio": [{"bytes": b"fLaC", "path": None}]})
     features = {"info": {"features": {"audio": {"_type": "Audio"}}}}
-    pq.write_table(
-        table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "a.parquet"
-    )
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "a.parquet")
     with pytest.raises(GridcodeError, match="no column of images"):
         ParquetImages([tmp_path / "a.parquet"])
 
@@ -226,9 +218,6 @@ def test_bad_parquet_files(tmp_path):
         ParquetImages([path, tmp_path / "b.parquet"])
     with pytest.raises(GridcodeError, match="no Parquet files"):
         ParquetImages([])
-
-
-# --- npz
 
 
 def test_npz_shapes_and_labels(tmp_path):
@@ -282,9 +271,6 @@ def test_bad_npz_files(tmp_path):
         np.save(file, np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(GridcodeError, match="a single array"):
         NpzImages(path)
-
-
-# --- PyTorch data sets
 
 
 class Items(torch.utils.data.Dataset):
@@ -345,9 +331,6 @@ def test_torch_data_set_without_length():
         TorchDataset(Stream(), name="mine")
 
 
-# --- configs
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -374,13 +357,8 @@ def test_crop_policy_values_are_checked():
 
 
 def test_config_does_not_import_torch_or_pyarrow():
-    code = (
-        "import sys, gridcode.data.config; sys.exit(bool({'torch', 'pyarrow', 'numpy'} & set(sys.modules)))"
-    )
+    code = "import sys, gridcode.data.config; sys.exit(bool({'torch', 'pyarrow', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# --- splits
 
 
 def both(config):
@@ -453,6 +431,7 @@ def test_pool_is_split_once_and_for_all(tmp_path):
     assert keys(val)[:6] == ["3", "18", "23", "24", "37", "52"]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.floats(0.001, 0.999), st.integers(0, 3))
 def test_held_out_part_is_disjoint_and_never_empty(count, fraction, seed):
     class Keyed(NpzImages):
@@ -500,9 +479,6 @@ def test_views_keep_what_they_view(tmp_path):
     part = Subset(whole, [3, 2], name="two")
     assert values(part) == [3, 2]
     assert [example.label for example in Relabelled(part, ("x", "1", "0"))] == [1, None]
-
-
-# --- real data
 
 
 def real(name):

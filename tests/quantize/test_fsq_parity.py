@@ -97,9 +97,7 @@ def test_every_index_of_the_recommended_books(levels: list[int], dtype: torch.dt
 def test_sixteen_bit_codes_give_their_index_back(levels: list[int], dtype: torch.dtype) -> None:
     quantizer = FSQ(levels)
     everything = torch.arange(quantizer.codebook_size)
-    assert torch.equal(
-        quantizer.codes_to_indices(quantizer.indices_to_codes(everything, dtype=dtype)), everything
-    )
+    assert torch.equal(quantizer.codes_to_indices(quantizer.indices_to_codes(everything, dtype=dtype)), everything)
 
 
 @pytest.mark.parametrize("levels", BOOKS + ODD_BOOKS, ids=str)
@@ -159,9 +157,7 @@ def test_huge_books_are_exact(levels: list[int]) -> None:
     out = quantizer(torch.tensor(latents_inside(digits, levels)))
     assert out.indices.tolist() == join(digits, levels)
     assert out.indices[1] == quantizer.codebook_size - 1
-    assert torch.equal(
-        quantizer.codes_to_indices(out.codes.bfloat16() if levels[0] < 256 else out.codes), out.indices
-    )
+    assert torch.equal(quantizer.codes_to_indices(out.codes.bfloat16() if levels[0] < 256 else out.codes), out.indices)
     assert torch.equal(quantizer.indices_to_codes(out.indices, dtype=torch.float64), out.codes)
 
 

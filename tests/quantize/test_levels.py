@@ -24,9 +24,7 @@ def test_other_sizes_are_refused_with_the_known_ones(bits: object) -> None:
         recommended_levels(bits)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "make", [list, tuple, np.array, iter, lambda levels: [np.uint8(each) for each in levels]]
-)
+@pytest.mark.parametrize("make", [list, tuple, np.array, iter, lambda levels: [np.uint8(each) for each in levels]])
 def test_any_sequence_of_integers_becomes_python_integers(make: Callable[[list[int]], Sequence[int]]) -> None:
     checked = check_levels(make([8, 5]))
     assert checked == (8, 5)

@@ -43,9 +43,7 @@ def by_hand(levels: list[int], indices: list[int]) -> Usage:
 def close(a: Usage, b: Usage) -> bool:
     floats = ("usage", "usage_of_ceiling", "perplexity", "entropy_bits")
     counted, expected = dataclasses.asdict(a), dataclasses.asdict(b)
-    near = [
-        math.isclose(counted.pop(name), expected.pop(name), rel_tol=1e-9, abs_tol=1e-12) for name in floats
-    ]
+    near = [math.isclose(counted.pop(name), expected.pop(name), rel_tol=1e-9, abs_tol=1e-12) for name in floats]
     return counted == expected and all(near)
 
 

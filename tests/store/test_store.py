@@ -133,9 +133,7 @@ class TestRoundTrip:
         grid=st.lists(st.integers(1, 4), min_size=1, max_size=3),
         size=st.sampled_from([2, 1000, 2**16, 2**20, 2**40, 2**63]),
         shard_rows=st.integers(1, 9),
-        parts=st.lists(
-            st.tuples(st.sampled_from(["train", "val", "test_2"]), st.integers(0, 11)), max_size=5
-        ),
+        parts=st.lists(st.tuples(st.sampled_from(["train", "val", "test_2"]), st.integers(0, 11)), max_size=5),
         batch_size=st.integers(1, 9),
         keys=st.text(st.characters(exclude_categories=["Cs"])),
         seed=st.integers(0, 1000),
@@ -161,9 +159,7 @@ class TestRoundTrip:
                     labels = torch.randint(-1, 2, (count,), generator=generator)
                     names = [f"{keys}{number}" for number in range(count)]
                     store.write(split, tokens, labels, names)
-                    there = (
-                        zip(tokens.flatten(1).tolist(), labels.tolist(), names, strict=True) if count else ()
-                    )
+                    there = zip(tokens.flatten(1).tolist(), labels.tolist(), names, strict=True) if count else ()
                     written.setdefault(split, []).extend(there)
             opened = TokenStore.open(folder)
             assert set(opened.splits) == {split for split, content in written.items() if content}
@@ -221,9 +217,7 @@ class TestOpening:
 
     def test_an_unlisted_shard_is_refused(self, folder: Path) -> None:
         shutil.copy(folder / "val-00000.parquet", folder / "val-00001.parquet")
-        with pytest.raises(
-            GridcodeError, match=r"also holds val-00001.parquet, which its manifest does not list"
-        ):
+        with pytest.raises(GridcodeError, match=r"also holds val-00001.parquet, which its manifest does not list"):
             TokenStore.open(folder)
 
     def test_row_counts_and_columns_must_agree(self, folder: Path) -> None:
@@ -389,9 +383,7 @@ class TestInterruption:
     def test_an_interrupted_store_is_refused_and_says_what_to_do(self, tmp_path: Path) -> None:
         self.interrupt(tmp_path / "t")
         assert (tmp_path / "t" / "train-00000.parquet").exists()
-        with pytest.raises(
-            GridcodeError, match="is incomplete, its writing was interrupted; tokenize again over it"
-        ):
+        with pytest.raises(GridcodeError, match="is incomplete, its writing was interrupted; tokenize again over it"):
             TokenStore.open(tmp_path / "t")
 
     def test_an_interrupted_store_can_be_overwritten_only_by_asking(self, tmp_path: Path) -> None:
@@ -438,9 +430,7 @@ class TestInterruption:
         with pytest.raises(GridcodeError, match="is a file"), writer(folder / "notes.txt", overwrite=True):
             pass
 
-    def test_a_failed_last_shard_leaves_no_manifest(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_failed_last_shard_leaves_no_manifest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:
             raise OSError("disk full")
 

@@ -34,7 +34,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
     settings: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            parsed: T = tyro.cli(
                 kind,
                 args=list(arguments),
                 prog=prog,
@@ -42,6 +42,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
                 config=(tyro.conf.FlagCreatePairsOff,),
                 **settings,
             )
+            return parsed
     except SystemExit as end:
         if end.code in (0, None):
             raise

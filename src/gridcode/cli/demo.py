@@ -29,7 +29,10 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The folder is occupied.
     """
     parsed = parse(
-        Arguments, arguments, prog="gridcode demo", description="Everything, on built-in scenes, in five minutes."
+        Arguments,
+        arguments,
+        prog="gridcode demo",
+        description="Everything, on built-in scenes, in five minutes.",
     )
     from rich.console import Console
 
@@ -55,9 +58,7 @@ def run(arguments: list[str]) -> None:
     sources = Sources(open_split(data, "train"), open_split(data, "val"))
 
     say("Stage I: the tokenizer learns to turn a picture into a grid of integers, and back")
-    tokenizer = train_tokenizer(
-        settings.tokenizer, RunOptions(out / "tokenizer", force=parsed.force), sources=sources
-    )
+    tokenizer = train_tokenizer(settings.tokenizer, RunOptions(out / "tokenizer", force=parsed.force), sources=sources)
     say("writing every picture's tokens")
     splits = {"train": sources.train, "val": sources.val}
     store_options = StoreOptions(out / "tokens", flips=settings.flips, force=parsed.force)

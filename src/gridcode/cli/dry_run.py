@@ -17,6 +17,7 @@ from gridcode.prior.train import token_space
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import resolve_precision
 
 COPIES = 5
@@ -31,7 +32,8 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
     K = tokenizer.codebook_size
     parts = {"encoder": tokenizer.encoder, "quantizer": tokenizer.quantizer, "decoder": tokenizer.decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each block keeps about ten maps of its width for the backward pass: inputs and outputs of norm, SiLU, conv, twice.
+    # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv,
+    # twice.
     side, values = run.data.size / run.model.patch, 0.0
     blocks = run.model.encoder_blocks + run.model.decoder_blocks
     for stage, width in enumerate(run.model.widths):
@@ -43,7 +45,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
         {
             "token grid": f"{h} x {w} = {h * w} tokens of {K:,} codes ({log2(K):.2f} bits)",
             "rate": f"{h * w * log2(K) / run.data.size**2:.3f} bits per pixel",
-            "examples": f"{run.loop.steps} steps x {run.loop.batch_size} = {run.loop.steps * run.loop.batch_size:,}",
+            "examples": _examples(run.loop),
         },
         weights=sum(_parameters(part) for part in parts.values()),
         activations=activations,
@@ -62,20 +64,26 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
     }
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each layer keeps about 8 maps of the width and 2 of the MLP; the logits of two thirds of the tokens stay in fp32.
+    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have logits, in
+    # fp32.
     layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
     logits = 0.7 * N * len(prior.bias) * 4 * 2
+    sides = " x ".join(str(side) for side in space.grid)
     return _text(
         asdict(run),
         parts,
         {
-            "token grid": f"{' x '.join(map(str, space.grid))} = {prod(space.grid)} tokens of {space.codebook_size:,} codes",
+            "token grid": f"{sides} = {prod(space.grid)} tokens of {space.codebook_size:,} codes",
             "classes": str(len(space.classes)) if space.classes else "none",
-            "examples": f"{run.loop.steps} steps x {run.loop.batch_size} = {run.loop.steps * run.loop.batch_size:,}",
+            "examples": _examples(run.loop),
         },
         weights=_parameters(prior),
         activations=run.loop.batch_size * (layers + logits),
     )
+
+
+def _examples(loop: LoopConfig) -> str:
+    return f"{loop.steps} steps x {loop.batch_size} = {loop.steps * loop.batch_size:,}"
 
 
 def _parameters(module: nn.Module) -> int:
@@ -96,7 +104,8 @@ def _text(
     lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]
     lines += ["", *(f"{name:12} {fact}" for name, fact in facts.items())]
     lines += [
-        f"memory       about {memory / 2**30:.2f} GiB in training (estimate: {COPIES * 4 * weights / 2**30:.2f} weights and "
-        f"optimiser, {activations / 2**30:.2f} activations), and torch itself"
+        f"memory       about {memory / 2**30:.2f} GiB in training (estimate: "
+        f"{COPIES * 4 * weights / 2**30:.2f} weights and optimiser, "
+        f"{activations / 2**30:.2f} activations), and torch itself"
     ]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.evaluation.config import EvaluationConfig
+from gridcode.recipes import recipe
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Arguments:
     source: str | None = None
     """Pictures to measure on; the tokenizer's own data by default."""
     evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluationConfig)
-    """How much is measured."""
+    """How much is measured; a recipe's name as the first word sets the defaults."""
     force: bool = False
     """Replace the report in --out."""
     device: str = "cpu"
@@ -39,7 +41,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(Arguments, arguments, prog="gridcode eval", description="Measure, and write a report.")
+    parsed = _parse(arguments)
     from rich.console import Console
 
     from gridcode.cli.output import fresh_folder
@@ -73,3 +75,13 @@ def run(arguments: list[str]) -> None:
         if value is not None:
             print(f"{name:48} {value:.4g}" if isinstance(value, float) else f"{name:48} {value}")
     print(f"report in {report}")
+
+
+def _parse(words: Sequence[str]) -> Arguments:
+    """The command line; a recipe's name may come first."""
+    evaluation = EvaluationConfig()
+    if words and not words[0].startswith("-"):
+        evaluation, words = recipe(words[0]).evaluation, words[1:]
+    default = Arguments(tokenizer=tyro.MISSING, out=tyro.MISSING, evaluation=evaluation)
+    description = "Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR."
+    return parse(Arguments, words, prog="gridcode eval", default=default, description=description)

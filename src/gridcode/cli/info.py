@@ -63,12 +63,12 @@ def _store(path: Path) -> list[str]:
     from gridcode.store.reader import TokenStore
 
     store = TokenStore.open(path)
-    manifest = store.manifest
+    manifest, data = store.manifest, store.manifest.data
     rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
     return [
         f"token store: {rows}; grid {'x'.join(map(str, manifest.grid))} of {manifest.codebook_size:,} codes",
         f"quantizer: {json.dumps(dict(manifest.quantizer))}",
-        f"made by tokenizer {manifest.tokenizer} from {manifest.data.get('dataset')}, crop {manifest.data.get('crop')}",
+        f"made by tokenizer {manifest.tokenizer} from {data.get('dataset')}, crop {data.get('crop')}",
         f"classes: {', '.join(manifest.classes) or 'none'}",
     ]
 
@@ -85,7 +85,5 @@ def _model(path: Path) -> list[str]:
                 size *= side
             count += size
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
-    for part in ("quantizer", "model", "space"):
-        if part in config:
-            lines.append(f"{part}: {json.dumps(config[part])}")
-    return lines
+    parts = (part for part in ("quantizer", "model", "space") if part in config)
+    return lines + [f"{part}: {json.dumps(config[part])}" for part in parts]

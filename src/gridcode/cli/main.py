@@ -1,7 +1,7 @@
 """The command line's door: finds the verb, runs it, turns every error into one line.
 
-A verb is a module of this folder with ``run(arguments: list[str]) -> None``; it is imported only when it is asked for, so
-``gridcode --help`` never waits for torch.
+A verb is a module of this folder with ``run(arguments: list[str]) -> None``; it is imported only when it is
+asked for, so ``gridcode --help`` never waits for torch.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Arguments:
     tokenizer: str
     """A tokenizer's folder or hub id."""
     out: Path
-    """Folder for the pictures: each reconstruction, and comparison.png with originals above reconstructions."""
+    """Folder for the reconstructions, alone and beside their originals, and comparison.png with all of them."""
     input: Path | None = None
     """A picture, or a folder, Parquet or .npz file of pictures; the tokenizer's own validation data by default."""
     count: int = 16
@@ -35,11 +35,15 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse(
-        Arguments, arguments, prog="gridcode reconstruct", description="Send pictures through a tokenizer and back."
+        Arguments,
+        arguments,
+        prog="gridcode reconstruct",
+        description="Send pictures through a tokenizer and back.",
     )
+    import numpy as np
     import torch
 
-    from gridcode.cli.output import fresh_folder, file_name
+    from gridcode.cli.output import file_name, fresh_folder
     from gridcode.data.image import decode_image
     from gridcode.data.open import open_source, open_split
     from gridcode.data.source import Example
@@ -66,8 +70,12 @@ def run(arguments: list[str]) -> None:
         image = as_batch(example, tokenizer, size=None if parsed.native else data.size).to(parsed.device)
         back = reconstruct(tokenizer, image)
         scores.append(float(psnr(back, image)))
-        pairs.append((to_uint8(image)[0], to_uint8(back)[0]))
-        save_png(out / f"{number:04d}-{file_name(example.key)}.png", pairs[-1][1])
+        pair = to_uint8(torch.cat([image, back]))
+        save_png(pair[1], out / f"{number:04d}-{file_name(example.key)}.png")
+        save_png(contact_sheet(pair, columns=2), out / f"{number:04d}-{file_name(example.key)}-both.png")
+        pairs.append(pair)
         print(f"{example.key}  {scores[-1]:.2f} dB")
-    save_png(out / "comparison.png", contact_sheet(pairs))
-    print(f"{len(pairs)} pictures in {out}, PSNR {torch.tensor(scores).mean():.2f} dB; see {out / 'comparison.png'}")
+    print(f"{len(pairs)} pictures in {out}, PSNR {sum(scores) / len(scores):.2f} dB")
+    if len({pair.shape for pair in pairs}) == 1:
+        save_png(contact_sheet(np.concatenate(pairs), columns=8), out / "comparison.png")
+        print(f"originals, each with its reconstruction at its right: {out / 'comparison.png'}")

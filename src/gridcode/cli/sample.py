@@ -67,9 +67,8 @@ def run(arguments: list[str]) -> None:
     out = fresh_folder(parsed.out, force=parsed.force)
     pixels = to_uint8(images)
     for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
-        save_png(out / f"{number:04d}-{file_name(names[label]) if label >= 0 else 'any'}.png", picture)
-    rows = [pixels[start : start + parsed.count] for start in range(0, len(labels), parsed.count)]
-    save_png(out / "samples.png", contact_sheet(list(zip(*rows, strict=True))))
+        save_png(picture, out / f"{number:04d}-{file_name(names[label]) if label >= 0 else 'any'}.png")
+    save_png(contact_sheet(pixels, columns=parsed.count), out / "samples.png")
     print(f"{len(labels)} pictures in {out}; all of them in {out / 'samples.png'}, a class a row")
 
 

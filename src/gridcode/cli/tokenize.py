@@ -64,5 +64,5 @@ def run(arguments: list[str]) -> None:
     total = sum(len(source) for source in splits.values())
     with ProgressBar("tokenize", total=total) as bar:
         store = tokenize(tokenizer, splits, data, options, progress=lambda done, _: bar.advance(done))
-    rows = ", ".join(f"{len(store.load(split).keys):,} {split}" for split in store.splits)
+    rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
     print(f"{rows} in {parsed.out}; next: gridcode train prior RECIPE --tokens {parsed.out} --out DIR")

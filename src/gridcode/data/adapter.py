@@ -35,13 +35,9 @@ class TorchDataset(ImageSource):
     ((4, 4, 3), 255, 1)
     """
 
-    def __init__(
-        self, dataset: torch.utils.data.Dataset[Any], *, name: str, classes: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, dataset: torch.utils.data.Dataset[Any], *, name: str, classes: tuple[str, ...] = ()) -> None:
         if not isinstance(dataset, Sized):
-            raise GridcodeError(
-                f"{name}: a {type(dataset).__name__} has no length; give a map-style data set"
-            )
+            raise GridcodeError(f"{name}: a {type(dataset).__name__} has no length; give a map-style data set")
         self.name = name
         self.classes = tuple(classes)
         self._dataset = dataset
@@ -67,9 +63,7 @@ class TorchDataset(ImageSource):
         if not isinstance(label, int | np.integer):
             raise GridcodeError(f"{where}: a label must be an integer, not {type(label).__name__}")
         if label >= len(self.classes):
-            raise GridcodeError(
-                f"{where}: label {label}, but {len(self.classes)} class names; pass one name a label"
-            )
+            raise GridcodeError(f"{where}: label {label}, but {len(self.classes)} class names; pass one name a label")
         return int(label) if label >= 0 else None
 
 
@@ -100,8 +94,6 @@ def _pixels(image: object, where: str) -> NDArray[np.uint8]:
 def _from_float(image: torch.Tensor, where: str) -> NDArray[np.uint8]:
     low, high = image.min().item(), image.max().item()
     if not (low >= 0.0 and high <= 1.0):
-        raise GridcodeError(
-            f"{where}: a float tensor must lie in [0, 1], not [{low:.3g}, {high:.3g}]; undo Normalize"
-        )
+        raise GridcodeError(f"{where}: a float tensor must lie in [0, 1], not [{low:.3g}, {high:.3g}]; undo Normalize")
     rounded: NDArray[np.uint8] = (image.detach().cpu() * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return rounded

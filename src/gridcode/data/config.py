@@ -79,9 +79,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if not self.source:
-            raise GridcodeError(
-                "data.source is empty; give 'scenes' or the path of a folder or file of images"
-            )
+            raise GridcodeError("data.source is empty; give 'scenes' or the path of a folder or file of images")
         if self.channels not in (1, 3):
             raise GridcodeError(f"data.channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
         if self.on_error not in ("stop", "skip"):

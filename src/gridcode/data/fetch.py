@@ -96,9 +96,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
                 skipped.append(str(error))
         if self._seed is None:
             return None
-        raise GridcodeError(
-            f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}"
-        )
+        raise GridcodeError(f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}")
 
     def _index(self, position: int) -> int:
         """Which image of the source stands at a position of the stream."""

@@ -18,9 +18,7 @@ from gridcode.data.source import Example, StoredImages
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)
-_CLUTTER = frozenset(
-    {"Thumbs.db", "desktop.ini", "__MACOSX"}
-)  # what systems leave behind without being asked
+_CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})  # what systems leave behind without being asked
 
 
 class ImageFolder(StoredImages):
@@ -47,9 +45,7 @@ class ImageFolder(StoredImages):
     (('cat', 'dog'), 'cat/1.png', (4, 5, 3))
     """
 
-    def __init__(
-        self, path: Path, *, name: str | None = None, on_error: Literal["stop", "skip"] = "stop"
-    ) -> None:
+    def __init__(self, path: Path, *, name: str | None = None, on_error: Literal["stop", "skip"] = "stop") -> None:
         if not path.is_dir():
             raise GridcodeError(f"{path}: there is no such folder of images; check data.source")
         self.path = path

@@ -74,17 +74,13 @@ def decode_image(source: bytes | Path, *, name: str) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(
-                BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()
-            ) as image:
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
                 image.load()
                 return pillow_pixels(image)
     except FileNotFoundError:
         raise GridcodeError(f"{name}: there is no such file; was it moved after it was listed?") from None
     except UnidentifiedImageError:
-        raise GridcodeError(
-            f"{name}: not an image in a known format; remove it, or set data.on_error=skip"
-        ) from None
+        raise GridcodeError(f"{name}: not an image in a known format; remove it, or set data.on_error=skip") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise GridcodeError(f"{name}: too many pixels ({_line(error)}); shrink the image first") from None
     except _DECODE_ERRORS as error:

@@ -86,9 +86,7 @@ def train_batches(
     ((4, 3, 16, 16), 4)
     """
     if batch_size < 1 or world < 1 or batch_size % world:
-        raise GridcodeError(
-            f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it"
-        )
+        raise GridcodeError(f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it")
     if not 0 <= rank < world:
         raise GridcodeError(f"rank {rank} is not in [0, {world}); check the launcher's settings")
     if start_step < 0 or seed < 0:
@@ -96,9 +94,7 @@ def train_batches(
     share = batch_size // world
     starts = (step * batch_size + rank * share for step in count(start_step))
     fetch = Fetch(source, config, seed=seed)
-    return _train_stream(
-        _chunks(fetch, (range(start, start + share) for start in starts), _workers(source, config))
-    )
+    return _train_stream(_chunks(fetch, (range(start, start + share) for start in starts), _workers(source, config)))
 
 
 def eval_batches(
@@ -186,16 +182,24 @@ def _chunks(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[
         return
     chunks = _start_workers(fetch, positions, workers)
     try:
-        while (chunk := _next(chunks)) is not None:
+        while (chunk := next(chunks, None)) is not None:
             yield _readable(chunk)
+    except BaseException as error:
+        # The frames of a traceback would keep PyTorch's iterator alive, and with it the workers.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            raise GridcodeError(
+                f"a data worker process died ({' '.join(str(error).split())[:160]}); "
+                "free memory or shared memory (/dev/shm), or set data.workers=0"
+            ) from error
+        raise
     finally:
-        # Ends the workers now: this frame may live on in the traceback of an error.
         del chunks
 
 
 def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[Chunk | GridcodeError]:
     # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
-    # would depend on the number of workers. PyTorch gives each worker one thread, and ends it with its parent.
+    # would depend on the number of workers. PyTorch gives a worker one thread, and ends it with its parent.
     loader = DataLoader(
         fetch,
         batch_size=None,
@@ -209,20 +213,6 @@ def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> It
         # Python 3.12 warns of any fork beside threads; the workers touch none of the parent's.
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
         return iter(loader)
-
-
-def _next(chunks: Iterator[Chunk | GridcodeError]) -> Chunk | GridcodeError | None:
-    try:
-        return next(chunks, None)
-    except BaseException as error:
-        # PyTorch's frames in the traceback would keep its iterator alive, and with it the workers.
-        traceback.clear_frames(error.__traceback__)
-        if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
-            raise
-        raise GridcodeError(
-            f"a data worker process died ({' '.join(str(error).split())[:160]}); "
-            "free memory or shared memory (/dev/shm), or set data.workers=0"
-        ) from error
 
 
 def _readable(chunk: Chunk | GridcodeError) -> Chunk:

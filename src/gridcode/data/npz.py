@@ -63,16 +63,12 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
         with open(path, "rb") as opened:
             file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise GridcodeError(
-                    f"{path}: a single array, not a .npz file; write it with numpy.savez(images=...)"
-                )
+                raise GridcodeError(f"{path}: a single array, not a .npz file; write it with numpy.savez(images=...)")
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise GridcodeError(f"{path}: there is no such file; check data.source") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GridcodeError(
-            f"{path}: not a readable .npz file ({error}); write it with numpy.savez"
-        ) from None
+        raise GridcodeError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
 
 
 def _images(arrays: dict[str, NDArray[np.generic]], path: Path) -> NDArray[np.uint8]:
@@ -85,9 +81,7 @@ def _images(arrays: dict[str, NDArray[np.generic]], path: Path) -> NDArray[np.ui
         raise GridcodeError(f"{path}: needs `images`, uint8 (N, H, W) or (N, H, W, C), but holds {seen}")
     images = (found[..., None] if found.ndim == 3 else found).view(np.uint8)
     if images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise GridcodeError(
-            f"{path}: `images` must be (N, H, W, 1 or 3) and not empty, but the file holds {seen}"
-        )
+        raise GridcodeError(f"{path}: `images` must be (N, H, W, 1 or 3) and not empty, but the file holds {seen}")
     return images
 
 
@@ -102,9 +96,7 @@ def _labels(arrays: dict[str, NDArray[np.generic]], count: int, path: Path) -> N
     return labels.reshape(count).astype(np.int64)
 
 
-def _classes(
-    arrays: dict[str, NDArray[np.generic]], labels: NDArray[np.int64] | None, path: Path
-) -> tuple[str, ...]:
+def _classes(arrays: dict[str, NDArray[np.generic]], labels: NDArray[np.int64] | None, path: Path) -> tuple[str, ...]:
     if labels is None:
         return ()
     highest = int(labels.max())

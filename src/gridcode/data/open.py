@@ -78,9 +78,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
         return ParquetImages([path])
     if path.suffix == ".npz":
         return NpzImages(path)
-    raise GridcodeError(
-        f"{path}: neither a folder nor a .parquet or .npz file; put single images into a folder"
-    )
+    raise GridcodeError(f"{path}: neither a folder nor a .parquet or .npz file; put single images into a folder")
 
 
 def _train(config: DataConfig) -> ImageSource:
@@ -117,14 +115,10 @@ def _layout(path: Path) -> dict[str, list[Path]]:
         return {}
     entries = _shards(path)
     if not entries:
-        entries = [
-            entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")
-        ]
+        entries = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
         if any(entry.name not in _SPLIT_FOLDERS for entry in entries):
             return {}  # these are class folders, one of which may be called 'train'
-    named = {
-        word: [entry for entry in entries if entry.name.startswith(word)] for word in ("train", "val", "test")
-    }
+    named = {word: [entry for entry in entries if entry.name.startswith(word)] for word in ("train", "val", "test")}
     if not named["train"]:
         return {}
     val = named["val"] or named["test"]

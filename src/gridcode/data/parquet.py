@@ -78,9 +78,7 @@ class ParquetImages(StoredImages):
         where = f"{self.paths[shard]}, row {row}"
         cell = self._shards[shard][row]
         if not cell.is_valid:
-            raise GridcodeError(
-                f"{where}: column '{self._image_column}' holds no bytes; embed the image in the file"
-            )
+            raise GridcodeError(f"{where}: column '{self._image_column}' holds no bytes; embed the image in the file")
         label = -1 if self._labels is None else int(self._labels[index])
         image = decode_image(cell.as_buffer().to_pybytes(), name=where)
         return Example(image=image, label=label if label >= 0 else None, key=self.key(index))
@@ -137,16 +135,12 @@ def _schema(path: Path) -> pa.Schema:
     except FileNotFoundError:
         raise GridcodeError(f"{path}: there is no such file; check data.source") from None
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(
-            f"{path}: not a readable Parquet file ({error}); download or write it again"
-        ) from None
+        raise GridcodeError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
 
 
 def _read_column(path: Path, column: str) -> pa.ChunkedArray:
     if column not in _schema(path).names:
-        raise GridcodeError(
-            f"{path}: no column '{column}' among {', '.join(_schema(path).names)}; all shards need it"
-        )
+        raise GridcodeError(f"{path}: no column '{column}' among {', '.join(_schema(path).names)}; all shards need it")
     try:
         # One column gains nothing from threads, and a process that will fork is better off without them.
         with pq.ParquetFile(path) as file:
@@ -167,9 +161,7 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
 
 def _image_column(schema: pa.Schema, features: dict[str, Any], path: Path) -> str:
     for field in schema:
-        other = (
-            features.get(field.name, {}).get("_type", "Image") != "Image"
-        )  # sound has {bytes, path} as well
+        other = features.get(field.name, {}).get("_type", "Image") != "Image"  # sound has {bytes, path} as well
         encoded = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
         if not other and (encoded or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)):
             return str(field.name)
@@ -184,9 +176,7 @@ def _label_column(schema: pa.Schema, features: dict[str, Any]) -> str | None:
     return next((name for name in ("label", "labels", *named) if name in schema.names), None)
 
 
-def _labels(
-    cells: pa.ChunkedArray, names: tuple[str, ...], where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _labels(cells: pa.ChunkedArray, names: tuple[str, ...], where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Label of every row, -1 where it has none, and the class names."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
@@ -196,13 +186,9 @@ def _labels(
         number = {name: index for index, name in enumerate(names)}
         return np.array([number.get(text, -1) for text in texts], np.int64), names
     if not pa.types.is_integer(cells.type):
-        raise GridcodeError(
-            f"{where}: labels must be integers or strings, not {cells.type}; convert the column"
-        )
+        raise GridcodeError(f"{where}: labels must be integers or strings, not {cells.type}; convert the column")
     labels = cells.cast(pa.int64()).fill_null(-1).to_numpy()
     highest = int(labels.max(initial=-1))
     if names and highest >= len(names):
-        raise GridcodeError(
-            f"{where}: label {highest}, but only {len(names)} class names; correct the metadata"
-        )
+        raise GridcodeError(f"{where}: label {highest}, but only {len(names)} class names; correct the metadata")
     return labels, names or tuple(str(label) for label in range(highest + 1))

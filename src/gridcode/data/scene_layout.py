@@ -106,9 +106,7 @@ def draw_layout(seed: int, indices: Integers) -> Layout:
     draws = _Draws(seed, indices, stream=0)
     wanted = np.searchsorted([0.34, 0.70], draws.unit()) + 1
     shape = np.stack([main_shapes(seed, indices), draws.integer(5), draws.integer(5)], axis=1)
-    scale = np.stack(
-        [draws.uniform(0.53, 0.65), draws.uniform(0.22, 0.33), draws.uniform(0.20, 0.30)], axis=1
-    )
+    scale = np.stack([draws.uniform(0.53, 0.65), draws.uniform(0.22, 0.33), draws.uniform(0.20, 0.30)], axis=1)
     scale[:, 0] *= np.array([1.08, 1.0, 1.0, 1.02, 1.08])[shape[:, 0]]
     poses = [_pose(draws, shape[:, slot], scale[:, slot]) for slot in range(MAX_OBJECTS)]
     rotation = np.stack([pose[0] for pose in poses], axis=1)

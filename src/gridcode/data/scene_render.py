@@ -72,9 +72,7 @@ def render(layout: Layout, size: int) -> Picture:
     light = _floor_light(layout, view, points, reached)
     objects = np.zeros((3, *view.t.shape), dtype=np.float32)
     for group, hit in zip(groups, hits, strict=True):
-        objects.reshape(3, -1)[:, hit.ray] = _object_light(
-            layout, group, hit, view, points[2], reached, lights
-        )
+        objects.reshape(3, -1)[:, hit.ray] = _object_light(layout, group, hit, view, points[2], reached, lights)
     light += _average(objects.reshape(3 * count, -1)).reshape(3, count, -1)
     depth = _middle(view.t)
     return Picture(
@@ -115,13 +113,9 @@ def _floor_light(layout: Layout, view: View, points: Vector, reached: Booleans) 
     light = np.empty((3, *plain.shape), dtype=np.float32)
     for channel in range(3):
         near, far = (layout.floor[:, tile, channel, None].astype(np.float32) for tile in range(2))
-        horizon, zenith = (
-            part[:, channel, None].astype(np.float32) for part in (layout.horizon, layout.zenith)
-        )
+        horizon, zenith = (part[:, channel, None].astype(np.float32) for part in (layout.horizon, layout.zenith))
         ambient, sun = opening * _AMBIENT[channel], slope * _SUN[channel]
-        floor = near * (plain * ambient + sunny * sun) + (far - near) * (
-            plain_weight * ambient + sunny_weight * sun
-        )
+        floor = near * (plain * ambient + sunny * sun) + (far - near) * (plain_weight * ambient + sunny_weight * sun)
         floor += haze * (0.8 * horizon * plain - floor)
         light[channel] = floor + sky * (horizon + rise * (zenith - horizon))
     return light
@@ -145,9 +139,7 @@ def _open_sky(layout: Layout, view: View, distance: Floats) -> Floats:
     result = np.ones_like(x)
     for slot in range(MAX_OBJECTS):
         center = layout.center[:, slot].astype(np.float32)
-        ball = np.where(layout.present[:, slot], 0.92 * layout.scale[:, slot], 0.0).astype(np.float32)[
-            :, None
-        ]
+        ball = np.where(layout.present[:, slot], 0.92 * layout.scale[:, slot], 0.0).astype(np.float32)[:, None]
         dx, dy, dz = x - center[:, :1], y - center[:, 1:2], center[:, 2:]
         square = dx * dx + dy * dy + dz * dz
         # A ball of radius r at distance D and height dz hides dz r^2 / D^3 of the floor's ambient light.

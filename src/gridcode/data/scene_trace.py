@@ -144,9 +144,7 @@ def trace(layout: Layout, groups: list[Group], size: int) -> tuple[View, list[Hi
         ray, row = ray[front], row[front]
         owner.reshape(-1)[ray] = group.slot[row] + 1
         normal = solids.normal(group.shape, _vector(part[front] for part in point))
-        hits.append(
-            Hits(ray, row, _turn(group.outward, np.bincount(row, minlength=len(group.scene)), normal))
-        )
+        hits.append(Hits(ray, row, _turn(group.outward, np.bincount(row, minlength=len(group.scene)), normal)))
     return View(d, eye, t, floor_t, owner), hits
 
 

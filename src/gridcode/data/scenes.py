@@ -177,9 +177,7 @@ class Scenes(ImageSource):
 
 def _checked(seed: int, indices: Iterable[int], size: int) -> NDArray[np.int64]:
     if not MIN_SIZE <= size <= MAX_SIZE:
-        raise GridcodeError(
-            f"cannot render scenes of {size} pixels; choose a size from {MIN_SIZE} to {MAX_SIZE}"
-        )
+        raise GridcodeError(f"cannot render scenes of {size} pixels; choose a size from {MIN_SIZE} to {MAX_SIZE}")
     numbers = list(indices)
     outside = [number for number in (seed, *numbers) if not 0 <= number <= 2**62]
     if outside:

@@ -88,16 +88,12 @@ def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subse
     """
     count = len(source)
     if count < 2:
-        raise GridcodeError(
-            f"{source.name}: {count} image cannot be split; add images or set data.val_source"
-        )
+        raise GridcodeError(f"{source.name}: {count} image cannot be split; add images or set data.val_source")
     held = min(max(1, round(count * fraction)), count - 1)
     ranked = sorted(range(count), key=lambda index: (_hash(seed, source.key(index)), index))
     chosen = set(ranked[:held])
     return (
-        Subset(
-            source, [index for index in range(count) if index not in chosen], name=f"{source.name} (train)"
-        ),
+        Subset(source, [index for index in range(count) if index not in chosen], name=f"{source.name} (train)"),
         Subset(source, sorted(chosen), name=f"{source.name} (held out)"),
     )
 

@@ -10,7 +10,7 @@ The classifier behind the last line is trained on the data's own labels, here; i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.source import ImageSource
+from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
@@ -25,11 +26,12 @@ from gridcode.features.train import accuracy, train_classifier
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
+from gridcode.prior.config import MaskingConfig
+from gridcode.prior.sampler import SamplerConfig
 from gridcode.prior.train import measure_prior
 from gridcode.quantize.usage import Usage, UsageMeter
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
-from gridcode.prior.sampler import SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 Say = Callable[[str], None]
@@ -68,7 +70,7 @@ class ReconstructionResult:
         psnr: dB, mean over pictures, range [0, 1].
         ssim: Mean over pictures.
         usage: Of the codebook, over all validation tokens.
-        histogram: Count of every codeword in use, largest first.
+        codes: How often every code and digit is used.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
         originals: (n, C, H, W) in [-1, 1], to look at.
         reconstructions: The same pictures, decoded.
@@ -77,7 +79,7 @@ class ReconstructionResult:
     psnr: float
     ssim: float
     usage: Usage
-    histogram: tuple[int, ...]
+    codes: CodeUsage
     frechet: float | None
     originals: Tensor
     reconstructions: Tensor
@@ -204,7 +206,10 @@ def _reconstruction(
     device = next(tokenizer.parameters()).device
     meter, quality = UsageMeter(tokenizer.config.levels), ImageQuality()
     real, back = _statistics(classifier), _statistics(classifier)
-    grids, labels, originals, decoded = [], [], [], []
+    grids: list[Tensor] = []
+    labels: list[Tensor] = []
+    originals: list[Tensor] = []
+    decoded: list[Tensor] = []
     for batch in _val(subject, config):
         indices = tokenizer.encode(batch.images.to(device))
         images = tokenizer.decode(indices).cpu()
@@ -220,12 +225,11 @@ def _reconstruction(
             _features(classifier, images, back)
     scores, usage = quality.compute(), meter.compute()
     tokens = TokenTable(torch.cat(grids), torch.cat(labels), ())
-    counts = torch.bincount(tokens.tokens.flatten(), minlength=1).sort(descending=True).values
     result = ReconstructionResult(
         psnr=scores.psnr,
         ssim=scores.ssim,
         usage=usage,
-        histogram=tuple(counts[counts > 0].tolist()),
+        codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.config.levels),
         frechet=frechet_distance(real, back) if real and back else None,
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
@@ -245,8 +249,7 @@ def _samples(
     tokens: TokenTable,
 ) -> SampleResult:
     """Stage II's figures."""
-    min_masked = 0.45
-    held = measure_prior(generator.prior, tokens, min_masked=min_masked, batch_size=config.batch_size)
+    held = measure_prior(generator.prior, tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size)
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
     sampler = SamplerConfig(
@@ -256,17 +259,22 @@ def _samples(
         labels, sampler=sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
     )
     device = generator.device
-    images = torch.cat([subject.tokenizer.decode(part.to(device)).cpu() for part in grids.split(config.batch_size)])
+    images = torch.cat(
+        [subject.tokenizer.decode(part.to(device)).cpu() for part in torch.split(grids, config.batch_size)]
+    )
     meter = UsageMeter(subject.tokenizer.config.levels)
     meter.update(grids)
 
     right, distance = None, None
     if classifier is not None and classes:
-        drawn, real = GaussianStatistics(classifier.config.feature_dim), GaussianStatistics(classifier.config.feature_dim)
+        drawn, real = (
+            GaussianStatistics(classifier.config.feature_dim),
+            GaussianStatistics(classifier.config.feature_dim),
+        )
         with torch.inference_mode():
-            guesses = torch.cat([classifier(part).argmax(1) for part in images.split(config.batch_size)])
+            guesses = torch.cat([classifier(part).argmax(1) for part in torch.split(images, config.batch_size)])
         right = float((guesses == labels).float().mean())
-        for part in images.split(config.batch_size):
+        for part in torch.split(images, config.batch_size):
             _features(classifier, part, drawn)
         for batch in _val(subject, config):
             _features(classifier, batch.images, real)
@@ -287,7 +295,8 @@ def _gallery(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """A few samples of each class, each with the nearest training picture, so that copying would be seen."""
     names = subject.train.classes or ("samples",)
-    chosen = torch.cat([torch.nonzero(labels == (k if subject.train.classes else -1))[:PER_CLASS, 0] for k in range(len(names))])
+    of_class = [labels == (k if subject.train.classes else -1) for k in range(len(names))]
+    chosen = torch.cat([torch.nonzero(mine)[:PER_CLASS, 0] for mine in of_class])
     queries = images[chosen]
     best = torch.full((len(queries),), torch.inf)
     nearest = torch.zeros_like(queries)
@@ -307,16 +316,3 @@ def _gallery(
 def _describe(classifier: Classifier | None, images: Tensor) -> Tensor:
     """What "near" is measured on: the classifier's features, or pixels where there is none."""
     return images.flatten(1) if classifier is None else classifier.features(images)
-
-
-def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, object]:
-    """Everything the figures depend on, for the report."""
-    settings: dict[str, object] = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config),
-        "tokenizer_hash": subject.tokenizer.weights_hash(),
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
-    return settings

@@ -72,8 +72,7 @@ class Classifier(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != self.config.channels:
             raise GridcodeError(
-                f"the classifier takes images (B, {self.config.channels}, H, W), "
-                f"got shape {tuple(images.shape)}"
+                f"the classifier takes images (B, {self.config.channels}, H, W), got shape {tuple(images.shape)}"
             )
         result: Tensor = self.dense(self.pool(self.stages(images)).flatten(1))
         return result
@@ -150,9 +149,7 @@ def load_classifier(source: str | Path) -> Classifier:
 def _read_config(value: Any, path: Path) -> ClassifierConfig:
     known = {field.name for field in fields(ClassifierConfig)}
     if not isinstance(value, dict) or not set(value) <= known or "classes" not in value:
-        raise GridcodeError(
-            f"load_classifier: the config.json in {path} has no valid 'classifier'; train it again"
-        )
+        raise GridcodeError(f"load_classifier: the config.json in {path} has no valid 'classifier'; train it again")
     return ClassifierConfig(**{**value, "widths": tuple(value.get("widths", ClassifierConfig.widths))})
 
 

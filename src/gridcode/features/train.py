@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -124,9 +124,7 @@ def _labelled(batch: LabelledBatch, classes: int) -> tuple[Tensor, Tensor]:
 def _next(batches: Iterator[LabelledBatch], step: int, steps: int) -> LabelledBatch:
     batch = next(batches, None)
     if batch is None:
-        raise GridcodeError(
-            f"train_classifier: the batches ended after {step} of {steps} steps; repeat the data"
-        )
+        raise GridcodeError(f"train_classifier: the batches ended after {step} of {steps} steps; repeat the data")
     return batch
 
 

@@ -68,9 +68,7 @@ class GaussianStatistics:
             return
         values = features.detach().to("cpu", torch.float64)
         if not torch.isfinite(values).all():
-            raise GridcodeError(
-                "Gaussian statistics: features hold NaN or infinity; check the images they come from"
-            )
+            raise GridcodeError("Gaussian statistics: features hold NaN or infinity; check the images they come from")
         mean = values.mean(dim=0)
         centred = values - mean
         self._join(len(values), mean, centred.T @ centred)
@@ -105,8 +103,7 @@ class GaussianStatistics:
     def _need(self, least: int, what: str) -> None:
         if self.count < least:
             raise GridcodeError(
-                f"Gaussian statistics: {what} needs at least {least} feature vectors, saw {self.count}; "
-                "use more images"
+                f"Gaussian statistics: {what} needs at least {least} feature vectors, saw {self.count}; use more images"
             )
 
 
@@ -130,9 +127,7 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     9.0
     """
     if a.dim != b.dim:
-        raise GridcodeError(
-            f"Fréchet distance: the sets have {a.dim} and {b.dim} features; use one feature network"
-        )
+        raise GridcodeError(f"Fréchet distance: the sets have {a.dim} and {b.dim} features; use one feature network")
     covariance_a, covariance_b = a.covariance, b.covariance
     means = (a.mean - b.mean).square().sum()
     traces = covariance_a.trace() + covariance_b.trace()

@@ -149,7 +149,5 @@ def _unit_range(a: Tensor, b: Tensor, *, what: str) -> tuple[Tensor, Tensor]:
             f"{what}: needs two batches of one shape (B, C, H, W), saw {tuple(a.shape)} and {tuple(b.shape)}"
         )
     if not (a.is_floating_point() and b.is_floating_point()):
-        raise GridcodeError(
-            f"{what}: needs float images in [-1, 1], saw {a.dtype} and {b.dtype}; map uint8 first"
-        )
+        raise GridcodeError(f"{what}: needs float images in [-1, 1], saw {a.dtype} and {b.dtype}; map uint8 first")
     return ((a.float() + 1) / 2).clamp(0, 1), ((b.float() + 1) / 2).clamp(0, 1)

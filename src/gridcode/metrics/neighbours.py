@@ -59,12 +59,8 @@ def nearest_neighbours(
             f"{tuple(queries.shape)} and {tuple(references.shape)}; flatten images first"
         )
     if not 1 <= k <= len(references):
-        raise GridcodeError(
-            f"nearest neighbours: k must be from 1 to {len(references)} (references), saw {k}"
-        )
-    found = [
-        _search(block.float(), references, k, reference_block) for block in torch.split(queries, query_block)
-    ]
+        raise GridcodeError(f"nearest neighbours: k must be from 1 to {len(references)} (references), saw {k}")
+    found = [_search(block.float(), references, k, reference_block) for block in torch.split(queries, query_block)]
     return Neighbours(torch.cat([n.indices for n in found]), torch.cat([n.distances for n in found]))
 
 

@@ -1,7 +1,8 @@
 """Convolutional blocks: residual block, and the two changes of resolution.
 
-The block is the pre-activation one that VQ-GAN made the habit of the field: norm, SiLU, 3x3 convolution, twice, around a
-shortcut. Weights may live in either memory layout; :func:`fast_layout` says which is faster where.
+The block is the pre-activation one that VQ-GAN made the habit of the field: norm, SiLU, 3x3 convolution,
+twice, around a shortcut. Weights may live in either memory layout; :func:`to_fast_layout` says which is
+faster where.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Norm(nn.GroupNorm):
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(silu(norm(conv(silu(norm(x))))))``; a 1x1 convolution carries the shortcut when the width changes.
+    """``x + conv(silu(norm(conv(silu(norm(x))))))``; a 1x1 convolution is the shortcut where widths differ.
 
     Args:
         width_in: Channels of the input.
@@ -47,7 +48,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width_in, H, W) -> (B, width_out, H, W)."""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h: Tensor = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h)))
         shortcut: Tensor = self.shortcut(x)
         return shortcut + h
@@ -81,15 +82,17 @@ class Upsample(nn.Module):
         return out
 
 
-def fast_layout(device: torch.device, *, reduced: bool) -> torch.memory_format:
-    """The memory layout in which the convolutional models run fastest.
+def to_fast_layout(module: nn.Module, device: torch.device, *, reduced: bool) -> None:
+    """Move a convolutional model, in place, to a device and the memory layout in which it runs fastest there.
 
-    Channels-last everywhere, except in bf16 on a CPU: there PyTorch's group normalisation is twenty times slower in
-    channels-last than in the default layout, and oneDNN's convolutions are equally fast in both (LOG.md has the
-    figures).
+    Channels-last everywhere, except in bf16 on a CPU: there PyTorch's group normalisation is twenty times
+    slower in channels-last than in the default layout, and oneDNN's convolutions are equally fast in both
+    (LOG.md has the figures).
 
     Args:
-        device: Where the model runs.
+        module: The model.
+        device: Where it runs.
         reduced: Whether it runs in bf16 or fp16.
     """
-    return torch.contiguous_format if device.type == "cpu" and reduced else torch.channels_last
+    layout = torch.contiguous_format if device.type == "cpu" and reduced else torch.channels_last
+    module.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # missing in PyTorch's stubs

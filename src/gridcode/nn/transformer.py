@@ -3,12 +3,12 @@
 x <- norm(x + dropout(attention(x)));  x <- norm(x + dropout(mlp(x)))
 
 Reference:
-    Devlin et al., "BERT", 2018, as configured by Chang et al., "MaskGIT", 2022 (layer-norm eps 1e-12, tanh-GELU).
+    Devlin et al., "BERT", 2018, as configured by Chang et al., "MaskGIT", 2022 (layer-norm eps 1e-12,
+    tanh-GELU).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,6 +49,7 @@ class PostNormBlock(nn.Module):
         mlp: Width of the MLP's hidden layer.
         dropout: Dropout on attention weights and on each branch's output.
 
+    >>> import torch
     >>> PostNormBlock(16, 4, mlp=32, dropout=0.0)(torch.zeros(2, 5, 16)).shape
     torch.Size([2, 5, 16])
     """
@@ -69,11 +70,9 @@ class PostNormBlock(nn.Module):
 
 
 def truncated_normal_(module: nn.Module, std: float = 0.02) -> None:
-    """Initialise every linear and embedding weight of ``module`` as BERT does: truncated at two deviations, biases 0."""
+    """Initialise linear and embedding weights as BERT does: normal, truncated at two deviations; biases 0."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
-
-

@@ -36,7 +36,7 @@ class MaskingConfig:
     """What Stage II's loss asks for."""
 
     min_masked: float = 0.45
-    """Smallest share of masked tokens in a training example; without a floor the loss is unstable (paper, A.4.2)."""
+    """Smallest share of masked tokens in an example; without a floor the loss is unstable (paper, A.4.2)."""
     label_dropout: float = 0.1
     """Share of examples whose class is hidden, for classifier-free guidance (paper, 4.3)."""
     label_smoothing: float = 0.1

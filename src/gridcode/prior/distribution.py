@@ -1,7 +1,7 @@
 """What a prior says of the tokens it was asked about.
 
-A sampler never sees logits: it draws, asks for log-probabilities, and guides. So a head that never forms K logits (digits,
-a chain) can answer the same three questions.
+A sampler never sees logits: it draws, asks for log-probabilities, and guides. So a head that never forms K
+logits (digits, a chain) can answer the same three questions.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class CategoricalTokens:
     Attributes:
         logits: (M, K) float32.
 
-    >>> d = CategoricalTokens(torch.tensor([[0.0, 2.0]])).guide(CategoricalTokens(torch.tensor([[0.0, 1.0]])), 0.5)
-    >>> d.logits
+    >>> with_class, without = torch.tensor([[0.0, 2.0]]), torch.tensor([[0.0, 1.0]])
+    >>> CategoricalTokens(with_class).guide(CategoricalTokens(without), 0.5).logits
     tensor([[0.0000, 2.5000]])
     """
 

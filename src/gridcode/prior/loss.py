@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,6 +30,7 @@ def masked_token_loss(logits: Tensor, tokens: Tensor, masked: Tensor, *, label_s
         masked: (B, N) bool with M True entries, at least one a row.
         label_smoothing: Share of the target spread over the vocabulary, in [0, 1).
 
+    >>> import torch
     >>> tokens, masked = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
     >>> scores = masked_token_loss(torch.zeros(2, 4), tokens, masked, label_smoothing=0.0)
     >>> round(float(scores.loss), 4), float(scores.accuracy)

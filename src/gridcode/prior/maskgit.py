@@ -1,9 +1,10 @@
 """MaskGIT: a bidirectional transformer that guesses masked tokens of a grid, given a class.
 
-    [class, token_1 … token_N] -> embedding + position -> norm -> post-LN blocks -> dense, GELU, norm -> embedding^T + bias
+    [class, token_1 … token_N] -> embedding + position -> norm -> post-LN blocks
+                               -> dense, GELU, norm -> embedding^T + bias
 
-Vocabulary: K codes, then the classes, then MASK, which stands for a hidden token and for a hidden class alike. All of it
-is in the training loss, as in the original; samplers see the codes only.
+Vocabulary: K codes, then the classes, then MASK, which stands for a hidden token and for a hidden class
+alike. All of it is in the training loss, as in the original; samplers see the codes only.
 
 Reference:
     Chang et al., "MaskGIT: Masked Generative Image Transformer", 2022; FSQ paper, section 4.3.
@@ -24,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
-from gridcode.hub import load_model, save_model
+from gridcode.hub import CONFIG, load_model, save_model
 from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock, truncated_normal_
+from gridcode.nn.weights import load_weights
 from gridcode.prior.card import prior_card
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.distribution import CategoricalTokens
@@ -122,8 +124,8 @@ class MaskGIT(nn.Module):
 
         Args:
             labels: (B,) int64.
-            guidance: Classifier-free guidance scale, alpha in l' = l_c + alpha (l_c - l_0); both halves go through in one
-                batch. 0 asks the conditional model alone.
+            guidance: Classifier-free guidance scale, alpha in l' = l_c + alpha (l_c - l_0); both halves go
+                through in one batch. 0 asks the conditional model alone.
         """
         K = self.space.codebook_size
 
@@ -159,11 +161,13 @@ class MaskGIT(nn.Module):
             GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
         """
         folder = load_model(source, kind=KIND)
-        space = folder.config["space"]
-        space |= {"grid": tuple(space["grid"]), "classes": tuple(space["classes"])}
-        prior = cls(MaskGITConfig(**folder.config["model"]), TokenSpace(**space))
         try:
-            prior.load_state_dict(folder.tensors)
-        except RuntimeError as error:
-            raise GridcodeError(f"{folder.path} does not hold this prior's weights: {error}") from None
+            space = folder.config["space"]
+            space |= {"grid": tuple(space["grid"]), "classes": tuple(space["classes"])}
+            prior = cls(MaskGITConfig(**folder.config["model"]), TokenSpace(**space))
+        except (KeyError, TypeError) as error:
+            raise GridcodeError(
+                f"{folder.path / CONFIG} is not a prior's ({error}); was it saved by another version?"
+            ) from None
+        load_weights(prior, folder.tensors, origin=folder.path)
         return prior.to(device).eval()

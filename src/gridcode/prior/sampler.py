@@ -1,10 +1,13 @@
 """MaskGIT's parallel decoding: fill a masked grid in a dozen steps, the surest tokens first.
 
-Each step asks the model about every masked position at once, draws tokens, and masks the least confident again:
+Each step asks the model about every masked position at once, draws tokens, and hides the least confident
+again:
 
     confidence = log p(token) + choice_temperature (1 - (t + 1)/T) Gumbel noise;  known tokens: infinite
 
-The last step keeps what it drew. Reference: Chang et al., "MaskGIT", 2022, section 3.2, and its published sampler.
+The last step keeps what it drew.
+
+Reference: Chang et al., "MaskGIT", 2022, section 3.2, and its published sampler.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.schedule import still_masked
 
 TokenModel = Callable[[Tensor, Tensor], TokenDistribution]
-"""``(tokens, positions) -> TokenDistribution``: tokens (B, N) int64 with masked ones, positions (B, N) bool of M True
-entries; the answer is about those M tokens, in row-major order."""
+"""``(tokens, positions) -> TokenDistribution``: tokens (B, N) int64 with masked ones, positions (B, N) bool
+of M True entries; the answer is about those M tokens, in row-major order."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """How many tokens are masked: the cosine schedule, in training and in sampling.
 
-Training (paper, A.4.2):  r ~ U[r_min, 1],  N_masked = ceil(cos(pi/2 (1 - r)) N),  r_min = 1 - 2 arccos(0.45) / pi
-Sampling (MaskGIT, 3.2):  after step t of T, clamp(floor(N0 cos(pi/2 (t + 1)/T)), 1, unknown - 1) tokens stay masked
+Training (paper, A.4.2), with r_min = 1 - 2 arccos(0.45) / pi:
+
+    r ~ U[r_min, 1],  N_masked = ceil(cos(pi/2 (1 - r)) N)
+
+Sampling (MaskGIT, 3.2), after step t of T, with N0 masked tokens at the start:
+
+    still masked = clamp(floor(N0 cos(pi/2 (t + 1)/T)), 1, unknown - 1)
 
 All in float64: float32 gives other counts.
 """
@@ -45,7 +50,8 @@ def training_mask(shape: tuple[int, int], *, min_masked: float, generator: torch
 def still_masked(unknown_at_start: Tensor, unknown: Tensor, *, step: int, steps: int) -> Tensor:
     """How many tokens of each example stay masked after a sampling step.
 
-    Differs from paper: an example with nothing left to find gets 0, where the original's clamp would mask a known token.
+    Differs from paper: an example with nothing left to find gets 0, where the original's clamp would mask a
+    known token.
 
     Args:
         unknown_at_start: (B,) masked tokens before the first step, N0.

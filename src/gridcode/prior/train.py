@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
+from gridcode.nn.weights import load_weights
 from gridcode.prior.config import PriorRun
 from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
@@ -71,7 +72,8 @@ def train_prior(
         GridcodeError: The store, the folder or the settings are unusable, or the loss is not finite.
         Stopped: A signal ended the run; its checkpoint is written.
     """
-    prepare_folder(options, config)
+    learned = {"tokenizer": store.manifest.tokenizer, "rows": store.rows("train")}
+    prepare_folder(options, config, {"tokens": learned})
     fabric = make_fabric(config.loop)
     train = store.load("train")
     if not len(train.tokens):
@@ -81,9 +83,11 @@ def train_prior(
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     prior = MaskGIT(config.model, token_space(store))
     if init_from is not None:
-        prior.load_state_dict(MaskGIT.from_pretrained(init_from).state_dict())
+        load_weights(prior, MaskGIT.from_pretrained(init_from).state_dict(), origin=init_from)
     prior = prior.to(fabric.device)
     ema = make_ema(prior, config.optim)
+    averaged = ema.module
+    assert isinstance(averaged, MaskGIT)
     optimizer = make_optimizer(prior, config.optim)
 
     with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
@@ -108,9 +112,9 @@ def train_prior(
             if run.logs_at(step):
                 run.write_line(step)
             if run.validates_at(step):
-                _validate(run, step, ema.module, val or train, config)
+                _validate(run, step, averaged, val or train, config)
                 fabric.barrier()
-            run.end_step(step, save=ema.module.save_pretrained)
+            run.end_step(step, save=averaged.save_pretrained)
     fabric.barrier()
     return MaskGIT.from_pretrained(options.out)
 
@@ -118,7 +122,8 @@ def train_prior(
 def masked_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> MaskedBatch:
     """The batch of one step and process, from (seed, step) alone.
 
-    Masks and dropped labels are drawn for the whole batch and then cut, so they do not depend on the number of processes.
+    Masks and dropped labels are drawn for the whole batch and then cut, so they do not depend on the number
+    of processes.
     """
     B, seed = config.loop.batch_size, config.loop.seed
     if B % world:

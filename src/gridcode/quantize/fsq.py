@@ -139,9 +139,7 @@ class FSQ(Quantizer):
         tensor([[-1., -1.], [ 0., -1.], [ 1.,  1.]])
         """
         if not dtype.is_floating_point:
-            raise GridcodeError(
-                f"FSQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32"
-            )
+            raise GridcodeError(f"FSQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
         self._check_channel_dim(indices.ndim + 1, f"codes for indices of shape {tuple(indices.shape)}")
         digits = split_indices(check_indices(indices, self.levels, self.codebook_size), self.levels)
         codes = [
@@ -205,9 +203,7 @@ class FSQ(Quantizer):
     def set_extra_state(self, state: Any) -> None:
         """Refuse a state dict that was written for other levels or another eps."""
         if not isinstance(state, Tensor) or state.dtype != torch.int64 or state.ndim != 1 or len(state) < 2:
-            raise GridcodeError(
-                "FSQ: the weights' record of levels and eps is not readable; use weights of an FSQ"
-            )
+            raise GridcodeError("FSQ: the weights' record of levels and eps is not readable; use weights of an FSQ")
         if state.is_meta or state.tolist() == self.get_extra_state().tolist():
             return
         eps, *levels = state.tolist()
@@ -261,9 +257,7 @@ class FSQ(Quantizer):
 
     def _check_channel_dim(self, rank: int, what: str) -> None:
         if not -rank <= self.channel_dim < rank:
-            raise GridcodeError(
-                f"FSQ: {what} have no dimension {self.channel_dim}; build FSQ with another channel_dim"
-            )
+            raise GridcodeError(f"FSQ: {what} have no dimension {self.channel_dim}; build FSQ with another channel_dim")
 
 
 def _check_eps(eps: float, levels: tuple[int, ...]) -> float:

@@ -52,8 +52,7 @@ def recommended_levels(bits: int) -> tuple[int, ...]:
     if isinstance(bits, bool) or bits not in _RECOMMENDED:
         known = ", ".join(str(size) for size in _RECOMMENDED)
         raise GridcodeError(
-            f"recommended_levels: the paper has none for {bits!r} bits; choose one of {known}, or write "
-            "levels out"
+            f"recommended_levels: the paper has none for {bits!r} bits; choose one of {known}, or write levels out"
         )
     return _RECOMMENDED[bits]
 

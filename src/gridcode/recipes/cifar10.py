@@ -45,7 +45,7 @@ def laptop() -> Recipe:
 def gpu() -> Recipe:
     """Wider networks and ten times the steps, for one GPU.
 
-    Expect: not measured yet. Cost: about an hour on one data-centre GPU (estimate from operations, not measured).
+    Expected result and cost: not measured yet.
     """
     small = laptop()
     return replace(

@@ -27,21 +27,19 @@ def laptop() -> Recipe:
     """
     return Recipe(
         tokenizer=TokenizerRun(
-            data=DataConfig(
-                source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True)
-            ),
+            data=DataConfig(source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True)),
             model=TokenizerConfig(
-                levels=(8, 5, 5, 5), channels=1, widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=2
+                levels=(8, 5, 5, 5), channels=1, widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2
             ),
             optim=OptimConfig(lr=2e-3, warmup=200),
-            loop=LoopConfig(steps=6000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+            loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.1),
+            model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.1),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
-            loop=LoopConfig(steps=4000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+            loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),
-        evaluation=EvaluationConfig(samples=2000),
+        evaluation=EvaluationConfig(samples=2000, classifier_steps=1500),
         flips=False,
     )
 
@@ -49,7 +47,7 @@ def laptop() -> Recipe:
 def gpu() -> Recipe:
     """The same book with wider networks and ten times the steps, for one GPU.
 
-    Expect: not measured yet. Cost: about half an hour on one data-centre GPU (estimate from operations, not measured).
+    Expected result and cost: not measured yet.
     """
     small = laptop()
     return replace(

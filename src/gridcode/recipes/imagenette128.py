@@ -28,9 +28,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
-            model=TokenizerConfig(
-                levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=4
-            ),
+            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=4),
             optim=OptimConfig(lr=1e-3, warmup=200),
             loop=LoopConfig(steps=3000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),
@@ -47,7 +45,7 @@ def laptop() -> Recipe:
 def gpu() -> Recipe:
     """Two more downsampling stages instead of large patches, and many more steps, for one GPU.
 
-    Expect: not measured yet. Cost: about three hours on one data-centre GPU (estimate from operations, not measured).
+    Expected result and cost: not measured yet.
     """
     small = laptop()
     return replace(

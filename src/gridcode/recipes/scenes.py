@@ -34,7 +34,7 @@ def laptop() -> Recipe:
             optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
             loop=LoopConfig(steps=1200, batch_size=64, val_every=400, val_count=500, checkpoint_every=400),
         ),
-        evaluation=EvaluationConfig(count=1000, samples=500, guidance=1.0, classifier_steps=300),
+        evaluation=EvaluationConfig(count=1000, samples=500, guidance=1.0, classifier_steps=200),
     )
 
 
@@ -57,7 +57,7 @@ def smoke() -> Recipe:
 def gpu() -> Recipe:
     """64 px, 16x16 tokens of the 1000-code book, for one GPU.
 
-    Expect: not measured yet. Cost: about half an hour on one data-centre GPU (estimate from operations, not measured).
+    Expected result and cost: not measured yet.
     """
     return Recipe(
         tokenizer=TokenizerRun(

@@ -93,9 +93,7 @@ class Manifest:
     @property
     def schema(self) -> pa.Schema:
         """The columns of every shard."""
-        tokens = pa.list_(
-            pa.field("item", _token_type(self.codebook_size), nullable=False), self.tokens_per_example
-        )
+        tokens = pa.list_(pa.field("item", _token_type(self.codebook_size), nullable=False), self.tokens_per_example)
         return pa.schema(
             [
                 pa.field("key", pa.string(), nullable=False),
@@ -200,13 +198,9 @@ def _check(manifest: Manifest, where: str) -> None:
         return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
     if not whole(manifest.codebook_size, 2**63):
-        raise GridcodeError(
-            f"{where}: codebook_size is {manifest.codebook_size!r}; it must be from 1 to 2^63"
-        )
+        raise GridcodeError(f"{where}: codebook_size is {manifest.codebook_size!r}; it must be from 1 to 2^63")
     if not manifest.grid or not all(whole(side, 2**31 - 1) for side in manifest.grid):
-        raise GridcodeError(
-            f"{where}: grid is {manifest.grid!r}; it must be whole numbers above 0, such as (8, 8)"
-        )
+        raise GridcodeError(f"{where}: grid is {manifest.grid!r}; it must be whole numbers above 0, such as (8, 8)")
     levels = manifest.quantizer.get("levels")
     if isinstance(levels, list) and math.prod(levels) != manifest.codebook_size:
         raise GridcodeError(
@@ -214,9 +208,7 @@ def _check(manifest: Manifest, where: str) -> None:
             f"{manifest.codebook_size}; they must agree"
         )
     if not isinstance(manifest.tokenizer, str) or not manifest.tokenizer:
-        raise GridcodeError(
-            f"{where}: tokenizer is {manifest.tokenizer!r}; it must be the hash of its weights"
-        )
+        raise GridcodeError(f"{where}: tokenizer is {manifest.tokenizer!r}; it must be the hash of its weights")
     for shard in manifest.shards:
         if not _SHARD.fullmatch(shard.file) or not whole(shard.rows, 2**63):
             raise GridcodeError(f"{where}: {shard} is no shard of a token store; tokenize again")

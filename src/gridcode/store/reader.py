@@ -165,9 +165,7 @@ def _what_is_missing(folder: Path) -> str:
 def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -> None:
     """Compare a shard's bytes, columns and rows with what the manifest says."""
     if not path.is_file():
-        raise GridcodeError(
-            f"token store: the shard {path} is missing; copy the store again, or tokenize again"
-        )
+        raise GridcodeError(f"token store: the shard {path} is missing; copy the store again, or tokenize again")
     if verify and sha256(path) != shard.sha256:
         raise GridcodeError(
             f"token store: the shard {path} is damaged, its checksum differs from the manifest's; copy the "

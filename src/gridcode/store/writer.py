@@ -125,9 +125,7 @@ class StoreWriter:
             GridcodeError: A shape, a token, a label or a key does not fit the store.
         """
         if not self._open:
-            raise GridcodeError(
-                "StoreWriter: write was called outside its block; use `with StoreWriter(...)`"
-            )
+            raise GridcodeError("StoreWriter: write was called outside its block; use `with StoreWriter(...)`")
         shard_name(split, 0)
         batch = _record_batch(self._manifest, tokens, labels, keys)
         if batch.num_rows:
@@ -164,9 +162,7 @@ def _make_room(folder: Path, overwrite: bool) -> None:
     if not is_store(folder):
         raise GridcodeError(f"token store: {folder} holds other files than a token store; choose another")
     if not overwrite:
-        raise GridcodeError(
-            f"token store: {folder} already holds one; choose another folder, or ask to overwrite it"
-        )
+        raise GridcodeError(f"token store: {folder} already holds one; choose another folder, or ask to overwrite it")
     # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it
     # is.
     if (folder / MANIFEST).exists():

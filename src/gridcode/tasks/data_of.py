@@ -18,5 +18,6 @@ def data_of(tokenizer: Tokenizer) -> DataConfig:
         return DataConfig(**{**settings, "crop": CropPolicy(**settings["crop"])})
     except (KeyError, TypeError) as error:
         raise GridcodeError(
-            f"the tokenizer does not say what pictures it was trained on ({error}); train it with gridcode train tokenizer"
+            f"the tokenizer does not say what pictures it was trained on ({error}); train it with "
+            "gridcode train tokenizer"
         ) from None

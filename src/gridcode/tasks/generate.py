@@ -30,8 +30,8 @@ class Generator:
         seen = tokenizer.weights_hash()
         if prior.space.tokenizer != seen:
             raise GridcodeError(
-                f"this prior learned the tokens of tokenizer {prior.space.tokenizer}, but the tokenizer given is {seen}: "
-                f"give the one whose store it was trained on"
+                f"this prior learned the tokens of tokenizer {prior.space.tokenizer}, but the tokenizer "
+                f"given is {seen}: give the one whose store it was trained on"
             )
         self.prior = prior
         self.tokenizer = tokenizer
@@ -89,7 +89,8 @@ class Generator:
             seed=seed,
             batch_size=batch_size,
         )
-        return torch.cat([self.tokenizer.decode(part.to(self.device)).cpu() for part in tokens.split(batch_size)])
+        parts = torch.split(tokens, batch_size)
+        return torch.cat([self.tokenizer.decode(part.to(self.device)).cpu() for part in parts])
 
     def sample_tokens(
         self,
@@ -106,13 +107,13 @@ class Generator:
         """
         wanted = torch.as_tensor(labels, dtype=torch.int64).flatten()
         classes = len(self.prior.space.classes)
-        if len(wanted) and not (-1 <= int(wanted.min()) and int(wanted.max()) < classes):
+        if len(wanted) and not (int(wanted.min()) >= -1 and int(wanted.max()) < classes):
             known = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
             raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
         if guidance < 0 or batch_size < 1:
             raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
         space, grids = self.prior.space, []
-        for number, part in enumerate(wanted.split(batch_size)):
+        for number, part in enumerate(torch.split(wanted, batch_size)):
             # The generator is made on the CPU and seeds one on the device.
             draw = torch.Generator(self.device).manual_seed(generator(seed, "sample", number).initial_seed())
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)

@@ -17,8 +17,8 @@ def as_batch(example: Example, tokenizer: Tokenizer, *, size: int | None) -> Ten
     Args:
         example: The picture.
         tokenizer: Whose channels and downsampling it must fit.
-        size: Centre-crop and resize to this square; None keeps the picture's own size, trimmed at the right and bottom to
-            multiples of the downsampling.
+        size: Centre-crop and resize to this square; None keeps the picture's own size, trimmed at the right
+            and bottom to multiples of the downsampling.
 
     Raises:
         GridcodeError: The picture is smaller than one token.
@@ -29,7 +29,9 @@ def as_batch(example: Example, tokenizer: Tokenizer, *, size: int | None) -> Ten
     f = tokenizer.config.downsampling
     height, width = (side // f * f for side in pixels.shape[:2])
     if not height or not width:
-        raise GridcodeError(f"{example.key} has {pixels.shape[1]}x{pixels.shape[0]} pixels, fewer than one {f}x{f} token")
+        raise GridcodeError(
+            f"{example.key} has {pixels.shape[1]}x{pixels.shape[0]} pixels, fewer than one {f}x{f} token"
+        )
     image = torch.tensor(pixels[:height, :width].copy()).permute(2, 0, 1)[None]
     return image.float() / 127.5 - 1
 

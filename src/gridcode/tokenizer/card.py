@@ -14,6 +14,7 @@ def tokenizer_card(tokenizer: Tokenizer) -> str:
     config, data = tokenizer.config, tokenizer.info.get("data", {})
     levels = " x ".join(str(level) for level in config.levels)
     crop = data.get("crop", {})
+    K, f = tokenizer.codebook_size, config.downsampling
     return f"""---
 library_name: gridcode
 tags: [fsq, tokenizer, finite-scalar-quantization]
@@ -26,9 +27,9 @@ Turns pictures into grids of integers by finite scalar quantization (arXiv 2309.
 
 | | |
 |---|---|
-| levels | {levels} = {tokenizer.codebook_size:,} codes ({math.log2(tokenizer.codebook_size):.2f} bits a token) |
+| levels | {levels} = {K:,} codes ({math.log2(K):.2f} bits a token) |
 | form | {tokenizer.quantizer.form} |
-| downsampling | {config.downsampling} pixels a token, a side |
+| downsampling | {f} pixels a token, a side |
 | channels | {config.channels} |
 | parameters | {sum(p.numel() for p in tokenizer.parameters()):,} |
 | data | {tokenizer.info.get("dataset", "unknown")}, {data.get("size", "?")} px |
@@ -39,7 +40,7 @@ Turns pictures into grids of integers by finite scalar quantization (arXiv 2309.
 import gridcode as gc
 
 tokenizer = gc.Tokenizer.from_pretrained("this/folder")
-indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> (B, H/{config.downsampling}, W/{config.downsampling})
+indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> (B, H/{f}, W/{f})
 images = tokenizer.decode(indices)
 ```
 """

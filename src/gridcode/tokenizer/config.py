@@ -13,8 +13,8 @@ from gridcode.training.config import LoopConfig, OptimConfig
 class TokenizerConfig:
     """The shape of a convolutional tokenizer.
 
-    The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves the
-    resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
+    The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
+    the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
     """
 
     levels: tuple[int, ...] = (8, 5, 5, 5)
@@ -28,7 +28,7 @@ class TokenizerConfig:
     decoder_blocks: int = 2
     """Residual blocks at each resolution of the decoder."""
     patch: int = 1
-    """Side of the squares that enter the first layer as channels: 2 makes the full-resolution layers 4x cheaper."""
+    """Side of the squares that enter the first layer as channels: 2 makes the finest layers 4x cheaper."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -43,7 +43,7 @@ class TokenizerConfig:
     @property
     def downsampling(self) -> int:
         """Pixels per token, a side."""
-        return self.patch * 2 ** (len(self.widths) - 1)
+        return self.patch << (len(self.widths) - 1)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """The token grid (h, w) of a picture.
@@ -55,8 +55,8 @@ class TokenizerConfig:
         if height % f or width % f or not height or not width:
             near = tuple(max(f, round(side / f) * f) for side in (height, width))
             raise GridcodeError(
-                f"the tokenizer takes sides that are multiples of {f} (its downsampling), got {height}x{width}; "
-                f"resize or crop to {near[0]}x{near[1]}"
+                f"the tokenizer takes sides that are multiples of {f} (its downsampling), got "
+                f"{height}x{width}; resize or crop to {near[0]}x{near[1]}"
             )
         return height // f, width // f
 

@@ -1,6 +1,7 @@
 """Codes to picture: the encoder's mirror, convolutions at rising resolution.
 
-codes -> 3x3 conv -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks -> norm, SiLU, conv -> shuffle(patch) -> image
+codes -> 3x3 conv -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks
+      -> norm, SiLU, 3x3 conv -> shuffle(patch) -> image
 """
 
 from __future__ import annotations
@@ -40,4 +41,5 @@ class Decoder(nn.Sequential):
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, H, W)."""
-        return super().forward(codes)
+        out: Tensor = super().forward(codes)  # type: ignore[no-untyped-call]
+        return out

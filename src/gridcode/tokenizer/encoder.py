@@ -1,6 +1,7 @@
 """Picture to latents: convolutions at falling resolution.
 
-image -> unshuffle(patch) -> conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks -> norm, SiLU, 1x1 conv -> latents
+image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks
+      -> norm, SiLU, 1x1 conv -> latents
 """
 
 from __future__ import annotations
@@ -38,4 +39,5 @@ class Encoder(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, d, h, w)."""
-        return super().forward(images)
+        out: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return out

@@ -15,7 +15,8 @@ class ReconstructionLoss:
         weights: The weight of each term; a term of weight 0 is not computed.
 
     >>> import torch
-    >>> terms = ReconstructionLoss(ReconstructionWeights(l2=1.0, l1=0.5))(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))
+    >>> loss = ReconstructionLoss(ReconstructionWeights(l2=1.0, l1=0.5))
+    >>> terms = loss(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))
     >>> {name: float(term) for name, term in terms.items()}
     {'l2': 1.0, 'l1': 0.5}
     """

@@ -1,7 +1,7 @@
 """The tokenizer: encoder, quantizer, decoder.
 
-    images --Encoder--> latents --FSQ--> codes, indices --Decoder--> images
-    (B, C, H, W)        (B, d, h, w)    indices (B, h, w)
+images --Encoder--> latents --FSQ--> codes, indices --Decoder--> images
+(B, C, H, W)        (B, d, h, w)    indices (B, h, w)
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
-from gridcode.hub import load_model, save_model, weights_hash
-from gridcode.nn.conv import fast_layout
+from gridcode.hub import CONFIG, load_model, save_model, weights_hash
+from gridcode.nn.conv import to_fast_layout
+from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized
 from gridcode.quantize.fsq import FSQ
 from gridcode.tokenizer.card import tokenizer_card
@@ -72,11 +73,13 @@ class Tokenizer(nn.Module):
         """Codes (B, d, h, w) and indices (B, h, w) of images (B, C, H, W) in [-1, 1].
 
         Raises:
-            GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
+            GridcodeError: The channels differ from the config's, or a side is no multiple of the
+                downsampling.
         """
         if images.ndim != 4 or images.shape[1] != self.config.channels:
             raise GridcodeError(
-                f"the tokenizer takes images (B, {self.config.channels}, H, W), got shape {tuple(images.shape)}"
+                f"the tokenizer takes images (B, {self.config.channels}, H, W), got shape "
+                f"{tuple(images.shape)}; convert the channels"
             )
         self.config.grid(*images.shape[-2:])
         out: Quantized = self.quantizer(self.encoder(images))
@@ -132,16 +135,17 @@ class Tokenizer(nn.Module):
             GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
         """
         folder = load_model(source, kind=KIND)
-        tokenizer = cls(TokenizerConfig(**{k: _tuple(v) for k, v in folder.config["model"].items()}))
-        missing, unexpected = tokenizer.load_state_dict(folder.tensors, strict=False)
-        if missing or unexpected:
+        try:
+            config = TokenizerConfig(**{k: _tuple(v) for k, v in folder.config["model"].items()})
+        except (KeyError, TypeError) as error:
             raise GridcodeError(
-                f"{folder.path} does not hold this tokenizer's weights: {len(missing)} missing, {len(unexpected)} "
-                f"unknown (first: {(missing + unexpected)[0]}); was it saved by another version of gridcode?"
-            )
+                f"{folder.path / CONFIG} is not a tokenizer's ({error}); was it saved by another version?"
+            ) from None
+        tokenizer = cls(config)
+        load_weights(tokenizer, folder.tensors, origin=folder.path)
         tokenizer.info = folder.config.get("info", {})
-        place = torch.device(device)
-        return tokenizer.to(place).to(memory_format=fast_layout(place, reduced=False)).eval()
+        to_fast_layout(tokenizer, torch.device(device), reduced=False)
+        return tokenizer.eval()
 
 
 def _tuple(value: Any) -> Any:

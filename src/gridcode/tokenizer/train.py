@@ -1,7 +1,7 @@
 """Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1, without the adversarial part).
 
-L2 (and L1) on pixels; the quantizer needs no loss of its own. Everything random is keyed by the step, so a resumed run
-has the weights of an uninterrupted one, bit for bit on a CPU.
+L2 (and L1) on pixels; the quantizer needs no loss of its own. Everything random is keyed by the step, so a
+resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
 from gridcode.metrics.image import psnr
-from gridcode.nn.conv import fast_layout
+from gridcode.nn.conv import to_fast_layout
+from gridcode.nn.weights import load_weights
 from gridcode.quantize.usage import Usage, UsageMeter
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.losses import ReconstructionLoss
@@ -74,11 +75,12 @@ def train_tokenizer(
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = Tokenizer(config.model)
     if init_from is not None:
-        tokenizer.load_state_dict(Tokenizer.from_pretrained(init_from).state_dict())
+        load_weights(tokenizer, Tokenizer.from_pretrained(init_from).state_dict(), origin=init_from)
     tokenizer.info = {"data": asdict(config.data), "dataset": sources.train.name}
-    layout = fast_layout(fabric.device, reduced=resolve_precision(config.loop) == "bf16")
-    tokenizer = tokenizer.to(fabric.device).to(memory_format=layout)
+    to_fast_layout(tokenizer, fabric.device, reduced=resolve_precision(config.loop) == "bf16")
     ema = make_ema(tokenizer, config.optim)
+    averaged = ema.module
+    assert isinstance(averaged, Tokenizer)
     optimizer = make_optimizer(tokenizer, config.optim)
     loss_terms = ReconstructionLoss(config.loss)
     trainee = Trainee(tokenizer, ema, optimizer)
@@ -117,9 +119,9 @@ def train_tokenizer(
                 run.write_line(step, {"usage": meter.compute().usage})
                 meter = UsageMeter(config.model.levels)
             if run.validates_at(step):
-                _validate(run, step, ema.module, sources.val, config)
+                _validate(run, step, averaged, sources.val, config)
                 fabric.barrier()
-            run.end_step(step, save=ema.module.save_pretrained)
+            run.end_step(step, save=averaged.save_pretrained)
     fabric.barrier()
     return Tokenizer.from_pretrained(options.out)
 
@@ -153,7 +155,8 @@ def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, f
         batches: Pictures in [-1, 1].
 
     Returns:
-        ``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``; and the usage in full.
+        ``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``; and
+        the usage in full.
     """
     device = next(tokenizer.parameters()).device
     meter, quality, errors = UsageMeter(tokenizer.config.levels), [], []
@@ -184,7 +187,8 @@ def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, co
     if usage.usage_of_ceiling < LOW_USAGE:
         run.warn(
             step + 1,
-            f"only {usage.used} of the {usage.codebook_size} codes are in use ({usage.usage_of_ceiling:.0%} of what "
-            f"{usage.count} tokens could show); try fewer levels, a lower --optim.lr, or more steps",
+            f"only {usage.used} of the {usage.codebook_size} codes are in use ("
+            f"{usage.usage_of_ceiling:.0%} of what {usage.count} tokens could show); "
+            "try fewer levels, a lower --optim.lr, or more steps",
         )
     run.validated(step, scores, score=scores["psnr"], save=tokenizer.save_pretrained)

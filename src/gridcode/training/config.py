@@ -12,7 +12,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with linear warm-up, cosine decay, gradient clipping, and an exponential moving average of the weights."""
+    """AdamW with linear warm-up, cosine decay, gradient clipping, and a moving average of the weights."""
 
     lr: float = 1e-3
     """Peak learning rate."""
@@ -48,8 +48,8 @@ class LoopConfig:
     batch_size: int = 64
     """Examples per step, over all processes."""
     precision: Precision = "auto"
-    """bf16: autocast (weights, optimiser and quantizer stay fp32); fp32: everything in fp32; auto: bf16 where the hardware
-    multiplies it."""
+    """bf16: autocast (weights, optimiser and quantizer stay fp32); fp32: everything in fp32; auto: bf16 where
+    the hardware multiplies it."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
@@ -67,7 +67,15 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that are not positive."""
-        for name in ("steps", "batch_size", "devices", "log_every", "val_every", "val_count", "checkpoint_every"):
+        for name in (
+            "steps",
+            "batch_size",
+            "devices",
+            "log_every",
+            "val_every",
+            "val_count",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:

@@ -1,11 +1,11 @@
-"""Lightning Fabric, set up as every gridcode loop uses it: one process by default, torchrun's world when there is one."""
+"""Lightning Fabric, set up as every gridcode loop uses it: one process, or torchrun's world."""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -58,9 +58,9 @@ def resolve_precision(config: LoopConfig) -> Literal["fp32", "bf16"]:
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the hardware has bf16 products; elsewhere they are emulated, and slower than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # An older PyTorch cannot say; float32 is right there too.
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,7 +1,7 @@
 """A run's log: JSON lines always, TensorBoard beside them.
 
-``log.jsonl`` has one object a line: ``{"step": 500, "train/loss": 0.01, …}``, a warning as ``{"step": …, "warning": "…"}``.
-A resumed run cuts the lines after its checkpoint, so no step is there twice.
+``log.jsonl`` has one object a line: ``{"step": 500, "train/loss": 0.01, …}``, a warning as
+``{"step": …, "warning": "…"}``. A resumed run cuts the lines after its checkpoint, so no step is there twice.
 """
 
 from __future__ import annotations

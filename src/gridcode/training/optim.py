@@ -14,7 +14,7 @@ from gridcode.training.config import OptimConfig
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, single vectors)."""
+    """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, vectors)."""
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -45,8 +45,8 @@ def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
 def make_ema(model: nn.Module, config: OptimConfig) -> AveragedModel:
     """A moving average of the weights of ``model``: ``ema.update_parameters(model)`` after every step.
 
-    The decay starts low, ``min(ema, (1 + n) / (10 + n))`` after n updates, so that a short run does not keep its random
-    initial weights. The averaged network is ``ema.module``.
+    The decay starts low, ``min(ema, (1 + n) / (10 + n))`` after n updates, so that a short run does not keep
+    its random initial weights; the first update copies. The averaged network is ``ema.module``.
     """
 
     def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:

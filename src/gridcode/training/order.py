@@ -1,6 +1,6 @@
-"""The order in which examples are seen: a function of (seed, position), so that a resumed run needs only a number.
+"""The order in which examples are seen: a function of (seed, position), so a resumed run needs only a number.
 
-Position p is the p-th example a run sees; it lies in epoch ``p // n``, and each epoch has a permutation of its own.
+Position p is the p-th example a run sees; it lies in epoch ``p // n``, each with its own permutation.
 """
 
 from __future__ import annotations

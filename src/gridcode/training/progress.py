@@ -40,7 +40,9 @@ class ProgressBar:
         self._task = self._bar.add_task(self._title, total=self._total, completed=self._start, figures="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def advance(self, done: int, figures: Mapping[str, str] | None = None) -> None:

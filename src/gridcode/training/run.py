@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+RUN_FILE = "run.json"
+
 FREE_TO_CHANGE = {"data.workers", "loop.log_every"}
 """Settings that a resumed run may change, because no weight depends on them."""
 
 
-class Stopped(GridcodeError):
+class Stopped(GridcodeError):  # noqa: N818 (not a fault: somebody asked for it)
     """A signal ended a run after its step; its checkpoint is safe.
 
     Attributes:
@@ -78,36 +80,45 @@ class RunOptions:
     show: bool = True
 
 
-def prepare_folder(options: RunOptions, config: Any) -> None:
+def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | None = None) -> None:
     """Make the run's folder, or check that an existing one may be continued.
+
+    A folder with nothing but ``run.json`` is free: that run ended before its first step, at a wrong path say.
+
+    Args:
+        options: The folder, and whether it may be continued or replaced.
+        config: The run's settings, a dataclass.
+        about: What else a resume must find unchanged, by name.
 
     Raises:
         GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config.
     """
-    out, settings = options.out, _plain(asdict(config))
-    occupied = out.exists() and any(out.iterdir()) if out.is_dir() or not out.exists() else None
-    if occupied is None:
+    out, settings = options.out, _plain(asdict(config) | dict(about or {}))
+    if out.exists() and not out.is_dir():
         raise GridcodeError(f"{out} is a file; give a folder as --out")
+    if options.resume and options.force:
+        raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
+    occupied = out.exists() and any(path.name != RUN_FILE for path in out.iterdir())
     if options.resume:
-        before = read_json(out / "run.json", "the run to resume")
+        before = read_json(out / RUN_FILE, "the run to resume")
         now, then = _flat(settings), _flat(before)
         changed = [key for key in now if now[key] != then.get(key) and key not in FREE_TO_CHANGE]
         if changed:
             key = changed[0]
             raise GridcodeError(
-                f"{out} was trained with {key}={then.get(key)!r}, now {now[key]!r}: resume with the same settings, or "
-                f"start another run with --out"
+                f"{out} was trained with {key}={then.get(key)!r}, now {now[key]!r}: resume with the same "
+                "settings, or start another run with --out"
             )
         return
     if occupied and not options.force:
         raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
-    if occupied and not (out / "run.json").exists():
+    if occupied and not (out / RUN_FILE).exists():
         raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
     for name in ("state", "best", "last", "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", "done.json"):
         (out / name).unlink(missing_ok=True)
-    write_json(out / "run.json", settings)
+    write_json(out / RUN_FILE, settings)
 
 
 class Run:
@@ -129,8 +140,10 @@ class Run:
         self._clock = (time.perf_counter(), self.start)
 
     def steps(self) -> Iterator[int]:
-        """The steps still to take, numbered from 0."""
+        """The steps still to take, numbered from 0; after the last one, ``done.json`` is written."""
         yield from range(self.start, self.loop.steps)
+        if self.writer:
+            write_json(self.out / "done.json", {"steps": self.loop.steps, "best": self.best})
 
     def logs_at(self, step: int) -> bool:
         """Whether a line of the log is due once ``step`` has been taken."""
@@ -140,13 +153,15 @@ class Run:
         """Take one step's metrics into the means of the next line.
 
         Raises:
-            GridcodeError: The loss is not finite; the last checkpoint stays.
+            GridcodeError: The loss or its gradient is not finite; the last checkpoint stays.
         """
         self._count += 1
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        if not math.isfinite(self._sums.get("loss", 0.0)):
-            self._diverged(step)
+        # A finite loss can have gradients that are not; a checkpoint of such a step would be worthless.
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(self._sums.get(name, 0.0)):
+                self._diverged(step, name.replace("_", " "))
 
     def write_line(self, step: int, latest: Mapping[str, float] | None = None) -> None:
         """Write and show the means since the last line, the speed, and ``latest`` as it is."""
@@ -157,7 +172,13 @@ class Run:
         if self._log is not None:
             self._log.write(step + 1, {f"train/{name}": value for name, value in figures.items()})
         if self._bar is not None:
-            shown = {"loss": "loss", "psnr": "PSNR", "usage": "usage", "accuracy": "acc", "images_per_s": "img/s"}
+            shown = {
+                "loss": "loss",
+                "psnr": "PSNR",
+                "usage": "usage",
+                "accuracy": "acc",
+                "images_per_s": "img/s",
+            }
             self._bar.advance(step + 1, {label: f"{figures[k]:.4g}" for k, label in shown.items() if k in figures})
 
     def warn(self, step: int, text: str) -> None:
@@ -176,7 +197,7 @@ class Run:
         return (step + 1) % self.loop.val_every == 0 or step + 1 == self.loop.steps
 
     def validated(self, step: int, scores: Mapping[str, float], *, score: float, save: Callable[[Path], None]) -> None:
-        """Log validation scores; ``save`` writes the model to ``best/`` when ``score`` (higher is better) is a new best."""
+        """Log validation scores; ``save`` writes the model to ``best/`` at a new highest ``score``."""
         if not self.writer:
             return
         if self._log is not None:
@@ -200,13 +221,11 @@ class Run:
             if last:
                 save(self.out / "last")
             save_state(self.out, step + 1, self.trainee, {"best": self.best})
-        if last and self.writer:
-            write_json(self.out / "done.json", {"steps": step + 1, "best": self.best})
         if stop and not last:
             name = signal.Signals(stop).name
             raise Stopped(
-                f"stopped by {name} after step {step + 1} of {self.loop.steps}; the same command with --resume "
-                f"continues it",
+                f"stopped by {name} after step {step + 1} of {self.loop.steps}; the same command with "
+                "--resume continues it",
                 stop,
             )
 
@@ -216,21 +235,21 @@ class Run:
         if self.fabric.world_size == 1:
             return received
         flag = torch.tensor(received, device=self.fabric.device)
-        return int(self.fabric.all_reduce(flag, reduce_op="max"))
+        agreed = self.fabric.all_reduce(flag, reduce_op="max")
+        assert isinstance(agreed, Tensor)
+        return int(agreed)
 
-    def _diverged(self, step: int) -> None:
+    def _diverged(self, step: int, what: str) -> None:
         kept = checkpoints(self.out)
         where = f"the checkpoint {kept[-1]} is kept" if kept else "no checkpoint was written yet"
-        text = f"the loss is not finite at step {step}; {where}; try a lower --optim.lr or --loop.precision fp32"
+        text = f"the {what} is not finite at step {step}; {where}; try a lower --optim.lr or --loop.precision fp32"
         if self._log is not None:
             self._log.write(step, {"warning": text})
         raise GridcodeError(text)
 
 
 @contextmanager
-def open_run(
-    options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric, title: str
-) -> Iterator[Run]:
+def open_run(options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric, title: str) -> Iterator[Run]:
     """Open a run's folder for training: restores the state when resuming, catches signals, closes the log.
 
     Args:
@@ -266,4 +285,3 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, entry in value.items():
         flat |= _flat(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {f"{prefix}{key}": entry}
     return flat
-

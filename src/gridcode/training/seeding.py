@@ -1,7 +1,7 @@
 """Randomness that depends on the step alone, so that a resumed run needs no generator's state.
 
-Before each step the global generator is seeded from (seed, step): dropout of step 1234 is the same whether the run came
-there in one go or was killed ten times.
+Before each step the global generator is seeded from (seed, step): dropout of step 1234 is the same whether
+the run came there in one go or was killed ten times.
 """
 
 from __future__ import annotations

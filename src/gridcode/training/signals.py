@@ -25,7 +25,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Catch SIGINT and SIGTERM inside the block; outside the main thread, where Python cannot, nothing is caught."""
+    """Catch SIGINT and SIGTERM inside the block; only Python's main thread can."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

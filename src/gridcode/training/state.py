@@ -3,8 +3,8 @@
     <run>/state/step-00000500/state.safetensors     "model/…", "ema/…", "optimizer/<parameter>/exp_avg", …
                               state.json            step, best score, optimiser's groups
 
-A checkpoint appears under its name by one rename, and the one before it goes only then: whenever the process dies, one
-whole checkpoint is there.
+A checkpoint appears under its name by one rename, and the one before it goes only then: whenever the process
+dies, one whole checkpoint is there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.files import folder_atomic, read_json, write_json
+from gridcode.nn.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def save_state(run: Path, step: int, trainee: Trainee, values: dict[str, Any]) -
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         save_file(copies, temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": step, "groups": optimizer["param_groups"], **values})
-    for other in checkpoints(run):
+    # Older checkpoints, and what a kill in the midst of one left behind.
+    for other in folder.parent.iterdir():
         if other != folder:
             shutil.rmtree(other)
     return folder
@@ -82,11 +84,8 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
         tensors = load_file(folder / "state.safetensors")
     except (SafetensorError, OSError) as error:
         raise GridcodeError(f"the checkpoint {folder} cannot be read ({error}); delete it, or use --force") from None
-    try:
-        trainee.model.load_state_dict(_part(tensors, "model"))
-        trainee.ema.load_state_dict(_part(tensors, "ema"))
-    except RuntimeError as error:
-        raise GridcodeError(f"the checkpoint {folder} is of another model: {str(error).splitlines()[0]}") from None
+    load_weights(trainee.model, _part(tensors, "model"), origin=folder)
+    load_weights(trainee.ema, _part(tensors, "ema"), origin=folder)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _part(tensors, "optimizer").items():
         index, _, key = name.partition("/")
@@ -97,7 +96,7 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Give Adam's moments the memory layout of their parameter, which files do not keep and fused kernels rely on."""
+    """Give Adam's moments their parameter's memory layout: files do not keep it, fused kernels need it."""
     for parameter, entries in optimizer.state.items():
         for key, value in entries.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:

@@ -1,0 +1,54 @@
+# gridcode: every target sets up what it needs. `make demo` is the place to start.
+#
+# TORCH overrides torch's version or source: make test TORCH="torch==2.6.0", or TORCH="torch --index-url <address>".
+
+VENV    := .venv
+PYTHON  ?= python3
+BIN     := $(VENV)/bin
+TORCH   ?= $(shell cat constraints.txt)
+EXTRAS  ?= dev
+UV      := $(shell command -v uv 2>/dev/null)
+READY   := $(VENV)/.ready-$(EXTRAS)
+
+# uv reads its own variables; where pip was told of local wheels, uv is told too.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: setup demo test check format bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+ifdef UV
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python $(TORCH)
+	$(UV) pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]"
+else
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+endif
+	touch $@
+
+demo: setup                 ## train, sample and report on built-in scenes: about five minutes on two cores
+	$(BIN)/gridcode demo --out demo --force
+	@echo "open demo/report/report.html"
+
+test: setup                 ## the default tests: offline, on the CPU, warnings are errors
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: setup                ## lint, types, layers
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+bench:                      ## throughput beside diffusers
+	$(MAKE) setup EXTRAS=dev,bench
+	$(BIN)/python -m benchmarks.throughput
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

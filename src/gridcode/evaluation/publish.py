@@ -1,0 +1,211 @@
+"""From measurements to a person: ``report.html`` to look at, ``report.json`` to compute with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gridcode.evaluation.charts import Chart, Curve
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.evaluation.evaluate import Evaluation, Subject
+from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.report import (
+    Figure,
+    Gallery,
+    Report,
+    Table,
+    reconstruction_gallery,
+    sample_gallery,
+    write_report,
+)
+from gridcode.files import write_json
+from gridcode.training.log import read_log
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The training runs behind a measurement, for their curves and warnings; None or a folder without a log gives none.
+
+    Attributes:
+        tokenizer: Stage I's folder.
+        prior: Stage II's folder.
+    """
+
+    tokenizer: Path | None = None
+    prior: Path | None = None
+
+    def present(self) -> list[tuple[str, Path]]:
+        """The stages that have a log, with their names."""
+        stages = (("Stage I", self.tokenizer), ("Stage II", self.prior))
+        return [(name, path) for name, path in stages if path is not None and (path / "log.jsonl").exists()]
+
+
+def publish(
+    evaluation: Evaluation, subject: Subject, config: EvaluationConfig, runs: Runs, *, out: Path, command: str
+) -> Path:
+    """Write ``report.html`` and ``report.json`` into a folder.
+
+    Args:
+        evaluation: What was measured.
+        subject: What it was measured on.
+        config: How it was measured.
+        runs: Where the curves are.
+        out: The folder.
+        command: The command line that made it.
+
+    Returns:
+        The path of the HTML file.
+    """
+    created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    settings, machine = settings_of(subject, config), machine_lines()
+    write_json(
+        out / "report.json",
+        {
+            "created": created,
+            "command": command,
+            "figures": evaluation.figures(),
+            "machine": dict(machine),
+            "settings": settings,
+        },
+    )
+    report = Report(
+        title=f"gridcode on {subject.train.name}",
+        command=command,
+        created=created,
+        key_figures=_key_figures(evaluation),
+        warnings=_warnings(runs),
+        galleries=_galleries(evaluation),
+        charts=_charts(runs),
+        usage=evaluation.reconstruction.codes,
+        tables=_tables(evaluation),
+        machine=machine,
+        config=settings,
+    )
+    write_report(report, out / "report.html")
+    return out / "report.html"
+
+
+def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, Any]:
+    """Everything the figures depend on."""
+    settings: dict[str, Any] = {
+        "data": asdict(subject.data),
+        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
+        "evaluation": asdict(config),
+    }
+    if subject.generator is not None:
+        settings["prior"] = asdict(subject.generator.prior.config)
+    return settings
+
+
+def machine_lines() -> list[tuple[str, str]]:
+    """What it ran on."""
+    lines = [(name, version(name)) for name in ("gridcode", "torch")]
+    lines += [
+        ("python", platform.python_version()),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("processors", f"{os.cpu_count()}, {torch.get_num_threads()} threads used"),
+    ]
+    if torch.cuda.is_available():
+        lines.append(("device", torch.cuda.get_device_name()))
+    return lines
+
+
+def _key_figures(evaluation: Evaluation) -> list[Figure]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    figures = [
+        Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation pictures"),
+        Figure("codebook usage", f"{first.usage.usage:.1%}", "", f"of {first.usage.codebook_size:,} codes"),
+        Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits a token"),
+    ]
+    if second is not None and second.class_accuracy is not None:
+        note = f"of {second.count:,} samples are what was asked for, by a classifier trained on this data"
+        figures.append(Figure("class accuracy", f"{second.class_accuracy:.1%}", "", note))
+    if second is not None and second.frechet is not None:
+        note = "samples to real pictures, on features of a classifier trained on this data; this is not FID"
+        figures.append(Figure("Fréchet distance", round(second.frechet, 3), "", note))
+    return figures
+
+
+def _tables(evaluation: Evaluation) -> list[Table]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    rows = [
+        Figure("PSNR", first.psnr, "dB", "mean over pictures, range [0, 1]"),
+        Figure("SSIM", first.ssim, "", "mean over pictures"),
+        Figure("codes used", first.usage.used, "", f"of {first.usage.codebook_size:,}"),
+        Figure(
+            "usage over ceiling",
+            first.usage.usage_of_ceiling,
+            "",
+            f"of what {first.usage.count:,} tokens can use",
+        ),
+        Figure("perplexity", first.usage.perplexity, "codes", "2 to the entropy"),
+        Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
+    ]
+    if first.frechet is not None:
+        note = "reconstructions to originals, on features of a classifier trained on this data; not FID"
+        rows.append(Figure("Fréchet distance", first.frechet, "", note))
+    tables = [Table("Reconstruction", rows)]
+    if second is not None:
+        rows = [
+            Figure("masked-token loss", second.loss, "nats", "validation tokens, unsmoothed, whole vocabulary"),
+            Figure("masked-token accuracy", second.accuracy, "", "most probable guess"),
+            Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
+        ]
+        if second.class_accuracy is not None:
+            rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as asked"))
+        if second.frechet is not None:
+            rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
+        tables.append(Table("Generation", rows))
+    if evaluation.classifier_accuracy is not None:
+        note = "on real validation pictures; it measures the samples"
+        tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
+    return tables
+
+
+def _galleries(evaluation: Evaluation) -> list[Gallery]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    galleries = [reconstruction_gallery(to_uint8(first.originals), to_uint8(first.reconstructions))]
+    if second is not None:
+        classes = [(name, to_uint8(drawn), to_uint8(near)) for name, (drawn, near) in second.gallery.items()]
+        galleries.append(sample_gallery(classes))
+    return galleries
+
+
+def _charts(runs: Runs) -> list[Chart]:
+    units = {
+        "loss": "loss",
+        "psnr": "PSNR (dB)",
+        "usage": "share of codes",
+        "perplexity": "codes",
+        "accuracy": "share of masked tokens",
+    }
+    charts = []
+    for stage, path in runs.present():
+        lines = read_log(path)
+        for name, unit in units.items():
+            curves = [Curve(split, _points(lines, f"{split}/{name}")) for split in ("train", "val")]
+            curves = [curve for curve in curves if curve.points]
+            if curves:
+                charts.append(Chart(f"{stage}: {name}", curves, y=unit))
+    return charts
+
+
+def _points(lines: Iterable[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    return [(float(line["step"]), float(line[key])) for line in lines if key in line]
+
+
+def _warnings(runs: Runs) -> list[str]:
+    return [
+        f"{stage}, step {line['step']}: {line['warning']}"
+        for stage, path in runs.present()
+        for line in read_log(path)
+        if "warning" in line
+    ]

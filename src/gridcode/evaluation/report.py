@@ -1,0 +1,204 @@
+"""A report as one HTML file: figures, pictures, curves, and how they were made.
+
+The file holds everything it shows (styles, pictures as PNG, charts as SVG) and asks no host for anything; its
+content security policy forbids it to. It runs no scripts. Whatever a report leaves empty does not appear.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.charts import Chart, CodeUsage
+from gridcode.evaluation.pictures import Pictures, check_pictures, data_uri, magnification
+from gridcode.evaluation.plot import HEIGHT, WIDTH, lay_out, number, rank_chart
+from gridcode.files import write_text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure.
+
+    >>> Figure("PSNR", 24.31, unit="dB", explanation="mean over images").value
+    24.31
+    """
+
+    name: str
+    value: float | int | str
+    unit: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures under one heading."""
+
+    title: str
+    rows: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class PictureGroup:
+    """Pictures shown together, each a stack of one or more.
+
+    Args:
+        name: Heading, such as a class; may be empty.
+        stacks: One array for each storey from top to bottom, all uint8 (n, H, W, C) of one n.
+        captions: A line under each stack, n of them, or none.
+
+    Raises:
+        GridcodeError: An array is not made of pictures, or the counts differ.
+    """
+
+    name: str
+    stacks: Sequence[Pictures]
+    captions: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        what = f"pictures of {self.name or 'a report'}"
+        for pictures in self.stacks:
+            check_pictures(pictures, what=what)
+        counts = {len(pictures) for pictures in self.stacks}
+        if self.captions:
+            counts.add(len(self.captions))
+        if len(counts) != 1:
+            raise GridcodeError(f"{what}: stacks and captions must be of one length, got {sorted(counts)}")
+
+    @property
+    def width(self) -> int:
+        """Width of a picture on the page, in pixels of the page: a whole multiple of its own."""
+        side = self.stacks[0].shape[2]
+        return int(side * magnification(side))
+
+    def columns(self) -> Iterator[tuple[list[str], str]]:
+        """For each stack its pictures as data URIs, top first, and its caption."""
+        for place in range(len(self.stacks[0])):
+            caption = self.captions[place] if self.captions else ""
+            yield [data_uri(pictures[place]) for pictures in self.stacks], caption
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A section of pictures.
+
+    Args:
+        title: Heading.
+        storeys: What is in each stack, from top to bottom.
+        groups: The pictures.
+        explanation: A sentence for the reader.
+    """
+
+    title: str
+    storeys: Sequence[str]
+    groups: Sequence[PictureGroup]
+    explanation: str = ""
+
+
+def reconstruction_gallery(originals: Pictures, reconstructions: Pictures, *, captions: Sequence[str] = ()) -> Gallery:
+    """Originals with their reconstructions right below; uint8 (n, H, W, C) both."""
+    return Gallery(
+        "Reconstructions",
+        ("original", "reconstruction"),
+        [PictureGroup("", [originals, reconstructions], captions)],
+        "Validation images, encoded to tokens and decoded again. Pixels are magnified, not smoothed.",
+    )
+
+
+def sample_gallery(classes: Sequence[tuple[str, Pictures, Pictures | None]]) -> Gallery:
+    """Samples by class, each with the training picture it is nearest to, where that is given.
+
+    Args:
+        classes: (class name, samples uint8 (n, H, W, C), nearest training pictures of that shape or None).
+            Unlabelled samples are one class with an empty name. A class without samples is left out; nearest
+            pictures are shown if every class has them.
+    """
+    nearest = all(pictures is not None for _, _, pictures in classes)
+    explanation = "Generated token by token and decoded."
+    if nearest:
+        explanation += " Below each, the training picture closest to it: were they alike, the model would copy."
+    groups = [
+        PictureGroup(name, [samples, pictures] if nearest and pictures is not None else [samples])
+        for name, samples, pictures in classes
+        if len(samples)
+    ]
+    storeys = ("sample", "nearest training picture") if nearest else ("sample",)
+    return Gallery("Samples", storeys, groups, explanation)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report shows; empty parts do not appear.
+
+    Attributes:
+        title: Heading of the page.
+        command: The command line that made it.
+        created: Time in ISO 8601.
+        key_figures: The few figures at the top.
+        warnings: What the reader must know before believing a figure.
+        galleries: Pictures.
+        charts: Training curves.
+        usage: How often each code was used.
+        tables: All figures.
+        machine: (name, value) lines: versions, processor, times.
+        config: Nested settings, JSON values.
+    """
+
+    title: str
+    command: str = ""
+    created: str = ""
+    key_figures: Sequence[Figure] = ()
+    warnings: Sequence[str] = ()
+    galleries: Sequence[Gallery] = ()
+    charts: Sequence[Chart] = ()
+    usage: CodeUsage | None = None
+    tables: Sequence[Table] = ()
+    machine: Sequence[tuple[str, str]] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write a report as one self-contained HTML file, atomically.
+
+    Args:
+        report: What to show.
+        path: The file to write, usually ``report.html``.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "report.html"
+    >>> write_report(Report("A <small> run"), path)
+    >>> "<h1>A &lt;small&gt; run</h1>" in path.read_text(encoding="utf-8")
+    True
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gridcode.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    page = environment.get_template("report.html.j2").render(
+        report=report,
+        galleries=[gallery for gallery in report.galleries if gallery.groups],
+        plots=[plot for plot in map(lay_out, report.charts) if plot is not None],
+        rank_plot=rank_chart(report.usage) if report.usage is not None else None,
+        tables=[table for table in report.tables if table.rows],
+        settings=list(_flatten(report.config)),
+        box=(WIDTH, HEIGHT),
+    )
+    write_text(path, page)
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted name, JSON value) lines."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False, default=str)

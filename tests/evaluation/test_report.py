@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridcode.errors import GridcodeError
+from gridcode.evaluation import (
+    Chart,
+    CodeUsage,
+    Curve,
+    Figure,
+    PictureGroup,
+    Report,
+    Table,
+    reconstruction_gallery,
+    sample_gallery,
+    write_report,
+)
+
+EVIL = "<script>alert('x')</script>\"&"
+
+
+class Page(HTMLParser):
+    """What a browser would make of the file: tags, addresses and text."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def pictures(count: int, size: int = 8, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(count).integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+
+
+def full(text: str) -> Report:
+    figure = Figure(text, 0.5, unit=text, explanation=text)
+    return Report(
+        text,
+        command=text,
+        created=text,
+        key_figures=[figure, Figure("words", text)],
+        warnings=[text],
+        galleries=[
+            reconstruction_gallery(pictures(2), pictures(2), captions=[text, text]),
+            sample_gallery([(text, pictures(3), pictures(3)), ("grey", pictures(1), pictures(1))]),
+        ],
+        charts=[Chart(text, [Curve(text, [(0, 1.0), (10, 0.5)])], x=text, y=text)],
+        usage=CodeUsage.from_indices([0, 1, 1, 5], (3, 2)),
+        tables=[Table(text, [figure])],
+        machine=[(text, text)],
+        config={text: {text: [text]}},
+    )
+
+
+def written(report: Report, folder: Path) -> str:
+    write_report(report, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_everything_is_escaped_and_every_tag_is_closed(tmp_path: Path) -> None:
+    text = written(full(EVIL), tmp_path)
+    page = Page(text)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert EVIL in page.text
+    assert "<script" not in text
+
+
+def test_it_loads_nothing_from_anywhere(tmp_path: Path) -> None:
+    text = written(full("a run"), tmp_path)
+    page = Page(text)
+    assert len(page.addresses) == 2 * 2 + 3 * 2 + 1 * 2
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert not {"link", "script", "iframe", "object", "form", "base"} & set(page.tags)
+    for address in ("http:", "https:", "//", "@import", "url("):
+        assert address not in text.replace("data:image/png;base64,", "").split("<body>")[0]
+    assert "default-src 'none'" in text
+
+
+def test_what_is_absent_does_not_appear(tmp_path: Path) -> None:
+    present = written(full("a run"), tmp_path)
+    empty = written(
+        Report(
+            "a run",
+            galleries=[sample_gallery([])],
+            charts=[Chart("unseen", [Curve("nan", [(0, float("nan"))])])],
+            tables=[Table("unseen", [])],
+        ),
+        tmp_path,
+    )
+    for heading in ("Reconstructions", "Samples", "Training", "Codebook", "All figures", "How it was made"):
+        assert f"<h2>{heading}</h2>" in present
+        assert f"<h2>{heading}</h2>" not in empty
+    for part in ('class="keys"', 'class="warnings"', "<time", "unseen", "<section>"):
+        assert part not in empty
+
+
+def test_key_figures_come_before_anything_else(tmp_path: Path) -> None:
+    text = written(full("a run"), tmp_path)
+    assert text.index('class="keys"') < text.index('class="warnings"') < text.index("<section>")
+
+
+def test_each_reconstruction_stands_right_below_its_original(tmp_path: Path) -> None:
+    originals, decoded = pictures(3), pictures(3) // 2
+    from gridcode.evaluation.pictures import data_uri
+
+    page = Page(written(Report("a", galleries=[reconstruction_gallery(originals, decoded)]), tmp_path))
+    expected = [data_uri(p) for pair in zip(originals, decoded, strict=True) for p in pair]
+    assert page.addresses == expected
+
+
+def test_samples_without_nearest_pictures_or_of_no_class(tmp_path: Path) -> None:
+    gallery = sample_gallery([("", pictures(2, channels=1), None), ("empty", pictures(2)[:0], None)])
+    assert list(gallery.storeys) == ["sample"]
+    text = written(Report("a", galleries=[gallery]), tmp_path)
+    assert len(Page(text).addresses) == 2
+    assert "nearest training picture" not in text
+    assert "empty" not in Page(text).text
+
+
+def test_usage_without_digits_shows_the_ranks_alone(tmp_path: Path) -> None:
+    text = written(Report("a", usage=CodeUsage(np.array([3, 1]), 8)), tmp_path)
+    assert "2 of 8 codes were used at least once, by 4 tokens" in text
+    assert "Digits of the code" not in text
+
+
+def test_pictures_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(GridcodeError, match=r"one length, got \[2, 3\]"):
+        PictureGroup("cat", [pictures(2), pictures(3)])
+    with pytest.raises(GridcodeError, match=r"pictures of cat: needs uint8 .* got float64"):
+        PictureGroup("cat", [np.zeros((2, 8, 8, 3))])  # type: ignore[list-item]

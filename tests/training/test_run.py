@@ -1,0 +1,239 @@
+"""A run's folder is never mixed up with another's; a run is done, stopped or diverged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from gridcode.errors import GridcodeError
+from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.training.fabric import make_fabric, resolve_precision
+from gridcode.training.log import read_log
+from gridcode.training.optim import make_ema, make_optimizer
+from gridcode.training.run import RunOptions, Stopped, open_run, prepare_folder
+from gridcode.training.state import Trainee, checkpoints
+
+LOOP = LoopConfig(
+    steps=6, log_every=2, val_every=3, checkpoint_every=2, batch_size=2, accelerator="cpu", precision="fp32"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    workers: int = 2
+    sizes: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class Config:
+    data: Part = field(default_factory=Part)
+    loop: LoopConfig = LOOP
+
+
+class TestFolder:
+    def test_settings_are_written_as_json(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path / "a" / "run"), Config(), {"tokens": {"rows": 3}})
+        written = json.loads((tmp_path / "a" / "run" / "run.json").read_text())
+        assert written["data"] == {"workers": 2, "sizes": [1, 2]}
+        assert written["loop"]["steps"] == 6
+        assert written["tokens"] == {"rows": 3}
+
+    def test_a_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "run").write_text("mine")
+        for options in (RunOptions(tmp_path / "run"), RunOptions(tmp_path / "run", force=True)):
+            with pytest.raises(GridcodeError, match="is a file; give a folder as --out"):
+                prepare_folder(options, Config())
+        assert (tmp_path / "run").read_text() == "mine"
+
+    def test_an_earlier_run_needs_a_flag(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        (tmp_path / "log.jsonl").write_text("{}\n")
+        with pytest.raises(GridcodeError, match=r"is not empty: add --resume .* or --force"):
+            prepare_folder(RunOptions(tmp_path), Config())
+        assert (tmp_path / "log.jsonl").exists()
+
+    def test_force_replaces_a_run_and_spares_what_is_not_of_it(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        for name in ("state/step-00000001", "best", "last", "tensorboard", "mine"):
+            (tmp_path / name).mkdir(parents=True)
+        for name in ("log.jsonl", "done.json"):
+            (tmp_path / name).write_text("{}")
+        prepare_folder(RunOptions(tmp_path, force=True), Config(loop=replace(LOOP, seed=1)))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "run.json"]
+        assert json.loads((tmp_path / "run.json").read_text())["loop"]["seed"] == 1
+
+    def test_force_does_not_touch_foreign_files(self, tmp_path: Path) -> None:
+        (tmp_path / "best").mkdir()
+        (tmp_path / "best" / "thesis.tex").write_text("mine")
+        with pytest.raises(GridcodeError, match="not a gridcode run, and --force will not delete them"):
+            prepare_folder(RunOptions(tmp_path, force=True), Config())
+        assert (tmp_path / "best" / "thesis.tex").read_text() == "mine"
+
+    def test_a_run_that_never_began_is_in_nobodys_way(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config(data=Part(sizes=(9,))))
+        prepare_folder(RunOptions(tmp_path), Config())
+        assert json.loads((tmp_path / "run.json").read_text())["data"]["sizes"] == [1, 2]
+
+    def test_resume_takes_the_same_settings(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config(), {"tokens": {"rows": 3}})
+        prepare_folder(RunOptions(tmp_path, resume=True), Config(), {"tokens": {"rows": 3}})
+
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            (Config(loop=replace(LOOP, seed=7)), "trained with loop.seed=0, now 7"),
+            (Config(data=Part(sizes=(1, 3))), r"trained with data.sizes=\[1, 2\], now \[1, 3\]"),
+        ],
+    )
+    def test_resume_names_the_setting_that_differs(self, tmp_path: Path, changed: Config, message: str) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        with pytest.raises(GridcodeError, match=message) as caught:
+            prepare_folder(RunOptions(tmp_path, resume=True), changed)
+        assert "\n" not in str(caught.value)
+
+    def test_resume_names_other_tokens(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config(), {"tokens": {"tokenizer": "aa"}})
+        with pytest.raises(GridcodeError, match=r"trained with tokens.tokenizer='aa', now 'bb'"):
+            prepare_folder(RunOptions(tmp_path, resume=True), Config(), {"tokens": {"tokenizer": "bb"}})
+
+    def test_resume_may_change_what_no_weight_depends_on(self, tmp_path: Path) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        other = Config(data=Part(workers=0), loop=replace(LOOP, log_every=5))
+        prepare_folder(RunOptions(tmp_path, resume=True), other)
+
+    def test_resume_needs_a_run(self, tmp_path: Path) -> None:
+        with pytest.raises(GridcodeError, match=r"the run to resume: there is no file .*run\.json"):
+            prepare_folder(RunOptions(tmp_path / "none", resume=True), Config())
+
+    def test_resume_and_force_exclude_each_other(self, tmp_path: Path) -> None:
+        with pytest.raises(GridcodeError, match="--resume continues a run and --force replaces it"):
+            prepare_folder(RunOptions(tmp_path, resume=True, force=True), Config())
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return make_fabric(LOOP)
+
+
+def trainee() -> Trainee:
+    torch.manual_seed(0)
+    model = nn.Linear(2, 2)
+    return Trainee(model, make_ema(model, OptimConfig()), make_optimizer(model, OptimConfig()))
+
+
+def save(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model").write_text("saved")
+
+
+def drive(
+    out: Path,
+    fabric: Fabric,
+    *,
+    resume: bool = False,
+    losses: dict[int, float] | None = None,
+    norms: dict[int, float] | None = None,
+    scores: dict[int, float] | None = None,
+    stop_after: int | None = None,
+) -> list[int]:
+    """A loop of the module's shape; losses, gradient norms and scores are given by step."""
+    options = RunOptions(out, resume=resume, show=False)
+    prepare_folder(options, Config())
+    taken = []
+    with open_run(options, LOOP, trainee(), fabric=fabric, title="toy") as run:
+        for step in run.steps():
+            taken.append(step)
+            if step == stop_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            loss, norm = (losses or {}).get(step, float(step)), (norms or {}).get(step, 1.0)
+            run.log(step, {"loss": torch.tensor(loss), "gradient_norm": norm})
+            if run.logs_at(step):
+                run.write_line(step, {"usage": 0.5})
+            if run.validates_at(step):
+                score = (scores or {}).get(step, float(step))
+                run.validated(step, {"psnr": score}, score=score, save=save)
+            run.end_step(step, save=save)
+    return taken
+
+
+class TestLoop:
+    def test_a_run_logs_means_validates_and_ends_done(self, tmp_path: Path, fabric: Fabric) -> None:
+        assert drive(tmp_path, fabric) == [0, 1, 2, 3, 4, 5]
+        log = read_log(tmp_path)
+        assert [line["train/loss"] for line in log if "train/loss" in line] == [0.5, 2.5, 4.5]
+        assert {line["train/usage"] for line in log if "train/usage" in line} == {0.5}
+        assert [(line["step"], line["val/psnr"]) for line in log if "val/psnr" in line] == [
+            (3, 2.0),
+            (6, 5.0),
+        ]
+        assert json.loads((tmp_path / "done.json").read_text()) == {"steps": 6, "best": 5.0}
+        assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000006"]
+        assert (tmp_path / "last" / "model").exists()
+
+    def test_best_is_kept_when_later_scores_are_worse_or_not_numbers(self, tmp_path: Path, fabric: Fabric) -> None:
+        drive(tmp_path, fabric, scores={2: 9.0, 5: float("nan")})
+        assert json.loads((tmp_path / "done.json").read_text())["best"] == 9.0
+        assert (tmp_path / "best" / "model").exists()
+
+    def test_a_finished_run_resumes_to_nothing_and_mends_done(self, tmp_path: Path, fabric: Fabric) -> None:
+        drive(tmp_path, fabric)
+        # A kill can fall between the last checkpoint and this file.
+        (tmp_path / "done.json").unlink()
+        assert drive(tmp_path, fabric, resume=True) == []
+        assert json.loads((tmp_path / "done.json").read_text()) == {"steps": 6, "best": 5.0}
+
+    def test_a_signal_stops_after_the_step_with_a_checkpoint(self, tmp_path: Path, fabric: Fabric) -> None:
+        with pytest.raises(Stopped, match=r"stopped by SIGTERM after step 3 of 6; .*--resume") as caught:
+            drive(tmp_path, fabric, stop_after=2)
+        assert caught.value.number == signal.SIGTERM
+        assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000003"]
+        assert not (tmp_path / "done.json").exists()
+        assert drive(tmp_path, fabric, resume=True) == [3, 4, 5]
+
+    def test_a_signal_in_the_last_step_changes_nothing(self, tmp_path: Path, fabric: Fabric) -> None:
+        assert drive(tmp_path, fabric, stop_after=5) == [0, 1, 2, 3, 4, 5]
+        assert (tmp_path / "done.json").exists()
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    @pytest.mark.parametrize("what", ["loss", "gradient norm"])
+    def test_what_is_not_finite_stops_the_run_before_it_is_saved(
+        self, tmp_path: Path, fabric: Fabric, what: str, value: float
+    ) -> None:
+        bad = {"losses": {3: value}} if what == "loss" else {"norms": {3: value}}
+        message = rf"the {what} is not finite at step 3; the checkpoint .*step-00000002 is kept; try a lower"
+        with pytest.raises(GridcodeError, match=message):
+            drive(tmp_path, fabric, **bad)
+        assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000002"]
+        assert f"the {what} is not finite" in read_log(tmp_path)[-1]["warning"]
+
+    def test_diverging_before_any_checkpoint_says_so(self, tmp_path: Path, fabric: Fabric) -> None:
+        with pytest.raises(GridcodeError, match="at step 0; no checkpoint was written yet"):
+            drive(tmp_path, fabric, losses={0: float("nan")})
+
+
+class TestFabric:
+    def test_a_device_that_is_not_there_is_one_line(self) -> None:
+        if torch.cuda.is_available():
+            pytest.skip("this machine has one")
+        with pytest.raises(GridcodeError, match=r"cannot use accelerator=cuda .*try --loop.accelerator cpu") as caught:
+            make_fabric(replace(LOOP, accelerator="cuda"))
+        assert "\n" not in str(caught.value)
+
+    def test_precision_is_what_was_asked_for(self) -> None:
+        assert resolve_precision(replace(LOOP, precision="fp32")) == "fp32"
+        assert resolve_precision(replace(LOOP, precision="bf16")) == "bf16"
+        assert resolve_precision(replace(LOOP, precision="auto")) in ("fp32", "bf16")
+
+    def test_the_seed_is_the_configs(self) -> None:
+        make_fabric(replace(LOOP, seed=5))
+        first = torch.rand(3)
+        make_fabric(replace(LOOP, seed=5))
+        assert torch.equal(torch.rand(3), first)
