@@ -1,4 +1,4 @@
-"""Images per second and peak memory of a tokenizer, beside diffusers' ``VQModel`` of equal width, depth and downsampling.
+"""Images per second and peak memory of a tokenizer, beside diffusers' ``VQModel`` of equal shape.
 
     python -m benchmarks.throughput [--size 64] [--batch 16] [--rounds 7] [--out benchmarks/results/throughput.json]
 
@@ -7,8 +7,8 @@ Both sides do the same work: encode = pictures to indices; step = forward, loss,
 compared; ratios come first. "As people run it" is diffusers in fp32 and the default layout. Memory is the peak resident
 set of a fresh process that does one variant's training steps, less that of one that only imports.
 
-The config (``gridcode-64``): widths 64, 128, 256, one block a stage in the encoder, two in the decoder, downsampling 4, a
-book of 1000 codes over 4 channels; diffusers without mid-block attention, which gridcode's tokenizer has none of.
+The config (``gridcode-64``): widths 64, 128, 256, one block a stage in the encoder, two in the decoder, downsampling 4,
+a book of 1000 codes over 4 channels; diffusers without mid-block attention, which gridcode's tokenizer has none of.
 """
 
 from __future__ import annotations
@@ -231,7 +231,8 @@ def main() -> None:
             "step_peak_mib": peak_memory(name, arguments.size, arguments.batch),
         }
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
         "config": "gridcode-64: widths 64, 128, 256; 1 encoder and 2 decoder blocks a stage; downsampling 4",
         "parameters": {
             side: sum(p.numel() for p in (Ours() if side == SIDES[0] else Peer()).parameters()) for side in SIDES
@@ -249,7 +250,7 @@ def main() -> None:
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     lines = [
-        "| variant | encode / as run | step / as run | encode / same | step / same | encode img/s | step img/s | step MiB |",
+        "| variant | encode / as run | step / as run | encode / same | step / same | encode/s | step/s | step MiB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in result["rows"].items():

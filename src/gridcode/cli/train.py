@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,13 +15,16 @@ from gridcode.prior.config import PriorRun
 from gridcode.recipes import RECIPES, recipe
 from gridcode.tokenizer.config import TokenizerRun
 
+if TYPE_CHECKING:
+    from gridcode.training.run import RunOptions
+
 
 @dataclass(frozen=True)
 class TrainFlags:
     """How a run treats what is on disk; nothing here changes its result."""
 
-    out: Path
-    """Folder of the run."""
+    out: Path | None = None
+    """Folder of the run; only --dry-run needs none."""
     resume: bool = False
     """Continue the run in --out from its newest checkpoint."""
     force: bool = False
@@ -30,6 +33,20 @@ class TrainFlags:
     """A trained model of the same shape to start from (fine-tuning)."""
     dry_run: bool = False
     """Print the resolved settings, parameters, token grid and an estimate of memory, and end."""
+
+    def options(self) -> RunOptions:
+        """The flags as a run takes them.
+
+        Raises:
+            GridcodeError: There is no folder, or the flags exclude each other.
+        """
+        from gridcode.training.run import RunOptions
+
+        if self.out is None:
+            raise GridcodeError("give the run a folder with --out DIR")
+        if self.resume and (self.force or self.init_from is not None):
+            raise GridcodeError("--resume continues what is in --out; leave out --force and --init-from")
+        return RunOptions(self.out, resume=self.resume, force=self.force)
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _train_tokenizer(name: str, words: Sequence[str]) -> None:
-    default = TokenizerArguments(TrainFlags(out=tyro.MISSING), recipe(name).tokenizer)
+    default = TokenizerArguments(TrainFlags(), recipe(name).tokenizer)
     prog = f"gridcode train tokenizer {name}"
     arguments = parse(TokenizerArguments, words, prog=prog, default=default, description="Stage I: train a tokenizer.")
     flags = arguments.flags
@@ -88,17 +105,16 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
         from gridcode.cli.dry_run import describe_tokenizer_run
 
         return print(describe_tokenizer_run(arguments.run))
+    options = flags.options()
     from gridcode.tokenizer.train import train_tokenizer
-    from gridcode.training.run import RunOptions
 
-    options = RunOptions(flags.out, resume=flags.resume, force=flags.force)
     train_tokenizer(arguments.run, options, init_from=flags.init_from)
-    print(f"tokenizer in {flags.out / 'best'}; next: gridcode tokenize --tokenizer {flags.out} --out STORE")
+    print(f"tokenizer in {options.out / 'best'}; next: gridcode tokenize --tokenizer {options.out} --out STORE")
     return None
 
 
 def _train_prior(name: str, words: Sequence[str]) -> None:
-    default = PriorArguments(TrainFlags(out=tyro.MISSING), recipe(name).prior, tokens=tyro.MISSING)
+    default = PriorArguments(TrainFlags(), recipe(name).prior, tokens=tyro.MISSING)
     prog = f"gridcode train prior {name}"
     arguments = parse(PriorArguments, words, prog=prog, default=default, description="Stage II: train a prior.")
     flags = arguments.flags
@@ -110,9 +126,10 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
 
         return print(describe_prior_run(arguments.run, store))
     from gridcode.prior.train import train_prior
-    from gridcode.training.run import RunOptions
 
-    options = RunOptions(flags.out, resume=flags.resume, force=flags.force)
+    options = flags.options()
     train_prior(arguments.run, store, options, init_from=flags.init_from)
-    print(f"prior in {flags.out / 'best'}; next: gridcode sample --prior {flags.out} --tokenizer TOKENIZER --out DIR")
+    print(
+        f"prior in {options.out / 'best'}; next: gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
+    )
     return None

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from types import FrameType
 from typing import Any
 
 import torch
@@ -206,7 +208,7 @@ def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> It
         sampler=positions,
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_forget_the_parent,
+        worker_init_fn=_leave_it_to_the_parent,
         generator=torch.Generator(),
     )
     with warnings.catch_warnings():
@@ -226,6 +228,17 @@ def _as_it_is(chunk: Any) -> Any:
     return chunk
 
 
-def _forget_the_parent(worker: int) -> None:
-    """Keep what a fork inherits from being collected: an inherited iterator's end would end its workers."""
+def _leave_it_to_the_parent(worker: int) -> None:
+    """In a new worker: no part in what a fork inherits, nor in the signals that its whole job gets.
+
+    Nothing inherited is collected, because an inherited iterator's end would end its workers. Ctrl-C, `timeout`
+    and batch systems signal every process of a job, and the parent still needs its batches to stop in order.
+    """
     gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _outlive_once)
+
+
+def _outlive_once(number: int, frame: FrameType | None) -> None:
+    """The first SIGTERM is the job's; PyTorch's own, for a worker that hangs, may come after it."""
+    signal.signal(number, signal.SIG_DFL)

@@ -2,9 +2,10 @@
 
     validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
     validation tokens   -> prior     -> masked-token loss and accuracy
-    labels              -> samples   -> share classified as asked, Fréchet distance of samples, nearest training pictures
+    labels              -> samples   -> share classified as asked, Fréchet distance, nearest training pictures
 
-The classifier behind the last line is trained on the data's own labels, here; its distance is not FID and never called so.
+The classifier behind the last line is trained here, on the data's own labels; its distance is not FID and never called
+so.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from gridcode.tokenizer.model import Tokenizer
 Say = Callable[[str], None]
 """Told what is being done, for the person who waits."""
 
-GALLERY = 16
+GALLERY = 24
 """Reconstructions that are kept to be looked at."""
 PER_CLASS = 6
 """Samples of each class that are kept to be looked at."""

@@ -1,4 +1,4 @@
-"""From measurements to a person: ``report.html`` to look at, ``report.json`` to compute with."""
+"""From measurements to a person: ``report.html`` and ``overview.png`` to look at, ``report.json`` to compute with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from gridcode.evaluation.charts import Chart, Curve
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Evaluation, Subject
-from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_uint8
 from gridcode.evaluation.report import (
     Figure,
     Gallery,
@@ -51,7 +51,7 @@ class Runs:
 def publish(
     evaluation: Evaluation, subject: Subject, config: EvaluationConfig, runs: Runs, *, out: Path, command: str
 ) -> Path:
-    """Write ``report.html`` and ``report.json`` into a folder.
+    """Write ``report.html``, ``report.json`` and ``overview.png`` into a folder.
 
     Args:
         evaluation: What was measured.
@@ -90,7 +90,27 @@ def publish(
         config=settings,
     )
     write_report(report, out / "report.html")
+    save_png(overview(evaluation), out / "overview.png")
     return out / "report.html"
+
+
+def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
+    """One picture of it all: originals, their reconstructions below, then samples, classes one after another.
+
+    Args:
+        evaluation: What was measured.
+        columns: Pictures in a row.
+
+    Returns:
+        uint8, (H, W, C).
+    """
+    first, second = evaluation.reconstruction, evaluation.samples
+    rows = [first.originals[:columns], first.reconstructions[:columns]]
+    if second is not None:
+        samples = torch.cat([drawn for drawn, _ in second.gallery.values()])
+        per_row = min(columns, len(samples)) if len(samples) < 2 * columns else 2 * columns
+        rows.append(samples[:: max(1, len(samples) // per_row)][:per_row])
+    return contact_sheet(to_uint8(torch.cat(rows)), columns=columns)
 
 
 def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, Any]:

@@ -28,14 +28,14 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
-            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=4),
+            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4),
             optim=OptimConfig(lr=1e-3, warmup=200),
-            loop=LoopConfig(steps=3000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
+            loop=LoopConfig(steps=2500, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.1),
-            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
-            loop=LoopConfig(steps=3000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
+            model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.1),
+            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
+            loop=LoopConfig(steps=2000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),
         evaluation=EvaluationConfig(samples=500),
         flips=True,
