@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +33,7 @@ def run(arguments: list[str]) -> None:
         prog="gridcode demo",
         description="Everything, on built-in scenes, in five minutes.",
     )
-    from rich.console import Console
-
+    from gridcode.cli.output import narrator
     from gridcode.data.open import open_split
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
@@ -45,12 +43,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.tokenizer.train import Sources, train_tokenizer
     from gridcode.training.run import RunOptions
 
-    console = Console(stderr=True)
-    start = time.perf_counter()
-
-    def say(text: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}", highlight=False)
-
+    say = narrator()
     name = "scenes_smoke" if parsed.smoke else "scenes_laptop"
     settings, out = recipe(name), parsed.out
     data = settings.tokenizer.data

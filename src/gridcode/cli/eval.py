@@ -42,9 +42,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = _parse(arguments)
-    from rich.console import Console
-
-    from gridcode.cli.output import fresh_folder
+    from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
@@ -53,7 +51,6 @@ def run(arguments: list[str]) -> None:
     from gridcode.tokenizer.model import Tokenizer
 
     fresh_folder(parsed.out, force=parsed.force)
-    console = Console(stderr=True)
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
     generator = None
     if parsed.prior is not None:
@@ -62,7 +59,7 @@ def run(arguments: list[str]) -> None:
     if parsed.source is not None:
         data = replace(data, source=parsed.source)
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
-    evaluation = evaluate(subject, parsed.evaluation, say=lambda text: console.print(text, highlight=False))
+    evaluation = evaluate(subject, parsed.evaluation, say=narrator())
     report = publish(
         evaluation,
         subject,

@@ -1,8 +1,10 @@
-"""Folders and file names for what a verb writes."""
+"""What a verb writes and says: folders, file names, a line for each thing it begins."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gridcode.errors import GridcodeError
@@ -29,3 +31,15 @@ def file_name(key: str) -> str:
     'train-cat-1'
     """
     return re.sub(r"[^A-Za-z0-9_-]+", "-", re.sub(r"\.[A-Za-z0-9]+$", "", key)).strip("-") or "picture"
+
+
+def narrator() -> Callable[[str], None]:
+    """A function that prints a line to the terminal's error stream, with the seconds since it was made."""
+    from rich.console import Console
+
+    console, start = Console(stderr=True), time.perf_counter()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}", highlight=False, soft_wrap=True)
+
+    return say

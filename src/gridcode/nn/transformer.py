@@ -9,14 +9,38 @@ Reference:
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 LAYER_NORM_EPS = 1e-12
 
 
+PLAIN_UP_TO = 512
+"""Tokens up to which attention on a CPU is two plain products: PyTorch's CPU kernel takes 2 to 10 times as long there
+(LOG.md). Beyond, its memory, linear in the tokens, counts for more."""
+
+
+def attend_plainly(q: Tensor, k: Tensor, v: Tensor, *, dropout_p: float = 0.0) -> Tensor:
+    """``dropout(softmax(q k^T / sqrt(E))) v``, written out; what ``scaled_dot_product_attention`` computes.
+
+    Args:
+        q: (B, heads, N, E).
+        k: (B, heads, N, E).
+        v: (B, heads, N, E).
+        dropout_p: Dropout on the weights.
+
+    Returns:
+        (B, heads, N, E), in the dtype of ``q``.
+    """
+    # Autocast would send the softmax to float32 and back; in bf16 it already sums in float32.
+    with torch.autocast(q.device.type, enabled=False):
+        weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
+        return F.dropout(weights, dropout_p) @ v
+
+
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over all positions, on PyTorch's fused kernel.
+    """Multi-head self-attention over all positions, on PyTorch's fused kernel where that is the faster way.
 
     Args:
         width: Features per token, D; a multiple of ``heads``.
@@ -35,7 +59,9 @@ class SelfAttention(nn.Module):
         """(B, N, D) -> (B, N, D)."""
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        attend = attend_plainly if x.device.type == "cpu" and N <= PLAIN_UP_TO else F.scaled_dot_product_attention
+        y = attend(q, k, v, dropout_p=dropout)
         out: Tensor = self.out(y.transpose(1, 2).reshape(B, N, D))
         return out
 

@@ -27,7 +27,7 @@ def laptop() -> Recipe:
             data=DataConfig(source="scenes", size=32, crop=WHOLE),
             model=TokenizerConfig(levels=(8, 6, 5), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
-            loop=LoopConfig(steps=1500, batch_size=64, val_every=500, val_count=500, checkpoint_every=500),
+            loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),
         prior=PriorRun(
             model=MaskGITConfig(width=192, depth=4, heads=4, mlp=768, dropout=0.0),

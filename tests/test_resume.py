@@ -1,0 +1,318 @@
+"""A run that is killed, torn and stopped on its way ends with the bytes of one that was left alone.
+
+Each stage makes one journey through real processes of the command line: every process resumes what the one before
+left, and meets another end. The tests look at what was seen on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gridcode.cli.main import main
+from gridcode.store.writer import StoreWriter
+from gridcode.training.log import read_log
+from gridcode.training.state import checkpoints
+
+STEPS, EVERY = 200, 7
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+LOOP = words(
+    f"--loop.steps {STEPS} --loop.batch-size 8 --loop.log-every 1 --loop.val-every 40 --loop.val-count 4 "
+    f"--loop.checkpoint-every {EVERY} --loop.precision fp32 --loop.accelerator cpu"
+)
+TOKENIZER = words(
+    "--data.size 8 --data.workers 2 --data.val-fraction 0.1 --data.crop.train random "
+    "--model.widths 8 8 --model.levels 4 3 --model.patch 1"
+)
+PRIOR = words("--model.width 16 --model.depth 1 --model.heads 2 --model.mlp 32 --model.dropout 0.1")
+
+KILLED_IN_ITS_SECOND_CHECKPOINT = """
+import os, signal, sys
+from pathlib import Path
+from gridcode.cli.main import main
+from gridcode.training import state
+
+whole, calls = state.save_file, []
+
+def half(tensors, path):
+    whole(tensors, path)
+    calls.append(path)
+    if len(calls) == 2:
+        Path(path).write_bytes(Path(path).read_bytes()[: Path(path).stat().st_size // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+state.save_file = half
+sys.exit(main())
+"""
+
+Ending = Callable[[subprocess.Popen[bytes]], None]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One process of a journey, and what it left.
+
+    Attributes:
+        code: Its exit code; negative for the signal that killed it.
+        errors: What it wrote to stderr.
+        workers: Its data workers, by process id.
+        checkpoints: Names of the checkpoints it left.
+        leftovers: Names in the checkpoints' folder that are no checkpoints.
+        step: The last step in its log.
+    """
+
+    code: int
+    errors: str
+    workers: frozenset[int]
+    checkpoints: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    step: int
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A stage's run with ``legs`` by name, and the same run undisturbed."""
+
+    run: Path
+    straight: Path
+    legs: dict[str, Leg]
+
+
+def children(parent: int) -> frozenset[int]:
+    """The processes that a process has started and that are still there."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = path.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(ppid) == parent and state != "Z":
+            found.add(int(path.parent.name))
+    return frozenset(found)
+
+
+def travel(command: list[str], run: Path, ending: Ending | None, *, driver: str | None = None) -> Leg:
+    """Start a process; where an ending is given, meet it some steps after its first one."""
+    program = ["-c", driver] if driver else ["-m", "gridcode"]
+    start = len(read_log(run))
+    # Files, not pipes: orphaned workers hold their parent's pipes open for some seconds.
+    errors = run.with_suffix(".errors")
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, *program, *command],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        )
+    workers: frozenset[int] = frozenset()
+    if ending is not None:
+        # After its first checkpoint, and not on the checkpoints' beat: steps are lost and taken again.
+        wait_for_lines(process, run, start + 2 * EVERY + random.randrange(2 * EVERY))
+        workers = children(process.pid)
+        ending(process)
+    process.wait(timeout=120)
+    names = sorted(path.name for path in (run / "state").iterdir())
+    return Leg(
+        code=process.returncode,
+        errors=errors.read_text(),
+        workers=workers,
+        checkpoints=tuple(path.name for path in checkpoints(run)),
+        leftovers=tuple(name for name in names if not name.startswith("step-")),
+        step=max(line["step"] for line in read_log(run)),
+    )
+
+
+def wait_for_lines(process: subprocess.Popen[bytes], run: Path, lines: int) -> None:
+    log = run / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") >= lines):
+        time.sleep(0.002)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+
+
+def interrupt_all(process: subprocess.Popen[bytes]) -> None:
+    """What a terminal does at Ctrl-C: every process of the group gets it."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def terminate_all(process: subprocess.Popen[bytes]) -> None:
+    """What `timeout` and batch systems do."""
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    (folder / "photos").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        pixels = generator.integers(0, 256, (9, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / f"{number:02d}.png")
+    settings = [*TOKENIZER, "--data.source", str(folder / "photos"), *LOOP]
+    command = ["train", "tokenizer", "scenes_smoke", *settings, "--out"]
+    endings = {"kill": kill, "SIGTERM": terminate_all, "SIGINT": interrupt_all}
+    yield from journey(folder, command, endings)
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp("prior")
+    with StoreWriter(
+        folder / "tokens",
+        quantizer={"name": "fsq", "levels": [4, 3]},
+        codebook_size=12,
+        grid=(2, 3),
+        tokenizer="0123456789abcdef",
+        data={},
+        classes=("a", "b", "c"),
+    ) as writer:
+        generator = torch.Generator().manual_seed(0)
+        for split, count in (("train", 37), ("val", 5)):
+            tokens = torch.randint(0, 12, (count, 2, 3), generator=generator)
+            writer.write(split, tokens, torch.arange(count) % 3, [f"{split}{n}" for n in range(count)])
+    settings = [*PRIOR, "--tokens", str(folder / "tokens"), *LOOP]
+    command = ["train", "prior", "scenes_smoke", *settings, "--out"]
+    yield from journey(folder, command, {"kill": kill})
+
+
+def journey(folder: Path, command: list[str], endings: dict[str, Ending]) -> Iterator[Journey]:
+    run, straight = folder / "run", folder / "straight"
+    legs: dict[str, Leg] = {}
+    again = [*command, str(run), "--resume"]
+    for name, ending in endings.items():
+        legs[name] = travel(again if legs else [*command, str(run)], run, ending)
+    legs["torn"] = travel(again, run, None, driver=KILLED_IN_ITS_SECOND_CHECKPOINT)
+    assert main(again) == 0
+    assert main([*command, str(straight)]) == 0
+    yield Journey(run, straight, legs)
+    ours = frozenset().union(*(leg.workers for leg in legs.values()))
+    for worker in alive(ours):
+        os.kill(worker, signal.SIGKILL)
+
+
+@pytest.fixture(params=["tokenizer", "prior"])
+def stage(request: pytest.FixtureRequest) -> Journey:
+    found: Journey = request.getfixturevalue(request.param)
+    return found
+
+
+def alive(workers: frozenset[int]) -> frozenset[int]:
+    """Those of our workers that still run; a number that went to another program is not ours."""
+    found = set()
+    for worker in workers:
+        try:
+            words = Path(f"/proc/{worker}/cmdline").read_text()
+            state = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if "gridcode" in words and state != "Z":
+            found.add(worker)
+    return frozenset(found)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "last/model.safetensors",
+        "best/model.safetensors",
+        f"state/step-{STEPS:08d}/state.safetensors",
+        f"state/step-{STEPS:08d}/state.json",
+        "run.json",
+        "done.json",
+    ],
+)
+def test_a_run_killed_and_resumed_ends_with_the_same_bytes(stage: Journey, file: str) -> None:
+    assert (stage.run / file).read_bytes() == (stage.straight / file).read_bytes(), stage.legs
+
+
+def test_a_run_killed_and_resumed_tells_the_same_story(stage: Journey) -> None:
+    stories = []
+    for run in (stage.run, stage.straight):
+        lines = read_log(run)
+        for line in lines:
+            line.pop("train/images_per_s", None)
+        stories.append(lines)
+    assert stories[0] == stories[1]
+
+
+def test_a_kill_leaves_one_whole_checkpoint_from_before(stage: Journey) -> None:
+    leg = stage.legs["kill"]
+    assert leg.code == -signal.SIGKILL, leg
+    assert len(leg.checkpoints) in (1, 2), "two, where the kill fell between the new one and the old one's end"
+    step = int(leg.checkpoints[-1].removeprefix("step-"))
+    assert step % EVERY == 0
+    assert 0 < step <= leg.step < STEPS
+
+
+def test_a_kill_in_the_midst_of_a_checkpoint_leaves_the_one_before(stage: Journey) -> None:
+    leg = stage.legs["torn"]
+    assert leg.code == -signal.SIGKILL, leg
+    (kept,) = leg.checkpoints
+    torn = [name for name in leg.leftovers if name.startswith(".step-")]
+    assert torn
+    steps = [int(name.removeprefix(".step-").split(".")[0]) for name in torn]
+    assert max(steps) == int(kept.removeprefix("step-")) + EVERY
+
+
+def test_nothing_torn_is_left_in_the_end(stage: Journey) -> None:
+    for folder in (stage.run / "state", stage.straight / "state"):
+        assert [path.name for path in folder.iterdir()] == [f"step-{STEPS:08d}"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_the_whole_group_ends_in_one_line(tokenizer: Journey, name: str) -> None:
+    leg = tokenizer.legs[name]
+    assert leg.code == 128 + signal.Signals[name], leg
+    shown = [line for line in leg.errors.splitlines() if not line.startswith(("step ", "warning, step "))]
+    expected = (
+        f"gridcode train: stopped by {name} after step {leg.step} of {STEPS}; the same command with --resume "
+        "continues it"
+    )
+    assert shown == [expected]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_leaves_a_checkpoint_of_its_very_step(tokenizer: Journey, name: str) -> None:
+    leg = tokenizer.legs[name]
+    assert leg.checkpoints == (f"step-{leg.step:08d}",)
+
+
+def test_data_workers_end_with_their_run(tokenizer: Journey) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for name in ("kill", "SIGTERM", "SIGINT"):
+        leg = tokenizer.legs[name]
+        assert len(leg.workers) == min(2, cores), (name, leg)
+    deadline = time.monotonic() + 30
+    ours = frozenset().union(*(leg.workers for leg in tokenizer.legs.values()))
+    while alive(ours) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(ours)
+
+
+def test_a_finished_run_has_nothing_to_resume(stage: Journey) -> None:
+    before = (stage.straight / "last" / "model.safetensors").stat().st_mtime_ns
+    settings = json.loads((stage.straight / "run.json").read_text())
+    assert settings["loop"]["steps"] == STEPS
+    assert json.loads((stage.straight / "done.json").read_text())["steps"] == STEPS
+    assert (stage.straight / "last" / "model.safetensors").stat().st_mtime_ns == before
