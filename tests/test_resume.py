@@ -6,7 +6,6 @@ left, and meets another end. The tests look at what was seen on the way.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -308,11 +307,3 @@ def test_data_workers_end_with_their_run(tokenizer: Journey) -> None:
     while alive(ours) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not alive(ours)
-
-
-def test_a_finished_run_has_nothing_to_resume(stage: Journey) -> None:
-    before = (stage.straight / "last" / "model.safetensors").stat().st_mtime_ns
-    settings = json.loads((stage.straight / "run.json").read_text())
-    assert settings["loop"]["steps"] == STEPS
-    assert json.loads((stage.straight / "done.json").read_text())["steps"] == STEPS
-    assert (stage.straight / "last" / "model.safetensors").stat().st_mtime_ns == before

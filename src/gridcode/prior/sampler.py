@@ -49,7 +49,7 @@ class SamplerConfig:
             )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def fill_masked(
     model: TokenModel, tokens: Tensor, *, mask: int, config: SamplerConfig, generator: torch.Generator
 ) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,9 +60,7 @@ def tokenize(
     grid = tokenizer.config.grid(data.size, data.size)
     done, total = 0, sum(len(source) for source in splits.values())
     device = next(tokenizer.parameters()).device
-    described = {"dataset": dataset, "crop": data.crop.name, "flips": options.flips, **asdict(data)}
-    described["crop_policy"] = asdict(data.crop)
-    described["crop"] = data.crop.name
+    described = asdict(data) | {"dataset": dataset, "crop": data.crop.name, "flips": options.flips}
     with StoreWriter(
         options.out,
         quantizer=tokenizer.quantizer.spec(),
@@ -74,6 +73,8 @@ def tokenize(
     ) as writer:
         for split, source in splits.items():
             for batch in eval_batches(source, data, batch_size=options.batch_size):
+                for message in batch.skipped:
+                    logging.getLogger(__name__).warning("skipped %s", message)
                 images = batch.images.to(device)
                 writer.write(split, tokenizer.encode(images).cpu(), batch.labels, batch.keys)
                 if options.flips and split == "train":

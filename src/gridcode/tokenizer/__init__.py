@@ -1,1 +1,23 @@
+"""Stage I: encoder, quantizer, decoder, and their training."""
 
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from gridcode.tokenizer.config import ReconstructionWeights as ReconstructionWeights
+    from gridcode.tokenizer.config import TokenizerConfig as TokenizerConfig
+    from gridcode.tokenizer.config import TokenizerRun as TokenizerRun
+    from gridcode.tokenizer.model import Reconstruction as Reconstruction
+    from gridcode.tokenizer.model import Tokenizer as Tokenizer
+    from gridcode.tokenizer.train import Sources as Sources
+    from gridcode.tokenizer.train import train_tokenizer as train_tokenizer
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["ReconstructionWeights", "TokenizerConfig", "TokenizerRun"],
+        "model": ["Reconstruction", "Tokenizer"],
+        "train": ["Sources", "train_tokenizer"],
+    },
+)

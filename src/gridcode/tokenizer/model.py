@@ -90,12 +90,12 @@ class Tokenizer(nn.Module):
         quantized = self.quantize(images)
         return Reconstruction(self.decoder(quantized.codes), quantized)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w), int64 in [0, K)."""
         return self.quantize(images).indices
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
         """Indices (B, h, w) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
 

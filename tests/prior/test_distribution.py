@@ -1,0 +1,57 @@
+"""One softmax over the book: probabilities, draws and guidance by their formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gridcode.prior.distribution import CategoricalTokens
+
+
+def logits(*shape: int, scale: float = 3.0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)) * scale
+
+
+def test_log_probabilities_are_normalised_and_right() -> None:
+    for scale in (1.0, 300.0):
+        table = logits(5, 7, scale=scale)
+        distribution = CategoricalTokens(table)
+        found = torch.stack([distribution.log_prob(torch.full((5,), token)) for token in range(7)], -1)
+        expected = table.double() - table.double().logsumexp(-1, keepdim=True)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(found.exp().sum(-1), torch.ones(5))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.2, 1.5])
+def test_guidance_is_the_papers_formula(scale: float) -> None:
+    with_class, without = logits(4, 6), logits(4, 6).flip(0)
+    guided = CategoricalTokens(with_class).guide(CategoricalTokens(without), scale)
+    torch.testing.assert_close(guided.logits, (1 + scale) * with_class - scale * without)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_draws_have_the_tempered_probabilities(temperature: float) -> None:
+    row = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    count = 40_000
+    drawn = CategoricalTokens(row.expand(count, 4)).sample(
+        temperature=temperature, generator=torch.Generator().manual_seed(1)
+    )
+    expected = (row / temperature).softmax(0)
+    seen = drawn.bincount(minlength=4) / count
+    assert ((seen - expected).abs() < 4 * (expected * (1 - expected) / count).sqrt()).all()
+
+
+def test_temperature_zero_is_the_most_probable_and_draws_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    table = logits(50, 9)
+    drawn = CategoricalTokens(table).sample(temperature=0, generator=generator)
+    assert torch.equal(drawn, table.argmax(-1))
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_no_tokens_asked_no_tokens_drawn(temperature: float) -> None:
+    drawn = CategoricalTokens(torch.empty(0, 5)).sample(temperature=temperature, generator=torch.Generator())
+    assert drawn.shape == (0,)
+    assert drawn.dtype == torch.int64
