@@ -14,7 +14,8 @@ from gridcode.errors import GridcodeError
 
 T = TypeVar("T")
 
-FRAME = re.compile(r"[╭╮╰╯│─]+")
+FRAME = re.compile(r"╭.*|[│╰─╯]+")
+RULE = re.compile(r"^[\s│]*[─-]{3,}[\s│]*$", re.MULTILINE)
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = None, description: str = "") -> T:
@@ -49,7 +50,28 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
 
 
+def usable_device(name: str) -> str:
+    """The name of a device, if this machine has it.
+
+    Raises:
+        GridcodeError: It has not, or there is no device of that name.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for the device
+        reason = (str(error) or "no such device").splitlines()[0]
+        raise GridcodeError(f"--device {name} cannot be used here ({reason}); try --device cpu") from None
+    return name
+
+
 def _one_line(box: str) -> str:
-    """What tyro prints in a box, as one line without the help it repeats."""
-    text = re.split(r"Argument helptext|For full helptext", FRAME.sub(" ", box))[0]
-    return " ".join(text.split()) or "the command line cannot be read"
+    """The error alone of what tyro prints: title, error, perhaps similar options, advice, parted by rules.
+
+    Where the terminal cannot show a frame, the title is a part of its own instead of the frame's upper edge.
+    """
+    parts = [" ".join(FRAME.sub(" ", part).split()) for part in RULE.split(box)]
+    error = next((part for part in parts[0 if "╭" in box else 1 :] if part), "the command line cannot be read")
+    similar = re.search(r"Perhaps you meant: (--[^ ,]+)", " ".join(parts))
+    return f"{error}; perhaps {similar[1]} was meant" if similar else error

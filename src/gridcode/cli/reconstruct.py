@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.arguments import parse, usable_device
+from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def run(arguments: list[str]) -> None:
     from gridcode.tasks.reconstruct import as_batch, reconstruct
     from gridcode.tokenizer.model import Tokenizer
 
-    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
+    if parsed.count < 1:
+        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = data_of(tokenizer)
     if parsed.input is None:
         source = open_split(data, "val")

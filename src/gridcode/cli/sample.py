@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.arguments import parse, usable_device
 from gridcode.errors import GridcodeError
 
 
@@ -52,10 +52,12 @@ def run(arguments: list[str]) -> None:
 
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
-    generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=parsed.device)
+    device = usable_device(parsed.device)
+    generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=device)
     names = generator.prior.space.classes
     wanted = [class_index(word, names) for word in parsed.classes] or list(range(len(names))) or [-1]
     labels = [label for label in wanted for _ in range(parsed.count)]
+    out = fresh_folder(parsed.out, force=parsed.force)
     images = generator.sample(
         labels,
         steps=parsed.steps,
@@ -64,7 +66,6 @@ def run(arguments: list[str]) -> None:
         choice_temperature=parsed.choice_temperature,
         seed=parsed.seed,
     )
-    out = fresh_folder(parsed.out, force=parsed.force)
     pixels = to_uint8(images)
     for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
         save_png(picture, out / f"{number:04d}-{file_name(names[label]) if label >= 0 else 'any'}.png")
@@ -83,7 +84,7 @@ def class_index(word: str, names: tuple[str, ...]) -> int:
     """
     if word in names:
         return names.index(word)
-    if word.isdigit() and int(word) < len(names):
+    if word.isdecimal() and int(word) < len(names):
         return int(word)
     known = ", ".join(names) if names else "none: the data had no labels"
     raise GridcodeError(f"there is no class {word!r}; the classes are {known}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.arguments import parse, usable_device
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import ProgressBar
 
-    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
+    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     changes = {k: v for k, v in vars(parsed.data).items() if v is not None}
     data = replace(data_of(tokenizer), **changes)
     splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}

@@ -35,6 +35,9 @@ from gridcode.prior.sampler import TokenModel
 
 KIND = "prior"
 
+ROUND_TO = 256
+"""Rows that go through the head come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
+
 
 @dataclass(frozen=True)
 class TokenSpace:
@@ -112,8 +115,11 @@ class MaskGIT(nn.Module):
         x = self.dropout(self.norm(self.embedding(sequence) + self.positions.weight))
         for block in self.blocks:
             x = block(x)
-        asked = self.head(x[:, 1:][positions])
-        return F.linear(asked, self.embedding.weight, self.bias)
+        asked = x[:, 1:][positions]
+        count = len(asked)
+        # Rounded up, so that a training run meets a handful of shapes, and kernels are made once, not for every step.
+        asked = F.pad(asked, (0, 0, 0, -count % ROUND_TO))
+        return F.linear(self.head(asked), self.embedding.weight, self.bias)[:count]
 
     def forward(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """The same as :meth:`logits`; what training calls, so that autocast and DDP see it."""

@@ -69,6 +69,7 @@ def still_masked(unknown_at_start: Tensor, unknown: Tensor, *, step: int, steps:
     >>> fixed
     [3, 6, 11, 15, 18, 22, 26, 27, 31, 31, 33, 33]
     """
-    share = math.cos(math.pi / 2 * (step + 1) / steps)
+    # The ratio first, as in the original: at 2/3 the other order falls just below a half, and floor to one less.
+    share = math.cos(math.pi / 2 * ((step + 1) / steps))
     left = (unknown_at_start.double() * share).floor().long()
     return torch.minimum(left, unknown - 1).clamp_min(1).minimum(unknown)

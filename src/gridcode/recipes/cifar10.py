@@ -33,7 +33,7 @@ def laptop() -> Recipe:
             loop=LoopConfig(steps=6000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.1),
+            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
             loop=LoopConfig(steps=4000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),

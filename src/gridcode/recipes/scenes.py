@@ -32,9 +32,11 @@ def laptop() -> Recipe:
         prior=PriorRun(
             model=MaskGITConfig(width=192, depth=4, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
-            loop=LoopConfig(steps=1200, batch_size=64, val_every=400, val_count=500, checkpoint_every=400),
+            loop=LoopConfig(steps=1000, batch_size=64, val_every=250, val_count=500, checkpoint_every=500),
         ),
-        evaluation=EvaluationConfig(count=1000, samples=500, guidance=1.0, classifier_steps=200),
+        evaluation=EvaluationConfig(
+            count=1000, samples=500, steps=18, guidance=1.5, choice_temperature=2.0, classifier_steps=200
+        ),
     )
 
 

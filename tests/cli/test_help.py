@@ -1,0 +1,63 @@
+"""Help and mistakes come at once: nobody waits for torch to read them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gridcode.cli.main import VERBS, main
+from gridcode.recipes import RECIPES
+
+PROGRAM = """
+import sys
+from gridcode.cli.main import main
+
+for words in (["--help"], ["--version"], ["train", "--help"], ["paint"], ["train", "tokenizer", "nope"],
+              ["train", "tokenizer", "scenes_smoke", "--nope"], ["sample", "--nope"], ["eval"], ["demo", "--nope"]):
+    main(words)
+for verb in sys.argv[1:]:
+    words = [verb, "--help"] if verb != "train" else ["train", "prior", "scenes_smoke", "--help"]
+    try:
+        main(words)
+    except SystemExit as end:
+        assert end.code == 0
+print("LOADED", *({"torch", "lightning_fabric", "torchmetrics", "pyarrow"} & set(sys.modules)))
+"""
+
+
+def test_help_and_mistakes_do_not_wait_for_torch() -> None:
+    found = subprocess.run([sys.executable, "-c", PROGRAM, *VERBS], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "LOADED"
+    assert found.stdout.count("usage: gridcode") >= len(VERBS)
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
+def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    seen = capsys.readouterr()
+    assert all(f"  {verb} " in seen.out for verb in VERBS)
+    assert seen.err == ""
+
+
+def test_train_help_lists_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train"]) == 0
+    assert set(RECIPES) <= set(capsys.readouterr().out.split())
+
+
+def test_a_recipes_help_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["train", "tokenizer", "scenes_smoke", "--help"])
+    assert end.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in ("--loop.steps", "--data.crop.train", "--model.levels", "--optim.lr", "--init-from", "--dry-run"):
+        assert setting in text
+    assert "default: 8 6 5" in text
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gridcode {version('gridcode')}\n"

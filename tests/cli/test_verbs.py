@@ -1,0 +1,228 @@
+"""The verbs, one after another on the smallest models: each writes what it says, and only where it may."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gridcode.cli.main import main
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.data.open import open_split
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.train import token_space
+from gridcode.store.reader import TokenStore
+from gridcode.tasks.generate import Generator
+from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.tokenizer.model import Tokenizer
+
+DATA = DataConfig(size=16, train_count=10, val_count=5, crop=CropPolicy(train="center", flip=False), workers=0)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Untrained models on disk that belong together, and a tokenizer that belongs to none."""
+
+    tokenizer: str
+    tokens: str
+    prior: str
+    stranger: str
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    folder = tmp_path_factory.mktemp("models")
+    found = Models(*(str(folder / name) for name in ("tokenizer", "tokens", "prior", "stranger")))
+    config = TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2)
+    for seed, place in enumerate((found.tokenizer, found.stranger)):
+        torch.manual_seed(seed)
+        tokenizer = Tokenizer(config)
+        tokenizer.info = {"data": asdict(DATA), "dataset": "scenes"}
+        tokenizer.save_pretrained(place)
+    assert main(["tokenize", "--tokenizer", found.tokenizer, "--out", found.tokens]) == 0
+    space = token_space(TokenStore.open(found.tokens))
+    MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).save_pretrained(found.prior)
+    return found
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+class TestTokenize:
+    def test_it_writes_every_picture_and_says_what_is_next(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "tokens"
+        assert main(["tokenize", "--tokenizer", models.tokenizer, "--out", str(out), "--flips"]) == 0
+        assert capsys.readouterr().out == (
+            f"20 train, 5 val in {out}; next: gridcode train prior RECIPE --tokens {out} --out DIR\n"
+        )
+        store = TokenStore.open(out)
+        keys = [example.key for example in open_split(DATA, "val")]
+        assert list(store.load("val").keys) == keys
+
+    def test_a_store_that_is_there_is_kept(self, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
+        before = TokenStore.open(models.tokens).manifest
+        assert main(["tokenize", "--tokenizer", models.tokenizer, "--out", models.tokens]) == 2
+        assert "already holds one" in capsys.readouterr().err
+        assert TokenStore.open(models.tokens).manifest == before
+
+
+class TestSample:
+    def test_pictures_are_the_generators_own(self, models: Models, tmp_path: Path) -> None:
+        out = tmp_path / "pictures"
+        words = ["sample", "--prior", models.prior, "--tokenizer", models.tokenizer, "--out", str(out)]
+        assert main([*words, "--classes", "cone", "1", "--count", "2", "--steps", "3", "--seed", "4"]) == 0
+        classes = TokenStore.open(models.tokens).manifest.classes
+        cone, one = classes.index("cone"), 1
+        written = [f"{n:04d}-{classes[label]}.png" for n, label in enumerate((cone, cone, one, one))]
+        assert names(out) == sorted([*written, "samples.png"])
+        generator = Generator.from_pretrained(models.prior, models.tokenizer)
+        expected = generator.sample([cone, cone, one, one], steps=3, seed=4)
+        for name, image in zip(written, expected, strict=True):
+            wanted = ((image.permute(1, 2, 0).numpy() + 1) * 127.5).round()
+            np.testing.assert_array_equal(pixels(out / name), wanted)
+
+    def test_a_folder_in_use_is_kept_unless_forced(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        words = ["sample", "--prior", models.prior, "--tokenizer", models.tokenizer, "--out", str(tmp_path)]
+        assert main([*words, "--count", "1"]) == 2
+        assert capsys.readouterr().err == (
+            f"gridcode sample: {tmp_path} is not empty; give another --out, or --force to write into it\n"
+        )
+        assert names(tmp_path) == ["mine.txt"]
+        assert main([*words, "--count", "1", "--steps", "1", "--force"]) == 0
+        assert {"mine.txt", "samples.png"} <= set(names(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--classes", "unicorn"], "there is no class 'unicorn'; the classes are "),
+            (["--classes", "99"], "there is no class '99'"),
+            (["--count", "0"], "--count must be at least 1, got 0"),
+            (["--steps", "0"], "sampling takes at least 1 step"),
+            (["--guidance", "-1"], "guidance must be >= 0"),
+        ],
+    )
+    def test_what_cannot_be_drawn_is_one_line(
+        self, models: Models, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        place = ["--prior", models.prior, "--tokenizer", models.tokenizer, "--out", str(tmp_path / "out")]
+        assert main(["sample", *place, *words]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+    def test_another_tokenizer_is_refused(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["sample", "--prior", models.prior, "--tokenizer", models.stranger, "--out", str(tmp_path / "out")]
+        assert main(words) == 2
+        err = capsys.readouterr().err
+        assert "this prior learned the tokens of tokenizer" in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+    def test_the_two_folders_swapped_are_told_apart(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["sample", "--prior", models.tokenizer, "--tokenizer", models.prior, "--out", str(tmp_path / "out")]
+        assert main(words) == 2
+        assert "holds a 'prior', not a 'tokenizer'" in capsys.readouterr().err
+
+
+class TestReconstruct:
+    def test_the_validation_pictures_come_back_beside_their_quality(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+        words = ["reconstruct", "--tokenizer", models.tokenizer, "--out", str(out), "--count", "3"]
+        assert main(words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert sum(bool(re.match(r"scene-0-0000\d\d  \d+\.\d\d dB", line)) for line in lines) == 3
+        assert (out / "comparison.png").exists()
+
+    def test_a_single_picture_in_its_own_size(self, models: Models, tmp_path: Path) -> None:
+        generator = np.random.default_rng(0)
+        Image.fromarray(generator.integers(0, 256, (21, 30, 3), dtype=np.uint8)).save(tmp_path / "cat 1.png")
+        out = tmp_path / "out"
+        words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "cat 1.png")]
+        assert main([*words, "--out", str(out), "--native"]) == 0
+        assert pixels(next(out.glob("0000-cat-1*.png"))).shape[0] % 4 == 0
+
+    def test_a_picture_that_is_none_is_one_line(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "cat.png").write_bytes(b"meow")
+        words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "cat.png")]
+        assert main([*words, "--out", str(tmp_path / "out")]) == 2
+        err = capsys.readouterr().err
+        assert "cat.png" in err
+        assert err.count("\n") == 1
+
+
+class TestInfo:
+    def test_it_tells_a_models_kind_and_size(self, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
+        for place, load in ((models.tokenizer, Tokenizer), (models.prior, MaskGIT)):
+            assert main(["info", place]) == 0
+            count = sum(p.numel() for p in load.from_pretrained(place).parameters())
+            out = capsys.readouterr().out
+            assert place in out
+            assert f" {count:,} parameters" in out
+
+    def test_it_tells_a_stores_rows_and_origin(self, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["info", models.tokens]) == 0
+        out = capsys.readouterr().out
+        assert "token store: 10 train, 5 val; grid 4x4 of 12 codes" in out
+        assert Tokenizer.from_pretrained(models.tokenizer).weights_hash() in out
+
+    def test_a_folder_of_something_else_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["info", str(tmp_path)]) == 2
+        assert "is no model, training run or token store" in capsys.readouterr().err
+
+
+class TestTrain:
+    def test_a_run_names_its_next_step_and_can_be_told_of(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "prior"
+        words = ["train", "prior", "scenes_smoke", "--tokens", models.tokens, "--out", str(out)]
+        small = ["--model.width", "16", "--model.depth", "1", "--loop.steps", "2", "--loop.precision", "fp32"]
+        assert main([*words, *small]) == 0
+        assert f"next: gridcode sample --prior {out} --tokenizer TOKENIZER" in capsys.readouterr().out
+        assert main(["info", str(out)]) == 0
+        assert "training run: step 2 of 2, finished" in capsys.readouterr().out
+        assert main([*words, *small]) == 2
+        assert "is not empty: add --resume" in capsys.readouterr().err
+        assert main([*words, *small, "--optim.lr", "0.5", "--resume"]) == 2
+        assert "was trained with optim.lr=0.001, now 0.5" in capsys.readouterr().err
+
+    def test_a_dry_run_tells_the_cost_and_writes_nothing(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "run"
+        words = ["--out", str(out), "--dry-run"]
+        assert main(["train", "tokenizer", "scenes_smoke", *words]) == 0
+        first = capsys.readouterr().out
+        assert main(["train", "prior", "scenes_smoke", "--tokens", models.tokens, *words]) == 0
+        second = capsys.readouterr().out
+        for text in (first, second):
+            assert re.search(r"^  all +[\d,]+$", text, re.MULTILINE)
+            assert "GiB in training" in text
+        assert "8 x 8 = 64 tokens of 240 codes" in first
+        assert "4 x 4 = 16 tokens of 12 codes" in second
+        assert not out.exists()
+        assert names(tmp_path) == []

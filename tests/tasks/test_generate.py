@@ -1,0 +1,114 @@
+"""A prior and its tokenizer make pictures: the same for the same seed, and only for each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gridcode.errors import GridcodeError
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.sampler import SamplerConfig
+from gridcode.tasks.generate import Generator
+from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.tokenizer.model import Tokenizer
+
+
+def make_tokenizer(seed: int = 0) -> Tokenizer:
+    torch.manual_seed(seed)
+    return Tokenizer(TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)).eval()
+
+
+def make_prior(tokenizer: Tokenizer, classes: tuple[str, ...] = ("a", "b", "c")) -> MaskGIT:
+    torch.manual_seed(1)
+    space = TokenSpace(12, (2, 3), classes, tokenizer.weights_hash(), {})
+    prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32, dropout=0.5), space).eval()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return prior
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    tokenizer = make_tokenizer()
+    return Generator(make_prior(tokenizer), tokenizer)
+
+
+def test_pictures_are_decoded_tokens_in_range(generator: Generator) -> None:
+    pictures = generator.sample([0, 2, -1], steps=3, seed=5)
+    tokens = generator.sample_tokens([0, 2, -1], sampler=SamplerConfig(steps=3), seed=5)
+    assert tokens.shape == (3, 2, 3)
+    assert 0 <= int(tokens.min()) <= int(tokens.max()) < 12
+    assert torch.equal(pictures, generator.tokenizer.decode(tokens))
+    assert pictures.shape == (3, 3, 4, 6)
+    assert pictures.abs().max() <= 1
+
+
+def test_same_seed_same_pictures_whatever_was_drawn_before(generator: Generator) -> None:
+    one = generator.sample([0, 1, 2] * 3, steps=4, seed=7)
+    torch.rand(11)
+    assert torch.equal(one, generator.sample([0, 1, 2] * 3, steps=4, seed=7))
+    assert not torch.equal(one, generator.sample([0, 1, 2] * 3, steps=4, seed=8))
+
+
+def test_batches_keep_the_order_of_the_labels(generator: Generator) -> None:
+    labels = [0, 1, 2, 0, 1]
+    sure = SamplerConfig(steps=1, temperature=0.0)
+    whole = generator.sample_tokens(labels, sampler=sure)
+    assert torch.equal(generator.sample_tokens(labels, sampler=sure, batch_size=2), whole)
+    assert torch.equal(whole[0], whole[3])
+    assert not torch.equal(whole[0], whole[1]), "classes differ"
+    chance = generator.sample_tokens([0] * 4, sampler=SamplerConfig(steps=1), batch_size=2)
+    assert not torch.equal(chance[:2], chance[2:]), "batches have noise of their own"
+
+
+def test_guidance_changes_what_is_drawn(generator: Generator) -> None:
+    sure = SamplerConfig(steps=1, temperature=0.0)
+    plain = generator.sample_tokens([0, 1, 2], sampler=sure, guidance=0.0)
+    assert not torch.equal(plain, generator.sample_tokens([0, 1, 2], sampler=sure, guidance=9.0))
+
+
+def test_no_labels_no_pictures(generator: Generator) -> None:
+    assert generator.sample_tokens([]).shape == (0, 2, 3)
+    assert generator.sample([]).shape == (0, 3, 4, 6)
+
+
+@pytest.mark.parametrize("labels", [[3], [0, -2]])
+def test_labels_out_of_range_are_one_line(generator: Generator, labels: list[int]) -> None:
+    with pytest.raises(GridcodeError, match=r"labels must be 0 … 2, or -1 for any; got"):
+        generator.sample(labels)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("guidance", -1.0), ("batch_size", 0), ("steps", 0), ("temperature", -1)]
+)
+def test_settings_out_of_range_are_refused(generator: Generator, setting: str, value: float) -> None:
+    with pytest.raises(GridcodeError, match=str(value)):
+        generator.sample([0], **{setting: value})  # type: ignore[arg-type]
+
+
+def test_without_classes_any_is_the_only_label() -> None:
+    tokenizer = make_tokenizer()
+    generator = Generator(make_prior(tokenizer, ()), tokenizer)
+    assert generator.sample([-1, -1], steps=2).shape == (2, 3, 4, 6)
+    with pytest.raises(GridcodeError, match="only -1: the data had no labels"):
+        generator.sample([0])
+
+
+def test_another_tokenizers_prior_is_refused(tmp_path: Path) -> None:
+    tokenizer, other = make_tokenizer(), make_tokenizer(seed=9)
+    with pytest.raises(GridcodeError, match=f"{tokenizer.weights_hash()}, but .* given is {other.weights_hash()}"):
+        Generator(make_prior(tokenizer), other)
+
+
+def test_both_halves_load_from_their_folders(tmp_path: Path, generator: Generator) -> None:
+    generator.prior.save_pretrained(tmp_path / "prior")
+    generator.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    loaded = Generator.from_pretrained(tmp_path / "prior", tmp_path / "tokenizer")
+    assert torch.equal(loaded.sample_tokens([0, 1], seed=3), generator.sample_tokens([0, 1], seed=3))
+    make_tokenizer(seed=9).save_pretrained(tmp_path / "other")
+    with pytest.raises(GridcodeError, match="this prior learned the tokens of tokenizer"):
+        Generator.from_pretrained(tmp_path / "prior", tmp_path / "other")

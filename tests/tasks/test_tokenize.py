@@ -1,0 +1,116 @@
+"""Pictures to tokens on disk: every picture once, in order, under its own key."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.data.loader import eval_batches
+from gridcode.data.open import open_split
+from gridcode.data.source import Example, ImageSource
+from gridcode.errors import GridcodeError
+from gridcode.tasks.data_of import data_of
+from gridcode.tasks.reconstruct import as_batch, reconstruct
+from gridcode.tasks.tokenize import StoreOptions, tokenize
+from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.tokenizer.model import Tokenizer
+
+DATA = DataConfig(size=16, train_count=11, val_count=5, crop=CropPolicy(train="random", flip=True))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    torch.manual_seed(0)
+    return Tokenizer(TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)).eval()
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, ImageSource]:
+    return {"train": open_split(DATA, "train"), "val": open_split(DATA, "val")}
+
+
+def test_every_picture_is_stored_once_in_order(
+    tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+) -> None:
+    seen: list[tuple[int, int]] = []
+    options = StoreOptions(tmp_path / "tokens", batch_size=4)
+    store = tokenize(tokenizer, splits, DATA, options, progress=lambda *line: seen.append(line))
+    assert seen == [(4, 16), (8, 16), (11, 16), (15, 16), (16, 16)]
+    for split, source in splits.items():
+        rows = store.load(split)
+        assert rows.keys == tuple(example.key for example in source)
+        assert rows.labels.tolist() == [example.label for example in source]
+        images = torch.cat([batch.images for batch in eval_batches(source, DATA, batch_size=3)])
+        assert torch.equal(rows.tokens.view(-1, 8, 8), tokenizer.encode(images))
+
+
+def test_flips_are_the_mirrored_pictures_under_their_own_keys(
+    tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+) -> None:
+    store = tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens", batch_size=4, flips=True))
+    assert (store.rows("train"), store.rows("val")) == (22, 5)
+    rows = store.load("train")
+    by_key = dict(zip(rows.keys, rows.tokens, strict=True))
+    assert len(by_key) == 22
+    for batch in eval_batches(splits["train"], DATA, batch_size=11):
+        mirrored = tokenizer.encode(batch.images.flip(-1)).flatten(1)
+        for key, tokens in zip(batch.keys, mirrored, strict=True):
+            assert torch.equal(by_key[f"{key}#flip"], tokens)
+
+
+def test_the_manifest_says_what_the_tokens_depend_on(
+    tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+) -> None:
+    manifest = tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens")).manifest
+    assert manifest.tokenizer == tokenizer.weights_hash()
+    assert manifest.grid == (8, 8)
+    assert manifest.quantizer == tokenizer.quantizer.spec()
+    assert manifest.classes == splits["train"].classes
+    assert (manifest.data["dataset"], manifest.data["size"]) == ("scenes", 16)
+    assert manifest.data["crop"] == "random-0.8-flip/center"
+
+
+def test_an_earlier_store_is_replaced_only_on_demand(
+    tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+) -> None:
+    tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens"))
+    with pytest.raises(GridcodeError, match="already holds one"):
+        tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens"))
+    store = tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens", force=True, flips=True))
+    assert store.rows("train") == 22
+
+
+def test_a_tokenizer_knows_the_data_it_was_trained_on(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(GridcodeError, match="does not say what pictures it was trained on"):
+        data_of(tokenizer)
+    tokenizer.info = {"data": asdict(DATA), "dataset": "scenes"}
+    tokenizer.save_pretrained(tmp_path)
+    assert data_of(Tokenizer.from_pretrained(tmp_path)) == DATA
+
+
+class TestReconstruct:
+    def test_it_is_decode_after_encode(self, tokenizer: Tokenizer) -> None:
+        images = torch.rand(2, 3, 8, 12) * 2 - 1
+        assert torch.equal(reconstruct(tokenizer, images), tokenizer.decode(tokenizer.encode(images)))
+
+    def test_a_picture_becomes_a_batch_exactly(self, tokenizer: Tokenizer, splits: dict[str, ImageSource]) -> None:
+        example = splits["val"][0]
+        batch = next(eval_batches(splits["val"], DATA, batch_size=1))
+        assert torch.equal(as_batch(example, tokenizer, size=16), batch.images)
+
+    def test_its_own_size_is_trimmed_to_whole_tokens(
+        self, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+    ) -> None:
+        example = splits["val"][0]
+        odd = Example(image=example.image[:15, :13], label=None, key="odd")
+        whole = as_batch(example, tokenizer, size=None)
+        assert torch.equal(as_batch(odd, tokenizer, size=None), whole[..., :14, :12])
+
+    def test_less_than_a_token_is_one_line(self, tokenizer: Tokenizer, splits: dict[str, ImageSource]) -> None:
+        tiny = Example(image=splits["val"][0].image[:1], label=None, key="tiny.png")
+        with pytest.raises(GridcodeError, match=r"tiny\.png has 16x1 pixels, fewer than one 2x2 token"):
+            as_batch(tiny, tokenizer, size=None)
