@@ -28,14 +28,14 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="cifar10", size=32, crop=CropPolicy(train="center", flip=True)),
-            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=2, patch=2),
-            optim=OptimConfig(lr=1.5e-3, warmup=300),
-            loop=LoopConfig(steps=6000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
+            optim=OptimConfig(lr=2e-3, warmup=200),
+            loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.0),
+            model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
-            loop=LoopConfig(steps=4000, batch_size=128, val_every=1000, val_count=2000, checkpoint_every=1000),
+            loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=2000, checkpoint_every=500),
         ),
         evaluation=EvaluationConfig(samples=2000),
         flips=True,
