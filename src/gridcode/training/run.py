@@ -21,6 +21,7 @@ Both loops are the same few lines around their own step::
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import time
@@ -81,7 +82,7 @@ class RunOptions:
 
 
 def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | None = None) -> None:
-    """Make the run's folder, or check that an existing one may be continued.
+    """Make the run's folder, or check that an existing one may be continued; of several processes the first does.
 
     A folder with nothing but ``run.json`` is free: that run ended before its first step, at a wrong path say.
 
@@ -93,6 +94,8 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
     Raises:
         GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config.
     """
+    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
+        return
     out, settings = options.out, _plain(asdict(config) | dict(about or {}))
     if out.exists() and not out.is_dir():
         raise GridcodeError(f"{out} is a file; give a folder as --out")
