@@ -1,11 +1,12 @@
 """Images per second and peak memory of a tokenizer, beside diffusers' ``VQModel`` of equal shape.
 
-    python -m benchmarks.throughput [--size 64] [--batch 16] [--rounds 7] [--out benchmarks/results/throughput.json]
+    python -m benchmarks.throughput [--device cpu] [--size 64] [--batch 16] [--rounds 7] [--out FILE.json]
 
 Both sides do the same work: encode = pictures to indices; step = forward, loss, backward, clipping, AdamW. The variants
 (fp32 or bf16 autocast, default or channels-last layout) are timed round by round, one after another, and the medians
 compared; ratios come first. "As people run it" is diffusers in fp32 and the default layout. Memory is the peak resident
-set of a fresh process that does one variant's training steps, less that of one that only imports.
+set of a fresh process that does one variant's training steps, less that of one that only imports; on a CUDA device, the
+peak that its allocator gave out.
 
 The config (``gridcode-64``): widths 64, 128, 256, one block a stage in the encoder, two in the decoder, downsampling 4,
 a book of 1000 codes over 4 channels; diffusers without mid-block attention, which gridcode's tokenizer has none of.
@@ -94,14 +95,14 @@ class Ours(nn.Module):
 def variant(side: str, dtype: str, layout: str, images: Tensor) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """The two measured calls of a variant: encode, and a training step."""
     torch.manual_seed(0)
-    model = (Ours() if side == "gridcode" else Peer()).to(memory_format=LAYOUTS[layout])
+    model = (Ours() if side == "gridcode" else Peer()).to(images.device).to(memory_format=LAYOUTS[layout])
     images = images.contiguous(memory_format=LAYOUTS[layout])
     optimizer = (
         make_optimizer(model, OptimConfig()) if side == "gridcode" else torch.optim.AdamW(model.parameters(), lr=1e-4)
     )
 
     def autocast() -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
+        return torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bf16")
 
     def encode() -> None:
         with torch.inference_mode(), autocast():
@@ -119,10 +120,18 @@ def variant(side: str, dtype: str, layout: str, images: Tensor) -> tuple[Callabl
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """One call's time."""
+    """One call's time, with the device idle before and after."""
+    idle()
     start = time.perf_counter()
     call()
+    idle()
     return time.perf_counter() - start
+
+
+def idle() -> None:
+    """Wait for what a CUDA device still has to do."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def measure(images: Tensor, rounds: int) -> dict[str, dict[str, float]]:
@@ -147,18 +156,21 @@ def measure(images: Tensor, rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-def sampling(rounds: int, *, size: int, batch: int) -> dict[str, float]:
+def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, float]:
     """Images per second of 12-step sampling with guidance at laptop shape, tokens to pictures."""
-    tokenizer = Tokenizer(CONFIG).eval()
+    tokenizer = Tokenizer(CONFIG).eval().to(device)
     side = size // CONFIG.downsampling
     space = TokenSpace(codebook_size=1000, grid=(side, side), classes=("a", "b"), tokenizer="", data={})
-    prior = MaskGIT(MaskGITConfig(), space).eval()
-    labels = torch.arange(batch) % 2
+    prior = MaskGIT(MaskGITConfig(), space).eval().to(device)
+    labels = torch.arange(batch, device=device) % 2
 
     def draw(precision: str) -> None:
-        generator = torch.Generator().manual_seed(0)
-        start = torch.full((batch, space.length), prior.mask)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        generator = torch.Generator(device).manual_seed(0)
+        start = torch.full((batch, space.length), prior.mask, device=device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"),
+        ):
             model = prior.conditional(labels, guidance=0.2)
             tokens = fill_masked(model, start, mask=prior.mask, config=SamplerConfig(), generator=generator)
             tokenizer.decode(tokens.view(batch, side, side))
@@ -172,39 +184,33 @@ def sampling(rounds: int, *, size: int, batch: int) -> dict[str, float]:
     return result
 
 
-def peak_memory(name: str, size: int, batch: int) -> float:
-    """MiB that a fresh process needs for a variant's training steps, beyond imports."""
+def peak_memory(name: str, options: argparse.Namespace) -> float:
+    """MiB that a variant's training steps need in a fresh process, beyond what imports take."""
     peaks = []
     for what in (name, "imports"):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.throughput",
-            "--peak",
-            what,
-            "--size",
-            str(size),
-            "--batch",
-            str(batch),
-        ]
+        command = [sys.executable, "-m", "benchmarks.throughput", "--peak", what, "--device", options.device]
+        command += ["--size", str(options.size), "--batch", str(options.batch)]
         peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     return peaks[0] - peaks[1]
 
 
 def print_peak(what: str, images: Tensor) -> None:
-    """Print this process's peak resident set in MiB after two steps of a variant."""
+    """Print this process's peak in MiB after two steps of a variant."""
     Peer()
     if what != "imports":
-        side, dtype, layout = what.split()
-        _, step = variant(side, dtype, layout, images)
+        _, step = variant(*what.split(), images)
         step()
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    if images.is_cuda:
+        print(torch.cuda.max_memory_allocated() / 2**20)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def main() -> None:
     """Measure everything, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
@@ -212,7 +218,7 @@ def main() -> None:
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    images = torch.rand(arguments.batch, 3, arguments.size, arguments.size) * 2 - 1
+    images = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=arguments.device) * 2 - 1
     if arguments.peak:
         print_peak(arguments.peak, images)
         return
@@ -228,10 +234,10 @@ def main() -> None:
             "step_ratio_to_diffusers_same_dtype_and_layout": speed["step"] / same["step"],
             "encode_images_per_s": speed["encode"],
             "step_images_per_s": speed["step"],
-            "step_peak_mib": peak_memory(name, arguments.size, arguments.batch),
+            "step_peak_mib": peak_memory(name, arguments),
         }
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "machine": machine(arguments.device),
         "torch": torch.__version__,
         "config": "gridcode-64: widths 64, 128, 256; 1 encoder and 2 decoder blocks a stage; downsampling 4",
         "parameters": {
@@ -241,10 +247,19 @@ def main() -> None:
         "batch": arguments.batch,
         "rounds": arguments.rounds,
         "rows": rows,
-        "sampling_images_per_s": sampling(arguments.rounds, size=arguments.size, batch=arguments.batch),
+        "sampling_images_per_s": sampling(
+            arguments.rounds, size=arguments.size, batch=arguments.batch, device=arguments.device
+        ),
     }
     write_json(arguments.out, result)
     print(table(result))
+
+
+def machine(device: str) -> str:
+    """What it runs on."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 def table(result: dict[str, Any]) -> str:

@@ -53,8 +53,7 @@ def save_model(folder: Path, *, tensors: Mapping[str, Tensor], config: Mapping[s
     """Write a model folder, whole or not at all.
 
     Args:
-        folder: The folder to make. An earlier model folder there is replaced; one that holds other files is
-            not.
+        folder: The folder to make. An earlier model folder there is replaced, but not one with other files in it.
         tensors: The weights by name, from any device; tied ones are written once for each name.
         config: JSON values with at least ``"kind"``; ``"format_version"`` is added.
         card: The model card, Markdown.
@@ -100,8 +99,7 @@ def load_model(source: str | Path, *, kind: str) -> ModelFolder:
         The weights on the CPU, the config and the folder they came from.
 
     Raises:
-        GridcodeError: There is no such folder or hub model, a file is missing or damaged, or the kind is
-        another.
+        GridcodeError: There is no such folder or hub model, a file is missing or damaged, or the kind is another.
     """
     folder = find_model(source)
     config = read_json(folder / CONFIG, f"the config of model {source}")

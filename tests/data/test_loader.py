@@ -171,6 +171,23 @@ def test_workers_end_with_the_iterator():
     assert not children() & started
 
 
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="workers cannot see who sent a signal")
+def test_a_signal_to_the_whole_job_is_left_to_the_parent():
+    before = children()
+    batches = train_batches(Numbers(11), replace(CONFIG, workers=2), batch_size=4, seed=0)
+    seen = list(islice(batches, 2))
+    workers = children() - before
+    assert len(workers) == min(2, len(os.sched_getaffinity(0)))
+    for name in ("TERM", "INT"):
+        # From another process, as `timeout` and a terminal do; the parent's own SIGTERM ends a worker.
+        subprocess.run(["kill", f"-{name}", *map(str, workers)], check=True)
+    seen += list(islice(batches, 8))
+    assert same(seen, take(Numbers(11), 10))
+    assert children() - before == workers
+    batches.close()
+    assert children() == before
+
+
 def test_evaluation_in_the_midst_of_training_disturbs_nothing():
     config = replace(CONFIG, workers=2)
     expected = take(Numbers(11), 12)

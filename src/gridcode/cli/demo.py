@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
         prog="gridcode demo",
         description="Everything, on built-in scenes, in five minutes.",
     )
-    from gridcode.cli.output import narrator
+    from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
@@ -44,6 +44,8 @@ def run(arguments: list[str]) -> None:
     from gridcode.training.run import RunOptions
 
     say = narrator()
+    fresh_folder(parsed.out, force=parsed.force)
+    again = "the same command with --force starts again"
     name = "scenes_smoke" if parsed.smoke else "scenes_laptop"
     settings, out = recipe(name), parsed.out
     data = settings.tokenizer.data
@@ -51,14 +53,15 @@ def run(arguments: list[str]) -> None:
     sources = Sources(open_split(data, "train"), open_split(data, "val"))
 
     say("Stage I: the tokenizer learns to turn a picture into a grid of integers, and back")
-    tokenizer = train_tokenizer(settings.tokenizer, RunOptions(out / "tokenizer", force=parsed.force), sources=sources)
+    options = RunOptions(out / "tokenizer", force=parsed.force, again=again)
+    tokenizer = train_tokenizer(settings.tokenizer, options, sources=sources)
     say("writing every picture's tokens")
     splits = {"train": sources.train, "val": sources.val}
     store_options = StoreOptions(out / "tokens", flips=settings.flips, force=parsed.force)
     store = tokenize(tokenizer, splits, data, store_options)
 
     say("Stage II: the prior learns what grids look like, from the tokens alone")
-    prior = train_prior(settings.prior, store, RunOptions(out / "prior", force=parsed.force))
+    prior = train_prior(settings.prior, store, RunOptions(out / "prior", force=parsed.force, again=again))
 
     generator = Generator(prior, tokenizer)
     subject = Subject(tokenizer, generator, data, sources.train, sources.val)

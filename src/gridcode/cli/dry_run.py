@@ -32,8 +32,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
     K = tokenizer.codebook_size
     parts = {"encoder": tokenizer.encoder, "quantizer": tokenizer.quantizer, "decoder": tokenizer.decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv,
-    # twice.
+    # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv, twice.
     side, values = run.data.size / run.model.patch, 0.0
     blocks = run.model.encoder_blocks + run.model.decoder_blocks
     for stage, width in enumerate(run.model.widths):
@@ -64,8 +63,7 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
     }
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have logits, in
-    # fp32.
+    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits.
     layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
     logits = 0.7 * N * len(prior.bias) * 4 * 2
     sides = " x ".join(str(side) for side in space.grid)

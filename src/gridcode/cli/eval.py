@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.arguments import parse, usable_device
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.recipes import recipe
 
@@ -50,15 +50,16 @@ def run(arguments: list[str]) -> None:
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
 
-    fresh_folder(parsed.out, force=parsed.force)
-    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=parsed.device)
+    device = usable_device(parsed.device)
+    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=device)
     generator = None
     if parsed.prior is not None:
-        generator = Generator.from_pretrained(parsed.prior, tokenizer, device=parsed.device)
+        generator = Generator.from_pretrained(parsed.prior, tokenizer, device=device)
     data = data_of(tokenizer)
     if parsed.source is not None:
-        data = replace(data, source=parsed.source)
+        data = replace(data, source=parsed.source, val_source=None)
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
+    fresh_folder(parsed.out, force=parsed.force)
     evaluation = evaluate(subject, parsed.evaluation, say=narrator())
     report = publish(
         evaluation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,12 +48,14 @@ def run(arguments: list[str]) -> None:
 def _run(path: Path) -> list[str]:
     from gridcode.training.log import read_log
 
-    steps = read_json(path / "run.json", "training run")["loop"]["steps"]
+    loop = read_json(path / "run.json", "training run").get("loop")
+    if not isinstance(loop, dict) or "steps" not in loop:
+        raise GridcodeError(f"{path / 'run.json'} is not a training run's; give a folder that gridcode train wrote")
     log = read_log(path)
     validations = [line for line in log if any(key.startswith("val/") for key in line)]
     warnings = [line["warning"] for line in log if "warning" in line]
     state = "finished" if (path / "done.json").exists() else "unfinished (--resume continues it)"
-    lines = [f"training run: step {log[-1]['step'] if log else 0} of {steps}, {state}"]
+    lines = [f"training run: step {log[-1]['step'] if log else 0} of {loop['steps']}, {state}"]
     if validations:
         scores = {k.removeprefix("val/"): v for k, v in validations[-1].items() if k != "step"}
         lines.append("last validation: " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
@@ -74,17 +77,17 @@ def _store(path: Path) -> list[str]:
 
 
 def _model(path: Path) -> list[str]:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     config: dict[str, Any] = read_json(path / "config.json", "model")
-    count = 0
-    with safe_open(path / "model.safetensors", framework="np") as file:
-        # Integers are records (a quantizer's levels), not parameters.
-        for name in (key for key in file.keys() if not file.get_slice(key).get_dtype().startswith("I")):  # noqa: SIM118
-            size = 1
-            for side in file.get_slice(name).get_shape():
-                size *= side
-            count += size
+    weights = path / "model.safetensors"
+    try:
+        with safe_open(weights, framework="np") as file:
+            tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, OSError) as error:
+        raise GridcodeError(f"{weights} cannot be read ({error}); copy or train it again") from None
+    # Integers are records (a quantizer's levels), not parameters.
+    count = sum(prod(tensor.get_shape()) for tensor in tensors if not tensor.get_dtype().startswith("I"))
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
     parts = (part for part in ("quantizer", "model", "space") if part in config)
     return lines + [f"{part}: {json.dumps(config[part])}" for part in parts]

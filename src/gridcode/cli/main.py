@@ -20,7 +20,7 @@ VERBS = {
     "sample": "make new pictures",
     "reconstruct": "send pictures through a tokenizer and back",
     "eval": "measure a tokenizer, and a prior, and write a report",
-    "info": "say what a file or folder of gridcode's is",
+    "info": "say what a folder of gridcode's is",
 }
 
 HELP = """usage: gridcode VERB [options]      gridcode VERB --help
@@ -68,14 +68,15 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
     except GridcodeError as error:
         if debug:
             raise
-        print(f"gridcode {verb}: {error}", file=sys.stderr)
+        # Other libraries' words, quoted in an error, may come in several lines.
+        print(f"gridcode {verb}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         number: int = getattr(error, "number", 0)
         return 128 + number if number else 2
     except KeyboardInterrupt:
         print(f"gridcode {verb}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); nothing is left to say, also not at exit.
+        # Whoever read our output has gone (``| head``); nothing is left to say, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, MemoryError, RuntimeError) as error:

@@ -16,7 +16,7 @@ class DataChange:
     """Where the pictures are, when they are not where the tokenizer was trained."""
 
     source: str | None = None
-    """Pictures to read; the tokenizer's own training data by default."""
+    """Pictures to read, for training and validation; the tokenizer's own data by default."""
     size: int | None = None
     """Side in pixels; the tokenizer's own by default."""
     workers: int | None = None
@@ -58,6 +58,8 @@ def run(arguments: list[str]) -> None:
 
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     changes = {k: v for k, v in vars(parsed.data).items() if v is not None}
+    if parsed.data.source is not None:
+        changes["val_source"] = None  # of the old source
     data = replace(data_of(tokenizer), **changes)
     splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
     options = StoreOptions(parsed.out, batch_size=parsed.batch_size, flips=parsed.flips, force=parsed.force)

@@ -29,8 +29,8 @@ class TrainFlags:
     """Continue the run in --out from its newest checkpoint."""
     force: bool = False
     """Replace the run in --out."""
-    init_from: Path | None = None
-    """A trained model of the same shape to start from (fine-tuning)."""
+    init_from: str | None = None
+    """A trained model's folder or hub id, of the same shape, to start from (fine-tuning)."""
     dry_run: bool = False
     """Print the resolved settings, parameters, token grid and an estimate of memory, and end."""
 

@@ -1,7 +1,7 @@
 """From an image of any size to a square of a given side.
 
 A square region is cut out first and then resized, by repeated halving with a box filter while it is at least
-twice too large, and by one bicubic step after that, as in ADM's `center_crop_arr`. Cutting first keeps the
+twice too large, and by one bicubic step after that, as in ADM's ``center_crop_arr``. Cutting first keeps the
 cost of a 1 x 100,000 banner small, and makes the whole operation exact where the region already has the right
 side.
 
@@ -27,7 +27,7 @@ def center_crop(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         size: Side of the result in pixels.
 
     Returns:
-        uint8, (size, size, C); a view of `image` where its shorter side is `size` already.
+        uint8, (size, size, C); a view of ``image`` where its shorter side is ``size`` already.
 
     >>> center_crop(np.zeros((4, 7, 3), np.uint8), 2).shape
     (2, 2, 3)
@@ -43,7 +43,7 @@ def train_crop(
 ) -> NDArray[np.uint8]:
     """The crop of a training image: a random or the centred square, perhaps mirrored.
 
-    The side of a random square is uniform over the whole numbers from `policy.min_scale` times the image's
+    The side of a random square is uniform over the whole numbers from ``policy.min_scale`` times the image's
     shorter side up to that side; its place is uniform.
 
     Args:
@@ -53,7 +53,7 @@ def train_crop(
         generator: The only source of chance.
 
     Returns:
-        uint8, (size, size, C), perhaps a view of `image`.
+        uint8, (size, size, C), perhaps a view of ``image``.
 
     >>> image = np.arange(12, dtype=np.uint8).reshape(2, 6, 1)
     >>> train_crop(image, 2, policy=CropPolicy(min_scale=1.0), generator=np.random.default_rng(0)).shape

@@ -14,6 +14,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import GridcodeError
+from gridcode.training.order import indices_at
 
 _MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
 
@@ -61,7 +62,6 @@ class Fetch(Dataset[Chunk | GridcodeError]):
         self._source = source
         self._config = config
         self._seed = seed
-        self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     def __getitem__(self, positions: range) -> Chunk | GridcodeError:
         shape = (len(positions), self._config.channels, self._config.size, self._config.size)
@@ -102,11 +102,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
         """Which image of the source stands at a position of the stream."""
         if self._seed is None:
             return position
-        number, place = divmod(position, len(self._source))
-        if self._epoch is None or self._epoch[0] != number:
-            order = np.random.default_rng((self._seed, number)).permutation(len(self._source))
-            self._epoch = (number, order)
-        return int(self._epoch[1][place])
+        return int(indices_at(position, position + 1, count=len(self._source), seed=self._seed)[0])
 
     def _crop(self, image: NDArray[np.uint8], position: int) -> NDArray[np.uint8]:
         if self._seed is None:

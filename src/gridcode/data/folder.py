@@ -27,12 +27,11 @@ class ImageFolder(StoredImages):
     Args:
         path: The folder.
         name: What to record as the origin; the path where not given.
-        on_error: At a file that is not an image: stop, or leave it out, log it and list it in `skipped`.
+        on_error: At a file that is not an image: stop, or leave it out, log it and list it in ``skipped``.
 
     Raises:
         GridcodeError: There is no such folder, it holds no images, it mixes images and class folders, or
-        (with
-            `on_error="stop"`) it holds a file that is not an image or a class without images.
+            (with ``on_error="stop"``) it holds a file that is not an image or a class without images.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -96,7 +95,7 @@ class ImageFolder(StoredImages):
             self.classes = (*self.classes, name)
 
     def _images(self, folder: Path, *, recursive: bool) -> list[str]:
-        """Keys of the image files in `folder`, sorted; other files are refused."""
+        """Keys of the image files in ``folder``, sorted; other files are refused."""
         keys = []
         for parent, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if recursive and not _ignored(name)]

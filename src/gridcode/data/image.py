@@ -69,8 +69,7 @@ def decode_image(source: bytes | Path, *, name: str) -> NDArray[np.uint8]:
     ((2, 3, 3), 255)
     """
     try:
-        # Pillow warns of harmless oddities in palettes and EXIF; of a decompression bomb it should not merely
-        # warn.
+        # Pillow warns of harmless oddities in palettes and EXIF; of a decompression bomb it should do more.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -15,12 +15,12 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
-from types import FrameType
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class Batch:
     keys: tuple[str, ...]
     """The images' names in their source, B of them."""
     skipped: tuple[str, ...] = ()
-    """One message for each image that could not be read on the way to this batch (`on_error="skip"`)."""
+    """One message for each image that could not be read on the way to this batch (``on_error="skip"``)."""
 
 
 def train_batches(
@@ -64,12 +64,12 @@ def train_batches(
     """Batches for training, without end.
 
     Every image comes once an epoch; a batch may straddle two epochs. An unreadable image stops the stream,
-    or, with `on_error="skip"`, the next readable one of the source takes its place.
+    or, with ``on_error="skip"``, the next readable one of the source takes its place.
 
     Args:
         source: The images.
         config: Size, channels, crop policy, workers and what to do at an unreadable image.
-        batch_size: Images a step, over all ranks; a multiple of `world`.
+        batch_size: Images a step, over all ranks; a multiple of ``world``.
         seed: Decides the order and the crops, together with each image's position in the stream.
         start_step: Number of batches to leave out, at no cost: the stream of a run resumed at that step.
         rank: Which contiguous slice of each batch to yield, 0 <= rank < world.
@@ -104,7 +104,7 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Batches for evaluation: every image once, in order, centre crop, never mirrored.
 
-    With `on_error="skip"` an unreadable image is left out, so that a batch may be smaller but no key comes
+    With ``on_error="skip"`` an unreadable image is left out, so that a batch may be smaller but no key comes
     twice.
 
     Args:
@@ -231,14 +231,18 @@ def _as_it_is(chunk: Any) -> Any:
 def _leave_it_to_the_parent(worker: int) -> None:
     """In a new worker: no part in what a fork inherits, nor in the signals that its whole job gets.
 
-    Nothing inherited is collected, because an inherited iterator's end would end its workers. Ctrl-C, `timeout`
-    and batch systems signal every process of a job, and the parent still needs its batches to stop in order.
+    Nothing inherited is collected, because an inherited iterator's end would end its workers. Ctrl-C, ``timeout``,
+    systemd and batch systems signal every process of a job, and the parent still needs its batches to stop in
+    order; so a worker ends only by a SIGTERM of its parent, or when its parent is gone.
     """
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _outlive_once)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
 
 
-def _outlive_once(number: int, frame: FrameType | None) -> None:
-    """The first SIGTERM is the job's; PyTorch's own, for a worker that hangs, may come after it."""
-    signal.signal(number, signal.SIG_DFL)
+def _end_at_the_parents_word() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,4 +1,4 @@
-"""Images as arrays in one .npz file: `images`, and if known `labels` and `classes`.
+"""Images as arrays in one .npz file: ``images``, and if known ``labels`` and ``classes``.
 
 images:  uint8, (N, H, W), (N, H, W, 1) or (N, H, W, 3)
 labels:  integers, (N,) or (N, 1); negative means none

@@ -64,7 +64,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
         The images.
 
     Raises:
-        GridcodeError: There is nothing at `path`, or nothing of a known kind.
+        GridcodeError: There is nothing at ``path``, or nothing of a known kind.
     """
     if not path.exists():
         raise GridcodeError(
@@ -103,7 +103,7 @@ def _val(config: DataConfig) -> ImageSource:
 
 
 def _open_part(config: DataConfig, place: str, part: list[Path] | None) -> StoredImages:
-    """The files of one split, or everything at `place` where it has no splits."""
+    """The files of one split, or everything at ``place`` where it has no splits."""
     if part is None or part[0].is_dir():
         return open_source(_path(place) if part is None else part[0], on_error=config.on_error)
     return ParquetImages(part)
@@ -131,5 +131,5 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _path(place: str) -> Path:
-    """The path; a shell leaves the ~ of `--data.source=~/photos` to the program."""
+    """The path; a shell leaves the ~ of ``--data.source=~/photos`` to the program."""
     return Path(place).expanduser()

@@ -1,8 +1,7 @@
 """Images in Parquet files, by the convention of Hugging Face data sets.
 
-    image: {bytes, path}    the encoded file; the first such column, whatever its name, or a plain binary
-    column label: int              names in the schema's metadata (ClassLabel), or plain numbers; or strings,
-    sorted
+    image: {bytes, path}    the encoded file; the first such column, whatever its name, or a plain binary column
+    label: int              names in the schema's metadata (ClassLabel), or plain numbers; or strings, sorted
 
 The encoded bytes of all rows stay in memory, where forked workers share them; an image is decoded when it is
 asked for. Random access straight from the file would decompress a whole row group for every image.
@@ -150,7 +149,7 @@ def _read_column(path: Path, column: str) -> pa.ChunkedArray:
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
-    """The features that Hugging Face `datasets` notes in the schema's metadata, if any."""
+    """The features that Hugging Face ``datasets`` notes in the schema's metadata, if any."""
     try:
         noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = noted.get("info", {}).get("features", {})

@@ -42,7 +42,7 @@ class Layout:
     """S scenes of up to three objects; slot 0 is the main one.
 
     Attributes:
-        shape: Position in `SHAPES`, (S, 3) int64.
+        shape: Position in ``SHAPES``, (S, 3) int64.
         present: Whether the slot is filled, (S, 3) bool; slot 0 always is.
         center: Centres, (S, 3, 3) metres.
         scale: Metres per unit of the solid's frame, (S, 3).

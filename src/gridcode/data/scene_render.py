@@ -49,7 +49,7 @@ class Picture:
     Attributes:
         rgb: (S, H, W, 3) uint8, sRGB.
         depth: Depth along the optical axis at pixel centres, (S, H, W) float32 metres; 0 for the sky.
-        owner: What pixel centres show, (S, H, W) int8: 1 + slot of an object, `GROUND` or `SKY`.
+        owner: What pixel centres show, (S, H, W) int8: 1 + slot of an object, ``GROUND`` or ``SKY``.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -196,7 +196,7 @@ def _sixteenth_power(x: Floats) -> Floats:
 
 
 def _tone_table() -> npt.NDArray[np.uint8]:
-    """Bytes (sRGB) of light in equal steps from 0 to `_WHITE`, with a shoulder above 0.6, not a hard clip."""
+    """Bytes (sRGB) of light in equal steps from 0 to ``_WHITE``, with a shoulder above 0.6, not a hard clip."""
     light = np.linspace(0, _WHITE, _TONES + 1)
     knee = 0.6
     light = np.minimum(light, knee) + (1 - knee) * (1 - np.exp(-np.maximum(light - knee, 0) / (1 - knee)))

@@ -49,7 +49,7 @@ def intersect(shape: int, o: Vector, d: Vector) -> Floats:
     """Find where rays that start outside a solid enter it.
 
     Args:
-        shape: Position in `SHAPES`.
+        shape: Position in ``SHAPES``.
         o: Origins in the solid's frame, three arrays (n,).
         d: Directions in the solid's frame, of any length, three arrays (n,).
 
@@ -78,7 +78,7 @@ def normal(shape: int, p: Vector) -> Vector:
     """Outward unit normals at surface points; edges are rounded off a little, as if bevelled.
 
     Args:
-        shape: Position in `SHAPES`.
+        shape: Position in ``SHAPES``.
         p: Points on the surface in the solid's frame, three arrays (n,).
 
     >>> one = np.ones(1, np.float32)
@@ -124,7 +124,7 @@ def _overlap(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> tuple[Floats
 def _slab(o: Floats, d: Floats, half: float) -> tuple[Floats, Floats]:
     """The interval of t in which -half < o + t d < half."""
     inverse = 1 / np.where(np.abs(d) < _TINY, _TINY, d)
-    middle, reach = -o * inverse, np.abs(inverse) * (half)
+    middle, reach = -o * inverse, np.abs(inverse) * half
     return middle - reach, middle + reach
 
 
@@ -141,7 +141,7 @@ def _tube(o: Vector, d: Vector) -> tuple[Floats, Floats]:
     """The interval inside the endless cylinder x^2 + y^2 < r^2."""
     a = d[0] * d[0] + d[1] * d[1]
     b = o[0] * d[0] + o[1] * d[1]
-    return _quadric(a, b, o[0] * o[0] + o[1] * o[1] - (CYLINDER_RADIUS**2))
+    return _quadric(a, b, o[0] * o[0] + o[1] * o[1] - CYLINDER_RADIUS**2)
 
 
 def _cone(o: Vector, d: Vector) -> tuple[Floats, Floats]:
@@ -152,7 +152,7 @@ def _cone(o: Vector, d: Vector) -> tuple[Floats, Floats]:
     runs down into.
     """
     k2 = (CONE_RADIUS / (2 * CONE_HALF)) ** 2
-    w = o[2] - (CONE_HALF)
+    w = o[2] - CONE_HALF
     a = d[0] * d[0] + d[1] * d[1] - k2 * d[2] * d[2]
     a = np.where(np.abs(a) < _TINY, _TINY, a)
     b = o[0] * d[0] + o[1] * d[1] - k2 * w * d[2]
@@ -170,7 +170,7 @@ def _cone(o: Vector, d: Vector) -> tuple[Floats, Floats]:
 
 def _cone_normal(x: Floats, y: Floats, z: Floats, radius: Floats) -> Vector:
     slope = CONE_RADIUS / (2 * CONE_HALF)
-    on_base = z < (-CONE_HALF + 1e-3)
+    on_base = z < -CONE_HALF + 1e-3
     side = np.where(on_base, 0, 1 / radius)
     return x * side, y * side, np.where(on_base, np.float32(-1), np.float32(slope))
 
@@ -187,8 +187,8 @@ def _walk_torus(o: Vector, d: Vector) -> Floats:
     gap = walked
     for _ in range(_WALK_STEPS):
         px, py, pz = x + walked * ux, y + walked * uy, z + walked * uz
-        ring = np.sqrt(px * px + py * py) - (TORUS_RADIUS)
-        gap = np.sqrt(ring * ring + pz * pz) - (TORUS_TUBE)
+        ring = np.sqrt(px * px + py * py) - TORUS_RADIUS
+        gap = np.sqrt(ring * ring + pz * pz) - TORUS_TUBE
         walked = walked + gap
     t = t + walked * inverse
     return np.where((gap < 4e-3) & (t < leave + 1e-3) & (t > 0), t, _MISS)

@@ -44,8 +44,8 @@ class View:
         d: Directions, three arrays (S, 9 P).
         eye: Camera positions, (S, 3).
         t: Depth of the nearest hit, (S, 9 P) metres; inf for the sky.
-        floor_t: Depth of the floor, whether seen or hidden, (S, 9 P); inf where that is beyond `FAR`.
-        owner: What is hit, (S, 9 P) int8: 1 + slot of an object, `GROUND` or `SKY`.
+        floor_t: Depth of the floor, whether seen or hidden, (S, 9 P); inf where that is beyond ``FAR``.
+        owner: What is hit, (S, 9 P) int8: 1 + slot of an object, ``GROUND`` or ``SKY``.
     """
 
     d: Vector
@@ -60,7 +60,7 @@ class Group:
     """All n objects of one shape in a batch of scenes.
 
     Attributes:
-        shape: Position in `SHAPES`.
+        shape: Position in ``SHAPES``.
         scene: (n,). Sorted.
         slot: (n,).
         inward: Maps of world vectors to the solid's frame, (n, 3, 3).
@@ -94,7 +94,7 @@ class Hits:
 
 
 def groups_of(layout: Layout) -> list[Group]:
-    """The objects of some scenes by shape, in the order of `SHAPES`.
+    """The objects of some scenes by shape, in the order of ``SHAPES``.
 
     >>> from gridcode.data.scene_layout import draw_layout
     >>> [len(group.scene) > 0 for group in groups_of(draw_layout(0, np.arange(5)))]
@@ -121,7 +121,7 @@ def groups_of(layout: Layout) -> list[Group]:
 
 
 def trace(layout: Layout, groups: list[Group], size: int) -> tuple[View, list[Hits]]:
-    """Follow the camera's rays to what they hit first; one `Hits` for each group.
+    """Follow the camera's rays to what they hit first; one ``Hits`` for each group.
 
     >>> from gridcode.data.scene_layout import draw_layout
     >>> layout = draw_layout(0, np.arange(2))
@@ -167,7 +167,7 @@ def light_points(layout: Layout) -> Floats:
 
 
 def surface_points(view: View, hits: list[Hits]) -> Vector:
-    """World positions of what the rays hit, a hair above the surface, (S, 9 P) each; the sky is `FAR` away.
+    """World positions of what the rays hit, a hair above the surface, (S, 9 P) each; the sky is ``FAR`` away.
 
     >>> from gridcode.data.scene_layout import draw_layout
     >>> layout = draw_layout(0, np.arange(1))

@@ -43,18 +43,18 @@ class Scene:
     rgb: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
     label: int
-    """Position in `SHAPES` of the main object's shape, the one most pixels show; the same at every size."""
+    """Position in ``SHAPES`` of the main object's shape, the one most pixels show; the same at every size."""
     depth: NDArray[np.float32]
     """(H, W) metres along the optical axis (not along the ray), at pixel centres; 0 (invalid) for the sky."""
     semantic: NDArray[np.uint8]
-    """(H, W): 0 sky, 1 ground, 2 + position in `SHAPES` for objects."""
+    """(H, W): 0 sky, 1 ground, 2 + position in ``SHAPES`` for objects."""
     instance: NDArray[np.uint8]
     """(H, W): 0 sky and ground, 1 the main object, 2 and 3 the others."""
 
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """B scenes; the fields are those of `Scene` with the batch in front.
+    """B scenes; the fields are those of ``Scene`` with the batch in front.
 
     >>> render_scenes(0, [5, 9], 16).depth.shape
     (2, 16, 16)
@@ -67,7 +67,7 @@ class SceneBatch:
     depth: NDArray[np.float32]
     """(B, H, W) metres along the optical axis; 0 for the sky."""
     semantic: NDArray[np.uint8]
-    """(B, H, W): 0 sky, 1 ground, 2 + position in `SHAPES`."""
+    """(B, H, W): 0 sky, 1 ground, 2 + position in ``SHAPES``."""
     instance: NDArray[np.uint8]
     """(B, H, W): 0 sky and ground, then 1, 2, 3."""
 

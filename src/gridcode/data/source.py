@@ -21,7 +21,7 @@ class Example:
     image: NDArray[np.uint8]
     """uint8, (H, W, 3) in RGB or (H, W, 1) in grey."""
     label: int | None
-    """Position in the source's `classes`, or None where the image has no label."""
+    """Position in the source's ``classes``, or None where the image has no label."""
     key: str
     """Name of the image inside its source; unique, and the same on every run."""
 
@@ -57,7 +57,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Example:
-        """Image number `index`, 0 <= index < len(self).
+        """Image number ``index``, 0 <= index < len(self).
 
         Raises:
             GridcodeError: The image cannot be decoded; the message names the path and the row.
@@ -73,4 +73,4 @@ class StoredImages(ImageSource):
 
     @abstractmethod
     def key(self, index: int) -> str:
-        """The key of image number `index`: what `self[index].key` would be."""
+        """The key of image number ``index``: what ``self[index].key`` would be."""

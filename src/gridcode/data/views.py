@@ -42,10 +42,10 @@ class Relabelled(ImageSource):
 
     Args:
         source: Labelled images.
-        classes: The new list; it must contain all class names of `source`.
+        classes: The new list; it must contain all class names of ``source``.
 
     Raises:
-        GridcodeError: A class of `source` is not in `classes`.
+        GridcodeError: A class of ``source`` is not in ``classes``.
     """
 
     def __init__(self, source: ImageSource, classes: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ class Relabelled(ImageSource):
 def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subset, Subset]:
     """Split a source into disjoint parts for training and validation, by a hash of the seed and each key.
 
-    The share `fraction` of images with the lowest hashes (at least one) is held out. The choice depends on no
+    The share ``fraction`` of images with the lowest hashes (at least one) is held out. The choice depends on no
     order and no machine, and adding images moves only few of the old ones.
 
     Args:
@@ -81,7 +81,7 @@ def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subse
         seed: Another seed holds out other images.
 
     Returns:
-        The training part and the validation part, each in the order of `source`.
+        The training part and the validation part, each in the order of ``source``.
 
     Raises:
         GridcodeError: There are fewer than two images.

@@ -4,8 +4,7 @@
     validation tokens   -> prior     -> masked-token loss and accuracy
     labels              -> samples   -> share classified as asked, Fréchet distance, nearest training pictures
 
-The classifier behind the last line is trained here, on the data's own labels; its distance is not FID and never called
-so.
+The classifier behind the last line is trained here, on the data's own labels; its distance is not the FID.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class ReconstructionResult:
         usage: Of the codebook, over all validation tokens.
         codes: How often every code and digit is used.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
-        originals: (n, C, H, W) in [-1, 1], to look at.
+        originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
         reconstructions: The same pictures, decoded.
     """
 
@@ -93,8 +92,9 @@ class SampleResult:
     Attributes:
         loss: Nats per masked validation token.
         accuracy: Share of masked validation tokens guessed right.
-        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
-        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
+        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels, or
+            where the prior's classes are not the data's.
+        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None likewise.
         count: Samples measured.
         gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
         usage: Codebook usage of the samples.
@@ -211,6 +211,7 @@ def _reconstruction(
     labels: list[Tensor] = []
     originals: list[Tensor] = []
     decoded: list[Tensor] = []
+    every, seen = max(1, min(len(subject.val), config.count) // GALLERY), 0
     for batch in _val(subject, config):
         indices = tokenizer.encode(batch.images.to(device))
         images = tokenizer.decode(indices).cpu()
@@ -218,9 +219,10 @@ def _reconstruction(
         quality.update(images, batch.images)
         grids.append(indices.cpu().flatten(1))
         labels.append(batch.labels)
-        if len(originals) * config.batch_size < GALLERY:
-            originals.append(batch.images)
-            decoded.append(images)
+        shown = slice(-seen % every, None, every)
+        originals.append(batch.images[shown])
+        decoded.append(images[shown])
+        seen += len(images)
         if classifier is not None and real is not None and back is not None:
             _features(classifier, batch.images, real)
             _features(classifier, images, back)
@@ -259,7 +261,7 @@ def _samples(
     grids = generator.sample_tokens(
         labels, sampler=sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
     )
-    device = generator.device
+    device = next(subject.tokenizer.parameters()).device
     images = torch.cat(
         [subject.tokenizer.decode(part.to(device)).cpu() for part in torch.split(grids, config.batch_size)]
     )
@@ -267,7 +269,7 @@ def _samples(
     meter.update(grids)
 
     right, distance = None, None
-    if classifier is not None and classes:
+    if classifier is not None and classes == subject.train.classes:
         drawn, real = (
             GaussianStatistics(classifier.config.feature_dim),
             GaussianStatistics(classifier.config.feature_dim),
@@ -286,31 +288,28 @@ def _samples(
         class_accuracy=right,
         frechet=distance,
         count=len(images),
-        gallery=_gallery(subject, config, classifier, images, labels),
+        gallery=_gallery(subject, classifier, images, labels, classes),
         usage=meter.compute(),
     )
 
 
 def _gallery(
-    subject: Subject, config: EvaluationConfig, classifier: Classifier | None, images: Tensor, labels: Tensor
+    subject: Subject, classifier: Classifier | None, images: Tensor, labels: Tensor, classes: tuple[str, ...]
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """A few samples of each class, each with the nearest training picture, so that copying would be seen."""
-    names = subject.train.classes or ("samples",)
-    of_class = [labels == (k if subject.train.classes else -1) for k in range(len(names))]
-    chosen = torch.cat([torch.nonzero(mine)[:PER_CLASS, 0] for mine in of_class])
+    names = dict(enumerate(classes)) or {-1: "samples"}
+    chosen = torch.cat([torch.nonzero(labels == label)[:PER_CLASS, 0] for label in names])
     queries = images[chosen]
+    wanted = _describe(classifier, queries)
     best = torch.full((len(queries),), torch.inf)
     nearest = torch.zeros_like(queries)
     for batch in eval_batches(subject.train, subject.data, batch_size=256):
-        found = nearest_neighbours(_describe(classifier, queries), _describe(classifier, batch.images))
+        found = nearest_neighbours(wanted, _describe(classifier, batch.images))
         closer = found.distances[:, 0] < best
         best[closer] = found.distances[closer, 0]
         nearest[closer] = batch.images[found.indices[closer, 0]]
-    gallery = {}
-    for k, name in enumerate(names):
-        mine = labels[chosen] == (k if subject.train.classes else -1)
-        gallery[name] = (queries[mine], nearest[mine])
-    return gallery
+    of_class = {name: labels[chosen] == label for label, name in names.items()}
+    return {name: (queries[mine], nearest[mine]) for name, mine in of_class.items()}
 
 
 @torch.inference_mode()

@@ -26,7 +26,7 @@ from gridcode.evaluation.report import (
     sample_gallery,
     write_report,
 )
-from gridcode.files import write_json
+from gridcode.files import read_json, write_json
 from gridcode.training.log import read_log
 
 
@@ -47,6 +47,14 @@ class Runs:
         stages = (("Stage I", self.tokenizer), ("Stage II", self.prior))
         return [(name, path) for name, path in stages if path is not None and (path / "log.jsonl").exists()]
 
+    def settings(self) -> dict[str, Any]:
+        """The full settings of each stage's training, where its ``run.json`` is there."""
+        return {
+            name: read_json(path / "run.json", "training run")
+            for name, path in self.present()
+            if (path / "run.json").exists()
+        }
+
 
 def publish(
     evaluation: Evaluation, subject: Subject, config: EvaluationConfig, runs: Runs, *, out: Path, command: str
@@ -65,7 +73,7 @@ def publish(
         The path of the HTML file.
     """
     created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    settings, machine = settings_of(subject, config), machine_lines()
+    settings, machine = settings_of(subject, config) | runs.settings(), machine_lines()
     write_json(
         out / "report.json",
         {

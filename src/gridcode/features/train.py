@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.training.config import OptimConfig
+from gridcode.training.fabric import multiplies_bfloat16
 from gridcode.training.optim import learning_rate, make_optimizer
 
 
@@ -130,13 +131,4 @@ def _next(batches: Iterator[LabelledBatch], step: int, steps: int) -> LabelledBa
 
 def _autocast(device: torch.device) -> torch.autocast:
     """bfloat16 where the hardware multiplies it; elsewhere it is emulated and slower than float32."""
-    fast = device.type == "cuda" or (device.type == "cpu" and _cpu_has_bfloat16())
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-
-def _cpu_has_bfloat16() -> bool:
-    # An older PyTorch cannot say; float32 is right there too.
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))

@@ -151,9 +151,8 @@ class MaskGIT(nn.Module):
         Raises:
             GridcodeError: The folder cannot be written.
         """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         config = {"kind": KIND, "model": asdict(self.config), "space": asdict(self.space)}
-        save_model(Path(folder), tensors=tensors, config=config, card=prior_card(self))
+        save_model(Path(folder), tensors=self.state_dict(), config=config, card=prior_card(self))
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> MaskGIT:

@@ -64,6 +64,13 @@ def fill_masked(
 
     Returns:
         (B, N) int64 without ``mask``.
+
+    >>> from gridcode.prior.distribution import CategoricalTokens
+    >>> def sure_of_two(tokens: Tensor, positions: Tensor) -> TokenDistribution:
+    ...     return CategoricalTokens(torch.tensor([0.0, 0.0, 99.0]).expand(int(positions.sum()), 3))
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> fill_masked(sure_of_two, torch.tensor([[3, 1, 3, 3]]), mask=3, config=SamplerConfig(steps=2), generator=draw)
+    tensor([[2, 1, 2, 2]])
     """
     tokens = tokens.clone()
     at_start = (tokens == mask).sum(1)

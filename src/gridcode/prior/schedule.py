@@ -38,6 +38,10 @@ def training_mask(shape: tuple[int, int], *, min_masked: float, generator: torch
 
     Returns:
         (B, N) bool, True where a token is hidden; every row has at least one and at least ``min_masked * N``.
+
+    >>> masked = training_mask((100, 16), min_masked=0.45, generator=torch.Generator().manual_seed(0))
+    >>> int(masked.sum(1).min()), int(masked.sum(1).max())
+    (8, 16)
     """
     B, N = shape
     floor = smallest_ratio(min_masked)
@@ -71,5 +75,6 @@ def still_masked(unknown_at_start: Tensor, unknown: Tensor, *, step: int, steps:
     """
     # The ratio first, as in the original: at 2/3 the other order falls just below a half, and floor to one less.
     share = math.cos(math.pi / 2 * ((step + 1) / steps))
-    left = (unknown_at_start.double() * share).floor().long()
+    # On the CPU, because not every device has float64.
+    left = (unknown_at_start.to("cpu", torch.float64) * share).floor().long().to(unknown.device)
     return torch.minimum(left, unknown - 1).clamp_min(1).minimum(unknown)

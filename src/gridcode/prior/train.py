@@ -1,6 +1,7 @@
 """Stage II: train a MaskGIT prior from a token store alone (paper, sections 4.3 and A.4.2).
 
-Differs from paper: an exponential moving average of the weights is what is validated and saved.
+Differs from paper: after the warm-up the learning rate falls by a cosine, gradients are clipped, and an
+exponential moving average of the weights is what is validated and saved.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def train_prior(
 
     Args:
         config: Everything but the tokens that determines the result.
-        store: The tokens; split "train" is learned, split "val", where there is one, is measured.
+        store: The tokens; split "train" is learned, split "val" is measured ("train" itself, with a warning, where
+            there is none).
         options: Where it goes, and whether to resume.
         init_from: A prior of the same shape and tokens whose weights it starts from.
 
@@ -76,8 +78,6 @@ def train_prior(
     prepare_folder(options, config, {"tokens": learned})
     fabric = make_fabric(config.loop)
     train = store.load("train")
-    if not len(train.tokens):
-        raise GridcodeError("the token store has no training tokens; write it again with gridcode tokenize")
     val = store.load("val") if "val" in store.splits else None
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
@@ -92,6 +92,8 @@ def train_prior(
 
     with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
         model, optimizer = fabric.setup(prior, optimizer)
+        if val is None:
+            run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
         for step in run.steps():
             batch = masked_batch(train, config, step=step, rank=fabric.global_rank, world=fabric.world_size)
             tokens, labels, masked = (t.to(fabric.device) for t in (batch.tokens, batch.labels, batch.masked))

@@ -13,7 +13,7 @@ The gradient of the rounding is taken as 1 (straight-through), so that
     d code / d z = (1 - tanh²(z + shift)) · half / (L // 2)
 
 A code's *digits* are code · (L // 2) + L // 2, and its *index* reads them as one number in the mixed radix L,
-the first channel counting fastest (`radix.py`). There is no codebook and no loss.
+the first channel counting fastest (``radix.py``). There is no codebook and no loss.
 
 For even L the codes are not symmetric: they run from -1 to 1 - 2/L. The author later said that the shift
 should be atanh rather than tan and that it hardly matters (0.14398 against 0.14399 for L = 8); this is the
@@ -113,8 +113,7 @@ class FSQ(Quantizer):
         self._check_shape(latents, "latents")
         z = self._without_nan(latents)
         half, offset, shift, middle = self._constants(z)
-        # 3.1, rounded straight-through: b + (round(b) - b) is exactly round(b). Autocast lowers nothing in
-        # here.
+        # 3.1, rounded straight-through: b + (round(b) - b) is exactly round(b). Autocast lowers nothing in here.
         bounded = torch.tanh(z + shift) * half - offset
         rounded = bounded + (bounded.round() - bounded).detach()
         codes = (rounded / middle).to(latents.dtype)
@@ -159,8 +158,7 @@ class FSQ(Quantizer):
 
         Raises:
             GridcodeError: They are not floats, the channels are not d, or one lies outside the codes' range
-            (not
-                seen in traced code).
+                (not seen in traced code).
 
         >>> quantizer = FSQ([8, 8, 8, 6, 5])
         >>> quantizer.codes_to_indices(quantizer.indices_to_codes(torch.tensor(15359), dtype=torch.bfloat16))
@@ -217,12 +215,10 @@ class FSQ(Quantizer):
         z = latents.to(_working_dtype(latents.dtype))
         if self.nan == "zero" or not values_visible(latents):
             return torch.nan_to_num(z, nan=0.0, posinf=math.inf, neginf=-math.inf)
-        # A NaN always reaches the sum, which is the cheapest pass; two infinities make one too, hence the
-        # count.
+        # A NaN always reaches the sum, which is the cheapest pass; two infinities make one too, hence the count.
         if latents.detach().sum().isnan() and (count := int(latents.detach().isnan().sum())):
             raise GridcodeError(
-                f"FSQ: {count} of {latents.numel()} latents are NaN; look for a diverging loss or an "
-                "overflow "
+                f"FSQ: {count} of {latents.numel()} latents are NaN; look for a diverging loss or an overflow "
                 'before the quantizer, or pass nan="zero" to count them as 0'
             )
         return z

@@ -98,8 +98,7 @@ class UsageMeter:
         self._counts.add(*other._counts.seen())
 
     def gathered(self) -> UsageMeter:
-        """A new meter with the counts of all processes of ``torch.distributed``, or a copy if that is not in
-        use.
+        """A new meter with the counts of all processes of ``torch.distributed``, where that is in use.
 
         Every process must call it; every process gets the same counts, and this meter stays as it is.
         """

@@ -6,7 +6,7 @@
       val-00000.parquet
 
 The manifest is a JSON object with ``"format": "gridcode-tokens"``, ``"version": 1`` and the fields of
-`Manifest`. A shard has three columns: ``key`` (string, the example's name), ``label`` (int64, null where
+``Manifest``. A shard has three columns: ``key`` (string, the example's name), ``label`` (int64, null where
 there is none) and ``tokens`` (a list of fixed length, the grid's indices row by row, in the smallest of
 uint16, int32 and int64 that holds every index). While a store is being written, ``manifest.partial.json``
 stands in for the manifest.
@@ -151,9 +151,9 @@ def read_manifest(path: Path) -> Manifest:
         shards = tuple(Shard(**shard) for shard in fields.pop("shards"))
         fields |= {"grid": tuple(fields["grid"]), "classes": tuple(fields["classes"]), "shards": shards}
         manifest = Manifest(**fields)
-    except (TypeError, KeyError) as error:
+        _check(manifest, str(path))
+    except (TypeError, KeyError, AttributeError) as error:
         raise GridcodeError(f"{path} misses or misnames a field ({error}); tokenize again") from None
-    _check(manifest, str(path))
     return manifest
 
 

@@ -35,7 +35,7 @@ class TokenTable:
 
 @final
 class TokenStore:
-    """An opened token store; make one with `TokenStore.open`.
+    """An opened token store; make one with ``TokenStore.open``.
 
     >>> import tempfile
     >>> from gridcode.store.writer import StoreWriter

@@ -162,9 +162,10 @@ def _make_room(folder: Path, overwrite: bool) -> None:
     if not is_store(folder):
         raise GridcodeError(f"token store: {folder} holds other files than a token store; choose another")
     if not overwrite:
-        raise GridcodeError(f"token store: {folder} already holds one; choose another folder, or ask to overwrite it")
-    # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it
-    # is.
+        raise GridcodeError(
+            f"token store: {folder} already holds one; choose another folder, or ask to overwrite it (--force)"
+        )
+    # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it is.
     if (folder / MANIFEST).exists():
         (folder / MANIFEST).replace(folder / PARTIAL)
     for path in shard_files(folder):

@@ -12,7 +12,7 @@ from gridcode.errors import GridcodeError
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.sampler import SamplerConfig, fill_masked
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.training.seeding import generator
+from gridcode.training.seeding import derive_seed
 
 
 class Generator:
@@ -24,6 +24,14 @@ class Generator:
 
     Raises:
         GridcodeError: The prior learned from another tokenizer's tokens.
+
+    >>> from gridcode.prior import MaskGITConfig, TokenSpace
+    >>> from gridcode.tokenizer import TokenizerConfig
+    >>> tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5), widths=(8, 16))).eval()
+    >>> space = TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer=tokenizer.weights_hash(), data={})
+    >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
+    >>> Generator(prior, tokenizer).sample(labels=[0, 1, -1], steps=3).shape
+    torch.Size([3, 3, 8, 8])
     """
 
     def __init__(self, prior: MaskGIT, tokenizer: Tokenizer) -> None:
@@ -89,8 +97,8 @@ class Generator:
             seed=seed,
             batch_size=batch_size,
         )
-        parts = torch.split(tokens, batch_size)
-        return torch.cat([self.tokenizer.decode(part.to(self.device)).cpu() for part in parts])
+        device = next(self.tokenizer.parameters()).device
+        return torch.cat([self.tokenizer.decode(part.to(device)).cpu() for part in torch.split(tokens, batch_size)])
 
     def sample_tokens(
         self,
@@ -101,9 +109,20 @@ class Generator:
         seed: int = 0,
         batch_size: int = 64,
     ) -> Tensor:
-        """New token grids, one for each label: (len(labels), h, w) int64, on the CPU.
+        """New token grids, one for each label; the arguments are those of :meth:`sample`.
 
-        See :meth:`sample`.
+        Args:
+            labels: Class indices in [0, classes); -1 for "any".
+            sampler: Steps and temperatures; MaskGIT's own where not given.
+            guidance: Classifier-free guidance scale.
+            seed: Same seed, same grids.
+            batch_size: Grids at a time.
+
+        Returns:
+            (len(labels), h, w) int64 in [0, K), on the CPU.
+
+        Raises:
+            GridcodeError: A label or a setting is out of range.
         """
         wanted = torch.as_tensor(labels, dtype=torch.int64).flatten()
         classes = len(self.prior.space.classes)
@@ -112,15 +131,13 @@ class Generator:
             raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
         if guidance < 0 or batch_size < 1:
             raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
-        space, grids = self.prior.space, []
+        space, config, grids = self.prior.space, sampler or SamplerConfig(), []
         for number, part in enumerate(torch.split(wanted, batch_size)):
-            # The generator is made on the CPU and seeds one on the device.
-            draw = torch.Generator(self.device).manual_seed(generator(seed, "sample", number).initial_seed())
+            draw = torch.Generator(self.device).manual_seed(derive_seed(seed, "sample", number))
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
             model = self.prior.conditional(part.to(self.device), guidance=guidance if classes else 0.0)
-            config = sampler or SamplerConfig()
             grids.append(fill_masked(model, start, mask=self.prior.mask, config=config, generator=draw).cpu())
-        return torch.cat(grids).view(-1, *space.grid) if grids else torch.empty(0, *space.grid, dtype=torch.int64)
+        return torch.cat(grids).view(len(wanted), *space.grid)
 
     @property
     def device(self) -> torch.device:

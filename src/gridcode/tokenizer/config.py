@@ -15,6 +15,9 @@ class TokenizerConfig:
 
     The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
     the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
+
+    >>> TokenizerConfig(widths=(64, 128, 256)).grid(32, 48)
+    (8, 12)
     """
 
     levels: tuple[int, ...] = (8, 5, 5, 5)

@@ -2,6 +2,9 @@
 
 image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks
       -> norm, SiLU, 1x1 conv -> latents
+
+Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
+convolution instead of average pooling, and convolutions have biases.
 """
 
 from __future__ import annotations

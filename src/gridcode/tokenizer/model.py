@@ -92,7 +92,11 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w), int64 in [0, K)."""
+        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w), int64 in [0, K).
+
+        Raises:
+            GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
+        """
         return self.quantize(images).indices
 
     @torch.no_grad()
@@ -100,8 +104,10 @@ class Tokenizer(nn.Module):
         """Indices (B, h, w) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
 
         Raises:
-            GridcodeError: An index is outside the codebook.
+            GridcodeError: They have another rank, or an index is outside the codebook.
         """
+        if indices.ndim != 3:
+            raise GridcodeError(f"the tokenizer decodes indices (B, h, w), got shape {tuple(indices.shape)}")
         images: Tensor = self.decoder(self.quantizer.indices_to_codes(indices))
         return images.float().clamp(-1, 1)
 
@@ -116,12 +122,12 @@ class Tokenizer(nn.Module):
             GridcodeError: The folder cannot be written.
         """
         config = {
+            "kind": KIND,
             "model": asdict(self.config),
             "quantizer": self.quantizer.spec(),
             "info": self.info,
         }
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_model(Path(folder), tensors=tensors, config={"kind": KIND, **config}, card=tokenizer_card(self))
+        save_model(Path(folder), tensors=self.state_dict(), config=config, card=tokenizer_card(self))
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Tokenizer:
@@ -143,6 +149,11 @@ class Tokenizer(nn.Module):
             ) from None
         tokenizer = cls(config)
         load_weights(tokenizer, folder.tensors, origin=folder.path)
+        if folder.config.get("quantizer") != tokenizer.quantizer.spec():
+            raise GridcodeError(
+                f"{folder.path / CONFIG} names the quantizer {folder.config.get('quantizer')}, this gridcode makes "
+                f"{tokenizer.quantizer.spec()}; load it with the version that saved it"
+            )
         tokenizer.info = folder.config.get("info", {})
         to_fast_layout(tokenizer, torch.device(device), reduced=False)
         return tokenizer.eval()

@@ -2,6 +2,9 @@
 
 L2 (and L1) on pixels; the quantizer needs no loss of its own. Everything random is keyed by the step, so a
 resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
+
+Differs from paper: no discriminator and no perceptual loss; AdamW with warm-up, cosine and clipped gradients instead
+of Adam at a constant rate.
 """
 
 from __future__ import annotations
@@ -142,7 +145,7 @@ def _next_images(batches: Iterable[Batch], run: Run, step: int) -> Tensor:
     """The next batch's pictures; what was skipped is logged."""
     batch = next(iter(batches))
     for message in batch.skipped:
-        run.warn(step, f"skipped {message}")
+        run.warn(step + 1, f"skipped {message}")
     return batch.images
 
 

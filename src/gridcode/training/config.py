@@ -19,7 +19,7 @@ class OptimConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     """Adam's decay rates of the first and second moment."""
     weight_decay: float = 1e-4
-    """Decoupled weight decay; biases, norms and embeddings of positions are exempt."""
+    """Decoupled weight decay; biases and norms are exempt."""
     warmup: int = 200
     """Steps over which the learning rate rises from 0."""
     final_lr: float = 0.02
@@ -48,8 +48,7 @@ class LoopConfig:
     batch_size: int = 64
     """Examples per step, over all processes."""
     precision: Precision = "auto"
-    """bf16: autocast (weights, optimiser and quantizer stay fp32); fp32: everything in fp32; auto: bf16 where
-    the hardware multiplies it."""
+    """bf16: autocast (weights, optimiser, quantizer stay fp32); fp32: all in fp32; auto: bf16 where hardware has it."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
@@ -80,3 +79,5 @@ class LoopConfig:
                 raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise GridcodeError(f"loop.seed must be >= 0, got {self.seed}")
+        if self.seed >= 2**32:  # numpy's limit
+            raise GridcodeError(f"loop.seed must be below 2^32, got {self.seed}")

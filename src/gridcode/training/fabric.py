@@ -39,7 +39,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
             )
             fabric.launch()
     except (MisconfigurationException, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise GridcodeError(
             f"cannot use accelerator={config.accelerator} with devices={world}: {reason}; try --loop.accelerator cpu"
         ) from None

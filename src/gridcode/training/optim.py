@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -49,13 +46,10 @@ def make_ema(model: nn.Module, config: OptimConfig) -> AveragedModel:
     its random initial weights; the first update copies. The averaged network is ``ema.module``.
     """
 
+    @torch.no_grad()
     def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         decay = min(config.ema, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averaged, current, 1 - decay)
 
-    averaged_model = AveragedModel(model, multi_avg_fn=_no_grad(average))
+    averaged_model = AveragedModel(model, multi_avg_fn=average)
     return averaged_model.eval().requires_grad_(False)
-
-
-def _no_grad(function: Callable[..., None]) -> Any:
-    return torch.no_grad()(function)

@@ -18,12 +18,11 @@ class ProgressBar:
         total: Steps in all.
         start: Steps already done.
         show: False keeps silent (other processes of a distributed run, tests).
-        unit: What a step is called in the plain lines.
     """
 
-    def __init__(self, title: str, *, total: int, start: int = 0, show: bool = True, unit: str = "step") -> None:
+    def __init__(self, title: str, *, total: int, start: int = 0, show: bool = True) -> None:
         self.console = Console(stderr=True, quiet=not show)
-        self._title, self._total, self._start, self._unit = title, total, start, unit
+        self._title, self._total, self._start = title, total, start
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),

@@ -73,12 +73,14 @@ class RunOptions:
         resume: Continue from the newest checkpoint in ``out``.
         force: Replace what is in ``out``.
         show: Draw the progress bar; only process 0 ever does.
+        again: What a person is told to do after a signal stopped the run.
     """
 
     out: Path
     resume: bool = False
     force: bool = False
     show: bool = True
+    again: str = "the same command with --resume continues it"
 
 
 def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | None = None) -> None:
@@ -130,6 +132,7 @@ class Run:
     def __init__(self, options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric) -> None:
         self.out, self.loop, self.trainee, self.fabric = options.out, loop, trainee, fabric
         self.writer = fabric.is_global_zero
+        self._again = options.again
         values: dict[str, Any] = {"step": 0, "best": None}
         if options.resume:
             values = load_state(self.out, trainee)
@@ -226,11 +229,7 @@ class Run:
             save_state(self.out, step + 1, self.trainee, {"best": self.best})
         if stop and not last:
             name = signal.Signals(stop).name
-            raise Stopped(
-                f"stopped by {name} after step {step + 1} of {self.loop.steps}; the same command with "
-                "--resume continues it",
-                stop,
-            )
+            raise Stopped(f"stopped by {name} after step {step + 1} of {self.loop.steps}; {self._again}", stop)
 
     def _agreed_stop(self) -> int:
         """The signal that asked any process to stop, 0 if none: all processes end after the same step."""

@@ -56,7 +56,7 @@ def save_state(run: Path, step: int, trainee: Trainee, values: dict[str, Any]) -
         write_json(temporary / "state.json", {"step": step, "groups": optimizer["param_groups"], **values})
     # Older checkpoints, and what a kill in the midst of one left behind.
     for other in folder.parent.iterdir():
-        if other != folder:
+        if other != folder and other.is_dir():
             shutil.rmtree(other)
     return folder
 
