@@ -35,7 +35,7 @@ class Decoder(nn.Sequential):
             Norm(before),
             nn.SiLU(),
             nn.Conv2d(before, config.channels * config.patch**2, 3, padding=1),
-            nn.PixelShuffle(config.patch),
+            nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
         ]
         super().__init__(*stages)
 

@@ -26,7 +26,7 @@ class Encoder(nn.Sequential):
     def __init__(self, config: TokenizerConfig, latents: int) -> None:
         widths = config.widths
         stages: list[nn.Module] = [
-            nn.PixelUnshuffle(config.patch),
+            nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity(),
             nn.Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1),
         ]
         before = widths[0]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from gridcode.training.config import OptimConfig
+
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
@@ -47,7 +50,7 @@ def make_ema(model: nn.Module, config: OptimConfig) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def average(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         decay = min(config.ema, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averaged, current, 1 - decay)
 
