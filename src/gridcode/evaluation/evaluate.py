@@ -18,6 +18,7 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.source import ImageSource
+from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.features.classifier import Classifier
@@ -92,9 +93,8 @@ class SampleResult:
     Attributes:
         loss: Nats per masked validation token.
         accuracy: Share of masked validation tokens guessed right.
-        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels, or
-            where the prior's classes are not the data's.
-        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None likewise.
+        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
+        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
         count: Samples measured.
         gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
         usage: Codebook usage of the samples.
@@ -158,8 +158,16 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
         say: Told what is being done.
 
     Raises:
-        GridcodeError: The data cannot be read.
+        GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
+    if subject.generator is not None and subject.generator.prior.space.classes != subject.train.classes:
+        known, seen = (
+            ", ".join(names[:5]) or "none" for names in (subject.generator.prior.space.classes, subject.train.classes)
+        )
+        raise GridcodeError(
+            f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on pictures of "
+            "its own classes, or the tokenizer alone"
+        )
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:
         say("training the classifier that measures")
@@ -269,7 +277,7 @@ def _samples(
     meter.update(grids)
 
     right, distance = None, None
-    if classifier is not None and classes == subject.train.classes:
+    if classifier is not None:
         drawn, real = (
             GaussianStatistics(classifier.config.feature_dim),
             GaussianStatistics(classifier.config.feature_dim),
