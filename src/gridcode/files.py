@@ -90,6 +90,30 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-done in a folder.
+
+    A folder that :func:`folder_atomic` was just exchanging for a new one when the process died gets its old self back.
+
+    Args:
+        folder: Where things were written; nothing else may be writing there now.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> (place / ".best.77.old").mkdir(); (place / ".log.json.77.tmp").touch()
+    >>> sweep(place); [path.name for path in place.iterdir()]
+    ['best']
+    """
+    for path in folder.glob(".*.*.old"):
+        name = path.name[1:].rsplit(".", 2)[0]
+        if (folder / name).exists():
+            shutil.rmtree(path)
+        else:
+            os.replace(path, folder / name)
+    for path in folder.glob(".*.*.tmp"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _flush(path: Path) -> None:
     """Bring a written file to the disk: a rename must not outlive a power cut that its bytes do not."""
     with open(path, "rb") as file:

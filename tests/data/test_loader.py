@@ -24,6 +24,7 @@ from gridcode.data import (
     open_split,
     train_batches,
 )
+from gridcode.data.views import spread
 from gridcode.errors import GridcodeError
 
 CONFIG = DataConfig(size=8, workers=0)
@@ -242,9 +243,11 @@ def test_eval_is_one_pass_in_order():
     assert torch.equal(square, middle)
 
 
-def test_eval_limit():
-    assert numbers(eval_batches(Numbers(10), CONFIG, batch_size=4, limit=6)) == list(range(6))
-    assert numbers(eval_batches(Numbers(3), CONFIG, batch_size=4, limit=6)) == list(range(3))
+def test_spread_takes_evenly_spaced_images():
+    assert numbers(eval_batches(spread(Numbers(10), 4), CONFIG, batch_size=4)) == [0, 2, 5, 7]
+    assert numbers(eval_batches(spread(Numbers(3), 6), CONFIG, batch_size=4)) == list(range(3))
+    with pytest.raises(GridcodeError, match="at least 1"):
+        spread(Numbers(3), 0)
 
 
 def test_eval_does_not_depend_on_the_training_crop():
@@ -339,7 +342,7 @@ def test_empty_source_and_eval_settings():
     with pytest.raises(GridcodeError, match="numbers: no images"):
         eval_batches(Numbers(0), CONFIG, batch_size=1)
     with pytest.raises(GridcodeError, match="must be at least 1"):
-        eval_batches(Numbers(4), CONFIG, batch_size=1, limit=0)
+        eval_batches(Numbers(4), CONFIG, batch_size=0)
 
 
 PROGRAM = """

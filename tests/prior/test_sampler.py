@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.prior import sampler
+from gridcode.prior.config import SamplerConfig
 from gridcode.prior.distribution import CategoricalTokens
-from gridcode.prior.sampler import SamplerConfig, fill_masked, gumbel
+from gridcode.prior.sampler import fill_masked, gumbel
 
 K, MASK = 7, 9
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
+from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun, SamplerConfig
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.sampler import SamplerConfig, fill_masked
+from gridcode.prior.sampler import fill_masked
 from gridcode.prior.train import masked_batch, measure_prior, token_space, train_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
@@ -202,6 +202,7 @@ class TestMeasure:
         first = measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8)
         torch.rand(5)
         assert measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8) == first
-        part = TokenTable(rows.tokens[:8], rows.labels[:8], rows.keys[:8])
+        even = torch.arange(8) * len(rows.tokens) // 8
+        part = TokenTable(rows.tokens[even], rows.labels[even], tuple(rows.keys[row] for row in even))
         assert measure_prior(prior, part, min_masked=0.45, batch_size=4) == first
         assert measure_prior(prior, rows, min_masked=0.45, batch_size=4) != first

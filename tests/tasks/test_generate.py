@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.config import MaskGITConfig, SamplerConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
-from gridcode.prior.sampler import SamplerConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer

@@ -6,11 +6,15 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import tyro
 
+from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.recipes import recipe
 
 T = TypeVar("T")
 
@@ -48,6 +52,36 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         if end.code in (0, None):
             raise
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+
+
+def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]:
+    """A recipe's measuring and sampling settings, if its name is the first word, and the words after it.
+
+    Raises:
+        GridcodeError: The first word is no option and no recipe.
+    """
+    if words and not words[0].startswith("-"):
+        return recipe(words[0]).evaluation, words[1:]
+    return EvaluationConfig(), words
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """Where the pictures are, when they are not where the tokenizer was trained."""
+
+    source: str | None = None
+    """Pictures to read, for training and validation; the tokenizer's own data by default."""
+    size: int | None = None
+    """Side in pixels; the tokenizer's own by default."""
+    workers: int | None = None
+    """Processes that read pictures."""
+
+    def applied(self, data: DataConfig) -> DataConfig:
+        """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
+        changes = {name: value for name, value in vars(self).items() if value is not None}
+        if self.source is not None:
+            changes["val_source"] = None
+        return replace(data, **changes)
 
 
 def usable_device(name: str) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse, usable_device
+from gridcode.cli.arguments import DataChange, parse, recipe_first, usable_device
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.recipes import recipe
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Arguments:
     """Folder for report.html and report.json."""
     prior: str | None = None
     """A prior's folder or hub id; without one only the tokenizer is measured."""
-    source: str | None = None
-    """Pictures to measure on; the tokenizer's own data by default."""
+    data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
+    """Changes to the tokenizer's own data settings."""
     evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluationConfig)
     """How much is measured; a recipe's name as the first word sets the defaults."""
     force: bool = False
@@ -55,9 +54,7 @@ def run(arguments: list[str]) -> None:
     generator = None
     if parsed.prior is not None:
         generator = Generator.from_pretrained(parsed.prior, tokenizer, device=device)
-    data = data_of(tokenizer)
-    if parsed.source is not None:
-        data = replace(data, source=parsed.source, val_source=None)
+    data = parsed.data.applied(data_of(tokenizer))
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
     fresh_folder(parsed.out, force=parsed.force)
     evaluation = evaluate(subject, parsed.evaluation, say=narrator())
@@ -77,9 +74,7 @@ def run(arguments: list[str]) -> None:
 
 def _parse(words: Sequence[str]) -> Arguments:
     """The command line; a recipe's name may come first."""
-    evaluation = EvaluationConfig()
-    if words and not words[0].startswith("-"):
-        evaluation, words = recipe(words[0]).evaluation, words[1:]
+    evaluation, words = recipe_first(words)
     default = Arguments(tokenizer=tyro.MISSING, out=tyro.MISSING, evaluation=evaluation)
     description = "Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR."
     return parse(Arguments, words, prog="gridcode eval", default=default, description=description)

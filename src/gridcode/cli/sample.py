@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from gridcode.cli.arguments import parse, usable_device
+import tyro
+
+from gridcode.cli.arguments import parse, recipe_first, usable_device
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,12 @@ class Arguments:
     """Class names or numbers; every class by default."""
     count: int = 8
     """Pictures per class."""
-    steps: int = 12
-    """Sampling steps."""
+    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = field(default_factory=SamplerConfig)
+    """How grids are filled; a recipe's name as the first word sets the defaults."""
     guidance: float = 0.2
     """Classifier-free guidance scale; 0 turns it off."""
-    temperature: float = 1.0
-    """Divides the logits when tokens are drawn."""
-    choice_temperature: float = 4.5
-    """Scale of the annealed noise on the confidence."""
+    batch_size: int = 64
+    """Pictures at a time."""
     seed: int = 0
     """Same seed, same pictures."""
     force: bool = False
@@ -45,7 +47,15 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(Arguments, arguments, prog="gridcode sample", description="Make new pictures.")
+    settings, words = recipe_first(arguments)
+    missing = dict.fromkeys(("prior", "tokenizer", "out"), tyro.MISSING)
+    parsed = parse(
+        Arguments,
+        words,
+        prog="gridcode sample",
+        default=Arguments(**missing, sampler=settings.sampler, guidance=settings.guidance),
+        description="Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.",
+    )
     from gridcode.cli.output import file_name, fresh_folder
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.tasks.generate import Generator
@@ -60,11 +70,12 @@ def run(arguments: list[str]) -> None:
     out = fresh_folder(parsed.out, force=parsed.force)
     images = generator.sample(
         labels,
-        steps=parsed.steps,
+        steps=parsed.sampler.steps,
+        temperature=parsed.sampler.temperature,
+        choice_temperature=parsed.sampler.choice_temperature,
         guidance=parsed.guidance,
-        temperature=parsed.temperature,
-        choice_temperature=parsed.choice_temperature,
         seed=parsed.seed,
+        batch_size=parsed.batch_size,
     )
     pixels = to_uint8(images)
     for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):

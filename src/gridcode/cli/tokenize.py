@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse, usable_device
-
-
-@dataclass(frozen=True)
-class DataChange:
-    """Where the pictures are, when they are not where the tokenizer was trained."""
-
-    source: str | None = None
-    """Pictures to read, for training and validation; the tokenizer's own data by default."""
-    size: int | None = None
-    """Side in pixels; the tokenizer's own by default."""
-    workers: int | None = None
-    """Processes that read pictures."""
+from gridcode.cli.arguments import DataChange, parse, usable_device
 
 
 @dataclass(frozen=True)
@@ -31,7 +19,7 @@ class Arguments:
     """A tokenizer's folder or hub id."""
     out: Path
     """Folder of the token store."""
-    data: Annotated[DataChange, tyro.conf.arg(name="data")] = DataChange()
+    data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
     flips: bool = False
     """Also store every training picture mirrored."""
@@ -57,10 +45,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.training.progress import ProgressBar
 
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
-    changes = {k: v for k, v in vars(parsed.data).items() if v is not None}
-    if parsed.data.source is not None:
-        changes["val_source"] = None  # of the old source
-    data = replace(data_of(tokenizer), **changes)
+    data = parsed.data.applied(data_of(tokenizer))
     splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
     options = StoreOptions(parsed.out, batch_size=parsed.batch_size, flips=parsed.flips, force=parsed.force)
     total = sum(len(source) for source in splits.values())

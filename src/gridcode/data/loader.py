@@ -99,9 +99,7 @@ def train_batches(
     return _train_stream(_chunks(fetch, (range(start, start + share) for start in starts), _workers(source, config)))
 
 
-def eval_batches(
-    source: ImageSource, config: DataConfig, *, batch_size: int, limit: int | None = None
-) -> Iterator[Batch]:
+def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
     """Batches for evaluation: every image once, in order, centre crop, never mirrored.
 
     With ``on_error="skip"`` an unreadable image is left out, so that a batch may be smaller but no key comes
@@ -111,7 +109,6 @@ def eval_batches(
         source: The images.
         config: Size, channels, workers and what to do at an unreadable image.
         batch_size: Images a batch; the last one may be smaller.
-        limit: Stop after this many images of the source; all of them where None.
 
     Returns:
         The batches.
@@ -125,9 +122,9 @@ def eval_batches(
     >>> [len(batch.keys) for batch in eval_batches(open_split(config, "val"), config, batch_size=4)]
     [4, 4, 2]
     """
-    if batch_size < 1 or (limit is not None and limit < 1):
-        raise GridcodeError(f"batch_size and limit must be at least 1, not {batch_size} and {limit}")
-    total = len(source) if limit is None else min(limit, len(source))
+    if batch_size < 1:
+        raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
+    total = len(source)
     starts = range(0, total, batch_size)
     workers = min(_workers(source, config), len(starts))
     fetch = Fetch(source, config, seed=None)

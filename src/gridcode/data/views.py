@@ -35,6 +35,24 @@ class Subset(ImageSource):
         return self._source[self._indices[index]]
 
 
+def spread(source: ImageSource, count: int) -> ImageSource:
+    """At most ``count`` images, evenly spaced over the source, so that a folder sorted by class shows them all.
+
+    Args:
+        source: The images.
+        count: How many, at least 1.
+
+    >>> from gridcode.data.scenes import Scenes
+    >>> [example.key for example in spread(Scenes(seed=0, start=0, count=6, size=8), 3)]
+    ['scene-0-000000', 'scene-0-000002', 'scene-0-000004']
+    """
+    if count < 1:
+        raise GridcodeError(f"{source.name}: {count} images are none to look at; take at least 1")
+    if count >= len(source):
+        return source
+    return Subset(source, [place * len(source) // count for place in range(count)], name=source.name)
+
+
 class Relabelled(ImageSource):
     """A source whose labels are renumbered to another list of class names.
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from tyro.conf import arg
 
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -15,14 +19,10 @@ class EvaluationConfig:
     """Validation pictures, at most."""
     samples: int = 1000
     """Pictures to generate."""
-    steps: int = 12
-    """Sampling steps."""
+    sampler: Annotated[SamplerConfig, arg(name="")] = field(default_factory=SamplerConfig)
+    """How grids are filled."""
     guidance: float = 0.2
-    """Classifier-free guidance scale."""
-    temperature: float = 1.0
-    """Divides the logits when tokens are drawn."""
-    choice_temperature: float = 4.5
-    """Scale of the annealed noise on the confidence."""
+    """Classifier-free guidance scale; 0 turns it off."""
     batch_size: int = 100
     """Pictures at a time."""
     seed: int = 0
@@ -32,6 +32,6 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
-        for name in ("count", "samples", "steps", "batch_size", "classifier_steps"):
+        for name in ("count", "samples", "batch_size", "classifier_steps"):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")

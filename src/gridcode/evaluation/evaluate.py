@@ -18,6 +18,7 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.source import ImageSource
+from gridcode.data.views import spread
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
@@ -28,7 +29,6 @@ from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
 from gridcode.prior.config import MaskingConfig
-from gridcode.prior.sampler import SamplerConfig
 from gridcode.prior.train import measure_prior
 from gridcode.quantize.usage import Usage, UsageMeter
 from gridcode.store.reader import TokenTable
@@ -183,7 +183,7 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
-    return eval_batches(subject.val, subject.data, batch_size=config.batch_size, limit=config.count)
+    return eval_batches(spread(subject.val, config.count), subject.data, batch_size=config.batch_size)
 
 
 def _classifier(subject: Subject, config: EvaluationConfig) -> Classifier:
@@ -263,11 +263,8 @@ def _samples(
     held = measure_prior(generator.prior, tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size)
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
-    sampler = SamplerConfig(
-        steps=config.steps, temperature=config.temperature, choice_temperature=config.choice_temperature
-    )
     grids = generator.sample_tokens(
-        labels, sampler=sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
+        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
     )
     device = next(subject.tokenizer.parameters()).device
     images = torch.cat(

@@ -1,4 +1,8 @@
-"""Stage II's loss: cross-entropy on the masked tokens."""
+"""Stage II's loss: cross-entropy on the masked tokens (MaskGIT, section 3.1).
+
+Differs from paper: label smoothing spreads its share over the whole vocabulary, the right token included, as PyTorch
+does.
+"""
 
 from __future__ import annotations
 

@@ -13,40 +13,17 @@ Reference: Chang et al., "MaskGIT", 2022, section 3.2, and its published sampler
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.prior.config import SamplerConfig
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.schedule import still_masked
 
 TokenModel = Callable[[Tensor, Tensor], TokenDistribution]
 """``(tokens, positions) -> TokenDistribution``: tokens (B, N) int64 with masked ones, positions (B, N) bool
 of M True entries; the answer is about those M tokens, in row-major order."""
-
-
-@dataclass(frozen=True)
-class SamplerConfig:
-    """How a grid is filled; the defaults are MaskGIT's own."""
-
-    steps: int = 12
-    """Steps, T."""
-    temperature: float = 1.0
-    """Divides the logits when tokens are drawn; 0 takes the most probable."""
-    choice_temperature: float = 4.5
-    """Scale of the Gumbel noise on the confidence at the first step; it falls linearly to 0."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be sampled."""
-        if self.steps < 1:
-            raise GridcodeError(f"sampling takes at least 1 step, got steps={self.steps}")
-        if self.temperature < 0 or self.choice_temperature < 0:
-            raise GridcodeError(
-                f"temperatures must be >= 0, got temperature={self.temperature}, "
-                f"choice_temperature={self.choice_temperature}"
-            )
 
 
 @torch.no_grad()

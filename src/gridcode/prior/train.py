@@ -6,7 +6,6 @@ exponential moving average of the weights is what is validated and saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,27 +149,25 @@ def measure_prior(
         table: The tokens.
         min_masked: Smallest share of masked tokens, as in training.
         batch_size: Examples at a time.
-        limit: Examples at most.
+        limit: Examples at most, evenly spaced over the table.
 
     Returns:
         ``loss`` (nats per masked token, unsmoothed, over the whole vocabulary) and ``accuracy``.
     """
     device = prior.bias.device
-    count = min(len(table.tokens), limit or len(table.tokens))
+    rows = len(table.tokens)
+    count = min(rows, limit or rows)
+    chosen = torch.arange(count) * rows // count
     totals = torch.zeros(2, dtype=torch.float64)
-    for start, stop in _spans(count, batch_size):
-        tokens, labels = table.tokens[start:stop].long().to(device), table.labels[start:stop].to(device)
-        draw = generator(0, "validation masks", start)
+    for number, part in enumerate(torch.split(chosen, batch_size)):
+        tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)
+        draw = generator(0, "validation masks", number)
         masked = training_mask((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
         logits = prior(tokens.masked_fill(masked, prior.mask), labels, masked)
         scores = masked_token_loss(logits, tokens, masked, label_smoothing=0.0)
-        totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * (stop - start)
+        totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * len(part)
     loss, accuracy = (totals / count).tolist()
     return {"loss": loss, "accuracy": accuracy}
-
-
-def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + size, count)) for start in range(0, count, size))
 
 
 def _validate(run: Run, step: int, prior: MaskGIT, table: TokenTable, config: PriorRun) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.prior.config import MaskGITConfig, PriorRun, SamplerConfig
 from gridcode.recipes.recipe import Recipe
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -35,7 +35,11 @@ def laptop() -> Recipe:
             loop=LoopConfig(steps=1000, batch_size=64, val_every=250, val_count=500, checkpoint_every=500),
         ),
         evaluation=EvaluationConfig(
-            count=1000, samples=500, steps=18, guidance=1.5, choice_temperature=2.0, classifier_steps=200
+            count=1000,
+            samples=500,
+            sampler=SamplerConfig(steps=18, choice_temperature=2.0),
+            guidance=1.5,
+            classifier_steps=200,
         ),
     )
 

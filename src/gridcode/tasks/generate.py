@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import SamplerConfig
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.sampler import SamplerConfig, fill_masked
+from gridcode.prior.sampler import fill_masked
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.seeding import derive_seed
 

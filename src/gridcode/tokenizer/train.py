@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
+from gridcode.data.views import spread
 from gridcode.metrics.image import psnr
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
@@ -73,13 +74,17 @@ def train_tokenizer(
     """
     prepare_folder(options, config)
     fabric = make_fabric(config.loop)
-    sources = sources or Sources(open_split(config.data, "train"), open_split(config.data, "val"))
+    data = config.data
+    if sources is None:
+        sources = Sources(open_split(data, "train"), open_split(data, "val"))
+    else:  # what config.data names was not read; whoever opens this source later gets an error, not other pictures
+        data = replace(data, source=f"given in Python: {sources.train.name}", val_source=None)
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = Tokenizer(config.model)
     if init_from is not None:
         load_weights(tokenizer, Tokenizer.from_pretrained(init_from).state_dict(), origin=init_from)
-    tokenizer.info = {"data": asdict(config.data), "dataset": sources.train.name}
+    tokenizer.info = {"data": asdict(data), "dataset": sources.train.name}
     to_fast_layout(tokenizer, fabric.device, reduced=resolve_precision(config.loop) == "bf16")
     ema = make_ema(tokenizer, config.optim)
     averaged = ema.module
@@ -185,7 +190,7 @@ def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, co
     if not run.writer:
         return
     data = replace(config.data, workers=0)
-    batches = eval_batches(source, data, batch_size=config.loop.batch_size, limit=config.loop.val_count)
+    batches = eval_batches(spread(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
     scores, usage = measure(tokenizer, batches)
     if usage.usage_of_ceiling < LOW_USAGE:
         run.warn(

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.files import read_json, write_json
+from gridcode.files import read_json, sweep, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import RunLog
 from gridcode.training.progress import ProgressBar
@@ -104,6 +104,8 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
     if options.resume and options.force:
         raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
     occupied = out.exists() and any(path.name != RUN_FILE for path in out.iterdir())
+    if (out / RUN_FILE).exists() and (options.resume or options.force):
+        sweep(out)
     if options.resume:
         before = read_json(out / RUN_FILE, "the run to resume")
         now, then = _flat(settings), _flat(before)
@@ -115,10 +117,12 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
                 "settings, or start another run with --out"
             )
         return
+    if occupied and not (out / RUN_FILE).exists():
+        raise GridcodeError(
+            f"{out} holds files that are no gridcode run: give another --out (--force deletes none of them)"
+        )
     if occupied and not options.force:
         raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
-    if occupied and not (out / RUN_FILE).exists():
-        raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
     for name in ("state", "best", "last", "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", "done.json"):
