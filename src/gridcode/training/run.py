@@ -118,9 +118,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
             )
         return
     if occupied and not (out / RUN_FILE).exists():
-        raise GridcodeError(
-            f"{out} holds files that are no gridcode run: give another --out (--force deletes none of them)"
-        )
+        raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
     if occupied and not options.force:
         raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
     for name in ("state", "best", "last", "tensorboard"):
