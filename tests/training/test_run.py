@@ -15,9 +15,10 @@ from torch import nn
 
 from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig, OptimConfig
-from gridcode.training.fabric import make_fabric, resolve_precision
+from gridcode.training.fabric import make_fabric
 from gridcode.training.log import read_log
 from gridcode.training.optim import make_ema, make_optimizer
+from gridcode.training.precision import resolve_precision
 from gridcode.training.run import RunOptions, Stopped, open_run, prepare_folder
 from gridcode.training.state import Trainee, checkpoints
 

@@ -18,7 +18,7 @@ from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
-from gridcode.training.fabric import resolve_precision
+from gridcode.training.precision import resolve_precision
 
 COPIES = 5
 """fp32 copies of the weights while training: weights, gradients, two moments, the moving average."""

@@ -13,8 +13,8 @@ from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.training.config import OptimConfig
-from gridcode.training.fabric import multiplies_bfloat16
 from gridcode.training.optim import learning_rate, make_optimizer
+from gridcode.training.precision import fast_autocast
 
 
 class LabelledBatch(Protocol):
@@ -70,7 +70,7 @@ def train_classifier(
         images, labels = _labelled(_next(batches, step, config.steps), config.classes)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps=config.steps, config=optim)
-        with _autocast(torch.device(device)):
+        with fast_autocast(torch.device(device)):
             logits = classifier(images.to(device))
         loss = F.cross_entropy(logits.float(), labels.to(device), label_smoothing=config.label_smoothing)
         optimizer.zero_grad()
@@ -96,7 +96,7 @@ def accuracy(classifier: Classifier, batches: Iterable[LabelledBatch]) -> float:
     device = next(classifier.parameters()).device
     right = count = 0
     for batch in batches:
-        with torch.inference_mode(), _autocast(device):
+        with torch.inference_mode(), fast_autocast(device):
             predicted = classifier(batch.images.to(device)).argmax(dim=1).cpu()
         right += int((predicted == batch.labels).sum())
         count += int((batch.labels >= 0).sum())
@@ -127,8 +127,3 @@ def _next(batches: Iterator[LabelledBatch], step: int, steps: int) -> LabelledBa
     if batch is None:
         raise GridcodeError(f"train_classifier: the batches ended after {step} of {steps} steps; repeat the data")
     return batch
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where the hardware multiplies it; elsewhere it is emulated and slower than float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))

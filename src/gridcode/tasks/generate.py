@@ -13,11 +13,14 @@ from gridcode.prior.config import SamplerConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.sampler import fill_masked
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.precision import fast_autocast
 from gridcode.training.seeding import derive_seed
 
 
 class Generator:
     """A prior and the tokenizer whose tokens it learned.
+
+    The prior runs in bf16 where the hardware multiplies it, as it was trained; the tokenizer decodes in fp32.
 
     Args:
         prior: Fills token grids.
@@ -137,7 +140,9 @@ class Generator:
             draw = torch.Generator(self.device).manual_seed(derive_seed(seed, "sample", number))
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
             model = self.prior.conditional(part.to(self.device), guidance=guidance if classes else 0.0)
-            grids.append(fill_masked(model, start, mask=self.prior.mask, config=config, generator=draw).cpu())
+            with fast_autocast(self.device):
+                grid = fill_masked(model, start, mask=self.prior.mask, config=config, generator=draw)
+            grids.append(grid.cpu())
         return torch.cat(grids).view(len(wanted), *space.grid)
 
     @property

@@ -27,8 +27,9 @@ from gridcode.quantize.usage import Usage, UsageMeter
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.losses import ReconstructionLoss
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.training.fabric import make_fabric, resolve_precision
+from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.precision import resolve_precision
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, seed_step
 from gridcode.training.state import Trainee

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Literal
-
-import torch
+from typing import TYPE_CHECKING
 
 from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig
+from gridcode.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,22 +44,3 @@ def make_fabric(config: LoopConfig) -> Fabric:
         ) from None
     seed_everything(config.seed, verbose=False)
     return fabric
-
-
-def resolve_precision(config: LoopConfig) -> Literal["fp32", "bf16"]:
-    """What ``precision="auto"`` means on this machine."""
-    if config.precision != "auto":
-        return config.precision
-    cuda = config.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-    return "bf16" if multiplies_bfloat16(torch.device("cuda" if cuda else "cpu")) else "fp32"
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has bf16 products; elsewhere they are emulated, and slower than fp32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # An older PyTorch cannot say; float32 is right there too.
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
