@@ -7,6 +7,7 @@ the same images under two policies are different data.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 from gridcode.errors import GridcodeError
@@ -50,8 +51,9 @@ class CropPolicy:
 class DataConfig:
     """Which images to read, their shape in a batch, and which of them to hold out.
 
-    >>> DataConfig(source="photos", size=64).crop.name
-    'random-0.8-flip/center'
+    >>> config = DataConfig(source="/home/me/photos", size=64)
+    >>> config.dataset, config.crop.name
+    ('photos', 'random-0.8-flip/center')
     """
 
     source: str = "scenes"
@@ -97,3 +99,8 @@ class DataConfig:
         ):
             if value < least:
                 raise GridcodeError(f"data.{name} must be at least {least}, not {value}")
+
+    @property
+    def dataset(self) -> str:
+        """The last part of the source's path: what people call it, without where it is on this machine."""
+        return PurePath(self.source).name or self.source

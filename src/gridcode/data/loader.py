@@ -13,6 +13,7 @@ A worker gets a whole batch's positions at once and sends back bytes, four times
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -31,6 +32,8 @@ from gridcode.data.config import DataConfig
 from gridcode.data.fetch import Chunk, Fetch
 from gridcode.data.source import ImageSource
 from gridcode.errors import GridcodeError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ def _eval_stream(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
     held: Batch | None = None
     waiting: tuple[str, ...] = ()
     for chunk in chunks:
+        for message in chunk.skipped:
+            _log.warning("skipped %s", message)
         if not chunk.keys:
             waiting += chunk.skipped
             continue

@@ -85,7 +85,7 @@ def publish(
         },
     )
     report = Report(
-        title=f"gridcode on {subject.train.name}",
+        title=f"gridcode on {subject.data.dataset}",
         command=command,
         created=created,
         key_figures=_key_figures(evaluation),

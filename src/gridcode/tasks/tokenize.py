@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,11 +55,10 @@ def tokenize(
         GridcodeError: A picture cannot be read, or the folder is occupied.
     """
     classes = next(iter(splits.values())).classes
-    dataset = next(iter(splits.values())).name
     grid = tokenizer.config.grid(data.size, data.size)
     done, total = 0, sum(len(source) for source in splits.values())
     device = next(tokenizer.parameters()).device
-    described = asdict(data) | {"dataset": dataset, "crop": data.crop.name, "flips": options.flips}
+    described = asdict(data) | {"dataset": data.dataset, "crop": data.crop.name, "flips": options.flips}
     with StoreWriter(
         options.out,
         quantizer=tokenizer.quantizer.spec(),
@@ -73,8 +71,6 @@ def tokenize(
     ) as writer:
         for split, source in splits.items():
             for batch in eval_batches(source, data, batch_size=options.batch_size):
-                for message in batch.skipped:
-                    logging.getLogger(__name__).warning("skipped %s", message)
                 images = batch.images.to(device)
                 writer.write(split, tokenizer.encode(images).cpu(), batch.labels, batch.keys)
                 if options.flips and split == "train":

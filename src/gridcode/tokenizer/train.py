@@ -78,14 +78,14 @@ def train_tokenizer(
     data = config.data
     if sources is None:
         sources = Sources(open_split(data, "train"), open_split(data, "val"))
-    else:  # what config.data names was not read; whoever opens this source later gets an error, not other pictures
-        data = replace(data, source=f"given in Python: {sources.train.name}", val_source=None)
+    else:  # what config.data names was not read: record what was
+        data = replace(data, source=sources.train.name, val_source=None)
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = Tokenizer(config.model)
     if init_from is not None:
         load_weights(tokenizer, Tokenizer.from_pretrained(init_from).state_dict(), origin=init_from)
-    tokenizer.info = {"data": asdict(data), "dataset": sources.train.name}
+    tokenizer.info = {"data": asdict(data), "dataset": data.dataset}
     to_fast_layout(tokenizer, fabric.device, reduced=resolve_precision(config.loop) == "bf16")
     ema = make_ema(tokenizer, config.optim)
     averaged = ema.module
