@@ -11,7 +11,9 @@ UV      := $(shell command -v uv 2>/dev/null)
 READY   := $(VENV)/.ready-$(EXTRAS)
 
 # uv reads its own variables; where pip was told of local wheels, uv is told too.
+ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 
 .PHONY: setup demo test check format bench clean
 

@@ -116,8 +116,8 @@ def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
     rows = [first.originals[:columns], first.reconstructions[:columns]]
     if second is not None:
         samples = torch.cat([drawn for drawn, _ in second.gallery.values()])
-        per_row = min(columns, len(samples)) if len(samples) < 2 * columns else 2 * columns
-        rows.append(samples[:: max(1, len(samples) // per_row)][:per_row])
+        shown = min(len(samples), 2 * columns)
+        rows.append(samples[torch.arange(shown) * len(samples) // shown])
     return contact_sheet(to_uint8(torch.cat(rows)), columns=columns)
 
 
