@@ -174,12 +174,20 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
         classifier = _classifier(subject, config)
         real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")
-    reconstruction, tokens = _reconstruction(subject, config, classifier)
+    reconstruction, pictures = _reconstruction(subject, config, classifier)
     samples = None
     if subject.generator is not None:
         say(f"drawing {config.samples} samples")
-        samples = _samples(subject, subject.generator, config, classifier, tokens)
+        samples = _samples(subject, subject.generator, config, classifier, pictures)
     return Evaluation(reconstruction, samples, real_accuracy)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one pass over the validation pictures leaves for Stage II: their tokens, and their features' statistics."""
+
+    tokens: TokenTable
+    real: GaussianStatistics | None
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
@@ -209,8 +217,8 @@ def _features(classifier: Classifier, images: Tensor, statistics: GaussianStatis
 @torch.inference_mode()
 def _reconstruction(
     subject: Subject, config: EvaluationConfig, classifier: Classifier | None
-) -> tuple[ReconstructionResult, TokenTable]:
-    """Stage I's figures, and the validation tokens for Stage II's."""
+) -> tuple[ReconstructionResult, _Seen]:
+    """Stage I's figures, and what Stage II's need of the same pictures."""
     tokenizer = subject.tokenizer
     device = next(tokenizer.parameters()).device
     meter, quality = UsageMeter(tokenizer.config.levels), ImageQuality()
@@ -245,7 +253,7 @@ def _reconstruction(
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
     )
-    return result, tokens
+    return result, _Seen(tokens, real)
 
 
 def _statistics(classifier: Classifier | None) -> GaussianStatistics | None:
@@ -257,10 +265,12 @@ def _samples(
     generator: Generator,
     config: EvaluationConfig,
     classifier: Classifier | None,
-    tokens: TokenTable,
+    seen: _Seen,
 ) -> SampleResult:
     """Stage II's figures."""
-    held = measure_prior(generator.prior, tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size)
+    held = measure_prior(
+        generator.prior, seen.tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size
+    )
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
     grids = generator.sample_tokens(
@@ -274,19 +284,14 @@ def _samples(
     meter.update(grids)
 
     right, distance = None, None
-    if classifier is not None:
-        drawn, real = (
-            GaussianStatistics(classifier.config.feature_dim),
-            GaussianStatistics(classifier.config.feature_dim),
-        )
+    if classifier is not None and seen.real is not None:
+        drawn = GaussianStatistics(classifier.config.feature_dim)
         with torch.inference_mode():
             guesses = torch.cat([classifier(part).argmax(1) for part in torch.split(images, config.batch_size)])
         right = float((guesses == labels).float().mean())
         for part in torch.split(images, config.batch_size):
             _features(classifier, part, drawn)
-        for batch in _val(subject, config):
-            _features(classifier, batch.images, real)
-        distance = frechet_distance(drawn, real)
+        distance = frechet_distance(drawn, seen.real)
     return SampleResult(
         loss=held["loss"],
         accuracy=held["accuracy"],
