@@ -1,0 +1,110 @@
+"""What is measured is what was asked about; what the data does not allow is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gridcode.data.adapter import TorchDataset
+from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.data.loader import eval_batches
+from gridcode.data.scenes import SHAPES, Scenes
+from gridcode.data.source import ImageSource
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.config import EvaluationConfig
+from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
+from gridcode.evaluation.publish import Runs, overview, publish
+from gridcode.metrics.image import psnr
+from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
+from gridcode.prior.config import SamplerConfig
+from gridcode.tasks.generate import Generator
+from gridcode.tokenizer import Tokenizer, TokenizerConfig
+
+DATA = DataConfig(size=16, crop=CropPolicy(train="center", flip=False))
+CONFIG = EvaluationConfig(
+    count=30, samples=10, sampler=SamplerConfig(steps=2), batch_size=8, classifier_steps=2, seed=3
+)
+
+
+def subject_of(source: ImageSource, *, classes: tuple[str, ...]) -> Subject:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5), widths=(8, 16))).eval()
+    space = TokenSpace(40, (8, 8), classes=classes, tokenizer=tokenizer.weights_hash(), data={})
+    prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
+    return Subject(tokenizer, Generator(prior, tokenizer), DATA, source, source)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Subject:
+    return subject_of(Scenes(seed=0, start=0, count=40, size=16), classes=SHAPES)
+
+
+@pytest.fixture(scope="module")
+def measured(scenes: Subject) -> Evaluation:
+    return evaluate(scenes, CONFIG, say=lambda text: None)
+
+
+def test_reconstruction_figures_are_those_of_the_evenly_spread_pictures(scenes: Subject, measured: Evaluation) -> None:
+    picked = [place * 40 // 30 for place in range(30)]
+    images = torch.cat([batch.images for batch in eval_batches(scenes.val, DATA, batch_size=40)])[picked]
+    indices = scenes.tokenizer.encode(images)
+    assert measured.reconstruction.psnr == pytest.approx(
+        float(psnr(scenes.tokenizer.decode(indices), images).mean()), abs=1e-4
+    )
+    assert measured.reconstruction.usage.count == indices.numel()
+    assert measured.reconstruction.usage.used == len(indices.unique())
+    assert measured.reconstruction.codes.tokens == indices.numel()
+
+
+def test_samples_are_asked_of_every_class_and_shown_with_a_training_picture(measured: Evaluation) -> None:
+    assert measured.samples is not None
+    assert measured.samples.count == 10
+    assert list(measured.samples.gallery) == list(SHAPES)
+    training = torch.cat(
+        [b.images for b in eval_batches(Scenes(seed=0, start=0, count=40, size=16), DATA, batch_size=40)]
+    )
+    for drawn, near in measured.samples.gallery.values():
+        assert drawn.shape == near.shape == (2, 3, 16, 16)
+        assert all(any(torch.equal(picture, known) for known in training) for picture in near)
+
+
+def test_the_same_seed_measures_the_same(scenes: Subject, measured: Evaluation) -> None:
+    assert evaluate(scenes, CONFIG, say=lambda text: None).figures() == measured.figures()
+
+
+def test_without_labels_nothing_is_said_of_classes() -> None:
+    pictures = TorchDataset(list(torch.rand(12, 3, 16, 16)), name="plain")  # type: ignore[arg-type]
+    result = evaluate(subject_of(pictures, classes=()), CONFIG, say=lambda text: None)
+    assert result.samples is not None
+    assert result.classifier_accuracy is result.samples.class_accuracy is result.reconstruction.frechet is None
+    assert list(result.samples.gallery) == ["samples"]
+
+
+def test_a_prior_of_other_classes_is_refused() -> None:
+    subject = subject_of(Scenes(seed=0, start=0, count=10, size=16), classes=("cat", "dog"))
+    with pytest.raises(GridcodeError, match=r"the prior's classes \(cat, dog\) are not those of scenes"):
+        evaluate(subject, CONFIG, say=lambda text: None)
+
+
+def test_publishing_writes_the_page_the_figures_and_the_picture(
+    scenes: Subject, measured: Evaluation, tmp_path: Path
+) -> None:
+    page = publish(measured, scenes, CONFIG, Runs(), out=tmp_path, command="gridcode eval <here>")
+    text = page.read_text(encoding="utf-8")
+    assert "gridcode eval &lt;here&gt;" in text
+    assert "not FID" in text
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert stored["figures"] == measured.figures()
+    assert stored["settings"]["evaluation"]["sampler"]["steps"] == 2
+    assert (tmp_path / "overview.png").stat().st_size > 1000
+
+
+def test_the_overview_has_originals_reconstructions_and_samples(measured: Evaluation) -> None:
+    picture = overview(measured, columns=5)
+    assert picture.dtype == np.uint8
+    rows = 2 + 2  # originals, reconstructions, ten samples
+    assert picture.shape[0] == rows * (16 * 6 + 4) + 4
