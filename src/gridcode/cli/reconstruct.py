@@ -20,7 +20,7 @@ class Arguments:
     input: Path | None = None
     """A picture, or a folder, Parquet or .npz file of pictures; the tokenizer's own validation data by default."""
     count: int = 16
-    """Pictures at most, evenly spaced over the input."""
+    """Pictures at most, from all over the input."""
     native: bool = False
     """Keep each picture's own size instead of the tokenizer's training size."""
     force: bool = False
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.data.image import decode_image
     from gridcode.data.open import open_source, open_split
     from gridcode.data.source import Example
-    from gridcode.data.views import spread
+    from gridcode.data.views import few
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
     from gridcode.tasks.data_of import data_of
@@ -60,12 +60,12 @@ def run(arguments: list[str]) -> None:
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = data_of(tokenizer)
     if parsed.input is None:
-        examples = list(spread(open_split(data, "val"), parsed.count))
+        examples = list(few(open_split(data, "val"), parsed.count))
     elif parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
         pixels = decode_image(parsed.input, name=str(parsed.input))
         examples = [Example(image=pixels, label=None, key=parsed.input.name)]
     else:
-        examples = list(spread(open_source(parsed.input), parsed.count))
+        examples = list(few(open_source(parsed.input), parsed.count))
     out = fresh_folder(parsed.out, force=parsed.force)
     pairs, scores = [], []
     for number, example in enumerate(examples):

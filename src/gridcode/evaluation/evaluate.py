@@ -18,7 +18,7 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.source import ImageSource
-from gridcode.data.views import spread
+from gridcode.data.views import few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
@@ -34,6 +34,7 @@ from gridcode.quantize.usage import Usage, UsageMeter
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.order import some_of
 
 Say = Callable[[str], None]
 """Told what is being done, for the person who waits."""
@@ -191,7 +192,7 @@ class _Seen:
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
-    return eval_batches(spread(subject.val, config.count), subject.data, batch_size=config.batch_size)
+    return eval_batches(few(subject.val, config.count), subject.data, batch_size=config.batch_size)
 
 
 def _classifier(subject: Subject, config: EvaluationConfig) -> Classifier:
@@ -227,7 +228,8 @@ def _reconstruction(
     labels: list[Tensor] = []
     originals: list[Tensor] = []
     decoded: list[Tensor] = []
-    every, seen = max(1, min(len(subject.val), config.count) // GALLERY), 0
+    shown = torch.from_numpy(some_of(min(len(subject.val), config.count), GALLERY))
+    seen = 0
     for batch in _val(subject, config):
         indices = tokenizer.encode(batch.images.to(device))
         images = tokenizer.decode(indices).cpu()
@@ -235,9 +237,9 @@ def _reconstruction(
         quality.update(images, batch.images)
         grids.append(indices.cpu().flatten(1))
         labels.append(batch.labels)
-        shown = slice(-seen % every, None, every)
-        originals.append(batch.images[shown])
-        decoded.append(images[shown])
+        here = shown[(shown >= seen) & (shown < seen + len(images))] - seen
+        originals.append(batch.images[here])
+        decoded.append(images[here])
         seen += len(images)
         if classifier is not None and real is not None and back is not None:
             _features(classifier, batch.images, real)

@@ -21,7 +21,7 @@ from gridcode.prior.schedule import training_mask
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
-from gridcode.training.order import indices_at
+from gridcode.training.order import indices_at, some_of
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, generator, seed_step
 from gridcode.training.state import Trainee
@@ -149,7 +149,7 @@ def measure_prior(
         table: The tokens.
         min_masked: Smallest share of masked tokens, as in training.
         batch_size: Examples at a time.
-        limit: Examples at most, evenly spaced over the table.
+        limit: Examples at most, from all over the table.
 
     Returns:
         ``loss`` (nats per masked token, unsmoothed, over the whole vocabulary) and ``accuracy``.
@@ -157,7 +157,7 @@ def measure_prior(
     device = prior.bias.device
     rows = len(table.tokens)
     count = min(rows, limit or rows)
-    chosen = torch.arange(count) * rows // count
+    chosen = torch.from_numpy(some_of(rows, count))
     totals = torch.zeros(2, dtype=torch.float64)
     for number, part in enumerate(torch.split(chosen, batch_size)):
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)

@@ -23,7 +23,8 @@ from gridcode.training.config import LoopConfig, OptimConfig
 def laptop() -> Recipe:
     """7x7 tokens of the 1000-code book.
 
-    Expect: docs/results.md. Cost: a quarter of an hour a stage on two CPU cores.
+    Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples classified as asked (docs/results.md).
+    Cost: 12 minutes for the tokenizer and 18 for the prior on one thread of a 2-core machine.
     """
     return Recipe(
         tokenizer=TokenizerRun(

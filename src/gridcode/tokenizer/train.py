@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
-from gridcode.data.views import spread
+from gridcode.data.views import few
 from gridcode.metrics.image import psnr
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
@@ -191,7 +191,7 @@ def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, co
     if not run.writer:
         return
     data = replace(config.data, workers=0)
-    batches = eval_batches(spread(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
+    batches = eval_batches(few(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
     scores, usage = measure(tokenizer, batches)
     if usage.usage_of_ceiling < LOW_USAGE:
         run.warn(

@@ -34,3 +34,17 @@ def indices_at(start: int, stop: int, *, count: int, seed: int) -> NDArray[np.in
         here = positions // count == epoch
         out[here] = _permutation(count, seed, int(epoch))[positions[here] % count]
     return out
+
+
+def some_of(total: int, count: int) -> NDArray[np.int64]:
+    """``count`` of ``total`` places, always the same ones, in order; all of them where there are no more.
+
+    Drawn without a pattern: the first ones of a folder sorted by class are of one class, and evenly spaced ones of a
+    set whose classes take turns may be of two.
+
+    >>> some_of(4, 9).tolist(), len(set(some_of(1000, 50).tolist()))
+    ([0, 1, 2, 3], 50)
+    """
+    if count >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(0).choice(total, count, replace=False))
