@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -204,7 +205,7 @@ def print_peak(what: str, images: Tensor) -> None:
     if images.is_cuda:
         print(torch.cuda.max_memory_allocated() / 2**20)
     else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(resident_peak())
 
 
 def main() -> None:
@@ -253,6 +254,14 @@ def main() -> None:
     }
     write_json(arguments.out, result)
     print(table(result))
+
+
+def resident_peak() -> float:
+    """This process's peak resident set in MiB; Linux's ``ru_maxrss`` would start at the parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def machine(device: str) -> str:

@@ -72,6 +72,17 @@ def test_the_manifest_says_what_the_tokens_depend_on(
     assert manifest.classes == splits["train"].classes
     assert (manifest.data["dataset"], manifest.data["size"]) == ("scenes", 16)
     assert manifest.data["crop"] == "random-0.8-flip/center"
+    assert manifest.data["precision"] == "fp32"
+
+
+def test_bfloat16_tokens_are_those_of_an_encoder_under_autocast(
+    tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
+) -> None:
+    store = tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens", precision="bf16"))
+    assert store.manifest.data["precision"] == "bf16"
+    batch = next(eval_batches(splits["val"], DATA, batch_size=5))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(store.load("val").tokens, tokenizer.encode(batch.images).flatten(1))
 
 
 def test_an_earlier_store_is_replaced_only_on_demand(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -23,6 +23,8 @@ class Arguments:
     """Changes to the tokenizer's own data settings."""
     flips: bool = False
     """Also store every training picture mirrored."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What the encoder computes in; bf16 is faster where the hardware has it and changes about one token in fifty."""
     batch_size: int = 128
     """Pictures at a time."""
     force: bool = False
@@ -47,7 +49,13 @@ def run(arguments: list[str]) -> None:
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = parsed.data.applied(data_of(tokenizer))
     splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
-    options = StoreOptions(parsed.out, batch_size=parsed.batch_size, flips=parsed.flips, force=parsed.force)
+    options = StoreOptions(
+        parsed.out,
+        batch_size=parsed.batch_size,
+        flips=parsed.flips,
+        precision=parsed.precision,
+        force=parsed.force,
+    )
     total = sum(len(source) for source in splits.values())
     with ProgressBar("tokenize", total=total) as bar:
         store = tokenize(tokenizer, splits, data, options, progress=lambda done, _: bar.advance(done))

@@ -23,7 +23,8 @@ from gridcode.training.config import LoopConfig, OptimConfig
 def laptop() -> Recipe:
     """16x16 tokens of the 1000-code book; pictures are blurred without an adversarial loss.
 
-    Expect: docs/results.md. Cost: about a quarter of an hour a stage on two CPU cores.
+    Expect (validation set): 22.6 dB, usage 100 %, perplexity 533; samples have layout and light and no objects
+    (docs/results.md). Cost: 25 minutes for the tokenizer and 16 for the prior on one thread of a shared 2-core machine.
     """
     return Recipe(
         tokenizer=TokenizerRun(

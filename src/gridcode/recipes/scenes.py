@@ -20,7 +20,8 @@ WHOLE = CropPolicy(train="center", flip=False)
 def laptop() -> Recipe:
     """32 px, 8x8 tokens of a 240-code book; what ``gridcode demo`` runs.
 
-    Expect: see docs/results.md. Cost: under five minutes on two CPU cores, all stages.
+    Expect: 28.7 dB, usage 99.6 %, 92 % of samples classified as asked (docs/results.md).
+    Cost: 4 min 23 s on two CPU cores, all stages and the report; 1.1 GB.
     """
     return Recipe(
         tokenizer=TokenizerRun(
