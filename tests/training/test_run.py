@@ -85,7 +85,9 @@ class TestFolder:
 
     def test_resume_takes_the_same_settings(self, tmp_path: Path) -> None:
         prepare_folder(RunOptions(tmp_path), Config(), {"tokens": {"rows": 3}})
+        before = (tmp_path / "run.json").read_text()
         prepare_folder(RunOptions(tmp_path, resume=True), Config(), {"tokens": {"rows": 3}})
+        assert (tmp_path / "run.json").read_text() == before
 
     @pytest.mark.parametrize(
         ("changed", "message"),
@@ -109,6 +111,7 @@ class TestFolder:
         prepare_folder(RunOptions(tmp_path), Config())
         other = Config(data=Part(workers=0), loop=replace(LOOP, log_every=5))
         prepare_folder(RunOptions(tmp_path, resume=True), other)
+        assert json.loads((tmp_path / "run.json").read_text())["data"]["workers"] == Config().data.workers
 
     def test_resume_needs_a_run(self, tmp_path: Path) -> None:
         with pytest.raises(GridcodeError, match=r"the run to resume: there is no file .*run\.json"):
