@@ -107,9 +107,11 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
         return print(describe_tokenizer_run(arguments.run))
     options = flags.options()
     from gridcode.tokenizer.train import train_tokenizer
+    from gridcode.training.run import first_process
 
     train_tokenizer(arguments.run, options, init_from=flags.init_from)
-    print(f"tokenizer in {options.out / 'best'}; next: gridcode tokenize --tokenizer {options.out} --out STORE")
+    if first_process():
+        print(f"tokenizer in {options.out / 'best'}; next: gridcode tokenize --tokenizer {options.out} --out STORE")
     return None
 
 
@@ -126,10 +128,11 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
 
         return print(describe_prior_run(arguments.run, store))
     from gridcode.prior.train import train_prior
+    from gridcode.training.run import first_process
 
     options = flags.options()
     train_prior(arguments.run, store, options, init_from=flags.init_from)
-    print(
-        f"prior in {options.out / 'best'}; next: gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
-    )
+    if first_process():
+        following = f"gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
+        print(f"prior in {options.out / 'best'}; next: {following}")
     return None

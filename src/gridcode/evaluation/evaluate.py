@@ -204,13 +204,12 @@ def _classifier(subject: Subject, config: EvaluationConfig) -> Classifier:
         seed=config.seed,
     )
     batches = train_batches(subject.train, subject.data, batch_size=settings.batch_size, seed=config.seed)
-    return train_classifier(settings, batches)
+    return train_classifier(settings, batches, device=next(subject.tokenizer.parameters()).device)
 
 
 def _features(classifier: Classifier, images: Tensor, statistics: GaussianStatistics) -> Tensor:
-    """Features (B, F) of images, also counted in ``statistics``."""
-    with torch.inference_mode():
-        features = classifier.features(images)
+    """Features (B, F) of images, on the CPU, also counted in ``statistics``."""
+    features = _describe(classifier, images)
     statistics.update(features)
     return features
 
@@ -288,11 +287,11 @@ def _samples(
     right, distance = None, None
     if classifier is not None and seen.real is not None:
         drawn = GaussianStatistics(classifier.config.feature_dim)
-        with torch.inference_mode():
-            guesses = torch.cat([classifier(part).argmax(1) for part in torch.split(images, config.batch_size)])
-        right = float((guesses == labels).float().mean())
-        for part in torch.split(images, config.batch_size):
-            _features(classifier, part, drawn)
+        parts = zip(torch.split(images, config.batch_size), torch.split(labels, config.batch_size), strict=True)
+        batches = [Batch(part, asked, keys=()) for part, asked in parts]
+        right = accuracy(classifier, batches)
+        for batch in batches:
+            _features(classifier, batch.images, drawn)
         distance = frechet_distance(drawn, seen.real)
     return SampleResult(
         loss=held["loss"],
@@ -327,4 +326,6 @@ def _gallery(
 @torch.inference_mode()
 def _describe(classifier: Classifier | None, images: Tensor) -> Tensor:
     """What "near" is measured on: the classifier's features, or pixels where there is none."""
-    return images.flatten(1) if classifier is None else classifier.features(images)
+    if classifier is None:
+        return images.flatten(1)
+    return classifier.features(images.to(next(classifier.parameters()).device)).cpu()

@@ -83,6 +83,11 @@ class RunOptions:
     again: str = "the same command with --resume continues it"
 
 
+def first_process() -> bool:
+    """Whether this is the process that writes files and speaks to the person, by what torchrun and Fabric tell it."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
 def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | None = None) -> None:
     """Make the run's folder, or check that an existing one may be continued; of several processes the first does.
 
@@ -96,7 +101,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
     Raises:
         GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config.
     """
-    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
+    if not first_process():
         return
     out, settings = options.out, _plain(asdict(config) | dict(about or {}))
     if out.exists() and not out.is_dir():
