@@ -23,7 +23,9 @@ from gridcode.training.config import LoopConfig, OptimConfig
 def laptop() -> Recipe:
     """8x8 tokens of the 1000-code book.
 
-    Expected result and cost: not measured yet; the networks and lengths are Fashion-MNIST's.
+    Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples classified as asked by a
+    classifier that is right on 67 % of real pictures (docs/results.md).
+    Cost: 9 minutes for the tokenizer and 7 for the prior on two CPU cores.
     """
     return Recipe(
         tokenizer=TokenizerRun(
@@ -35,7 +37,7 @@ def laptop() -> Recipe:
         prior=PriorRun(
             model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
-            loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=2000, checkpoint_every=500),
+            loop=LoopConfig(steps=1500, batch_size=64, val_every=500, val_count=2000, checkpoint_every=500),
         ),
         evaluation=EvaluationConfig(samples=2000),
         flips=True,
