@@ -24,7 +24,7 @@ def laptop() -> Recipe:
     """7x7 tokens of the 1000-code book.
 
     Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples classified as asked (docs/results.md).
-    Cost: 12 minutes for the tokenizer and 18 for the prior on one thread of a 2-core machine.
+    Cost: 11 minutes for the tokenizer and 18 for the prior on one thread of a shared 2-core machine.
     """
     return Recipe(
         tokenizer=TokenizerRun(
