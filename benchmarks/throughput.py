@@ -36,12 +36,14 @@ from gridcode.files import write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
 from gridcode.prior.sampler import SamplerConfig, fill_masked
+from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import make_optimizer
 
-CONFIG = TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128, 256), encoder_blocks=1, decoder_blocks=2)
+LEVELS = (8, 5, 5, 5)
+CONFIG = TokenizerConfig(quantizer=FSQConfig(LEVELS), widths=(64, 128, 256), encoder_blocks=1, decoder_blocks=2)
 SIDES = ("gridcode", "diffusers")
 DTYPES = ("fp32", "bf16")
 LAYOUTS = {"default": torch.contiguous_format, "channels-last": torch.channels_last}
@@ -60,7 +62,7 @@ class Peer(nn.Module):
             up_block_types=("UpDecoderBlock2D",) * stages,
             block_out_channels=CONFIG.widths,
             layers_per_block=CONFIG.encoder_blocks,
-            latent_channels=len(CONFIG.levels),
+            latent_channels=len(LEVELS),
             num_vq_embeddings=1000,
             mid_block_add_attention=False,
         )

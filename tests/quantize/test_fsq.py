@@ -181,7 +181,8 @@ def test_codes_must_have_a_floating_dtype() -> None:
     [([8, 5], -1e-3), ([8, 5], 1 / 7), ([8, 5], math.nan), ([1001], 1e-3), ([2], 1.0)],
 )
 def test_eps_must_leave_the_end_levels_within_reach(levels: list[int], eps: float) -> None:
-    with pytest.raises(GridcodeError, match="use a smaller eps or smaller levels"):
+    message = "use a smaller eps or smaller levels" if eps > 0 else r"give a number in \[0, 0.142857\)"
+    with pytest.raises(GridcodeError, match=message):
         FSQ(levels, eps=eps)
 
 
@@ -196,25 +197,30 @@ def test_unknown_nan_policy_is_refused() -> None:
 
 
 class TestState:
-    def test_levels_and_eps_are_recorded_and_fit_safetensors(self, tmp_path: Path) -> None:
-        model = nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], eps=0.01))
+    def test_form_levels_and_eps_are_recorded_and_fit_safetensors(self, tmp_path: Path) -> None:
+        model = nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], form="atanh", eps=0.01))
         safetensors.torch.save_file(model.state_dict(), tmp_path / "m.safetensors")
         loaded = safetensors.torch.load_file(tmp_path / "m.safetensors")
-        assert loaded["1._extra_state"].tolist() == [10**10, 8, 5]
-        nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], eps=0.01)).load_state_dict(loaded)
+        assert loaded["1._extra_state"].tolist() == [1, 10**10, 8, 5]
+        nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], form="atanh", eps=0.01)).load_state_dict(loaded)
 
     def test_other_levels_are_refused_and_both_are_named(self) -> None:
-        message = r"levels \[8, 5\] and eps 0.001, but this quantizer has \[5, 8\]"
+        message = r"levels \[8, 5\] and eps 0.001, but this quantizer has form 'paper', levels \[5, 8\]"
         with pytest.raises(GridcodeError, match=message):
             FSQ([5, 8]).load_state_dict(FSQ([8, 5]).state_dict())
 
     def test_another_eps_is_refused(self) -> None:
-        with pytest.raises(GridcodeError, match=r"eps 0.001, but this quantizer has \[8, 5\] and 0.002"):
+        with pytest.raises(GridcodeError, match=r"eps 0.001, but this quantizer has .* levels \[8, 5\] and eps 0.002"):
             FSQ([8, 5], eps=0.002).load_state_dict(FSQ([8, 5]).state_dict())
+
+    def test_another_form_is_refused_and_both_are_named(self) -> None:
+        message = r"saved with form 'paper', .* but this quantizer has form 'symmetric'"
+        with pytest.raises(GridcodeError, match=message):
+            FSQ([8, 5], form="symmetric").load_state_dict(FSQ([8, 5]).state_dict())
 
     @pytest.mark.parametrize("record", [None, torch.zeros(3), torch.zeros(0, dtype=torch.int64)])
     def test_a_record_of_something_else_is_refused(self, record: object) -> None:
-        with pytest.raises(GridcodeError, match="record of levels and eps is not readable"):
+        with pytest.raises(GridcodeError, match="record of form, levels and eps is not readable"):
             FSQ([5, 8]).load_state_dict({"_extra_state": record})
 
     def test_casting_the_model_leaves_the_record_and_the_results(self) -> None:
@@ -235,14 +241,14 @@ class TestState:
             shape = quantizer(torch.randn(3, 2)).codes.shape
             state = quantizer.state_dict()
         assert shape == (3, 2)
-        assert state["_extra_state"].tolist() == [10**9, 8, 5]
+        assert state["_extra_state"].tolist() == [0, 10**9, 8, 5]
         latents = torch.randn(50, 2)
         assert torch.equal(quantizer.to_empty(device="cpu")(latents).codes, FSQ([8, 5])(latents).codes)
 
     def test_spec_and_print(self) -> None:
         quantizer = FSQ([8, 5])
         assert quantizer.spec() == {"name": "fsq", "form": "paper", "levels": [8, 5], "eps": 1e-3}
-        assert str(quantizer) == "FSQ([8, 5], eps=0.001, channel_dim=-1, nan='error')"
+        assert str(quantizer) == "FSQ([8, 5], form='paper', eps=0.001, channel_dim=-1, nan='error')"
 
 
 class TestCompiled:

@@ -44,7 +44,8 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
                 args=list(arguments),
                 prog=prog,
                 description=description,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                # A choice among dataclasses is made before the words are read: its default's fields are the flags.
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
                 **settings,
             )
             return parsed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log2, prod
 from typing import Any
@@ -28,8 +28,8 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
     """The text for a Stage I run."""
     with torch.device("meta"):
         tokenizer = Tokenizer(run.model)
-    h, w = run.model.grid(run.data.size, run.data.size)
-    K = tokenizer.codebook_size
+    grid = tokenizer.token_grid(run.data.size, run.data.size)
+    tokens, K = prod(grid), tokenizer.codebook_size
     parts = {"encoder": tokenizer.encoder, "quantizer": tokenizer.quantizer, "decoder": tokenizer.decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
     # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv, twice.
@@ -42,8 +42,9 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
         asdict(run),
         parts,
         {
-            "token grid": f"{h} x {w} = {h * w} tokens of {K:,} codes ({log2(K):.2f} bits)",
-            "rate": f"{h * w * log2(K) / run.data.size**2:.3f} bits per pixel",
+            "quantizer": json.dumps(tokenizer.quantizer.spec()),
+            "token grid": f"{_sides(grid)} = {tokens} tokens of {K:,} codes ({log2(K):.2f} bits)",
+            "rate": f"{tokens * log2(K) / run.data.size**2:.3f} bits per pixel",
             "examples": _examples(run.loop),
         },
         weights=sum(_parameters(part) for part in parts.values()),
@@ -66,18 +67,21 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
     # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits.
     layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
     logits = 0.7 * N * len(prior.bias) * 4 * 2
-    sides = " x ".join(str(side) for side in space.grid)
     return _text(
         asdict(run),
         parts,
         {
-            "token grid": f"{sides} = {prod(space.grid)} tokens of {space.codebook_size:,} codes",
+            "token grid": f"{_sides(space.grid)} = {prod(space.grid)} tokens of {space.codebook_size:,} codes",
             "classes": str(len(space.classes)) if space.classes else "none",
             "examples": _examples(run.loop),
         },
         weights=_parameters(prior),
         activations=run.loop.batch_size * (layers + logits),
     )
+
+
+def _sides(grid: Sequence[int]) -> str:
+    return " x ".join(str(side) for side in grid)
 
 
 def _examples(loop: LoopConfig) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import PriorRun
+from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
 from gridcode.tokenizer.config import TokenizerRun
 
@@ -55,6 +56,8 @@ class TokenizerArguments:
 
     flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
     run: Annotated[TokenizerRun, tyro.conf.arg(name="")]
+    quantizer: Literal[tuple(QUANTIZERS)]  # type: ignore[valid-type]  # the names are known when it runs
+    """What turns latents into tokens; its settings are then the flags --model.quantizer.*"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ class PriorArguments:
 USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
        gridcode train prior     RECIPE --tokens STORE --out DIR [options]
 
-Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them.
+Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them. --quantizer NAME takes
+another quantizer, with settings of its own: gridcode train tokenizer RECIPE --quantizer NAME --help.
+
+quantizers:
+{quantizers}
 
 recipes:
 {recipes}
@@ -84,7 +91,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE.format(recipes="\n".join(f"  {name}" for name in RECIPES)))
+        print(USAGE.format(recipes=_listed(RECIPES), quantizers=_listed(QUANTIZERS)))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -97,7 +104,8 @@ def run(arguments: list[str]) -> None:
 
 
 def _train_tokenizer(name: str, words: Sequence[str]) -> None:
-    default = TokenizerArguments(TrainFlags(), recipe(name).tokenizer)
+    run = _with_quantizer(recipe(name).tokenizer, words)
+    default = TokenizerArguments(TrainFlags(), run, quantizer=run.model.quantizer.name)
     prog = f"gridcode train tokenizer {name}"
     arguments = parse(TokenizerArguments, words, prog=prog, default=default, description="Stage I: train a tokenizer.")
     flags = arguments.flags
@@ -136,3 +144,19 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
         following = f"gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
         print(f"prior in {options.out / 'best'}; next: {following}")
     return None
+
+
+def _with_quantizer(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
+    """The run with the quantizer that ``--quantizer`` names, at its defaults; the recipe's own where it is that kind.
+
+    A name that is none is left for the parser to refuse with the choices.
+    """
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        name = word.removeprefix("--quantizer=") if word.startswith("--quantizer=") else value
+        if word.partition("=")[0] == "--quantizer" and name in QUANTIZERS and name != run.model.quantizer.name:
+            run = replace(run, model=replace(run.model, quantizer=QUANTIZERS[name]()))
+    return run
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "\n".join(f"  {name}" for name in names)

@@ -45,7 +45,8 @@ class CodeUsage:
     Attributes:
         counts: Uses of every code that was used, most used first, (used,) int64.
         codebook_size: K.
-        digits: For each channel the uses of its digits 0 .. L_i - 1, (L_i,) int64 each; may be left out.
+        digits: For each channel the uses of its digits 0 .. L_i - 1, (L_i,) int64 each; may be left out, as it is for
+            a book without digits.
     """
 
     counts: NDArray[np.int64]
@@ -63,7 +64,7 @@ class CodeUsage:
 
         Args:
             indices: Integers in [0, K), any shape, at least one.
-            levels: L_1 ... L_d; digit 0 changes fastest.
+            levels: L_1 ... L_d; digit 0 changes fastest. One level alone is a book without digits: ranks say it all.
 
         >>> CodeUsage.from_indices([0, 0, 5], (2, 3)).digits
         (array([2, 1]), array([2, 0, 1]))
@@ -74,7 +75,7 @@ class CodeUsage:
             seen = f"{codes[0]} to {codes[-1]}" if len(codes) else "none"
             raise GridcodeError(f"code usage: needs indices from 0 to {size - 1} (levels {tuple(levels)}), got {seen}")
         digits = []
-        for level in levels:
+        for level in levels if len(levels) > 1 else ():
             digits.append(np.bincount(codes % level, weights=counts, minlength=level).astype(np.int64))
             codes = codes // level
         return CodeUsage(np.sort(counts)[::-1].astype(np.int64), size, tuple(digits))

@@ -30,10 +30,11 @@ from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
 from gridcode.prior.config import MaskingConfig
 from gridcode.prior.train import measure_prior
-from gridcode.quantize.usage import Usage, UsageMeter
+from gridcode.quantize.usage import Usage
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.order import some_of
 
 Say = Callable[[str], None]
@@ -71,7 +72,7 @@ class ReconstructionResult:
     Attributes:
         psnr: dB, mean over pictures, range [0, 1].
         ssim: Mean over pictures.
-        usage: Of the codebook, over all validation tokens.
+        tokens: Usage of the codebook, over all validation tokens, and of each book where there are several.
         codes: How often every code and digit is used.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
         originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
@@ -80,11 +81,16 @@ class ReconstructionResult:
 
     psnr: float
     ssim: float
-    usage: Usage
+    tokens: TokenUsage
     codes: CodeUsage
     frechet: float | None
     originals: Tensor
     reconstructions: Tensor
+
+    @property
+    def usage(self) -> Usage:
+        """Of all validation tokens together."""
+        return self.tokens.pooled
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class Evaluation:
             "ssim": first.ssim,
             "codebook_size": first.usage.codebook_size,
             "usage": first.usage.usage,
+            **first.tokens.by_book(),
             "perplexity": first.usage.perplexity,
             "perplexity_share": first.usage.perplexity / first.usage.codebook_size,
             "entropy_bits": first.usage.entropy_bits,
@@ -221,7 +228,7 @@ def _reconstruction(
     """Stage I's figures, and what Stage II's need of the same pictures."""
     tokenizer = subject.tokenizer
     device = next(tokenizer.parameters()).device
-    meter, quality = UsageMeter(tokenizer.config.levels), ImageQuality()
+    meter, quality = TokenUsageMeter(tokenizer.quantizer), ImageQuality()
     real, back = _statistics(classifier), _statistics(classifier)
     grids: list[Tensor] = []
     labels: list[Tensor] = []
@@ -243,13 +250,13 @@ def _reconstruction(
         if classifier is not None and real is not None and back is not None:
             _features(classifier, batch.images, real)
             _features(classifier, images, back)
-    scores, usage = quality.compute(), meter.compute()
+    scores = quality.compute()
     tokens = TokenTable(torch.cat(grids), torch.cat(labels), ())
     result = ReconstructionResult(
         psnr=scores.psnr,
         ssim=scores.ssim,
-        usage=usage,
-        codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.config.levels),
+        tokens=meter.compute(),
+        codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.quantizer.levels),
         frechet=frechet_distance(real, back) if real and back else None,
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
@@ -281,7 +288,7 @@ def _samples(
     images = torch.cat(
         [subject.tokenizer.decode(part.to(device)).cpu() for part in torch.split(grids, config.batch_size)]
     )
-    meter = UsageMeter(subject.tokenizer.config.levels)
+    meter = TokenUsageMeter(subject.tokenizer.quantizer)
     meter.update(grids)
 
     right, distance = None, None
@@ -300,7 +307,7 @@ def _samples(
         frechet=distance,
         count=len(images),
         gallery=_gallery(subject, classifier, images, labels, classes),
-        usage=meter.compute(),
+        usage=meter.compute().pooled,
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gridcode.quantize.levels import codebook_size
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -16,7 +18,8 @@ class Quantized:
 
     Attributes:
         codes: Quantized vectors, the shape and dtype of the latents; differentiable with respect to them.
-        indices: Integers in [0, K), int64, the shape of the latents without the channel dimension.
+        indices: Integers in [0, K), int64: the shape of the latents without the channel dimension, then the
+            quantizer's ``index_shape``.
         loss: A float32 scalar to add to the training loss; 0 where the quantizer needs none.
     """
 
@@ -40,16 +43,30 @@ class Quantizer(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def levels(self) -> tuple[int, ...]:
+        """The digits of one index, the fastest first; a book without structure is the one level (K,)."""
+
+    @property
+    @abstractmethod
+    def index_shape(self) -> tuple[int, ...]:
+        """What indices have beyond the latents' places: () for one index a vector, (q,) for q of them."""
+
+    @property
     def codebook_size(self) -> int:
-        """K, the number of codes."""
+        """K, the number of values of one index, a Python integer."""
+        return codebook_size(self.levels)
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Quantized:
         """Quantize latents of any rank with d channels in the channel dimension."""
 
     @abstractmethod
+    def relax(self, latents: Tensor) -> Tensor:
+        """The continuous values that ``forward`` takes to the nearest code, in the latents' shape; differentiable."""
+
+    @abstractmethod
     def indices_to_codes(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The codes of integer indices in [0, K), any shape; the channel dimension is put in."""
+        """The codes of integer indices in [0, K); the channel dimension is put in."""
 
     @abstractmethod
     def codes_to_indices(self, codes: Tensor) -> Tensor:

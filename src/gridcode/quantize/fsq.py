@@ -15,26 +15,31 @@ The gradient of the rounding is taken as 1 (straight-through), so that
 A code's *digits* are code · (L // 2) + L // 2, and its *index* reads them as one number in the mixed radix L,
 the first channel counting fastest (``radix.py``). There is no codebook and no loss.
 
-For even L the codes are not symmetric: they run from -1 to 1 - 2/L. The author later said that the shift
-should be atanh rather than tan and that it hardly matters (0.14398 against 0.14399 for L = 8); this is the
-paper's form.
+That is the form ``"paper"``. The other published ones differ in the curve and in where the codes lie
+(``forms.py``); on normal latents and [8,5,5,5] ``"atanh"`` agrees with it on 99 % of the indices and ``"symmetric"``
+on 69 %, so a model must say which it has: the form is in the state dict and in ``spec``.
+
+Codes and indices are computed by thresholds in one pass (``kernels/``), which gives the same index on every device.
+For even L the paper's codes are not symmetric: they run from -1 to 1 - 2/L. The author later said that the shift
+should be atanh rather than tan and that it hardly matters.
 
 Reference: Mentzer, Minnen, Agustsson, Tschannen 2023 (arXiv 2309.15505), section 3.1 and appendix A.1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.levels import check_levels, codebook_size
-from gridcode.quantize.radix import check_indices, join_digits, split_indices, values_visible
+from gridcode.quantize.dither import Dither, dithered
+from gridcode.quantize.forms import FORMS, FormName, make_book
+from gridcode.quantize.kernels import ops, reference
+from gridcode.quantize.radix import check_indices, join_digits, values_visible
 
 _EPS_UNIT = 1e-12
 
@@ -44,22 +49,24 @@ class FSQ(Quantizer):
     """Finite scalar quantization with the given number of values for each channel.
 
     Everything is computed in float32 (float64 latents stay float64), also under autocast; codes and gradients
-    come back in the latents' dtype. Nothing is learned. The state dict records levels and eps; loading others
+    come back in the latents' dtype. Nothing is learned. The state dict records form, levels and eps; loading others
     is refused.
 
-    A NaN among the latents is an error, which costs one pass over them and, on a GPU, a wait for its result.
-    Traced code (``torch.compile``, ``torch.export``, ``torch.jit.trace``) cannot look at values: there a NaN
-    counts as the latent 0 with gradient 0, as with ``nan="zero"``, and no index is checked. Infinite latents
-    give the end levels.
+    A NaN among the latents is an error, which on a GPU costs a wait for its result. Traced code (``torch.compile``,
+    ``torch.export``, ``torch.jit.trace``) cannot look at values: there a NaN counts as the latent 0 with gradient 0,
+    as with ``nan="zero"``, and no index is checked. Infinite latents give the end levels.
 
     Args:
         levels: [L_1 … L_d], the number of values of each channel, 2 or more; their product K is at most 2^63.
-        eps: How far the bound stays inside the end levels, in [0, 1 / (max L - 1)).
+        form: The curve and grid: ``"paper"``, ``"atanh"``, ``"symmetric"``, ``"ifsq"`` or ``"dithered"``.
+        eps: How far the bound stays inside (``paper``) or goes beyond (``atanh``) the end levels, in
+            [0, 1 / (max L - 1)), 1e-3 by default; the other forms have none.
         channel_dim: The dimension of the latents that holds the d channels; 1 for images (B, d, h, w).
         nan: What a NaN latent is: ``"error"``, or ``"zero"`` to count it as 0.
+        dither: How often ``form="dithered"`` dithers a sample in training.
 
     Raises:
-        GridcodeError: The levels, eps or ``nan`` lie outside these ranges.
+        GridcodeError: The settings lie outside these ranges, or do not go together.
 
     >>> quantizer = FSQ([8, 5, 5, 5])
     >>> out = quantizer(torch.tensor([[0.3, -2.0, 0.1, 0.9]]))
@@ -69,23 +76,25 @@ class FSQ(Quantizer):
     True
     """
 
-    form: ClassVar[Literal["paper"]] = "paper"
-
     def __init__(
         self,
         levels: Sequence[int],
         *,
-        eps: float = 1e-3,
+        form: FormName = "paper",
+        eps: float | None = None,
         channel_dim: int = -1,
         nan: Literal["error", "zero"] = "error",
+        dither: Dither | None = None,
     ) -> None:
         super().__init__()
-        self.levels = check_levels(levels)
-        self.eps = _check_eps(eps, self.levels)
-        self.channel_dim = channel_dim
+        self.book = make_book(levels, form, eps)
+        if dither is not None and form != "dithered":
+            raise GridcodeError(f'FSQ: form {form!r} does not dither; leave dither out, or choose form="dithered"')
         if nan not in ("error", "zero"):
             raise GridcodeError(f'FSQ: nan is {nan!r}; choose "error" or "zero"')
+        self.channel_dim = channel_dim
         self.nan = nan
+        self.dither = dither or Dither()
 
     @property
     def channels(self) -> int:
@@ -93,9 +102,24 @@ class FSQ(Quantizer):
         return len(self.levels)
 
     @property
-    def codebook_size(self) -> int:
-        """K, the product of the levels, a Python integer."""
-        return codebook_size(self.levels)
+    def levels(self) -> tuple[int, ...]:
+        """[L_1 … L_d]."""
+        return self.book.levels
+
+    @property
+    def index_shape(self) -> tuple[int, ...]:
+        """(): one index a vector."""
+        return ()
+
+    @property
+    def form(self) -> FormName:
+        """Which published form this is."""
+        return self.book.form
+
+    @property
+    def eps(self) -> float:
+        """The margin at the end levels; 0 where the form has none."""
+        return self.book.eps
 
     def forward(self, latents: Tensor) -> Quantized:
         """Quantize latents.
@@ -104,21 +128,24 @@ class FSQ(Quantizer):
             latents: Floats of any range, any rank, with d channels in ``channel_dim``; empty batches too.
 
         Returns:
-            Codes in [-1, 1] in the latents' shape and dtype, int64 indices without the channel dimension,
-            loss 0.
+            Codes in the latents' shape and dtype ([-1, 1]; dithered ones in training half a bin beyond), int64
+            indices without the channel dimension, loss 0.
 
         Raises:
             GridcodeError: They are not floats, the channels are not d, or one is NaN (see the class).
         """
         self._check_shape(latents, "latents")
-        z = self._without_nan(latents)
-        half, offset, shift, middle = self._constants(z)
-        # 3.1, rounded straight-through: b + (round(b) - b) is exactly round(b). Autocast lowers nothing in here.
-        bounded = torch.tanh(z + shift) * half - offset
-        rounded = bounded + (bounded.round() - bounded).detach()
-        codes = (rounded / middle).to(latents.dtype)
-        indices = join_digits(rounded.detach() + middle, self.levels, self.channel_dim)
-        return Quantized(codes=codes, indices=indices, loss=z.new_zeros((), dtype=torch.float32))
+        check = self.nan == "error" and values_visible(latents)
+        codes, indices = ops.quantize(latents, self.book, channel_dim=self.channel_dim, check_nan=check)
+        if self.form == "dithered" and self.training:
+            bins = reference.along_channels(self._bins(latents), latents.ndim, self.channel_dim)
+            codes = dithered(codes, self.relax(latents), bins, dither=self.dither)
+        return Quantized(codes=codes, indices=indices, loss=latents.new_zeros((), dtype=torch.float32))
+
+    def relax(self, latents: Tensor) -> Tensor:
+        """The bounded latents on the scale of the codes, before rounding; differentiable."""
+        self._check_shape(latents, "latents")
+        return reference.bounded(latents, self.book, channel_dim=self.channel_dim)
 
     def indices_to_codes(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The codes of indices.
@@ -140,12 +167,8 @@ class FSQ(Quantizer):
         if not dtype.is_floating_point:
             raise GridcodeError(f"FSQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
         self._check_channel_dim(indices.ndim + 1, f"codes for indices of shape {tuple(indices.shape)}")
-        digits = split_indices(check_indices(indices, self.levels, self.codebook_size), self.levels)
-        codes = [
-            ((digit - level // 2).to(_working_dtype(dtype)) / (level // 2)).to(dtype)
-            for digit, level in zip(digits, self.levels, strict=True)
-        ]
-        return torch.stack(codes, dim=self.channel_dim)
+        checked = check_indices(indices, self.levels, self.codebook_size)
+        return ops.decode(checked, self.book, channel_dim=self.channel_dim, dtype=dtype)
 
     def codes_to_indices(self, codes: Tensor) -> Tensor:
         """The indices of codes; digits are rounded one by one, so that 16-bit codes give their index back.
@@ -165,16 +188,14 @@ class FSQ(Quantizer):
         tensor(15359)
         """
         self._check_shape(codes, "codes")
-        wide = codes.detach().to(_working_dtype(codes.dtype))
-        middle = self._constants(wide)[3]
-        digits = (wide * middle).round() + middle
+        digits = reference.digits_of(codes, self.book, channel_dim=self.channel_dim)
         if values_visible(digits):
-            top = self._along_channels(torch.tensor(self.levels, device=digits.device), digits.ndim)
-            wrong = ~((digits >= 0) & (digits < top))
+            levels = torch.tensor(self.levels, device=digits.device)
+            wrong = ~((digits >= 0) & (digits < reference.along_channels(levels, digits.ndim, self.channel_dim)))
             if wrong.any():
                 raise GridcodeError(
                     f"FSQ: {int(wrong.sum())} of {digits.numel()} code components are not codes of levels "
-                    f"{list(self.levels)}, the first is {float(wide[wrong][0]):.6g}; give codes that FSQ "
+                    f"{list(self.levels)}, the first is {float(codes[wrong][0]):.6g}; give codes that FSQ "
                     "returned"
                 )
         return join_digits(digits, self.levels, self.channel_dim)
@@ -189,55 +210,38 @@ class FSQ(Quantizer):
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
-        return f"{list(self.levels)}, eps={self.eps}, channel_dim={self.channel_dim}, nan={self.nan!r}"
+        return (
+            f"{list(self.levels)}, form={self.form!r}, eps={self.eps}, channel_dim={self.channel_dim}, nan={self.nan!r}"
+        )
 
     def get_extra_state(self) -> Tensor:
-        """What the state dict records: int64 [eps in units of 1e-12, L_1 … L_d], always on the CPU.
+        """What the state dict records: int64 [form's place in FORMS, eps in units of 1e-12, L_1 … L_d], on the CPU.
 
         Not a buffer, so that a cast to bfloat16 cannot blur it and ``to_empty`` cannot lose it.
         """
-        return torch.tensor([round(self.eps / _EPS_UNIT), *self.levels], dtype=torch.int64, device="cpu")
+        record = [FORMS.index(self.form), round(self.eps / _EPS_UNIT), *self.levels]
+        return torch.tensor(record, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Any) -> None:
-        """Refuse a state dict that was written for other levels or another eps."""
-        if not isinstance(state, Tensor) or state.dtype != torch.int64 or state.ndim != 1 or len(state) < 2:
-            raise GridcodeError("FSQ: the weights' record of levels and eps is not readable; use weights of an FSQ")
+        """Refuse a state dict that was written for another form, other levels or another eps."""
+        if not isinstance(state, Tensor) or state.dtype != torch.int64 or state.ndim != 1 or len(state) < 3:
+            raise GridcodeError(
+                "FSQ: the weights' record of form, levels and eps is not readable; use weights of an FSQ"
+            )
         if state.is_meta or state.tolist() == self.get_extra_state().tolist():
             return
-        eps, *levels = state.tolist()
+        number, eps, *levels = state.tolist()
+        form = FORMS[number] if 0 <= number < len(FORMS) else f"number {number}, unknown here"
         raise GridcodeError(
-            f"FSQ: the weights were saved with levels {levels} and eps {eps * _EPS_UNIT:.6g}, but this "
-            f"quantizer has {list(self.levels)} and {self.eps:.6g}; build FSQ with the saved ones"
+            f"FSQ: the weights were saved with form {form!r}, levels {levels} and eps {eps * _EPS_UNIT:.6g}, but this "
+            f"quantizer has form {self.form!r}, levels {list(self.levels)} and eps {self.eps:.6g}; build FSQ with the "
+            "saved ones"
         )
 
-    def _without_nan(self, latents: Tensor) -> Tensor:
-        """The latents in the working dtype; NaN is refused or made 0, as the class says."""
-        z = latents.to(_working_dtype(latents.dtype))
-        if self.nan == "zero" or not values_visible(latents):
-            return torch.nan_to_num(z, nan=0.0, posinf=math.inf, neginf=-math.inf)
-        # A NaN always reaches the sum, which is the cheapest pass; two infinities make one too, hence the count.
-        if latents.detach().sum().isnan() and (count := int(latents.detach().isnan().sum())):
-            raise GridcodeError(
-                f"FSQ: {count} of {latents.numel()} latents are NaN; look for a diverging loss or an overflow "
-                'before the quantizer, or pass nan="zero" to count them as 0'
-            )
-        return z
-
-    def _constants(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """half, offset, shift and L // 2, made from the levels each time, to broadcast with ``like``."""
-        offsets = [0.5 if level % 2 == 0 else 0.0 for level in self.levels]
-        halves = [(level - 1) * (1 - self.eps) / 2 for level in self.levels]
-        shifts = [math.tan(offset / half) for offset, half in zip(offsets, halves, strict=True)]
-        middles = [float(level // 2) for level in self.levels]
-        table = torch.tensor([halves, offsets, shifts, middles], dtype=like.dtype, device=like.device)
-        half, offset, shift, middle = (self._along_channels(row, like.ndim) for row in table.unbind())
-        return half, offset, shift, middle
-
-    def _along_channels(self, values: Tensor, rank: int) -> Tensor:
-        """Values (d,), shaped to broadcast along the channel dimension of a tensor of this rank."""
-        shape = [1] * rank
-        shape[self.channel_dim] = self.channels
-        return values.view(shape)
+    def _bins(self, like: Tensor) -> Tensor:
+        """The width of a bin of each channel, (d,)."""
+        widths = [1 / channel.width for channel in self.book.channels]
+        return torch.tensor(widths, dtype=reference.working_dtype(like.dtype), device=like.device)
 
     def _check_shape(self, values: Tensor, what: str) -> None:
         if not values.is_floating_point():
@@ -254,17 +258,3 @@ class FSQ(Quantizer):
     def _check_channel_dim(self, rank: int, what: str) -> None:
         if not -rank <= self.channel_dim < rank:
             raise GridcodeError(f"FSQ: {what} have no dimension {self.channel_dim}; build FSQ with another channel_dim")
-
-
-def _check_eps(eps: float, levels: tuple[int, ...]) -> float:
-    limit = 1 / (max(levels) - 1)
-    if not 0 <= eps < limit:
-        raise GridcodeError(
-            f"FSQ: eps is {eps!r}, but a level of {max(levels)} needs it in [0, {limit:.6g}), or the end "
-            "levels cannot be reached; use a smaller eps or smaller levels"
-        )
-    return float(eps)
-
-
-def _working_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32

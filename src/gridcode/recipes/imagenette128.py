@@ -15,6 +15,7 @@ from dataclasses import replace
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -29,7 +30,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
-            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4),
+            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4),
             optim=OptimConfig(lr=1e-3, warmup=200),
             loop=LoopConfig(steps=2000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, PriorRun, SamplerConfig
+from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -26,7 +27,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE),
-            model=TokenizerConfig(levels=(8, 6, 5), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
+            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 6, 5)), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
             loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),
@@ -50,7 +51,7 @@ def smoke() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE, train_count=256, val_count=64),
-            model=TokenizerConfig(levels=(8, 6, 5), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2),
+            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 6, 5)), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2),
             loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
         ),
         prior=PriorRun(
@@ -69,7 +70,7 @@ def gpu() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=64, crop=WHOLE, train_count=100_000, val_count=5000, workers=8),
-            model=TokenizerConfig(levels=(8, 5, 5, 5), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2),
+            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2),
             optim=OptimConfig(lr=4e-4, warmup=1000),
             loop=LoopConfig(steps=40_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
         ),

@@ -57,9 +57,9 @@ class Manifest:
     """What a token store's tokens mean, and where they are.
 
     Attributes:
-        quantizer: The quantizer's spec: name, form, levels, eps.
+        quantizer: The quantizer's spec: its name and settings.
         codebook_size: K; tokens lie in [0, K).
-        grid: The token grid's shape, (h, w) for images; a row of tokens has prod(grid) entries.
+        grid: The token grid's shape, (h, w) for images, (h, w, q) where each place has q tokens; a row has prod(grid).
         tokenizer: The hash of the tokenizer's weights.
         data: Where the examples came from: source, crop policy, size, channels.
         classes: Names of the labels 0, 1, …; empty where there are none.

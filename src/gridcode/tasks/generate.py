@@ -30,8 +30,9 @@ class Generator:
         GridcodeError: The prior learned from another tokenizer's tokens.
 
     >>> from gridcode.prior import MaskGITConfig, TokenSpace
+    >>> from gridcode.quantize.config import FSQConfig
     >>> from gridcode.tokenizer import TokenizerConfig
-    >>> tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5), widths=(8, 16))).eval()
+    >>> tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig((8, 5)), widths=(8, 16))).eval()
     >>> space = TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer=tokenizer.weights_hash(), data={})
     >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
     >>> Generator(prior, tokenizer).sample(labels=[0, 1, -1], steps=3).shape
@@ -123,7 +124,7 @@ class Generator:
             batch_size: Grids at a time.
 
         Returns:
-            (len(labels), h, w) int64 in [0, K), on the CPU.
+            (len(labels), *grid) int64 in [0, K), on the CPU; the grid is the prior's, (h, w) or (h, w, q).
 
         Raises:
             GridcodeError: A label or a setting is out of range.

@@ -62,7 +62,7 @@ def tokenize(
         GridcodeError: A picture cannot be read, or the folder is occupied.
     """
     classes = next(iter(splits.values())).classes
-    grid = tokenizer.config.grid(data.size, data.size)
+    grid = tokenizer.token_grid(data.size, data.size)
     done, total = 0, sum(len(source) for source in splits.values())
     device = next(tokenizer.parameters()).device
     described = asdict(data) | {

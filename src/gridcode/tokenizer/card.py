@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gridcode.tokenizer.model import Tokenizer
 
+METHODS = {
+    "fsq": "finite scalar quantization (arXiv 2309.15505)",
+    "residual": "residual finite scalar quantization (arXiv 2309.15505)",
+    "grouped": "grouped finite scalar quantization (arXiv 2309.15505)",
+    "lfq": "lookup-free quantization (arXiv 2310.05737)",
+    "bsq": "binary spherical quantization (arXiv 2406.07548)",
+    "vq": "vector quantization (arXiv 1711.00937)",
+}
+"""What each kind of quantizer is called, and where it was published."""
+
 
 def tokenizer_card(tokenizer: Tokenizer) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
-    config, data = tokenizer.config, tokenizer.info.get("data", {})
-    levels = " x ".join(str(level) for level in config.levels)
+    config, quantizer, data = tokenizer.config, tokenizer.quantizer, tokenizer.info.get("data", {})
+    kind, spec = config.quantizer.name, quantizer.spec()
+    settings = "; ".join(f"{name} {_plain(value)}" for name, value in spec.items() if name != "name")
     crop = data.get("crop", {})
     K, f = tokenizer.codebook_size, config.downsampling
+    product = f"{' x '.join(str(level) for level in quantizer.levels)} = " if len(quantizer.levels) > 1 else ""
+    shape = ", ".join(("B", f"H/{f}", f"W/{f}", *(str(count) for count in quantizer.index_shape)))
     return f"""---
 library_name: gridcode
-tags: [fsq, tokenizer, finite-scalar-quantization]
+tags: [tokenizer, image-tokenizer, {kind}]
 license: other # fill in
 ---
 
 # A gridcode tokenizer
 
-Turns pictures into grids of integers by finite scalar quantization (arXiv 2309.15505), and back.
+Turns pictures into grids of integers by {METHODS[kind]}, and back.
 
 | | |
 |---|---|
-| levels | {levels} = {K:,} codes ({math.log2(K):.2f} bits a token) |
-| form | {tokenizer.quantizer.form} |
-| downsampling | {f} pixels a token, a side |
+| quantizer | {spec["name"]}: {settings} |
+| codes | {product}{K:,} codes ({math.log2(K):.2f} bits a token) |
+| tokens | {math.prod(quantizer.index_shape)} a place |
+| downsampling | {f} pixels a place, a side |
 | channels | {config.channels} |
 | parameters | {sum(p.numel() for p in tokenizer.parameters()):,} |
 | data | {tokenizer.info.get("dataset", "unknown")}, {data.get("size", "?")} px |
@@ -40,7 +54,16 @@ Turns pictures into grids of integers by finite scalar quantization (arXiv 2309.
 import gridcode as gc
 
 tokenizer = gc.Tokenizer.from_pretrained("this/folder")
-indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> (B, H/{f}, W/{f})
+indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> ({shape})
 images = tokenizer.decode(indices)
 ```
 """
+
+
+def _plain(value: Any) -> str:
+    """A setting for reading: lists with commas, objects as ``name value`` in brackets."""
+    if isinstance(value, list):
+        return ", ".join(_plain(entry) for entry in value)
+    if isinstance(value, dict):
+        return f"({', '.join(f'{name} {_plain(entry)}' for name, entry in value.items())})"
+    return str(value)

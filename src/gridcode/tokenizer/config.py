@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
@@ -20,8 +21,8 @@ class TokenizerConfig:
     (8, 12)
     """
 
-    levels: tuple[int, ...] = (8, 5, 5, 5)
-    """FSQ levels, one per quantizer channel; their product is the codebook size (paper, Table 1)."""
+    quantizer: QuantizerConfig = field(default_factory=FSQConfig)
+    """What turns latents into tokens."""
     channels: int = 3
     """Channels of the picture: 3 for RGB, 1 for grey."""
     widths: tuple[int, ...] = (64, 128, 256)
@@ -87,6 +88,8 @@ class TokenizerRun:
     """The pictures."""
     model: TokenizerConfig = field(default_factory=TokenizerConfig)
     """The tokenizer."""
+    quantizer_dropout: float = 0.0
+    """Share of training pictures that the decoder sees unquantized, each as a whole."""
     loss: ReconstructionWeights = field(default_factory=ReconstructionWeights)
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -101,3 +104,5 @@ class TokenizerRun:
                 f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
             )
         self.model.grid(self.data.size, self.data.size)
+        if not 0 <= self.quantizer_dropout < 1:
+            raise GridcodeError(f"quantizer_dropout must be in [0, 1), got {self.quantizer_dropout}")

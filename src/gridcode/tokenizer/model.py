@@ -1,11 +1,13 @@
 """The tokenizer: encoder, quantizer, decoder.
 
-images --Encoder--> latents --FSQ--> codes, indices --Decoder--> images
-(B, C, H, W)        (B, d, h, w)    indices (B, h, w)
+images --Encoder--> latents --Quantizer--> codes, indices --Decoder--> images
+(B, C, H, W)        (B, d, h, w)           indices (B, h, w), or (B, h, w, q) where a place has q of them
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model, save_model, weights_hash
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
-from gridcode.quantize.base import Quantized
-from gridcode.quantize.fsq import FSQ
+from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.config import quantizer_from_json
+from gridcode.quantize.make import make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.decoder import Decoder
@@ -33,7 +36,7 @@ class Reconstruction:
 
     Attributes:
         images: (B, C, H, W), the decoder's raw output; in [-1, 1] up to its errors.
-        quantized: Codes (B, d, h, w), indices (B, h, w) and the quantizer's own loss.
+        quantized: Codes (B, d, h, w), indices (B, h, w, *index_shape) and the quantizer's own loss.
     """
 
     images: Tensor
@@ -44,12 +47,12 @@ class Tokenizer(nn.Module):
     """Pictures to small grids of integers, and back (paper, section 3).
 
     Args:
-        config: The shape of encoder and decoder, and the quantizer's levels.
+        config: The shape of encoder and decoder, and the quantizer.
 
     Raises:
-        GridcodeError: The levels make no valid quantizer.
+        GridcodeError: The settings make no valid quantizer.
 
-    >>> tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5, 5), widths=(8, 16)))
+    >>> tokenizer = Tokenizer(TokenizerConfig(widths=(8, 16)))
     >>> indices = tokenizer.encode(torch.zeros(2, 3, 16, 8))
     >>> indices.shape, tokenizer.decode(indices).shape
     (torch.Size([2, 8, 4]), torch.Size([2, 3, 16, 8]))
@@ -58,7 +61,7 @@ class Tokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.quantizer = FSQ(config.levels, channel_dim=1)
+        self.quantizer: Quantizer = make_quantizer(config.quantizer, channel_dim=1)
         self.encoder = Encoder(config, self.quantizer.channels)
         self.decoder = Decoder(config, self.quantizer.channels)
         self.info: dict[str, Any] = {}
@@ -69,8 +72,16 @@ class Tokenizer(nn.Module):
         """The number of different tokens, K."""
         return self.quantizer.codebook_size
 
-    def quantize(self, images: Tensor) -> Quantized:
-        """Codes (B, d, h, w) and indices (B, h, w) of images (B, C, H, W) in [-1, 1].
+    def token_grid(self, height: int, width: int) -> tuple[int, ...]:
+        """The shape of a picture's tokens: (h, w), and q where each place has q indices.
+
+        Raises:
+            GridcodeError: A side is not a multiple of the downsampling.
+        """
+        return (*self.config.grid(height, width), *self.quantizer.index_shape)
+
+    def latents(self, images: Tensor) -> Tensor:
+        """The encoder's latents (B, d, h, w) of images (B, C, H, W) in [-1, 1].
 
         Raises:
             GridcodeError: The channels differ from the config's, or a side is no multiple of the
@@ -82,7 +93,18 @@ class Tokenizer(nn.Module):
                 f"{tuple(images.shape)}; convert the channels"
             )
         self.config.grid(*images.shape[-2:])
-        out: Quantized = self.quantizer(self.encoder(images))
+        latents: Tensor = self.encoder(images)
+        return latents
+
+    def quantize(self, images: Tensor) -> Quantized:
+        """Codes (B, d, h, w) and indices (B, h, w, *index_shape) of images (B, C, H, W) in [-1, 1].
+
+        In training mode a quantizer may drop what it does there: a dropped stage has the index -1.
+
+        Raises:
+            GridcodeError: See :meth:`latents`.
+        """
+        out: Quantized = self.quantizer(self.latents(images))
         return out
 
     def forward(self, images: Tensor) -> Reconstruction:
@@ -92,22 +114,29 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w), int64 in [0, K).
+        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w, *index_shape), int64 in [0, K).
+
+        The quantizer works as in evaluation, whatever mode the tokenizer is in: it drops and learns nothing.
 
         Raises:
             GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
         """
-        return self.quantize(images).indices
+        with _in_evaluation(self.quantizer):
+            return self.quantize(images).indices
 
     @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
-        """Indices (B, h, w) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
+        """Indices (B, h, w, *index_shape) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
 
         Raises:
             GridcodeError: They have another rank, or an index is outside the codebook.
         """
-        if indices.ndim != 3:
-            raise GridcodeError(f"the tokenizer decodes indices (B, h, w), got shape {tuple(indices.shape)}")
+        wanted = ("B", "h", "w", *(str(count) for count in self.quantizer.index_shape))
+        if indices.ndim != len(wanted):
+            raise GridcodeError(
+                f"the tokenizer decodes indices ({', '.join(wanted)}), got shape {tuple(indices.shape)}; "
+                "give them as encode returns them"
+            )
         images: Tensor = self.decoder(self.quantizer.indices_to_codes(indices))
         return images.float().clamp(-1, 1)
 
@@ -142,7 +171,8 @@ class Tokenizer(nn.Module):
         """
         folder = load_model(source, kind=KIND)
         try:
-            config = TokenizerConfig(**{k: _tuple(v) for k, v in folder.config["model"].items()})
+            model = {k: _tuple(v) for k, v in folder.config["model"].items()}
+            config = TokenizerConfig(**model | {"quantizer": quantizer_from_json(model["quantizer"])})
         except (KeyError, TypeError) as error:
             raise GridcodeError(
                 f"{folder.path / CONFIG} is not a tokenizer's ({error}); was it saved by another version?"
@@ -157,6 +187,17 @@ class Tokenizer(nn.Module):
         tokenizer.info = folder.config.get("info", {})
         to_fast_layout(tokenizer, torch.device(device), reduced=False)
         return tokenizer.eval()
+
+
+@contextmanager
+def _in_evaluation(module: nn.Module) -> Iterator[None]:
+    """A module in evaluation mode; afterwards in the mode it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def _tuple(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1, without the adversarial part).
 
-L2 (and L1) on pixels; the quantizer needs no loss of its own. Everything random is keyed by the step, so a
+L2 (and L1) on pixels, and the quantizer's own loss where it has one (FSQ has none). Everything random is keyed by the step, so a
 resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 
 Differs from paper: no discriminator and no perceptual loss; AdamW with warm-up, cosine and clipped gradients instead
@@ -23,10 +23,11 @@ from gridcode.data.views import few
 from gridcode.metrics.image import psnr
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
-from gridcode.quantize.usage import Usage, UsageMeter
+from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.losses import ReconstructionLoss
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
 from gridcode.training.precision import resolve_precision
@@ -90,12 +91,13 @@ def train_tokenizer(
     ema = make_ema(tokenizer, config.optim)
     averaged = ema.module
     assert isinstance(averaged, Tokenizer)
-    optimizer = make_optimizer(tokenizer, config.optim)
+    # Decay would pull a book's vectors to the origin, away from the latents that they stand for.
+    optimizer = make_optimizer(tokenizer, config.optim, no_decay=tokenizer.quantizer)
     loss_terms = ReconstructionLoss(config.loss)
     trainee = Trainee(tokenizer, ema, optimizer)
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
-        model, optimizer = fabric.setup(_Forward(tokenizer), optimizer)
+        model, optimizer = fabric.setup(_Forward(tokenizer, config.quantizer_dropout), optimizer)
         batches = train_batches(
             sources.train,
             config.data,
@@ -105,7 +107,7 @@ def train_tokenizer(
             rank=fabric.global_rank,
             world=fabric.world_size,
         )
-        meter = UsageMeter(config.model.levels)
+        meter = TokenUsageMeter(tokenizer.quantizer)
         for step in run.steps():
             images = _next_images(batches, run, step).to(fabric.device)
             seed_step(config.loop.seed, step, rank=fabric.global_rank)
@@ -123,10 +125,14 @@ def train_tokenizer(
 
             meter.update(indices)
             quality = psnr(reconstructions.detach(), images).mean()
-            run.log(step, {"loss": loss.detach(), "psnr": quality, "gradient_norm": norm})
+            metrics = {"loss": loss.detach(), "psnr": quality, "gradient_norm": norm}
+            if quantizer_loss.detach() != 0:
+                metrics["quantizer"] = quantizer_loss.detach()
+            run.log(step, metrics)
             if run.logs_at(step):
-                run.write_line(step, {"usage": meter.compute().usage})
-                meter = UsageMeter(config.model.levels)
+                usage = meter.compute()
+                run.write_line(step, {"usage": usage.pooled.usage} | usage.by_book())
+                meter = TokenUsageMeter(tokenizer.quantizer)
             if run.validates_at(step):
                 _validate(run, step, averaged, sources.val, config)
                 fabric.barrier()
@@ -136,15 +142,20 @@ def train_tokenizer(
 
 
 class _Forward(nn.Module):
-    """A tokenizer's forward pass as a plain tuple: Fabric's precision plugin refuses frozen dataclasses."""
+    """A training step's forward pass as a plain tuple: Fabric's precision plugin refuses frozen dataclasses."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, dropout: float) -> None:
         super().__init__()
         self.tokenizer = tokenizer
+        self.dropout = dropout
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        out = self.tokenizer(images)
-        return out.images, out.quantized.indices, out.quantized.loss
+        if not self.dropout:
+            out = self.tokenizer(images)
+            return out.images, out.quantized.indices, out.quantized.loss
+        latents = self.tokenizer.latents(images)
+        quantized = quantize_with_dropout(self.tokenizer.quantizer, latents, self.dropout)
+        return self.tokenizer.decoder(quantized.codes), quantized.indices, quantized.loss
 
 
 def _next_images(batches: Iterable[Batch], run: Run, step: int) -> Tensor:
@@ -156,7 +167,7 @@ def _next_images(batches: Iterable[Batch], run: Run, step: int) -> Tensor:
 
 
 @torch.inference_mode()
-def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, float], Usage]:
+def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, float], TokenUsage]:
     """Reconstruction quality and codebook usage over batches.
 
     Args:
@@ -164,11 +175,11 @@ def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, f
         batches: Pictures in [-1, 1].
 
     Returns:
-        ``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``; and
-        the usage in full.
+        ``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``, and the usage
+        of each book where there are several; and the usage in full.
     """
     device = next(tokenizer.parameters()).device
-    meter, quality, errors = UsageMeter(tokenizer.config.levels), [], []
+    meter, quality, errors = TokenUsageMeter(tokenizer.quantizer), [], []
     for batch in batches:
         images = batch.images.to(device)
         out = tokenizer(images)
@@ -180,10 +191,10 @@ def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, f
     scores = {
         "psnr": float(torch.cat(quality).mean()),
         "mse": float(torch.cat(errors).mean()),
-        "usage": usage.usage,
-        "perplexity": usage.perplexity,
+        "usage": usage.pooled.usage,
+        "perplexity": usage.pooled.perplexity,
     }
-    return scores, usage
+    return scores | usage.by_book(), usage
 
 
 def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, config: TokenizerRun) -> None:
@@ -192,12 +203,18 @@ def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, co
         return
     data = replace(config.data, workers=0)
     batches = eval_batches(few(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
-    scores, usage = measure(tokenizer, batches)
+    scores, tokens = measure(tokenizer, batches)
+    usage = tokens.least
     if usage.usage_of_ceiling < LOW_USAGE:
         run.warn(
             step + 1,
-            f"only {usage.used} of the {usage.codebook_size} codes are in use ("
+            f"only {usage.used} of the {usage.codebook_size} codes {_of_book(tokens)}are in use ("
             f"{usage.usage_of_ceiling:.0%} of what {usage.count} tokens could show); "
-            "try fewer levels, a lower --optim.lr, or more steps",
+            "try a smaller book, a lower --optim.lr, more steps, or another --quantizer",
         )
     run.validated(step, scores, score=scores["psnr"], save=tokenizer.save_pretrained)
+
+
+def _of_book(usage: TokenUsage) -> str:
+    """Which of several books is the least used."""
+    return "" if len(usage.books) == 1 else f"of book {usage.books.index(usage.least) + 1} "

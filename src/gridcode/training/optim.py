@@ -13,12 +13,22 @@ from gridcode.training.config import OptimConfig
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, vectors)."""
+def make_optimizer(
+    model: nn.Module, config: OptimConfig, *, no_decay: nn.Module | None = None
+) -> torch.optim.AdamW:
+    """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, vectors).
+
+    Args:
+        model: What is trained.
+        config: Rates and decay.
+        no_decay: A part of the model that is spared whole.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
+    spared = set(no_decay.parameters()) if no_decay is not None else set()
+    decayed = {p for p in trained if p.ndim >= 2 and p not in spared}
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in trained if p in decayed], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p not in decayed], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 

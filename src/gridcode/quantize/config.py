@@ -1,0 +1,218 @@
+"""Every quantizer as a frozen value: its kind and its settings, checked as they are made. No torch here.
+
+``gridcode train tokenizer --quantizer NAME`` chooses a kind; its settings become the flags. ``make.py`` turns a value
+into the quantizer. Each class says its ``name`` once, as a field that cannot be set, so that ``dataclasses.asdict``,
+run files and configs in JSON carry the kind along with the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from gridcode.errors import GridcodeError
+from gridcode.quantize.forms import FormName, make_book
+from gridcode.quantize.levels import check_levels
+
+Preset = Literal["maskgit", "uvim", "plain"]
+
+
+@dataclass(frozen=True)
+class FSQConfig:
+    """Finite scalar quantization: each channel rounded to one of L values.
+
+    >>> FSQConfig(levels=(8, 6, 5))
+    FSQConfig(name='fsq', levels=(8, 6, 5), form='paper', eps=None)
+    """
+
+    name: Literal["fsq"] = field(default="fsq", init=False)
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    """Values of each channel; their product is the codebook size (paper, Table 1; see ``gridcode levels``)."""
+    form: FormName = "paper"
+    """The curve that bounds a channel, and its grid."""
+    eps: float | None = None
+    """Margin at the end levels of the forms paper and atanh; 1e-3 where it is not given."""
+
+    def __post_init__(self) -> None:
+        """Refuse levels, form and eps that do not go together."""
+        make_book(self.levels, self.form, self.eps)
+
+
+@dataclass(frozen=True)
+class ResidualFSQConfig:
+    """Residual FSQ: each stage quantizes what the stages before it left."""
+
+    name: Literal["residual"] = field(default="residual", init=False)
+    levels: tuple[int, ...] = (5, 5, 5, 5)
+    """Values of each channel, at every stage."""
+    stages: int = 2
+    """Stages; a place of the grid has as many tokens."""
+    stage_dropout: float = 0.0
+    """Probability, in training, that a sample is left with a random number of its first stages."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no book."""
+        check_levels(self.levels)
+        _whole("residual", "stages", self.stages, least=1)
+        _share("residual", "stage_dropout", self.stage_dropout)
+
+
+@dataclass(frozen=True)
+class GroupedFSQConfig:
+    """Grouped FSQ: several books side by side, each over channels of its own."""
+
+    name: Literal["grouped"] = field(default="grouped", init=False)
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    """Values of each channel of a group."""
+    groups: int = 2
+    """Groups; a place of the grid has as many tokens."""
+    form: FormName = "paper"
+    """The curve that bounds a channel, and its grid."""
+    eps: float | None = None
+    """Margin at the end levels of the forms paper and atanh; 1e-3 where it is not given."""
+
+    def __post_init__(self) -> None:
+        """Refuse levels, form and eps that do not go together."""
+        make_book(self.levels, self.form, self.eps)
+        _whole("grouped", "groups", self.groups, least=1)
+
+
+@dataclass(frozen=True)
+class LFQConfig:
+    """Lookup-free quantization: each channel's sign is a bit; an entropy loss spreads the codes."""
+
+    name: Literal["lfq"] = field(default="lfq", init=False)
+    bits: int = 10
+    """Channels; the book has 2^bits codes."""
+    entropy: float = 0.1
+    """Weight of the entropy loss."""
+    diversity: float = 1.0
+    """Weight, within the entropy loss, of the entropy of the average code."""
+    commitment: float = 0.25
+    """Weight of the commitment loss."""
+    temperature: float = 0.01
+    """Temperature of the soft codes in the entropy loss."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no book, or no loss."""
+        _binary("lfq", self)
+
+
+@dataclass(frozen=True)
+class BSQConfig:
+    """Binary spherical quantization: the latent on the unit sphere, each channel's sign a bit."""
+
+    name: Literal["bsq"] = field(default="bsq", init=False)
+    bits: int = 10
+    """Channels; the book has 2^bits codes."""
+    entropy: float = 0.1
+    """Weight of the entropy loss."""
+    diversity: float = 1.0
+    """Weight, within the entropy loss, of the entropy of the average code."""
+    commitment: float = 0.25
+    """Weight of the commitment loss."""
+    temperature: float = 0.01
+    """Temperature of the soft codes in the entropy loss."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no book, or no loss."""
+        _binary("bsq", self)
+
+
+@dataclass(frozen=True)
+class VQConfig:
+    """Vector quantization: the nearest of K learned vectors, the baseline."""
+
+    name: Literal["vq"] = field(default="vq", init=False)
+    preset: Preset = "maskgit"
+    """How the book is learned and kept alive: as in MaskGIT, as in UViM, or as in the first VQ-VAE."""
+    size: int = 1024
+    """Vectors in the book, K."""
+    channels: int = 64
+    """Channels of a vector."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no book."""
+        if self.preset not in get_args(Preset):
+            raise GridcodeError(f"quantizer vq: preset is {self.preset!r}; choose one of {', '.join(get_args(Preset))}")
+        _whole("vq", "size", self.size, least=2)
+        _whole("vq", "channels", self.channels, least=1)
+
+
+QuantizerConfig = FSQConfig | ResidualFSQConfig | GroupedFSQConfig | LFQConfig | BSQConfig | VQConfig
+"""Any quantizer's settings."""
+
+QUANTIZERS: dict[str, type[QuantizerConfig]] = {kind.name: kind for kind in get_args(QuantizerConfig)}
+"""The kinds by name, in the order they are listed to a person."""
+
+
+def quantizer_kind(name: str) -> type[QuantizerConfig]:
+    """The settings' class of a kind.
+
+    Raises:
+        GridcodeError: There is no quantizer of that name.
+
+    >>> quantizer_kind("vq")().size
+    1024
+    """
+    if name not in QUANTIZERS:
+        raise GridcodeError(f"there is no quantizer {name!r}; choose one of {', '.join(QUANTIZERS)}")
+    return QUANTIZERS[name]
+
+
+def quantizer_to_json(config: QuantizerConfig) -> dict[str, Any]:
+    """Name and settings as JSON holds them.
+
+    >>> quantizer_to_json(FSQConfig(levels=(8, 5)))
+    {'name': 'fsq', 'levels': [8, 5], 'form': 'paper', 'eps': None}
+    """
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+
+
+def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
+    """The settings that :func:`quantizer_to_json` wrote.
+
+    Raises:
+        GridcodeError: They name no quantizer, a setting that it has not, or a value out of its range.
+
+    >>> quantizer_from_json({"name": "fsq", "levels": [8, 5], "form": "paper", "eps": None}).levels
+    (8, 5)
+    """
+    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
+        raise GridcodeError(f"a quantizer's settings are an object with its name, got {values!r}")
+    kind = quantizer_kind(values["name"])
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    del settings["name"]
+    try:
+        return kind(**settings)
+    except TypeError as error:
+        raise GridcodeError(
+            f"quantizer {kind.name}: its settings cannot be read ({error}); they were written by another version"
+        ) from None
+
+
+def _binary(name: str, config: LFQConfig | BSQConfig) -> None:
+    _whole(name, "bits", config.bits, least=1, most=63)
+    for setting in ("entropy", "diversity", "commitment"):
+        value = getattr(config, setting)
+        if not _number(value) or not 0 <= value < float("inf"):
+            raise GridcodeError(f"quantizer {name}: {setting} is {value!r}; a loss's weight must be 0 or more")
+    if not _number(config.temperature) or not 0 < config.temperature < float("inf"):
+        raise GridcodeError(f"quantizer {name}: temperature is {config.temperature!r}; it must be above 0")
+
+
+def _whole(name: str, setting: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise GridcodeError(
+            f"quantizer {name}: {setting} is {value!r}; it must be a whole number from {least} to {most}"
+        )
+
+
+def _share(name: str, setting: str, value: float) -> None:
+    if not _number(value) or not 0 <= value <= 1:
+        raise GridcodeError(f"quantizer {name}: {setting} is {value!r}; it must be in [0, 1]")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

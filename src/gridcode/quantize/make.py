@@ -1,0 +1,77 @@
+"""From a quantizer's settings to the quantizer."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from gridcode.quantize.base import Quantizer
+from gridcode.quantize.config import (
+    BSQConfig,
+    FSQConfig,
+    GroupedFSQConfig,
+    LFQConfig,
+    QuantizerConfig,
+    ResidualFSQConfig,
+    VQConfig,
+)
+
+
+def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantizer:
+    """Build the quantizer of a config; what a kind needs is imported only for it.
+
+    Args:
+        config: Its kind and settings.
+        channel_dim: The dimension of the latents that holds the d channels; 1 for images (B, d, h, w).
+
+    Raises:
+        GridcodeError: The settings make no valid quantizer.
+
+    >>> make_quantizer(FSQConfig(levels=(8, 6, 5))).codebook_size
+    240
+    """
+    match config:
+        case FSQConfig():
+            from gridcode.quantize.fsq import FSQ
+
+            return FSQ(config.levels, form=config.form, eps=config.eps, channel_dim=channel_dim)
+        case ResidualFSQConfig():
+            from gridcode.quantize.residual import ResidualFSQ
+
+            return ResidualFSQ(
+                config.levels, stages=config.stages, stage_dropout=config.stage_dropout, channel_dim=channel_dim
+            )
+        case GroupedFSQConfig():
+            from gridcode.quantize.grouped import GroupedFSQ
+
+            return GroupedFSQ(
+                config.levels, groups=config.groups, form=config.form, eps=config.eps, channel_dim=channel_dim
+            )
+        case LFQConfig():
+            from gridcode.quantize.lfq import LFQ
+
+            return LFQ(
+                config.bits,
+                entropy=config.entropy,
+                diversity=config.diversity,
+                commitment=config.commitment,
+                temperature=config.temperature,
+                channel_dim=channel_dim,
+            )
+        case BSQConfig():
+            from gridcode.quantize.bsq import BSQ
+
+            return BSQ(
+                config.bits,
+                entropy=config.entropy,
+                diversity=config.diversity,
+                commitment=config.commitment,
+                temperature=config.temperature,
+                channel_dim=channel_dim,
+            )
+        case VQConfig():
+            from gridcode.quantize.vq import VQ
+
+            preset = {"maskgit": VQ.maskgit, "uvim": VQ.uvim, "plain": VQ.plain}[config.preset]
+            return preset(config.size, config.channels, channel_dim=channel_dim)
+        case _:
+            assert_never(config)

@@ -1,0 +1,80 @@
+"""How much of a tokenizer's books is used: each of the q indices of a place has a book of its own.
+
+A residual or grouped quantizer gives several indices a place. They are counted one by one, and *pooled*, as tokens of
+one book, which is how a prior sees them. Where a place has one index the two are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import final
+
+from torch import Tensor
+
+from gridcode.quantize.base import Quantizer
+from gridcode.quantize.usage import Usage, UsageMeter
+
+
+@dataclass(frozen=True)
+class TokenUsage:
+    """What the tokens seen so far use.
+
+    Attributes:
+        pooled: Of all tokens together, as if they came from one book.
+        books: Of each of the q indices of a place, in their order; one where there is one.
+    """
+
+    pooled: Usage
+    books: tuple[Usage, ...]
+
+    @property
+    def least(self) -> Usage:
+        """The usage of the least used book, by what its tokens could show."""
+        return min(self.books, key=lambda usage: usage.usage_of_ceiling)
+
+    def by_book(self) -> dict[str, float]:
+        """``usage_book_1`` … ``usage_book_q`` where there are several books, else nothing."""
+        if len(self.books) == 1:
+            return {}
+        return {f"usage_book_{number}": usage.usage for number, usage in enumerate(self.books, 1)}
+
+
+@final
+class TokenUsageMeter:
+    """Counts a quantizer's indices as they come, on the CPU.
+
+    Args:
+        quantizer: Whose indices they are.
+
+    >>> import torch
+    >>> from gridcode.quantize.fsq import FSQ
+    >>> meter = TokenUsageMeter(FSQ([8, 5]))
+    >>> meter.update(torch.tensor([[[0, 1], [1, -1]]]))
+    >>> meter.compute().pooled.used, meter.compute().pooled.count
+    (2, 3)
+    """
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        self._levels = quantizer.levels
+        self._meters = [UsageMeter(self._levels) for _ in range(prod(quantizer.index_shape))]
+
+    def update(self, indices: Tensor) -> None:
+        """Count indices (…, *index_shape) in [0, K); -1, a dropped stage or a masked place, is not counted.
+
+        Raises:
+            GridcodeError: They are not integers, or one is K or above, or below -1.
+        """
+        books = indices.reshape(-1, len(self._meters))
+        for meter, column in zip(self._meters, books.unbind(1), strict=True):
+            meter.update(column[column != -1])
+
+    def compute(self) -> TokenUsage:
+        """The usage so far."""
+        books = tuple(meter.compute() for meter in self._meters)
+        if len(books) == 1:
+            return TokenUsage(books[0], books)
+        pooled = UsageMeter(self._levels)
+        for meter in self._meters:
+            pooled.merge(meter)
+        return TokenUsage(pooled.compute(), books)
