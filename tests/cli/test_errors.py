@@ -31,7 +31,26 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong type": ((*TRAIN, "--out", "OUT", "--loop.steps", "many"), "--loop.steps: invalid literal for int()"),
     "wrong choice": ((*TRAIN, "--out", "OUT", "--loop.precision", "fp8"), "'auto', 'fp32', 'bf16'"),
     "value out of range": ((*TRAIN, "--out", "OUT", "--loop.steps", "0"), "loop.steps must be at least 1, got 0"),
-    "levels that make no book": ((*TRAIN, "--out", "OUT", "--model.levels", "1"), "levels: entry 0 is 1"),
+    "levels that make no book": ((*TRAIN, "--out", "OUT", "--model.quantizer.levels", "1"), "levels: entry 0 is 1"),
+    "unknown quantizer": (
+        (*TRAIN, "--out", "OUT", "--quantizer", "rvq"),
+        "invalid choice 'rvq' for argument '--quantizer'. Expected one of ('fsq', 'residual', 'grouped', 'lfq',",
+    ),
+    "another quantizer's setting": (
+        (*TRAIN, "--out", "OUT", "--quantizer", "lfq", "--model.quantizer.levels", "8"),
+        "Unrecognized options: --model.quantizer.levels",
+    ),
+    "quantizer's setting out of range": (
+        (*TRAIN, "--out", "OUT", "--quantizer", "lfq", "--model.quantizer.bits", "64"),
+        "quantizer lfq: bits is 64; it must be a whole number from 1 to 63",
+    ),
+    "quantizer without a name": ((*TRAIN, "--out", "OUT", "--quantizer"), "--quantizer"),
+    "quantizer dropout out of range": (
+        (*TRAIN, "--out", "OUT", "--quantizer-dropout", "1.5"),
+        "quantizer_dropout must be in [0, 1], got 1.5",
+    ),
+    "levels of no size": (("levels", "--bits", "64"), "bits is 64; it must be from 1 to 63"),
+    "levels that there are none of": (("levels", "--bits", "2"), "no levels from 5 to 16 make a book"),
     "parts that do not fit": ((*TRAIN, "--out", "OUT", "--data.size", "30"), "multiples of 4"),
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "leave out --force"),
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no file"),
@@ -86,6 +105,7 @@ NEEDED = {
     "sample": ["--prior", "a", "--tokenizer", "b", "--out", "c"],
     "reconstruct": ["--tokenizer", "a", "--out", "b"],
     "eval": ["--tokenizer", "a", "--out", "b"],
+    "levels": ["--bits", "8"],
     "info": ["a"],
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from gridcode.cli.main import VERBS, main
+from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES
 
 PROGRAM = """
@@ -41,9 +43,9 @@ def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
     assert seen.err == ""
 
 
-def test_train_help_lists_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_help_lists_every_recipe_and_quantizer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 0
-    assert set(RECIPES) <= set(capsys.readouterr().out.split())
+    assert set(RECIPES) | set(QUANTIZERS) <= set(capsys.readouterr().out.split())
 
 
 def test_a_recipes_help_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,9 +53,36 @@ def test_a_recipes_help_shows_every_setting_with_its_default(capsys: pytest.Capt
         main(["train", "tokenizer", "scenes_smoke", "--help"])
     assert end.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for setting in ("--loop.steps", "--data.crop.train", "--model.levels", "--optim.lr", "--init-from", "--dry-run"):
+    for setting in (
+        "--loop.steps",
+        "--data.crop.train",
+        "--model.quantizer.levels",
+        "--optim.lr",
+        "--init-from",
+        "--dry-run",
+    ):
         assert setting in text
     assert "default: 8 6 5" in text
+    assert "quantizer.name" not in text
+
+
+SETTINGS = {
+    "fsq": ("levels", "form", "eps"),
+    "residual": ("levels", "stages", "stage-dropout"),
+    "grouped": ("levels", "groups", "form", "eps"),
+    "lfq": ("bits", "entropy", "diversity", "commitment", "temperature", "group"),
+    "bsq": ("bits", "entropy", "diversity", "commitment", "temperature", "group"),
+    "vq": ("preset", "size", "channels"),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_a_quantizers_help_shows_its_settings_and_no_others(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["train", "tokenizer", "scenes_smoke", "--quantizer", name, "--help"])
+    assert end.value.code == 0
+    shown = re.findall(r"--model\.quantizer\.([a-z-]+) ", capsys.readouterr().out)
+    assert shown == [*SETTINGS[name]]
 
 
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from gridcode.data.open import open_split
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
+from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.config import TokenizerConfig
@@ -39,7 +40,9 @@ class Models:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("models")
     found = Models(*(str(folder / name) for name in ("tokenizer", "tokens", "prior", "stranger")))
-    config = TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2)
+    config = TokenizerConfig(
+        quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2
+    )
     for seed, place in enumerate((found.tokenizer, found.stranger)):
         torch.manual_seed(seed)
         tokenizer = Tokenizer(config)

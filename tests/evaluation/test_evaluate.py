@@ -21,6 +21,7 @@ from gridcode.evaluation.publish import Runs, overview, publish
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
 from gridcode.prior.config import SamplerConfig
+from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer, TokenizerConfig
 from gridcode.training.order import some_of
@@ -33,7 +34,7 @@ CONFIG = EvaluationConfig(
 
 def subject_of(source: ImageSource, *, classes: tuple[str, ...]) -> Subject:
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(levels=(8, 5), widths=(8, 16))).eval()
+    tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig(levels=(8, 5)), widths=(8, 16))).eval()
     space = TokenSpace(40, (8, 8), classes=classes, tokenizer=tokenizer.weights_hash(), data={})
     prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
     return Subject(tokenizer, Generator(prior, tokenizer), DATA, source, source)

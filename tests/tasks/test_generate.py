@@ -10,6 +10,7 @@ import torch
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig, SamplerConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
@@ -17,7 +18,9 @@ from gridcode.tokenizer.model import Tokenizer
 
 def make_tokenizer(seed: int = 0) -> Tokenizer:
     torch.manual_seed(seed)
-    return Tokenizer(TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)).eval()
+    return Tokenizer(
+        TokenizerConfig(quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
+    ).eval()
 
 
 def make_prior(tokenizer: Tokenizer, classes: tuple[str, ...] = ("a", "b", "c")) -> MaskGIT:

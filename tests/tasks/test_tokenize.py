@@ -13,6 +13,7 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.data_of import data_of
 from gridcode.tasks.reconstruct import as_batch, reconstruct
 from gridcode.tasks.tokenize import StoreOptions, tokenize
@@ -25,7 +26,9 @@ DATA = DataConfig(size=16, train_count=11, val_count=5, crop=CropPolicy(train="r
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     torch.manual_seed(0)
-    return Tokenizer(TokenizerConfig(levels=(4, 3), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)).eval()
+    return Tokenizer(
+        TokenizerConfig(quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
+    ).eval()
 
 
 @pytest.fixture(scope="module")

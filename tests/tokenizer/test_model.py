@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
+from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.decoder import Decoder
 from gridcode.tokenizer.encoder import Encoder
 from gridcode.tokenizer.model import Tokenizer
 
-CONFIG = TokenizerConfig(levels=(5, 4, 3), widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2)
+CONFIG = TokenizerConfig(
+    quantizer=FSQConfig(levels=(5, 4, 3)), widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2
+)
 
 
 def make(config: TokenizerConfig = CONFIG, *, seed: int = 0) -> Tokenizer:
@@ -128,7 +131,7 @@ def test_the_card_says_what_a_reader_needs(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
     count = sum(p.numel() for p in tokenizer.parameters())
-    for fact in ("5 x 4 x 3 = 60 codes", "5.91 bits", "4 pixels a token", f"{count:,}", "my pictures, 8 px"):
+    for fact in ("5 x 4 x 3 = 60 codes", "5.91 bits", "4 pixels a place", f"{count:,}", "my pictures, 8 px"):
         assert fact in card
 
 
@@ -142,7 +145,10 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"widths": [8, 24]}, "does not fit this model: .* of another shape"),
-        ({"levels": [5, 3, 4]}, r"saved with levels \[5, 4, 3\]"),
+        ({"quantizer": {"name": "fsq", "levels": [5, 3, 4]}}, r"saved with form 'paper', levels \[5, 4, 3\]"),
+        ({"quantizer": {"name": "fsq", "levels": [5, 4, 3], "form": "ifsq"}}, "form 'paper'.*has form 'ifsq'"),
+        ({"quantizer": {"name": "vq", "size": 60, "channels": 3}}, "does not fit this model"),
+        ({"quantizer": {"name": "rvq"}}, "there is no quantizer 'rvq'; choose one of fsq,"),
         ({"decoder_blocks": 2}, "weights missing"),
         ({"future": 1}, r"config\.json is not a tokenizer's .*future"),
     ],

@@ -15,6 +15,7 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer import train as stage_one
 from gridcode.tokenizer.config import ReconstructionWeights, TokenizerConfig, TokenizerRun
 from gridcode.tokenizer.losses import ReconstructionLoss
@@ -37,7 +38,9 @@ LOOP = LoopConfig(
 )
 RUN = TokenizerRun(
     data=DataConfig(size=16, train_count=64, val_count=16, workers=0, crop=CENTER),
-    model=TokenizerConfig(levels=(5, 4, 3), widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2),
+    model=TokenizerConfig(
+        quantizer=FSQConfig(levels=(5, 4, 3)), widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2
+    ),
     optim=OptimConfig(lr=5e-3, warmup=5, ema=0.9),
     loop=LOOP,
 )
@@ -94,7 +97,7 @@ def test_a_book_that_collapses_is_warned_of(tmp_path: Path) -> None:
     warnings = [line["warning"] for line in read_log(tmp_path) if "warning" in line]
     assert len(warnings) == 1
     assert "of the 60 codes are in use" in warnings[0]
-    assert "try fewer levels" in warnings[0]
+    assert "try a smaller book" in warnings[0]
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
@@ -188,4 +191,4 @@ def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> 
     whole, usage = measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=16))
     parts, _ = measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=5))
     assert parts == pytest.approx(whole, rel=1e-5)
-    assert usage.count == 16 * 4 * 4
+    assert usage.pooled.count == 16 * 4 * 4

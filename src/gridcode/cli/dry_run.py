@@ -30,7 +30,12 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
         tokenizer = Tokenizer(run.model)
     grid = tokenizer.token_grid(run.data.size, run.data.size)
     tokens, K = prod(grid), tokenizer.codebook_size
-    parts = {"encoder": tokenizer.encoder, "quantizer": tokenizer.quantizer, "decoder": tokenizer.decoder}
+    encoder, decoder, weights = (
+        _parameters(tokenizer.encoder),
+        _parameters(tokenizer.decoder),
+        tokenizer.parameter_count,
+    )
+    parts = {"encoder": encoder, "quantizer": weights - encoder - decoder, "decoder": decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
     # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv, twice.
     side, values = run.data.size / run.model.patch, 0.0
@@ -47,7 +52,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
             "rate": f"{tokens * log2(K) / run.data.size**2:.3f} bits per pixel",
             "examples": _examples(run.loop),
         },
-        weights=sum(_parameters(part) for part in parts.values()),
+        weights=weights,
         activations=activations,
     )
 
@@ -58,9 +63,9 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
     with torch.device("meta"):
         prior = MaskGIT(run.model, space)
     parts = {
-        "embeddings": nn.ModuleList([prior.embedding, prior.positions]),
-        "blocks": prior.blocks,
-        "head": prior.head,
+        "embeddings": _parameters(prior.embedding) + _parameters(prior.positions),
+        "blocks": _parameters(prior.blocks),
+        "head": _parameters(prior.head),
     }
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
@@ -94,13 +99,13 @@ def _parameters(module: nn.Module) -> int:
 
 def _text(
     settings: Mapping[str, Any],
-    parts: Mapping[str, nn.Module],
+    parts: Mapping[str, int],
     facts: Mapping[str, str],
     *,
     weights: int,
     activations: float,
 ) -> str:
-    counts = {name: f"{_parameters(part):,}" for name, part in parts.items()} | {"all": f"{weights:,}"}
+    counts = {name: f"{count:,}" for name, count in {**parts, "all": weights}.items()}
     memory = COPIES * 4 * weights + activations
     lines = ["settings", json.dumps(settings, indent=2), "", "parameters"]
     lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]

@@ -86,8 +86,8 @@ def _model(path: Path) -> list[str]:
             tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
         raise GridcodeError(f"{weights} cannot be read ({error}); copy or train it again") from None
-    # Integers are records (a quantizer's levels), not parameters.
-    count = sum(prod(tensor.get_shape()) for tensor in tensors if not tensor.get_dtype().startswith("I"))
+    # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned book.
+    count = config.get("parameters", sum(prod(tensor.get_shape()) for tensor in tensors))
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
     parts = (part for part in ("quantizer", "model", "space") if part in config)
     return lines + [f"{part}: {json.dumps(config[part])}" for part in parts]

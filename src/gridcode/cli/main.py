@@ -20,6 +20,7 @@ VERBS = {
     "sample": "make new pictures",
     "reconstruct": "send pictures through a tokenizer and back",
     "eval": "measure a tokenizer, and a prior, and write a report",
+    "levels": "list FSQ levels for a book of about 2^bits codes",
     "info": "say what a folder of gridcode's is",
 }
 

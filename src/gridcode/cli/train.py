@@ -151,7 +151,7 @@ def _with_quantizer(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
 
     A name that is none is left for the parser to refuse with the choices.
     """
-    for word, value in zip(words, [*words[1:], ""], strict=True):
+    for word, value in zip(words, [*words[1:], ""], strict=False):
         name = word.removeprefix("--quantizer=") if word.startswith("--quantizer=") else value
         if word.partition("=")[0] == "--quantizer" and name in QUANTIZERS and name != run.model.quantizer.name:
             run = replace(run, model=replace(run.model, quantizer=QUANTIZERS[name]()))

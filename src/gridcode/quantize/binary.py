@@ -57,10 +57,12 @@ class BinaryLoss:
         if not _number(self.temperature) or not 0 < self.temperature < math.inf:
             raise GridcodeError(f"{self.owner}: temperature is {self.temperature!r}; it must be above 0")
         if not isinstance(self.group, int) or isinstance(self.group, bool) or not 1 <= self.group <= MAX_GROUP:
-            raise GridcodeError(f"{self.owner}: group is {self.group!r}; it must be a whole number from 1 to {MAX_GROUP}")
+            raise GridcodeError(
+                f"{self.owner}: group is {self.group!r}; it must be a whole number from 1 to {MAX_GROUP}"
+            )
 
     def entropy_term(self, values: Tensor, *, scale: float, place: int) -> Tensor:
-        """entropy · (E[H(p(c|z))] - diversity · H(E[p(c|z)])), a float32 scalar.
+        """Entropy · (E[H(p(c|z))] - diversity · H(E[p(c|z)])), a float32 scalar.
 
         Args:
             values: z, float32 or float64, with d channels in ``place``.
@@ -92,7 +94,7 @@ def check_bits(owner: str, bits: int) -> int:
 
 
 def signs(values: Tensor, scale: float) -> Tensor:
-    """scale · sign(values), the shape and dtype of the values; no gradient. The sign of 0 is -1."""
+    """Scale · sign(values), the shape and dtype of the values; no gradient. The sign of 0 is -1."""
     return torch.where(values.detach() > 0, scale, -scale).to(values.dtype)
 
 
@@ -101,7 +103,9 @@ def signs_to_indices(values: Tensor, bits: int, place: int) -> Tensor:
     return join_digits(values.detach() > 0, (2,) * bits, place)
 
 
-def decode_signs(owner: str, indices: Tensor, *, bits: int, scale: float, channel_dim: int, dtype: torch.dtype) -> Tensor:
+def decode_signs(
+    owner: str, indices: Tensor, *, bits: int, scale: float, channel_dim: int, dtype: torch.dtype
+) -> Tensor:
     """The codes scale · {-1, +1}^d of indices, with the channels put in at ``channel_dim``.
 
     Raises:

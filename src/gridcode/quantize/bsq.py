@@ -178,7 +178,7 @@ class BSQ(Quantizer):
 
 
 def _on_sphere(z: Tensor, place: int) -> Tensor:
-    """z / |z| along ``place``; a zero vector stays 0, with the gradient passed as it is."""
+    """Z / |z| along ``place``; a zero vector stays 0, with the gradient passed as it is."""
     # The direction does not depend on the length, so that dividing by a constant first loses nothing but overflow.
     finite = torch.nan_to_num(z)
     peak = finite.detach().abs().amax(place, keepdim=True)

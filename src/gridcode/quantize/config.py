@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.forms import FormName, make_book
-from gridcode.quantize.levels import check_levels
+from gridcode.quantize.levels import MAX_LEVEL, check_levels
 
 Preset = Literal["maskgit", "uvim", "plain"]
 
@@ -26,7 +28,7 @@ class FSQConfig:
     FSQConfig(name='fsq', levels=(8, 6, 5), form='paper', eps=None)
     """
 
-    name: Literal["fsq"] = field(default="fsq", init=False)
+    name: Annotated[Literal["fsq"], Suppress] = field(default="fsq", init=False)
     levels: tuple[int, ...] = (8, 5, 5, 5)
     """Values of each channel; their product is the codebook size (paper, Table 1; see ``gridcode levels``)."""
     form: FormName = "paper"
@@ -43,7 +45,7 @@ class FSQConfig:
 class ResidualFSQConfig:
     """Residual FSQ: each stage quantizes what the stages before it left."""
 
-    name: Literal["residual"] = field(default="residual", init=False)
+    name: Annotated[Literal["residual"], Suppress] = field(default="residual", init=False)
     levels: tuple[int, ...] = (5, 5, 5, 5)
     """Values of each channel, at every stage."""
     stages: int = 2
@@ -53,8 +55,13 @@ class ResidualFSQConfig:
 
     def __post_init__(self) -> None:
         """Refuse what makes no book."""
-        check_levels(self.levels)
+        largest = max(check_levels(self.levels))
         _whole("residual", "stages", self.stages, least=1)
+        if largest ** min(self.stages, MAX_LEVEL.bit_length()) > MAX_LEVEL:
+            raise GridcodeError(
+                f"quantizer residual: {self.stages} stages of level {largest} tell {largest}^{self.stages} values "
+                f"apart, more than float32 can ({MAX_LEVEL}); use fewer stages or smaller levels"
+            )
         _share("residual", "stage_dropout", self.stage_dropout)
 
 
@@ -62,7 +69,7 @@ class ResidualFSQConfig:
 class GroupedFSQConfig:
     """Grouped FSQ: several books side by side, each over channels of its own."""
 
-    name: Literal["grouped"] = field(default="grouped", init=False)
+    name: Annotated[Literal["grouped"], Suppress] = field(default="grouped", init=False)
     levels: tuple[int, ...] = (8, 5, 5, 5)
     """Values of each channel of a group."""
     groups: int = 2
@@ -82,7 +89,7 @@ class GroupedFSQConfig:
 class LFQConfig:
     """Lookup-free quantization: each channel's sign is a bit; an entropy loss spreads the codes."""
 
-    name: Literal["lfq"] = field(default="lfq", init=False)
+    name: Annotated[Literal["lfq"], Suppress] = field(default="lfq", init=False)
     bits: int = 10
     """Channels; the book has 2^bits codes."""
     entropy: float = 0.1
@@ -93,6 +100,8 @@ class LFQConfig:
     """Weight of the commitment loss."""
     temperature: float = 0.01
     """Temperature of the soft codes in the entropy loss."""
+    group: int = 9
+    """Bits whose joint distribution the entropy of the average code has exactly, 1 to 20."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no book, or no loss."""
@@ -103,17 +112,19 @@ class LFQConfig:
 class BSQConfig:
     """Binary spherical quantization: the latent on the unit sphere, each channel's sign a bit."""
 
-    name: Literal["bsq"] = field(default="bsq", init=False)
+    name: Annotated[Literal["bsq"], Suppress] = field(default="bsq", init=False)
     bits: int = 10
     """Channels; the book has 2^bits codes."""
     entropy: float = 0.1
     """Weight of the entropy loss."""
     diversity: float = 1.0
     """Weight, within the entropy loss, of the entropy of the average code."""
-    commitment: float = 0.25
+    commitment: float = 0.0
     """Weight of the commitment loss."""
-    temperature: float = 0.01
+    temperature: float = 1.0
     """Temperature of the soft codes in the entropy loss."""
+    group: int = 1
+    """Bits whose joint distribution the entropy of the average code has exactly, 1 to 20."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no book, or no loss."""
@@ -124,7 +135,7 @@ class BSQConfig:
 class VQConfig:
     """Vector quantization: the nearest of K learned vectors, the baseline."""
 
-    name: Literal["vq"] = field(default="vq", init=False)
+    name: Annotated[Literal["vq"], Suppress] = field(default="vq", init=False)
     preset: Preset = "maskgit"
     """How the book is learned and kept alive: as in MaskGIT, as in UViM, or as in the first VQ-VAE."""
     size: int = 1024
@@ -182,11 +193,13 @@ def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise GridcodeError(f"a quantizer's settings are an object with its name, got {values!r}")
     kind = quantizer_kind(values["name"])
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
     del settings["name"]
     try:
         return kind(**settings)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise GridcodeError(
             f"quantizer {kind.name}: its settings cannot be read ({error}); they were written by another version"
         ) from None
@@ -200,6 +213,7 @@ def _binary(name: str, config: LFQConfig | BSQConfig) -> None:
             raise GridcodeError(f"quantizer {name}: {setting} is {value!r}; a loss's weight must be 0 or more")
     if not _number(config.temperature) or not 0 < config.temperature < float("inf"):
         raise GridcodeError(f"quantizer {name}: temperature is {config.temperature!r}; it must be above 0")
+    _whole(name, "group", config.group, least=1, most=20)
 
 
 def _whole(name: str, setting: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:

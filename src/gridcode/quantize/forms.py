@@ -38,15 +38,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal, TypeVar, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.levels import check_levels
 
-T = TypeVar("T", bound=np.generic)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T", bound="np.generic")
 
 FormName = Literal["paper", "atanh", "symmetric", "ifsq", "dithered"]
 FORMS: tuple[FormName, ...] = get_args(FormName)
@@ -73,31 +74,38 @@ class Channel:
     middle: float
     width: float
 
+    def edge(self, place: int) -> float:
+        """The edge between the codes of the digits ``place`` and ``place + 1``, on the axis of ``bounded``."""
+        return (place + 0.5 - self.middle) / self.width
+
     @cached_property
     def codes(self) -> NDArray[np.float64]:
         """The L values of a code, rising, float64."""
+        import numpy as np
+
         return _frozen((np.arange(self.level, dtype=np.float64) - self.middle) / self.width)
 
     @cached_property
-    def edges(self) -> NDArray[np.float64]:
-        """The L - 1 edges between neighbouring codes, on the axis of ``bounded``."""
-        return _frozen((np.arange(self.level - 1, dtype=np.float64) + 0.5 - self.middle) / self.width)
-
-    @cached_property
     def thresholds(self) -> NDArray[np.float64]:
-        """The L - 1 latents t_k at the edges, rising, float64; infinite where an edge is out of reach."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return _frozen((np.arctanh((self.edges - self.bias) / self.gain) - self.shift) / self.slope)
+        """The L - 1 latents t_k at the edges, rising, float64."""
+        import numpy as np
+
+        edges = (np.arange(self.level - 1, dtype=np.float64) + 0.5 - self.middle) / self.width
+        return _frozen((np.arctanh((edges - self.bias) / self.gain) - self.shift) / self.slope)
 
     @cached_property
     def thresholds32(self) -> NDArray[np.float32]:
         """The thresholds as float32, rounded down: z > t32 exactly when z > t, for every float32 z."""
+        import numpy as np
+
         exact = self.thresholds
         near = exact.astype(np.float32)
         return _frozen(np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near))
 
     def bounded(self, latents: NDArray[np.float64]) -> NDArray[np.float64]:
         """The curve, gain · tanh(slope · z + shift) + bias, for figures and tests."""
+        import numpy as np
+
         return self.gain * np.tanh(self.slope * latents + self.shift) + self.bias
 
 
@@ -127,11 +135,10 @@ def channel(form: FormName, level: int, eps: float) -> Channel:
         offset, w = (0.5 if even else 0.0), float(level // 2)
         shift = math.tan(offset / half) if form == "paper" else math.atanh(offset / half)
         made = Channel(level, 1.0, shift, half / w, -offset / w, w, w)
-    edges = made.thresholds32
-    if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+    if not all(abs((edge - made.bias) / made.gain) < 1 for edge in (made.edge(0), made.edge(level - 2))):
         raise GridcodeError(
-            f"FSQ: form {form!r} with eps {eps:g} cannot tell all {level} values of a channel apart in float32; use a "
-            "smaller eps or smaller levels"
+            f"FSQ: form {form!r} with eps {eps:g} cannot tell all {level} values of a channel apart; use a smaller eps "
+            "or smaller levels"
         )
     return made
 

@@ -55,6 +55,7 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
                 diversity=config.diversity,
                 commitment=config.commitment,
                 temperature=config.temperature,
+                group=config.group,
                 channel_dim=channel_dim,
             )
         case BSQConfig():
@@ -66,6 +67,7 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
                 diversity=config.diversity,
                 commitment=config.commitment,
                 temperature=config.temperature,
+                group=config.group,
                 channel_dim=channel_dim,
             )
         case VQConfig():

@@ -30,7 +30,9 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
-            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4
+            ),
             optim=OptimConfig(lr=1e-3, warmup=200),
             loop=LoopConfig(steps=2000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),

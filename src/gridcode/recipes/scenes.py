@@ -27,7 +27,9 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE),
-            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 6, 5)), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 6, 5)), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2
+            ),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
             loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),
@@ -51,7 +53,9 @@ def smoke() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE, train_count=256, val_count=64),
-            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 6, 5)), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 6, 5)), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2
+            ),
             loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
         ),
         prior=PriorRun(
@@ -70,7 +74,9 @@ def gpu() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=64, crop=WHOLE, train_count=100_000, val_count=5000, workers=8),
-            model=TokenizerConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2
+            ),
             optim=OptimConfig(lr=4e-4, warmup=1000),
             loop=LoopConfig(steps=40_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
         ),

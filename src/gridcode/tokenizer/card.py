@@ -45,7 +45,7 @@ Turns pictures into grids of integers by {METHODS[kind]}, and back.
 | tokens | {math.prod(quantizer.index_shape)} a place |
 | downsampling | {f} pixels a place, a side |
 | channels | {config.channels} |
-| parameters | {sum(p.numel() for p in tokenizer.parameters()):,} |
+| parameters | {tokenizer.parameter_count:,} |
 | data | {tokenizer.info.get("dataset", "unknown")}, {data.get("size", "?")} px |
 | crop | {crop.get("train", "?")} (training), center (evaluation) |
 | licence | to be filled in by whoever publishes these weights |
@@ -61,9 +61,10 @@ images = tokenizer.decode(indices)
 
 
 def _plain(value: Any) -> str:
-    """A setting for reading: lists with commas, objects as ``name value`` in brackets."""
+    """A setting for reading: lists with commas, a part as its name with its own settings in brackets."""
     if isinstance(value, list):
         return ", ".join(_plain(entry) for entry in value)
-    if isinstance(value, dict):
-        return f"({', '.join(f'{name} {_plain(entry)}' for name, entry in value.items())})"
-    return str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    inner = ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items() if name != "name")
+    return str(value.get("name", "")) + (f" ({inner})" if inner else "")

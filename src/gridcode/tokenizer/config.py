@@ -89,7 +89,7 @@ class TokenizerRun:
     model: TokenizerConfig = field(default_factory=TokenizerConfig)
     """The tokenizer."""
     quantizer_dropout: float = 0.0
-    """Share of training pictures that the decoder sees unquantized, each as a whole."""
+    """Share of training pictures that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: ReconstructionWeights = field(default_factory=ReconstructionWeights)
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -104,5 +104,5 @@ class TokenizerRun:
                 f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
             )
         self.model.grid(self.data.size, self.data.size)
-        if not 0 <= self.quantizer_dropout < 1:
-            raise GridcodeError(f"quantizer_dropout must be in [0, 1), got {self.quantizer_dropout}")
+        if not 0 <= self.quantizer_dropout <= 1:
+            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")

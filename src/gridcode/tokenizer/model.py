@@ -72,6 +72,12 @@ class Tokenizer(nn.Module):
         """The number of different tokens, K."""
         return self.quantizer.codebook_size
 
+    @property
+    def parameter_count(self) -> int:
+        """Learned numbers: the parameters, and a quantizer's book where statistics move it instead of gradients."""
+        book = sum(buffer.numel() for name, buffer in self.quantizer.named_buffers() if name == "codebook")
+        return book + sum(parameter.numel() for parameter in self.parameters())
+
     def token_grid(self, height: int, width: int) -> tuple[int, ...]:
         """The shape of a picture's tokens: (h, w), and q where each place has q indices.
 
@@ -154,6 +160,7 @@ class Tokenizer(nn.Module):
             "kind": KIND,
             "model": asdict(self.config),
             "quantizer": self.quantizer.spec(),
+            "parameters": self.parameter_count,
             "info": self.info,
         }
         save_model(Path(folder), tensors=self.state_dict(), config=config, card=tokenizer_card(self))

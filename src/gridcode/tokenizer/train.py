@@ -1,7 +1,7 @@
 """Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1, without the adversarial part).
 
-L2 (and L1) on pixels, and the quantizer's own loss where it has one (FSQ has none). Everything random is keyed by the step, so a
-resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
+L2 (and L1) on pixels, and the quantizer's own loss where it has one (FSQ has none), logged as ``quantizer``. Everything
+random is keyed by the step, so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 
 Differs from paper: no discriminator and no perceptual loss; AdamW with warm-up, cosine and clipped gradients instead
 of Adam at a constant rate.

@@ -13,9 +13,7 @@ from gridcode.training.config import OptimConfig
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
-def make_optimizer(
-    model: nn.Module, config: OptimConfig, *, no_decay: nn.Module | None = None
-) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: OptimConfig, *, no_decay: nn.Module | None = None) -> torch.optim.AdamW:
     """AdamW whose weight decay spares everything with fewer than two dimensions (biases, norms, vectors).
 
     Args:

@@ -166,35 +166,29 @@ def _in_slices(run: Callable[[int, int], int], count: int, size: int) -> list[in
 
 
 @_jit
-def _load(source, x, first, count):  # type: ignore[no-untyped-def]
-    """Widen ``count`` numbers into x with 0 for NaN; how many were NaN."""
-    if source.itemsize == 2:
-        bits = x.view(np.uint32)
-        for j in range(count):
-            bits[j] = np.uint32(source[first + j]) << np.uint32(16)
-    else:
-        for j in range(count):
-            x[j] = np.float32(source[first + j])
+def _load(source, x):  # type: ignore[no-untyped-def]
+    """Widen numbers into x with 0 for NaN; how many were NaN. Slices, not offsets: those stop vector code."""
+    _load_raw(source, x)
     bad = np.int32(0)
-    for j in range(count):
+    for j in range(len(source)):
         bad += np.int32(x[j] != x[j])
     if bad:
-        for j in range(count):
+        for j in range(len(source)):
             x[j] = x[j] if x[j] == x[j] else np.float32(0)
     return bad
 
 
 @_jit
-def _store(x, target, first, count):  # type: ignore[no-untyped-def]
-    """Narrow ``count`` numbers of x: to the nearest bfloat16, ties to even, or as they are."""
+def _store(x, target):  # type: ignore[no-untyped-def]
+    """Narrow the numbers of x: to the nearest bfloat16, ties to even, or as they are."""
     if target.itemsize == 2:
         bits = x.view(np.uint32)
-        for j in range(count):
+        for j in range(len(target)):
             b = bits[j]
-            target[first + j] = (b + np.uint32(0x7FFF) + ((b >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+            target[j] = (b + np.uint32(0x7FFF) + ((b >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     else:
-        for j in range(count):
-            target[first + j] = x[j]
+        for j in range(len(target)):
+            target[j] = x[j]
 
 
 @_jit
@@ -224,7 +218,7 @@ def _forward_flat(source, target, found, tiled, thresholds, rows, basis, first, 
     for start in range(first, last, per):
         n = min(start + per, last) - start
         m = n * d
-        bad += _load(source, x, start * d, m)
+        bad += _load(source[start * d : start * d + m], x)
         if tiled.shape[1] == 0:
             for c in range(d):
                 _search(x, digit, thresholds, c, d, c, m)
@@ -245,7 +239,7 @@ def _forward_flat(source, target, found, tiled, thresholds, rows, basis, first, 
                 k += 1
         for j in range(m):
             x[j] = (np.float32(digit[j]) - middle[j]) / width[j]
-        _store(x, target, start * d, m)
+        _store(x, target[start * d : start * d + m])
         index = found[start : start + n]
         column = digit[0:m:d]
         for j in range(n):
@@ -270,7 +264,7 @@ def _forward_planes(source, target, found, inner, thresholds, rows, basis, first
             index = found[o * inner + start : o * inner + start + n]
             for c in range(d):
                 place = (o * d + c) * inner + start
-                bad += _load(source, x, place, n)
+                bad += _load(source[place : place + n], x)
                 if thresholds.shape[0] >= _COMPARED:
                     _search(x, digit, thresholds, c, 1, 0, n)
                 else:
@@ -289,7 +283,7 @@ def _forward_planes(source, target, found, inner, thresholds, rows, basis, first
                         index[j] += digit[j] * weight
                 for j in range(n):
                     x[j] = (np.float32(digit[j]) - middle) / width
-                _store(x, target, place, n)
+                _store(x, target[place : place + n])
     return bad
 
 
@@ -315,13 +309,13 @@ def _backward_flat(given, source, target, rows, d, first, last):  # type: ignore
     slope, shift, gain = rows[2], rows[3], rows[4]
     for start in range(first * d, last * d, size):
         m = min(size, last * d - start)
-        bad = _load(source, z, start, m)
-        _load_raw(given, g, start, m)
+        bad = _load(source[start : start + m], z)
+        _load_raw(given[start : start + m], g)
         for j in range(m):
             keep[j] = g[j] * gain[j] * _bend(z[j], slope[j], shift[j])
         if bad:
-            _clear_nan(source, keep, start, m)
-        _store(keep, target, start, m)
+            _clear_nan(source[start : start + m], g, keep)
+        _store(keep, target[start : start + m])
 
 
 @_jit
@@ -333,35 +327,33 @@ def _backward_planes(given, source, target, inner, rows, first, last):  # type: 
         slope, shift, gain = rows[2, plane % d], rows[3, plane % d], rows[4, plane % d]
         for start in range(plane * inner, (plane + 1) * inner, TILE):
             m = min(TILE, (plane + 1) * inner - start)
-            bad = _load(source, z, start, m)
-            _load_raw(given, g, start, m)
+            bad = _load(source[start : start + m], z)
+            _load_raw(given[start : start + m], g)
             for j in range(m):
                 keep[j] = g[j] * gain * _bend(z[j], slope, shift)
             if bad:
-                _clear_nan(source, keep, start, m)
-            _store(keep, target, start, m)
+                _clear_nan(source[start : start + m], g, keep)
+            _store(keep, target[start : start + m])
 
 
 @_jit
-def _load_raw(source, x, first, count):  # type: ignore[no-untyped-def]
-    """Widen ``count`` numbers into x as they are."""
+def _load_raw(source, x):  # type: ignore[no-untyped-def]
+    """Widen numbers into x as they are."""
     if source.itemsize == 2:
         bits = x.view(np.uint32)
-        for j in range(count):
-            bits[j] = np.uint32(source[first + j]) << np.uint32(16)
+        for j in range(len(source)):
+            bits[j] = np.uint32(source[j]) << np.uint32(16)
     else:
-        for j in range(count):
-            x[j] = np.float32(source[first + j])
+        for j in range(len(source)):
+            x[j] = np.float32(source[j])
 
 
 @_jit
-def _clear_nan(source, x, first, count):  # type: ignore[no-untyped-def]
+def _clear_nan(source, raw, x):  # type: ignore[no-untyped-def]
     """0 in x wherever the source is NaN."""
-    one = np.empty(1, np.float32)
-    for j in range(count):
-        _load_raw(source, one, first + j, 1)
-        if one[0] != one[0]:
-            x[j] = np.float32(0)
+    _load_raw(source, raw)
+    for j in range(len(source)):
+        x[j] = x[j] if raw[j] == raw[j] else np.float32(0)
 
 
 @_jit
@@ -373,8 +365,9 @@ def _decode(source, target, inner, levels, rows, narrow, first, last):  # type: 
     rest64 = np.empty(TILE, np.uint64)
     for start in range(first, last, TILE):
         n = min(TILE, last - start)
+        part = source[start : start + n]
         for j in range(n):
-            rest64[j] = np.uint64(source[start + j])
+            rest64[j] = np.uint64(part[j])
         if narrow:
             for j in range(n):
                 rest32[j] = np.uint32(rest64[j])
@@ -393,22 +386,9 @@ def _decode(source, target, inner, levels, rows, narrow, first, last):  # type: 
                     out[j] = (np.float32(rest64[j] - long * level) - middle) / width
                     rest64[j] = long
             if inner == 1:
-                _store_strided(out, target, start * d + c, d, n)
+                _store(out, target[start * d + c : (start + n) * d : d])
             else:
                 _store_planes(out, target, start, c, d, inner, n)
-
-
-@_jit
-def _store_strided(x, target, first, step, count):  # type: ignore[no-untyped-def]
-    """As ``_store``, to every ``step``-th place."""
-    bits = x.view(np.uint32)
-    if target.itemsize == 2:
-        for j in range(count):
-            b = bits[j]
-            target[first + j * step] = (b + np.uint32(0x7FFF) + ((b >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    else:
-        for j in range(count):
-            target[first + j * step] = x[j]
 
 
 @_jit
@@ -419,5 +399,6 @@ def _store_planes(x, target, start, channel, d, inner, count):  # type: ignore[n
         vector = start + done
         block, place = vector // inner, vector % inner
         n = min(inner - place, count - done)
-        _store(x[done : done + n], target, (block * d + channel) * inner + place, n)
+        first = (block * d + channel) * inner + place
+        _store(x[done : done + n], target[first : first + n])
         done += n

@@ -110,9 +110,7 @@ def _fsq_backward(
 
 
 @_fsq_backward.register_fake
-def _(
-    upstream: Tensor, latents: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim: int
-) -> Tensor:
+def _(upstream: Tensor, latents: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim: int) -> Tensor:
     return torch.empty_like(latents)
 
 
@@ -126,9 +124,7 @@ def _fsq_decode(
 
 
 @_fsq_decode.register_fake
-def _(
-    indices: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim: int, dtype: torch.dtype
-) -> Tensor:
+def _(indices: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim: int, dtype: torch.dtype) -> Tensor:
     shape = list(indices.shape)
     place = channel_dim % (len(shape) + 1)
     return indices.new_empty([*shape[:place], len(levels), *shape[place:]], dtype=dtype)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,6 +138,6 @@ def _thresholds(book: Book, place: int, z: Tensor) -> Tensor:
 
 def _rows(book: Book, like: Tensor, channel_dim: int, *names: str) -> list[Tensor]:
     """Constants of the book, made from its numbers each time, to broadcast with ``like``."""
-    table = np.array([[getattr(channel, name) for channel in book.channels] for name in names])
-    rows = torch.tensor(table.tolist(), dtype=like.dtype, device=like.device)
+    table = [[getattr(channel, name) for channel in book.channels] for name in names]
+    rows = torch.tensor(table, dtype=like.dtype, device=like.device)
     return [along_channels(row, like.ndim, channel_dim) for row in rows.unbind()]

@@ -71,9 +71,7 @@ class RotationTrick(Gradient):
         r = F.normalize(z_hat + q_hat, dim=1)
         # 4.2: λ R z, with the rotation applied as two projections and never laid out.
         turned = (
-            latents
-            - 2 * r * (r * latents).sum(1, keepdim=True)
-            + 2 * q_hat * (z_hat * latents).sum(1, keepdim=True)
+            latents - 2 * r * (r * latents).sum(1, keepdim=True) + 2 * q_hat * (z_hat * latents).sum(1, keepdim=True)
         )
         directed = (z_norm > 0) & (q_norm > 0)
         scale = torch.where(directed, q_norm / torch.where(directed, z_norm, 1.0), 1.0)

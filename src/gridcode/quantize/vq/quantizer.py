@@ -24,17 +24,14 @@ import math
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.radix import check_indices, values_visible
-from gridcode.quantize.vq.book import BookState
+from gridcode.quantize.radix import check_indices
 from gridcode.quantize.vq.distance import Distance, Euclidean, UnitNorm
 from gridcode.quantize.vq.gradient import Gradient, StraightThrough
-from gridcode.quantize.vq.joined import from_first, joined
 from gridcode.quantize.vq.nearest import exact_match, nearest
-from gridcode.quantize.vq.randomness import generator_of
 from gridcode.quantize.vq.ranges import check_whole
 from gridcode.quantize.vq.revival import EntropyLoss, Nothing, Revival, Splitting
 from gridcode.quantize.vq.start import Normal, Start, Uniform
@@ -157,7 +154,7 @@ class VQ(Quantizer):
 
     @property
     def channels(self) -> int:
-        """d."""
+        """D."""
         return self._channels
 
     @property

@@ -86,7 +86,7 @@ class EntropyLoss(Revival):
         check_positive("EntropyLoss", "temperature", self.temperature)
 
     def loss(self, latents: Tensor, book: Tensor) -> Tensor:
-        """weight · (mean entropy of the soft choices - entropy of the mean choice)."""
+        """Weight · (mean entropy of the soft choices - entropy of the mean choice)."""
         return self.weight * entropy_loss(latents, book, temperature=self.temperature)
 
     def revive(self, state: BookState, batch: JoinedBatch, generator: torch.Generator) -> None:

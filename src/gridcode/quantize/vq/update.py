@@ -123,7 +123,7 @@ class ByEMA(Update):
         return self.commitment * _mean_square(latents, chosen.detach())
 
     def learn(self, state: BookState, batch: Statistics) -> None:
-        """count ← decay · count + (1 - decay) · n, sums likewise; used codewords are their ratio."""
+        """Count ← decay · count + (1 - decay) · n, sums likewise; used codewords are their ratio."""
         _accumulate(state, batch, self.decay, 1 - self.decay)
 
 
@@ -154,7 +154,7 @@ class Discounted(Update):
         return self.commitment * _mean_square(latents, chosen.detach())
 
     def learn(self, state: BookState, batch: Statistics) -> None:
-        """count ← decay · count + n, sums likewise; used codewords are their ratio."""
+        """Count ← decay · count + n, sums likewise; used codewords are their ratio."""
         _accumulate(state, batch, self.decay, 1.0)
 
 
