@@ -6,8 +6,8 @@ Three sides take turns in one process, round after round, and the medians are co
 
 - gridcode: ``FSQ(levels)``;
 - vector-quantize-pytorch: its ``FSQ(levels)``, eager, as people run it;
-- the floor: ``copy_`` into a buffer that is there already, of as many bytes as the work must read and write: latents in,
-  codes and int64 indices out; for the backward pass also latents and upstream gradient in, gradient out.
+- the floor: ``copy_`` into a buffer that is there already, of as many bytes as the work must read and write: latents
+  in, codes and int64 indices out; for the backward pass also latents and upstream gradient in, gradient out.
 
 Extra memory is the peak of a fresh process that runs one forward and backward pass (on CUDA: of the allocator), less
 input and upstream gradient, divided by the input's bytes; results count. A small pass before loads code and libraries.
@@ -78,7 +78,7 @@ def calls(side: str, case: Case, vectors: int, device: str) -> dict[str, Callabl
         def decode() -> Tensor:
             return ours.indices_to_codes(indices, dtype=dtype)
     else:
-        from vector_quantize_pytorch import FSQ as Peer
+        from vector_quantize_pytorch import FSQ as Peer  # noqa: N811 (a class)
 
         peer = Peer(list(levels)).to(device)
         indices = peer(latents)[1]
@@ -251,8 +251,8 @@ def plot_vq(rows: list[dict[str, Any]], path: Path) -> None:
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     lines = [
-        "| levels | dtype | threads | forward / vqp | fwd + bwd / vqp | decode / vqp | forward / copy | fwd + bwd / copy | "
-        "decode / copy | forward ms | fwd + bwd ms | extra memory | vqp's |",
+        "| levels | dtype | threads | forward / vqp | fwd + bwd / vqp | decode / vqp | forward / copy | "
+        "fwd + bwd / copy | decode / copy | forward ms | fwd + bwd ms | extra memory | vqp's |",
         "|" + "---|" * 13,
     ]
     for row in result["rows"]:

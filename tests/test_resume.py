@@ -39,7 +39,9 @@ LOOP = words(
 )
 TOKENIZER = words(
     "--data.size 8 --data.workers 2 --data.val-fraction 0.1 --data.crop.train random "
-    "--model.widths 8 8 --model.quantizer.levels 4 3 --model.patch 1"
+    "--model.widths 8 8 --model.patch 1 --quantizer-dropout 0.3 "
+    # The quantizer with the most to remember: a book, counts and sums, and random numbers of its own.
+    "--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4"
 )
 PRIOR = words("--model.width 16 --model.depth 1 --model.heads 2 --model.mlp 32 --model.dropout 0.1")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict, dataclass
+from math import log2, prod
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ from gridcode.data.open import open_split
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
-from gridcode.quantize.config import FSQConfig
+from gridcode.quantize.config import QUANTIZERS, FSQConfig, VQConfig
+from gridcode.quantize.make import make_quantizer
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.config import TokenizerConfig
@@ -212,6 +215,44 @@ class TestTrain:
         assert "is not empty: add --resume" in capsys.readouterr().err
         assert main([*words, *small, "--optim.lr", "0.5", "--resume"]) == 2
         assert "was trained with optim.lr=0.001, now 0.5" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", QUANTIZERS)
+    def test_a_dry_run_takes_any_quantizer(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["train", "tokenizer", "scenes_smoke", "--quantizer", name, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        quantizer = make_quantizer(FSQConfig((8, 6, 5)) if name == "fsq" else QUANTIZERS[name]())
+        assert f"quantizer    {json.dumps(quantizer.spec())}\n" in out
+        grid = (8, 8, *quantizer.index_shape)
+        sides = " x ".join(str(side) for side in grid)
+        assert f"token grid   {sides} = {prod(grid)} tokens of {quantizer.codebook_size:,} codes" in out
+        rate = prod(grid) * log2(quantizer.codebook_size) / 32**2
+        assert f"rate         {rate:.3f} bits per pixel" in out
+        book = 1024 * 64 if name == "vq" else 0
+        assert re.search(rf"^  quantizer +{book:,}$", out, re.MULTILINE)
+
+    def test_the_same_kind_keeps_the_recipes_settings(self, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["train", "tokenizer", "scenes_smoke", "--quantizer", "fsq", "--dry-run"]
+        assert main(words) == 0
+        assert '"levels": [8, 6, 5]' in capsys.readouterr().out
+        # Of two, the last one counts, and either way of writing it.
+        assert main([*words, "--quantizer=lfq", "--model.quantizer.bits", "7"]) == 0
+        assert '{"name": "lfq", "bits": 7,' in capsys.readouterr().out
+
+    def test_any_quantizer_is_told_of_with_all_its_settings(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = VQConfig("uvim", size=12, channels=4)
+        tokenizer = Tokenizer(TokenizerConfig(quantizer=config, widths=(8, 8), encoder_blocks=1, decoder_blocks=1))
+        tokenizer.save_pretrained(tmp_path)
+        assert main(["info", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        learned = sum(p.numel() for p in tokenizer.parameters()) + 12 * 4
+        assert f" {learned:,} parameters" in out, "UViM's book is no parameter of PyTorch's, but learned"
+        assert f"quantizer: {json.dumps(tokenizer.quantizer.spec())}" in out
+        card = (tmp_path / "README.md").read_text()
+        assert "vector quantization (arXiv 1711.00937)" in card
+        assert "update Discounted (decay 0.995, commitment 0.0)" in card
+        assert f"| parameters | {learned:,} |" in card
 
     def test_a_dry_run_tells_the_cost_and_writes_nothing(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]

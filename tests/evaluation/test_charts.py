@@ -17,6 +17,11 @@ def test_digits_are_mixed_radix_with_the_first_fastest() -> None:
     assert [int(digit.argmax()) for digit in one.digits] == [1, 0, 3]
 
 
+def test_a_book_without_digits_shows_none() -> None:
+    usage = CodeUsage.from_indices([5, 5, 0], (9,))
+    assert (usage.codebook_size, usage.tokens, usage.digits) == (9, 3, ())
+
+
 def test_counts_are_those_of_used_codes_most_used_first() -> None:
     usage = CodeUsage.from_indices([5, 5, 5, 0, 2, 2], (3, 2))
     assert usage.counts.tolist() == [3, 2, 1]

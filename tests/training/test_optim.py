@@ -28,6 +28,14 @@ def test_weight_decay_spares_vectors_and_frozen_weights() -> None:
         torch.testing.assert_close(p.detach(), before[name] * factor)
 
 
+def test_weight_decay_spares_a_part_on_demand() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Embedding(5, 2))
+    decayed, spared = make_optimizer(model, OptimConfig(weight_decay=0.1), no_decay=model[1]).param_groups
+    assert [p.shape for p in decayed["params"]] == [(4, 3)]
+    assert [p.shape for p in spared["params"]] == [(4,), (5, 2)]
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+
+
 @given(steps=st.integers(1, 300), warmup=st.integers(0, 300), final=st.floats(0, 1))
 def test_learning_rate_rises_then_falls_within_its_bounds(steps: int, warmup: int, final: float) -> None:
     config = OptimConfig(lr=2.0, warmup=warmup, final_lr=final)

@@ -32,7 +32,7 @@ def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quan
     >>> from gridcode.quantize.fsq import FSQ
     >>> out = quantize_masked(FSQ([8, 5]), torch.full((1, 2, 2), 0.3), torch.tensor([[True, False]]))
     >>> out.indices
-    tensor([[21, -1]])
+    tensor([[29, -1]])
     """
     place = channel_place(quantizer, latents.ndim)
     vectors = latents.movedim(place, -1)

@@ -222,7 +222,7 @@ class VQ(Quantizer):
         """
         if not dtype.is_floating_point:
             raise GridcodeError(f"VQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
-        self._check_channel_dim(indices.ndim + 1, f"codes for indices of shape {tuple(indices.shape)}")
+        check_place("VQ", indices.ndim + 1, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
         checked = check_indices(indices, self.levels, self._size)
         return self._book(dtype)[checked].movedim(-1, self.channel_dim)
 
@@ -263,3 +263,108 @@ class VQ(Quantizer):
         """What ``print`` shows between the brackets."""
         parts = ", ".join(f"{name}={part}" for name, part in self._parts().items())
         return f"{self._size}, {self.channels}, {parts}, channel_dim={self.channel_dim}"
+
+    def _parts(self) -> dict[str, Any]:
+        """The five parts by name."""
+        return {
+            "update": self.update,
+            "revival": self.revival,
+            "distance": self.distance,
+            "start": self.start,
+            "gradient": self.gradient,
+        }
+
+    def _check_parts(self) -> None:
+        """Refuse what is no part, and parts that do not go together."""
+        kinds = {"update": Update, "revival": Revival, "distance": Distance, "start": Start, "gradient": Gradient}
+        for name, part in self._parts().items():
+            if not isinstance(part, kinds[name]):
+                raise GridcodeError(f"VQ: {name} is {part!r}; give one of the parts of gridcode.quantize.vq.{name}")
+        if isinstance(self.revival, Splitting) and self.update.by_gradient:
+            raise GridcodeError("VQ: Splitting shares out sums, and ByLoss keeps none; use ByEMA or Discounted with it")
+
+    def _make_state(self) -> None:
+        """The first book, and what the parts keep."""
+        seed = int(torch.randint(0, 2**62, (), device="cpu"))
+        first = self.start.draw(self._size, self._channels, generator_of(seed, 0)).to(torch.get_default_device())
+        by_gradient = self.update.by_gradient
+        if by_gradient:
+            self.codebook = nn.Parameter(first)
+        else:
+            self.register_buffer("codebook", first)
+        counted = self.revival.counts_use or not by_gradient
+        self.register_buffer("counts", first.new_ones(self._size) if counted else None)
+        self.register_buffer("sums", None if by_gradient else first.clone())
+        self.register_buffer("seed", torch.tensor(seed))
+        self.register_buffer("steps", torch.tensor(0))
+
+    def _state(self) -> BookState:
+        return BookState(self.codebook, self.counts, self.sums)
+
+    @torch.no_grad()
+    def _begin(self, latents: Tensor) -> None:
+        """At the first training batch: one book for all processes, then the start's own beginning."""
+        if self.codebook.dtype not in (torch.float32, torch.float64):
+            raise GridcodeError(
+                f"VQ: a book of {self.codebook.dtype} cannot be trained; keep the module in float32 and use autocast"
+            )
+        if int(self.steps):
+            return
+        batch = joined(latents)
+        if batch.size == 0:
+            return
+        for values in (self.seed, self.codebook):
+            from_first(values)
+        book = self.start.begin(self.codebook, batch, self.distance, generator_of(int(self.seed), 1))
+        self._state().begin(book)
+
+    def _loss(self, relaxed: Tensor, indices: Tensor) -> Tensor:
+        """The parts' losses of latents (N, d) that took ``indices`` (N,), float32."""
+        # Gathered first: a copy, which the book's learning cannot change before the backward pass.
+        chosen = self.distance.codewords(self.codebook[indices].to(relaxed.dtype))
+        loss = self.update.loss(relaxed, chosen)
+        if not isinstance(self.revival, Nothing):
+            loss = loss + self.revival.loss(relaxed, self.distance.codewords(self.codebook.to(relaxed.dtype)))
+        return loss.to(torch.float32)
+
+    @torch.no_grad()
+    def _learn(self, latents: Tensor, indices: Tensor) -> None:
+        """Take in the joined batch, then revive what it leaves out of use."""
+        batch = joined(latents)
+        if batch.size == 0:
+            return
+        self.steps += 1
+        if self.counts is None:
+            return
+        state = self._state()
+        self.update.learn(state, batch.statistics(indices, self._size, sums=self.sums is not None))
+        self.revival.revive(state, batch, generator_of(int(self.seed), int(self.steps) + 1))
+
+    def _book(self, dtype: torch.dtype) -> Tensor:
+        """The codes of all indices, (K, d), in a dtype; constants."""
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        return self.distance.codewords(self.codebook.detach().to(wide)).to(dtype)
+
+    def _places(self, values: Tensor) -> list[int]:
+        """The shape of latents or codes without the channels."""
+        shape = list(values.shape)
+        del shape[self.channel_dim]
+        return shape
+
+    def _rows(self, values: Tensor, what: str) -> Tensor:
+        """Checked latents or codes as rows (N, d), float32 or float64."""
+        check_vectors("VQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
+        wide = torch.float64 if values.dtype == torch.float64 else torch.float32
+        return values.movedim(self.channel_dim, -1).reshape(-1, self.channels).to(wide)
+
+    def _finite(self, rows: Tensor) -> Tensor:
+        """The rows, if all are finite; traced code takes 0 for what is not."""
+        if not values_visible(rows):
+            return torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+        # What is not finite reaches the sum, the cheapest pass; a sum can also overflow by itself, hence the count.
+        if not rows.detach().sum().isfinite() and (count := int((~rows.detach().isfinite()).sum())):
+            raise GridcodeError(
+                f"VQ: {count} of {rows.numel()} latents are NaN or infinite and have no nearest codeword; look for a "
+                "diverging loss or an overflow before the quantizer"
+            )
+        return rows
