@@ -232,8 +232,9 @@ class TestTrain:
 
     def test_the_same_kind_keeps_the_recipes_settings(self, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["train", "tokenizer", "scenes_smoke", "--quantizer", "fsq", "--dry-run"]
-        assert main(words) == 0
-        assert '"levels": [8, 6, 5]' in capsys.readouterr().out
+        for repeated in (words, [*words[:3], "--quantizer", "lfq", *words[3:]]):
+            assert main(repeated) == 0
+            assert '"levels": [8, 6, 5]' in capsys.readouterr().out
         # Of two, the last one counts, and either way of writing it.
         assert main([*words, "--quantizer=lfq", "--model.quantizer.bits", "7"]) == 0
         assert '{"name": "lfq", "bits": 7,' in capsys.readouterr().out

@@ -177,6 +177,15 @@ def test_encoding_learns_and_drops_nothing_whatever_the_mode(kind: str) -> None:
     assert torch.equal(indices, tokenizer.eval().encode(images))
 
 
+def test_settings_that_no_weight_shows_are_compared_too(tmp_path: Path) -> None:
+    Tokenizer(with_kind("maskgit").model).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["model"]["quantizer"]["preset"] = "plain"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(GridcodeError, match=r"names the quantizer .*EntropyLoss.*, this gridcode makes .*Nothing"):
+        Tokenizer.from_pretrained(tmp_path)
+
+
 @SEVERAL
 def test_indices_of_another_rank_are_one_line(kind: str) -> None:
     tokenizer = Tokenizer(with_kind(kind).model).eval()

@@ -151,11 +151,14 @@ def _with_quantizer(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
 
     A name that is none is left for the parser to refuse with the choices.
     """
-    for word, value in zip(words, [*words[1:], ""], strict=False):
-        name = word.removeprefix("--quantizer=") if word.startswith("--quantizer=") else value
-        if word.partition("=")[0] == "--quantizer" and name in QUANTIZERS and name != run.model.quantizer.name:
-            run = replace(run, model=replace(run.model, quantizer=QUANTIZERS[name]()))
-    return run
+    name: str = run.model.quantizer.name
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        flag, equals, value = word.partition("=")
+        if flag == "--quantizer":
+            name = value if equals else following
+    if name not in QUANTIZERS or name == run.model.quantizer.name:
+        return run
+    return replace(run, model=replace(run.model, quantizer=QUANTIZERS[name]()))
 
 
 def _listed(names: Iterable[str]) -> str:

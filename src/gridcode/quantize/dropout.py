@@ -42,6 +42,7 @@ def quantize_with_dropout(
     if not (quantizer.training and rate):
         return out
     shape = sample_shape(latents.shape, channel_place(quantizer, latents.ndim))
-    passed = torch.rand(shape, generator=generator, device=latents.device) < rate
+    source = latents.device if generator is None else generator.device
+    passed = (torch.rand(shape, generator=generator, device=source) < rate).to(latents.device)
     codes = torch.where(passed, quantizer.relax(latents).to(out.codes.dtype), out.codes)
     return Quantized(codes=codes, indices=out.indices, loss=out.loss)

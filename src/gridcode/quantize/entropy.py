@@ -62,8 +62,8 @@ def entropy_loss(logits: Tensor, *, diversity: float, group: int) -> Tensor:
 
 def sample_entropy(logits: Tensor) -> Tensor:
     """E[H(p(c|z))] of logits (N, d), a scalar in nats; exact."""
-    size = logits.abs()
-    # h is even in a; with -|a| no two large numbers are subtracted.
+    # h is even in a; with -|a| no two large numbers are subtracted. Beyond 10^4 it is 0, and infinity would make NaN.
+    size = logits.abs().clamp_max(1e4)
     entropies = softplus(-size) + size * torch.sigmoid(-size)
     return entropies.sum() / max(len(logits), 1)
 
@@ -71,8 +71,8 @@ def sample_entropy(logits: Tensor) -> Tensor:
 def mean_entropy(logits: Tensor, group: int) -> Tensor:
     """Σ_groups H(E[p_group]) of logits (N, d), a scalar in nats; exact where ``group`` >= d, else an upper bound."""
     total = logits.new_zeros(())
-    for bits in logits.split(group, dim=1):
-        mean = _mean_assignment(bits)
+    for first in range(0, logits.shape[1], group):
+        mean = _mean_assignment(logits[:, first : first + group])
         total = total - (mean * mean.clamp_min(_TINY).log()).sum()
     return total
 

@@ -1,7 +1,8 @@
 """Grouped FSQ: equal books side by side, each over channels of its own.
 
 The d = groups · len(levels) channels of a vector are cut into groups, the first one first, and each is quantized by the
-same FSQ. A vector then has an index for each group; so a book beyond 2^63 codes is several within it.
+same FSQ, in one call. A vector then has an index for each group; so a book beyond 2^63 codes is several within it.
+Gradient: FSQ's, channel by channel.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class GroupedFSQ(Quantizer):
         super().__init__()
         if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
             raise GridcodeError(f"GroupedFSQ: groups is {groups!r}; give a whole number from 1")
-        self.fsq = FSQ(levels, form=form, eps=eps, nan=nan)
+        # (…, d, …) is seen as (…, groups, channels of a group, …): no channel moves, whatever their dimension.
+        inner = channel_dim if channel_dim < 0 else channel_dim + 1
+        self.fsq = FSQ(levels, form=form, eps=eps, channel_dim=inner, nan=nan)
         self.groups, self.channel_dim = groups, channel_dim
 
     @property
@@ -78,13 +81,16 @@ class GroupedFSQ(Quantizer):
         Raises:
             GridcodeError: They are not floats, the channels are not d, or one is NaN.
         """
-        # A group is a sample's own: FSQ's dithering draws by the first dimension, which stays the samples'.
-        out: Quantized = self.fsq(self._grouped(latents, "latents"))
-        return Quantized(codes=self._joined(out.codes), indices=out.indices, loss=out.loss)
+        place, grouped = self._grouped(latents, "latents")
+        out: Quantized = self.fsq(grouped)
+        return Quantized(
+            codes=out.codes.flatten(place, place + 1), indices=out.indices.movedim(place, -1), loss=out.loss
+        )
 
     def relax(self, latents: Tensor) -> Tensor:
         """The bounded latents on the scale of the codes, before rounding; differentiable."""
-        return self._joined(self.fsq.relax(self._grouped(latents, "latents")))
+        place, grouped = self._grouped(latents, "latents")
+        return self.fsq.relax(grouped).flatten(place, place + 1)
 
     def indices_to_codes(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The codes of indices (…, groups), each in [0, K).
@@ -96,8 +102,9 @@ class GroupedFSQ(Quantizer):
             raise GridcodeError(
                 f"GroupedFSQ: indices of shape {tuple(indices.shape)} do not end in {self.groups} groups"
             )
-        check_place("GroupedFSQ", indices.ndim, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
-        return self._joined(self.fsq.indices_to_codes(indices, dtype=dtype))
+        what = f"codes for indices of shape {tuple(indices.shape)}"
+        place = check_place("GroupedFSQ", indices.ndim, self.channel_dim, what)
+        return self.fsq.indices_to_codes(indices.movedim(-1, place), dtype=dtype).flatten(place, place + 1)
 
     def codes_to_indices(self, codes: Tensor) -> Tensor:
         """The int64 indices (…, groups) of codes.
@@ -105,7 +112,8 @@ class GroupedFSQ(Quantizer):
         Raises:
             GridcodeError: They are not floats, the channels are not d, or one is no code.
         """
-        return self.fsq.codes_to_indices(self._grouped(codes, "codes"))
+        place, grouped = self._grouped(codes, "codes")
+        return self.fsq.codes_to_indices(grouped).movedim(place, -1)
 
     def spec(self) -> dict[str, Any]:
         """Name, groups and what one group is, as manifests and configs record them."""
@@ -123,11 +131,7 @@ class GroupedFSQ(Quantizer):
         """Refuse a state dict of another number of groups."""
         check_record("GroupedFSQ", {"name": "grouped", "groups": self.groups}, state)
 
-    def _grouped(self, values: Tensor, what: str) -> Tensor:
-        """(…, groups, channels of a group)."""
-        check_vectors("GroupedFSQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
-        return values.movedim(self.channel_dim, -1).unflatten(-1, (self.groups, self.fsq.channels))
-
-    def _joined(self, values: Tensor) -> Tensor:
-        """Back from (…, groups, channels of a group) to the latents' shape."""
-        return values.flatten(-2).movedim(-1, self.channel_dim)
+    def _grouped(self, values: Tensor, what: str) -> tuple[int, Tensor]:
+        """The channels' place, and the values with groups there and the channels of a group after them."""
+        place = check_vectors("GroupedFSQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
+        return place, torch.unflatten(values, place, (self.groups, self.fsq.channels))

@@ -1,8 +1,11 @@
 """Padded sequences: quantize what is there, and leave the padding out of codes, losses, books and counts.
 
-Real places are gathered, quantized as one list of vectors, and put back. A masked place has code 0 and index -1, and
-nothing is learned from it or counted; whatever stands there, NaN too, is not looked at. Code 0 is a valid code of many
-books, so decoding needs the mask as well.
+A masked place has code 0 and index -1, and nothing is learned from it or counted; whatever stands there, NaN too, is
+not looked at. Code 0 is a valid code of many books, so decoding needs the mask as well.
+
+Quantizers that keep nothing of the latents (the FSQ ones) see zeros in masked places, so that a choice which they make
+for each sample, such as dither or stage dropout, stays one for each sample. For the others, whose losses and books
+would learn from those zeros, the real places are gathered, quantized as one list of vectors, and put back.
 """
 
 from __future__ import annotations
@@ -12,19 +15,25 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.fsq import FSQ
+from gridcode.quantize.grouped import GroupedFSQ
 from gridcode.quantize.latents import channel_place
+from gridcode.quantize.radix import values_visible
+from gridcode.quantize.residual import ResidualFSQ
 
 
 def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quantized:
     """Quantize the real places of padded latents.
 
     Args:
-        quantizer: Any.
+        quantizer: Any. Only the FSQ ones can be traced here with ``fullgraph=True``: a list of real places has no
+            fixed length.
         latents: As it takes them, with d channels in its channel dimension.
-        mask: bool, True where a place is real: the latents' shape without the channels.
+        mask: bool, True where a place is real: the latents' shape without the channels, or what broadcasts to it.
 
     Returns:
-        Codes in the latents' shape, 0 in masked places; indices, -1 there; the loss of the real places.
+        Codes in the latents' shape, 0 in masked places; indices, -1 there; the loss of the real places. No gradient
+        reaches masked latents.
 
     Raises:
         GridcodeError: The mask is not bool or of another shape, or the quantizer refuses the latents.
@@ -35,14 +44,20 @@ def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quan
     tensor([[29, -1]])
     """
     place = channel_place(quantizer, latents.ndim)
+    real = _spread(mask, latents.shape[:place] + latents.shape[place + 1 :], "latents")
+    if isinstance(quantizer, FSQ | GroupedFSQ | ResidualFSQ):
+        there = real.unsqueeze(place)
+        out: Quantized = quantizer(torch.where(there, latents, 0.0))
+        absent = ~real.reshape(*real.shape, *[1] * len(quantizer.index_shape))
+        codes, indices = torch.where(there, out.codes, 0.0), out.indices.masked_fill(absent, -1)
+        return Quantized(codes=codes, indices=indices, loss=out.loss)
     vectors = latents.movedim(place, -1)
-    _check(mask, vectors.shape[:-1], "latents")
-    real = vectors[mask]
-    out: Quantized = quantizer(_as_list(quantizer, real))
-    codes = vectors.new_zeros(vectors.shape)
-    codes = codes.index_put((mask,), out.codes.movedim(channel_place(quantizer, 2), -1))
-    indices = mask.new_full((*mask.shape, *quantizer.index_shape), -1, dtype=torch.int64)
-    indices[mask] = out.indices
+    listed, channels = _as_list(quantizer, vectors[real], latents.ndim)
+    out = quantizer(listed)
+    real_codes = out.codes.movedim(channels, -1).reshape(-1, quantizer.channels)
+    codes = vectors.new_zeros(vectors.shape).index_put((real,), real_codes)
+    indices = real.new_full((*real.shape, *quantizer.index_shape), -1, dtype=torch.int64)
+    indices[real] = out.indices.reshape(-1, *quantizer.index_shape)
     return Quantized(codes=codes.movedim(-1, place), indices=indices, loss=out.loss)
 
 
@@ -52,29 +67,55 @@ def decode_masked(quantizer: Quantizer, indices: Tensor, mask: Tensor, *, dtype:
     Args:
         quantizer: Any.
         indices: As :func:`quantize_masked` returns them; masked ones are not looked at.
-        mask: bool, True where a place is real: the indices' shape without the quantizer's ``index_shape``.
+        mask: bool, True where a place is real: the indices' shape without the quantizer's ``index_shape``, or what
+            broadcasts to it.
         dtype: A floating dtype for the codes.
 
     Raises:
         GridcodeError: The mask is not bool or of another shape, or a real place has no valid index.
+
+    >>> from gridcode.quantize.fsq import FSQ
+    >>> decode_masked(FSQ([3, 5]), torch.tensor([0, -1]), torch.tensor([True, False]))
+    tensor([[-1., -1.],
+            [ 0.,  0.]])
     """
     trailing = len(quantizer.index_shape)
-    _check(mask, indices.shape[: indices.ndim - trailing], "indices")
-    place = channel_place(quantizer, mask.ndim + 1)
-    real = quantizer.indices_to_codes(indices[mask], dtype=dtype).movedim(channel_place(quantizer, 2), -1)
-    codes = torch.zeros((*mask.shape, quantizer.channels), dtype=dtype, device=indices.device)
-    codes[mask] = real
-    return codes.movedim(-1, place)
+    if indices.ndim < trailing:
+        raise GridcodeError(
+            f"decode_masked: indices of shape {tuple(indices.shape)} do not end in the {trailing} dimension of several "
+            "indices a vector; give them as quantize_masked returned them"
+        )
+    places = indices.ndim - trailing
+    real = _spread(mask, indices.shape[:places], "indices")
+    there = real.reshape(*real.shape, *[1] * trailing)
+    if values_visible(indices):
+        absent = indices == -1
+        lost = real & (absent.flatten(places).all(-1) if trailing else absent)
+        if lost.any():
+            raise GridcodeError(
+                f"decode_masked: {int(lost.sum())} of {int(real.sum())} real places have the index -1, which is a "
+                "masked place's; give the mask that they were quantized with"
+            )
+    codes = quantizer.indices_to_codes(indices.masked_fill(~there, 0), dtype=dtype)
+    return torch.where(real.unsqueeze(channel_place(quantizer, places + 1)), codes, 0.0)
 
 
-def _as_list(quantizer: Quantizer, vectors: Tensor) -> Tensor:
-    """Vectors (n, d) as the quantizer takes two dimensions."""
-    return vectors.movedim(-1, channel_place(quantizer, 2))
+def _as_list(quantizer: Quantizer, vectors: Tensor, rank: int) -> tuple[Tensor, int]:
+    """Vectors (n, d) as latents whose rank has the quantizer's channel dimension, and that dimension."""
+    rank = max(rank, 2)
+    channels = channel_place(quantizer, rank)
+    others = [vectors.shape[0], *[1] * (rank - 2)]
+    return vectors.reshape(*others, vectors.shape[1]).movedim(-1, channels), channels
 
 
-def _check(mask: Tensor, shape: torch.Size, what: str) -> None:
-    if mask.dtype != torch.bool or mask.shape != shape:
+def _spread(mask: Tensor, shape: torch.Size, what: str) -> Tensor:
+    """The mask in the shape of the places."""
+    fits = mask.ndim <= len(shape) and all(
+        size in (1, full) for size, full in zip(reversed(mask.shape), reversed(shape), strict=False)
+    )
+    if mask.dtype != torch.bool or not fits:
         raise GridcodeError(
             f"mask is {mask.dtype} of shape {tuple(mask.shape)}; give bool of shape {tuple(shape)}, one for each place "
             f"of the {what}"
         )
+    return mask.expand(shape)

@@ -97,6 +97,14 @@ def values_visible(values: Tensor) -> bool:
     >>> values_visible(torch.zeros(1)), values_visible(torch.zeros(1, device="meta"))
     (True, False)
     """
-    if torch.compiler.is_compiling() or values.is_meta:
+    if torch.compiler.is_compiling() or values.is_meta or transforming():
         return False
     return not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def transforming() -> bool:
+    """Whether ``vmap``, ``torch.func.grad`` or another transform of functions is at work."""
+    if torch.compiler.is_compiling():
+        return False
+    active: bool = torch._C._are_functorch_transforms_active()
+    return active

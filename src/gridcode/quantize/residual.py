@@ -9,9 +9,10 @@ exactly the range of the next one, and q stages are **one** quantizer with M = L
     N    = floor(M (1 + tanh(z / c)) / 2)           = Σ_k L^(q-1-k) g_k,   g_0 … g_{q-1} the stages' digits
     code = c ((2 N + 1) / M - 1)                    = Σ_k L^-k (2 g_k / (L - 1) - 1)
 
-So N is found by thresholds, as any FSQ's digit, which makes the indices the same on every device; the stages' digits
-are N's in base L; and the first stages alone decode to the coarser quantizer. M is at most 2^20 for each channel, which
-float32 keeps apart.
+N is found in float64, where the last bit of a device's tanh decides nothing (for a float32 z on either side of every
+edge it is what exact thresholds give), so that the indices are the same on every device. The stages' digits are N's in
+base L, and the first stages alone decode to the coarser quantizer. M is at most 2^20 for each channel, which float32
+keeps apart; bfloat16 codes give their indices back up to M = 256, float16 ones up to 2048.
 
 Gradient: straight-through, d code / d z = 1 - tanh²(z / c).
 
@@ -31,7 +32,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.forms import Channel
+from gridcode.quantize.kernels.reference import working_dtype
 from gridcode.quantize.latents import (
     NaNPolicy,
     check_codes_dtype,
@@ -63,7 +64,7 @@ class ResidualFSQ(Quantizer):
     >>> quantizer = ResidualFSQ([5, 3], stages=2)
     >>> out = quantizer(torch.tensor([[0.3, -0.6]]))
     >>> out.indices, out.codes
-    (tensor([[3, 8]]), tensor([[0.3000, -0.6667]]))
+    (tensor([[ 3, 10]]), tensor([[ 0.3000, -0.6667]]))
     >>> quantizer.indices_to_codes(out.indices[..., :1])                     # the first stage alone
     tensor([[ 0.5000, -1.0000]])
     """
@@ -81,16 +82,16 @@ class ResidualFSQ(Quantizer):
         self._levels = check_levels(levels)
         if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
             raise GridcodeError(f"ResidualFSQ: stages is {stages!r}; give a whole number from 1")
-        if max(self._levels) ** stages > MAX_LEVEL:
+        largest = max(self._levels)
+        if largest ** min(stages, MAX_LEVEL.bit_length()) > MAX_LEVEL:
             raise GridcodeError(
-                f"ResidualFSQ: {stages} stages of level {max(self._levels)} tell {max(self._levels) ** stages} values "
-                f"apart, more than float32 can ({MAX_LEVEL}); use fewer stages or smaller levels"
+                f"ResidualFSQ: {stages} stages of level {largest} tell {largest}^{stages} values apart, more than "
+                f"float32 can ({MAX_LEVEL}); use fewer stages or smaller levels"
             )
         if not 0 <= stage_dropout <= 1:
             raise GridcodeError(f"ResidualFSQ: stage_dropout is {stage_dropout!r}; give a probability in [0, 1]")
         self.stages, self.stage_dropout, self.channel_dim = stages, float(stage_dropout), channel_dim
         self.nan = check_nan_policy("ResidualFSQ", nan)
-        self._fine = tuple(_fine_channel(level, stages) for level in self._levels)
 
     @property
     def channels(self) -> int:
@@ -120,16 +121,13 @@ class ResidualFSQ(Quantizer):
             GridcodeError: They are not floats, the channels are not d, or one is NaN.
         """
         z = self._vectors(latents)
-        digits = self._digits(z.detach())
-        kept = self._kept(len(z) if z.ndim > 1 else 1, z)
+        whole, dropped = self._whole(z.detach()), self._dropped(z)
         bounded = self._bounded(z)
-        rounded = self._codes(digits, kept, z.dtype)
-        codes = (bounded + (rounded - bounded.detach())).to(latents.dtype)
-        exact = rounded.to(latents.dtype)
-        codes = exact + (codes - codes.detach())  # the code's own bits, with the gradient of the bound
+        # bounded - sg(bounded) is exactly 0: the code's own bits, with the gradient of the bound.
+        codes = self._codes(whole, self.stages, dropped) + (bounded - bounded.detach())
         return Quantized(
-            codes=codes.movedim(-1, self.channel_dim),
-            indices=self._join(digits, kept),
+            codes=codes.to(latents.dtype).movedim(-1, self.channel_dim),
+            indices=self._indices(whole, self.stages, dropped),
             loss=z.new_zeros((), dtype=torch.float32),
         )
 
@@ -141,7 +139,8 @@ class ResidualFSQ(Quantizer):
         """The codes of the first stages' indices.
 
         Args:
-            indices: Integers (…, k) with 1 ≤ k ≤ q, in [0, K), or -1 for a dropped stage, which adds 0.
+            indices: Integers (…, k) with 1 ≤ k ≤ q, in [0, K), or -1 for a dropped stage, which adds 0; only the last
+                stages are ever dropped, and never the first.
             dtype: A floating dtype for the codes.
 
         Returns:
@@ -149,43 +148,67 @@ class ResidualFSQ(Quantizer):
 
         Raises:
             GridcodeError: They are not such integers (values are not seen in traced code).
+
+        >>> quantizer = ResidualFSQ([5, 3], stages=2)
+        >>> quantizer.indices_to_codes(torch.tensor([[3, 13], [3, -1]]))
+        tensor([[ 0.6000, -0.6667],
+                [ 0.5000, -1.0000]])
         """
         check_codes_dtype("ResidualFSQ", dtype)
-        if indices.ndim == 0 or not 1 <= indices.shape[-1] <= self.stages:
-            raise GridcodeError(
-                f"ResidualFSQ: indices of shape {tuple(indices.shape)} do not end in 1 to {self.stages} stages"
-            )
-        check_place("ResidualFSQ", indices.ndim, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
-        dropped = indices == -1
-        checked = check_indices(indices.masked_fill(dropped, 0), self._levels, self.codebook_size)
-        digits = torch.stack(split_indices(checked, self._levels), dim=-1)
-        wide = torch.float64 if dtype == torch.float64 else torch.float32
-        return self._codes(digits, ~dropped, wide).to(dtype).movedim(-1, self.channel_dim)
+        shape = tuple(indices.shape)
+        if indices.ndim == 0 or not 1 <= shape[-1] <= self.stages:
+            raise GridcodeError(f"ResidualFSQ: indices of shape {shape} do not end in 1 to {self.stages} stages")
+        check_place("ResidualFSQ", indices.ndim, self.channel_dim, f"codes for indices of shape {shape}")
+        absent = indices == -1
+        checked = check_indices(indices.masked_fill(absent, 0), self._levels, self.codebook_size)
+        _check_prefixes(absent)
+        levels = torch.tensor(
+            [float(level) for level in self._levels], dtype=working_dtype(dtype), device=checked.device
+        )
+        whole = torch.zeros_like(levels)
+        for stage in checked.unbind(-1):
+            digits = torch.stack(split_indices(stage, self._levels), dim=-1)
+            whole = whole * levels + digits.to(levels.dtype)
+        return self._codes(whole, shape[-1], absent.sum(-1)).to(dtype).movedim(-1, self.channel_dim)
 
-    def codes_to_indices(self, codes: Tensor) -> Tensor:
-        """The indices of codes that have all of their stages; rounded channel by channel.
-
-        16-bit codes give their indices back where L^q is at most 256.
+    def codes_to_indices(self, codes: Tensor, stages: int | None = None) -> Tensor:
+        """The indices of codes; rounded channel by channel.
 
         Args:
             codes: Codes as ``forward`` or ``indices_to_codes`` return them, d channels in ``channel_dim``.
+            stages: How many stages all of the codes have, 1 … q; q by default.
 
         Returns:
-            int64 indices (…, q).
+            int64 indices (…, stages).
 
         Raises:
-            GridcodeError: They are not floats, the channels are not d, or one lies outside the codes' range.
+            GridcodeError: They are not floats, the channels are not d, or one is no code of that many stages (not
+                seen in traced code).
+
+        >>> quantizer = ResidualFSQ([5, 3], stages=2)
+        >>> quantizer.codes_to_indices(torch.tensor([[0.5, -1.0]]), stages=1)
+        tensor([[3]])
         """
         check_vectors("ResidualFSQ", codes, "codes", channels=self.channels, channel_dim=self.channel_dim)
+        stages = self.stages if stages is None else stages
+        if not 1 <= stages <= self.stages:
+            raise GridcodeError(f"ResidualFSQ: stages is {stages!r}; give a whole number from 1 to {self.stages}")
         wide = codes.detach().movedim(self.channel_dim, -1).double()
-        count, width = self._row("level", wide), self._row("width", wide)
-        whole = (wide * width + (count - 1) / 2).round()
-        if values_visible(whole) and (wrong := ~((whole >= 0) & (whole < count))).any():
-            raise GridcodeError(
-                f"ResidualFSQ: {int(wrong.sum())} of {whole.numel()} code components are not codes of "
-                f"{self.stages} stages of levels {list(self._levels)}; give codes that it returned"
-            )
-        return self._join(self._split(whole.to(torch.int64)), None)
+        counts = self._row([float(level**stages) for level in self._levels], wide)
+        # N from code = (2 N + 1 - M) / ((L - 1) L^(q-1)).
+        exact = (wide * self._row(self._spans(stages), wide) + counts - 1) / 2
+        whole = exact.round()
+        # Up to this far from N rounding to the codes' dtype can take it; codes of other stages lie 1/2 away, or on N.
+        slack = (0.1 + torch.finfo(codes.dtype).eps * counts / 2).clamp_max(0.5)
+        if values_visible(whole):
+            wrong = ~((whole >= 0) & (whole < counts) & ((exact - whole).abs() <= slack))
+            if wrong.any():
+                raise GridcodeError(
+                    f"ResidualFSQ: {int(wrong.sum())} of {whole.numel()} code components are not codes of {stages} "
+                    f"stages of levels {list(self._levels)}, the first is {float(wide[wrong][0]):.6g}; give codes that "
+                    "it returned, and the number of their stages"
+                )
+        return self._indices(whole, stages, None)
 
     def spec(self) -> dict[str, Any]:
         """Name, levels, stages and their dropout, as manifests and configs record them."""
@@ -216,57 +239,69 @@ class ResidualFSQ(Quantizer):
         return wide_latents("ResidualFSQ", latents, self.nan).movedim(self.channel_dim, -1)
 
     def _bounded(self, z: Tensor) -> Tensor:
-        """C tanh(z / c), channels last."""
-        return self._row("gain", z) * torch.tanh(z * self._row("slope", z))
+        """The softly clamped latents c tanh(z / c), channels last."""
+        clamp = self._row([1 + 1 / (level - 1) for level in self._levels], z)
+        return clamp * torch.tanh(z / clamp)
 
-    def _digits(self, z: Tensor) -> Tensor:
-        """The stages' digits (…, q, d) of latents (…, d), by thresholds."""
-        found = []
-        for place, channel in enumerate(self._fine):
-            edges = channel.thresholds if z.dtype == torch.float64 else channel.thresholds32
-            edge_values = torch.tensor(edges.tolist(), dtype=z.dtype, device=z.device)
-            found.append(torch.bucketize(z[..., place].contiguous(), edge_values))
-        return self._split(torch.stack(found, dim=-1))
+    def _whole(self, z: Tensor) -> Tensor:
+        """N of latents (…, d): whole numbers in [0, M) in z's dtype; on an edge the lower one."""
+        wide = z.double()
+        clamp = self._row([1 + 1 / (level - 1) for level in self._levels], wide)
+        counts = self._row([float(level**self.stages) for level in self._levels], wide)
+        # ceil(M (1 + tanh) / 2) - 1 with the whole part of M / 2 taken out, so that a tiny z keeps its sign.
+        half = (counts / 2).floor()
+        found = torch.ceil(torch.tanh(wide / clamp) * (counts / 2) + (counts / 2 - half)) + (half - 1)
+        return torch.minimum(found.clamp_min(0.0), counts - 1).to(z.dtype)
 
-    def _split(self, whole: Tensor) -> Tensor:
-        """N (…, d) in base L: digits (…, q, d), the coarsest stage first."""
-        levels = torch.tensor(self._levels, device=whole.device)
-        powers = [levels ** (self.stages - 1 - k) for k in range(self.stages)]
-        parts = [torch.div(whole, power, rounding_mode="floor") % levels for power in powers]
-        return torch.stack(parts, dim=-2)
+    def _codes(self, whole: Tensor, stages: int, dropped: Tensor | None) -> Tensor:
+        """The codes (…, d) of N over this many stages, without the last ``dropped`` (…) of them.
 
-    def _join(self, digits: Tensor, kept: Tensor | None) -> Tensor:
-        """Indices (…, q) of digits (…, q, d); -1 where a stage is not kept."""
-        indices = join_digits(digits, self._levels)
-        return indices if kept is None else indices.masked_fill(~kept, -1)
+        Numerator and denominator are whole numbers that the dtype holds, so that one division rounds.
+        """
+        counts = self._row([float(level**stages) for level in self._levels], whole)
+        spans = self._row(self._spans(stages), whole)
+        if dropped is None:
+            return (2 * whole + 1 - counts) / spans
+        table = [[float(level**k) for level in self._levels] for k in range(stages + 1)]
+        bins = torch.tensor(table, dtype=whole.dtype, device=whole.device)[dropped]
+        return (2 * (whole / bins).floor() * bins + bins - counts) / spans
 
-    def _codes(self, digits: Tensor, kept: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Σ L^-k (2 g_k - L + 1) / (L - 1) over the kept stages, from integers, so that one division rounds."""
-        levels = torch.tensor(self._levels, device=digits.device)
-        total = torch.zeros_like(digits[..., 0, :])
-        for k in range(digits.shape[-2]):
-            part = (2 * digits[..., k, :] - levels + 1) * levels ** (self.stages - 1 - k)
-            total = total + (part if kept is None else part * kept[..., k, None])
-        return total.to(dtype) / ((levels - 1) * levels ** (self.stages - 1)).to(dtype)
+    def _indices(self, whole: Tensor, stages: int, dropped: Tensor | None) -> Tensor:
+        """Indices (…, stages) from the digits of N in base L, the coarsest stage first; -1 for a dropped one."""
+        levels = self._row([float(level) for level in self._levels], whole)
+        found: list[Tensor] = []
+        for _ in range(stages):
+            rest = (whole / levels).floor()
+            found.insert(0, join_digits(whole - rest * levels, self._levels))
+            whole = rest
+        indices = torch.stack(found, dim=-1)
+        if dropped is None:
+            return indices
+        return indices.masked_fill(torch.arange(stages, device=indices.device) >= stages - dropped[..., None], -1)
 
-    def _kept(self, samples: int, z: Tensor) -> Tensor | None:
-        """Which stages each vector keeps, broadcast to (…, q); None for all."""
+    def _dropped(self, z: Tensor) -> Tensor | None:
+        """How many of the last stages each vector of latents (…, d) goes without; None where none does."""
         if not (self.training and self.stage_dropout):
             return None
-        count = torch.randint(1, self.stages + 1, (samples,), device=z.device)
+        samples = z.shape[0] if z.ndim > 1 else 1
+        count = torch.randint(self.stages, (samples,), device=z.device)
         whole = torch.rand(samples, device=z.device) >= self.stage_dropout
-        count = count.masked_fill(whole, self.stages)
-        kept = torch.arange(self.stages, device=z.device) < count[:, None]
-        if z.ndim == 1:
-            return kept[0]
-        return kept.view(samples, *[1] * (z.ndim - 2), self.stages).expand(*z.shape[:-1], self.stages)
+        count = count.masked_fill(whole, 0)
+        return count.view(samples, *[1] * (z.ndim - 2)).expand(z.shape[:-1]) if z.ndim > 1 else count[0]
 
-    def _row(self, name: str, like: Tensor) -> Tensor:
+    def _spans(self, stages: int) -> list[float]:
+        """(L - 1) L^(stages - 1) of every channel: code · span = 2 N + 1 - M."""
+        return [float((level - 1) * level ** (stages - 1)) for level in self._levels]
+
+    def _row(self, values: list[float], like: Tensor) -> Tensor:
         """A constant of every channel, (d,)."""
-        return torch.tensor([float(getattr(c, name)) for c in self._fine], dtype=like.dtype, device=like.device)
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
 
 
-def _fine_channel(level: int, stages: int) -> Channel:
-    """The one quantizer that all stages make: M = L^q bins of equal width on (-c, c)."""
-    count, c = level**stages, 1 + 1 / (level - 1)
-    return Channel(count, 1 / c, 0.0, c, 0.0, (count - 1) / 2, count / (2 * c))
+def _check_prefixes(absent: Tensor) -> None:
+    """Refuse indices whose dropped stages (…, k) are not the last ones."""
+    if values_visible(absent) and bool(absent[..., 0].any() | (absent[..., :-1] & ~absent[..., 1:]).any()):
+        raise GridcodeError(
+            "ResidualFSQ: the index -1 (a dropped stage) stands in a first stage or before a kept one; decode masked "
+            "places with decode_masked, and leave other indices as they were made"
+        )

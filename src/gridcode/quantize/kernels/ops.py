@@ -4,10 +4,10 @@
     gridcode::fsq_backward(upstream, latents, levels, form, eps, channel_dim) -> gradient
     gridcode::fsq_decode(indices, levels, form, eps, channel_dim, dtype) -> codes
 
-``torch.compile``, ``torch.export`` and ``vmap`` see them as single nodes. Underneath runs the numba kernel on a CPU
-(extra ``fast``; float32 and bfloat16), Triton's on CUDA, and the plain reference elsewhere; all give the same indices.
-The straight-through gradient keeps nothing but the latents. An ONNX graph has no such operators, so that export
-takes the reference, which is made of standard ones.
+``torch.compile`` and ``torch.export`` see them as single nodes. Underneath runs the numba kernel on a CPU (extra
+``fast``; float32 and bfloat16) and the plain reference elsewhere; both give the same indices. The straight-through
+gradient keeps nothing but the latents. An ONNX graph has no such operators, and ``torch.func`` cannot transform them:
+there the reference is taken, which is made of standard ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -23,8 +22,9 @@ from torch import Tensor
 
 from gridcode.quantize.forms import Book, FormName
 from gridcode.quantize.kernels import reference
+from gridcode.quantize.radix import transforming
 
-Kernel = Literal["numba", "triton", "reference"]
+Kernel = Literal["numba", "reference"]
 
 _book = lru_cache(maxsize=256)(Book)
 
@@ -37,8 +37,6 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
     """
     if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and _installed("numba"):
         return "numba"
-    if device.type == "cuda" and dtype != torch.float64 and _installed("triton"):
-        return "triton"
     return "reference"
 
 
@@ -48,18 +46,25 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
     Raises:
         GridcodeError: A latent is NaN, with ``check_nan``.
     """
-    if torch.onnx.is_in_onnx_export():
-        return reference.quantize(latents, book, channel_dim=channel_dim, check_nan=False)
+    if _plain():
+        codes, indices = reference.quantize(latents, book, channel_dim=channel_dim, check_nan=False)
+        bounded = reference.bounded(latents, book, channel_dim=channel_dim)
+        return codes + (bounded - bounded.detach()), indices
     out: tuple[Tensor, Tensor] = _fsq(latents, list(book.levels), book.form, book.eps, channel_dim, check_nan)
     return out
 
 
 def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
     """The codes of int64 indices in [0, K); see ``reference.decode``."""
-    if torch.onnx.is_in_onnx_export():
+    if _plain():
         return reference.decode(indices, book, channel_dim=channel_dim, dtype=dtype)
     out: Tensor = _fsq_decode(indices, list(book.levels), book.form, book.eps, channel_dim, dtype)
     return out
+
+
+def _plain() -> bool:
+    """Whether only standard operators will do: in an ONNX graph, and under ``vmap`` and ``torch.func``."""
+    return torch.onnx.is_in_onnx_export() or transforming()
 
 
 @lru_cache(maxsize=8)
@@ -67,17 +72,12 @@ def _installed(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def _kernel(device: torch.device, dtype: torch.dtype) -> ModuleType:
+def _kernel(device: torch.device, dtype: torch.dtype) -> Any:
     """The module with ``quantize``, ``gradient`` and ``decode``."""
-    kernel = kernel_for(device, dtype)
-    if kernel == "numba":
+    if kernel_for(device, dtype) == "numba":
         from gridcode.quantize.kernels import numba_cpu
 
         return numba_cpu
-    if kernel == "triton":
-        from gridcode.quantize.kernels import triton_cuda
-
-        return triton_cuda
     return reference
 
 
@@ -148,35 +148,3 @@ def _straight_through(ctx: Any, upstream: Tensor, _: Any) -> tuple[Tensor | None
 
 
 _fsq.register_autograd(_straight_through, setup_context=_keep)
-
-
-def _batched(channel_dim: int) -> int:
-    """The channel dimension once a batch dimension stands in front."""
-    return channel_dim + 1 if channel_dim >= 0 else channel_dim
-
-
-@_fsq.register_vmap
-def _(
-    info: Any, in_dims: Any, latents: Tensor, levels: Any, form: str, eps: float, channel_dim: int, check_nan: bool
-) -> Any:
-    out = _fsq(latents.movedim(in_dims[0], 0), levels, form, eps, _batched(channel_dim), check_nan)
-    return out, (0, 0)
-
-
-@_fsq_backward.register_vmap
-def _(
-    info: Any, in_dims: Any, upstream: Tensor, latents: Tensor, levels: Any, form: str, eps: float, channel_dim: int
-) -> Any:
-    size = info.batch_size
-    wide = [
-        value.movedim(dim, 0) if dim is not None else value.expand(size, *value.shape)
-        for value, dim in zip((upstream, latents), in_dims[:2], strict=True)
-    ]
-    return _fsq_backward(*wide, levels, form, eps, _batched(channel_dim)), 0
-
-
-@_fsq_decode.register_vmap
-def _(
-    info: Any, in_dims: Any, indices: Tensor, levels: Any, form: str, eps: float, channel_dim: int, dtype: Any
-) -> Any:
-    return _fsq_decode(indices.movedim(in_dims[0], 0), levels, form, eps, _batched(channel_dim), dtype), 0

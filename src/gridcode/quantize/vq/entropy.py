@@ -67,7 +67,7 @@ class _EntropyLoss(torch.autograd.Function):
     def forward(ctx: Any, latents: Tensor, book: Tensor, temperature: float, rows: int) -> Tensor:
         sample = latents.new_zeros(())
         average = latents.new_zeros(len(book))
-        for part in latents.split(rows):
+        for part in torch.split(latents, rows):
             log_p = _log_choices(part, book, temperature)
             p = log_p.exp()
             average += p.sum(0)
@@ -78,13 +78,13 @@ class _EntropyLoss(torch.autograd.Function):
         return sample / len(latents) + (average * (average + _EPS).log()).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         latents, book, average = ctx.saved_tensors
         push = (average + _EPS).log() + average / (average + _EPS)
         scale = upstream * (2 / (ctx.temperature * len(latents)))
         to_latents, to_book = torch.empty_like(latents), torch.zeros_like(book)
-        for part, gradient in zip(latents.split(ctx.rows), to_latents.split(ctx.rows), strict=True):
+        for part, gradient in zip(torch.split(latents, ctx.rows), torch.split(to_latents, ctx.rows), strict=True):
             log_p = _log_choices(part, book, ctx.temperature)
             p = log_p.exp()
             t = push - log_p

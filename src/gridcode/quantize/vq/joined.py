@@ -1,7 +1,8 @@
 """The joined batch: the vectors of all processes as if they were one batch.
 
-Where ``torch.distributed`` is in use, a codebook that is learned from statistics must see every process's vectors, or the
-processes' books drift apart. Counts and sums are added over the processes; vectors are chosen by their number in the
+Where ``torch.distributed`` is in use, a codebook that is learned from statistics must see every process's vectors, or
+the processes' books drift apart. Counts and sums are added over the processes; vectors are chosen by their number in
+the
 joined batch (process 0's first), each process gives those that it holds, and a sum hands them to all. A batch itself is
 never sent. Every process must make the same calls in the same order; one with an empty batch too.
 """

@@ -81,7 +81,7 @@ def _block(rows: int, columns: int, scores: int) -> tuple[int, int]:
 
 
 def _cut(values: Tensor, rows: int) -> tuple[Tensor, ...]:
-    return values.split(rows) if len(values) > rows else (values,)
+    return torch.split(values, rows) if len(values) > rows else (values,)
 
 
 def _nearest_of_rows(latents: Tensor, book: Tensor, halves: Tensor, columns: int) -> Tensor:

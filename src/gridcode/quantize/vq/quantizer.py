@@ -9,8 +9,8 @@ latents z ── distance.relax ──> nearest codeword q_k ── gradient ─
 
     index = argmin_k | relax(z) - e_k |²         codes = e_index         loss = update's + revival's     (training)
 
-This is the baseline that FSQ is compared with: a book of K d numbers which must be learned and kept alive, where FSQ has
-neither. The parts are small frozen values, each in a file with its formula; three presets put together what was
+This is the baseline that FSQ is compared with: a book of K d numbers which must be learned and kept alive, where
+FSQ has neither. The parts are small frozen values, each in a file with its formula; three presets put together what was
 published.
 
 Reference: van den Oord, Vinyals, Kavukcuoglu 2017 (arXiv 1711.00937); Chang et al. 2022 (arXiv 2202.04200); Kolesnikov
@@ -24,14 +24,18 @@ import math
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.radix import check_indices
+from gridcode.quantize.latents import check_place, check_vectors
+from gridcode.quantize.radix import check_indices, values_visible
+from gridcode.quantize.vq.book import BookState
 from gridcode.quantize.vq.distance import Distance, Euclidean, UnitNorm
 from gridcode.quantize.vq.gradient import Gradient, StraightThrough
+from gridcode.quantize.vq.joined import from_first, joined
 from gridcode.quantize.vq.nearest import exact_match, nearest
+from gridcode.quantize.vq.randomness import generator_of
 from gridcode.quantize.vq.ranges import check_whole
 from gridcode.quantize.vq.revival import EntropyLoss, Nothing, Revival, Splitting
 from gridcode.quantize.vq.start import Normal, Start, Uniform

@@ -1,6 +1,7 @@
 """Where a vector quantizer's random numbers come from: its own seed and its own clock.
 
-Every random choice (the first book, the vectors that k-means begins with, restarts, the jitter of a split) is drawn from
+Every random choice (the first book, the vectors that k-means begins with, restarts, the jitter of a split) is drawn
+from
 a new generator on the CPU, seeded by a mix of two numbers in the state dict: ``seed``, drawn once at construction from
 torch's global generator as any layer draws its weights, and ``steps``, which counts training batches. So a run that is
 resumed from a state dict repeats the same choices bit for bit, processes with equal state agree without a message, and

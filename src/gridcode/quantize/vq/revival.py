@@ -133,7 +133,8 @@ class RandomRestarts(Revival):
     """Codewords out of use start again at latents of the joined batch, no latent twice.
 
     A restarted codeword gets twice the threshold as its count, so that without use it is tried for ln 2 / -ln decay
-    batches (69 at 0.99) before it moves again. If the batch has fewer latents than there are codewords out of use, those
+    batches (69 at 0.99) before it moves again. If the batch has fewer latents than there are codewords out of use,
+    those
     of the lowest index go first. An optimiser's own memory of a restarted parameter (``ByLoss``) stays.
 
     Differs from Jukebox: there the sums and counts of a restarted codeword stay, so that it moves every batch until it
