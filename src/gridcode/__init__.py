@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from gridcode.quantize.base import Quantized as Quantized
     from gridcode.quantize.base import Quantizer as Quantizer
     from gridcode.quantize.fsq import FSQ as FSQ
+    from gridcode.quantize.grouped import GroupedFSQ as GroupedFSQ
     from gridcode.quantize.levels import recommended_levels as recommended_levels
+    from gridcode.quantize.residual import ResidualFSQ as ResidualFSQ
     from gridcode.quantize.usage import UsageMeter as UsageMeter
+    from gridcode.quantize.vq import VQ as VQ
     from gridcode.store.reader import TokenStore as TokenStore
     from gridcode.tasks.generate import Generator as Generator
     from gridcode.tokenizer.model import Tokenizer as Tokenizer
@@ -28,8 +31,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["GridcodeError"],
         "quantize.base": ["Quantized", "Quantizer"],
         "quantize.fsq": ["FSQ"],
+        "quantize.grouped": ["GroupedFSQ"],
         "quantize.levels": ["recommended_levels"],
+        "quantize.residual": ["ResidualFSQ"],
         "quantize.usage": ["UsageMeter"],
+        "quantize.vq.quantizer": ["VQ"],
         "store.reader": ["TokenStore"],
         "tasks.generate": ["Generator"],
         "tokenizer.model": ["Tokenizer"],
