@@ -95,7 +95,8 @@ def check_bits(owner: str, bits: int) -> int:
 
 def signs(values: Tensor, scale: float) -> Tensor:
     """Scale · sign(values), the shape and dtype of the values; no gradient. The sign of 0 is -1."""
-    return torch.where(values.detach() > 0, scale, -scale).to(values.dtype)
+    # 2s - s and 0 - s are exact in every dtype; a choice between two Python numbers would be float32 at most.
+    return (values.detach() > 0).to(values.dtype) * (2 * scale) - scale
 
 
 def signs_to_indices(values: Tensor, bits: int, place: int) -> Tensor:

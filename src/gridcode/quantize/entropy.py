@@ -32,6 +32,8 @@ Reference: Yu et al. 2023 (arXiv 2310.05737), section 3.1; Zhao, Xiong, Krähenb
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -80,8 +82,8 @@ def mean_entropy(logits: Tensor, group: int) -> Tensor:
 def _mean_assignment(logits: Tensor) -> Tensor:
     """E[p(c|z)] over all codes of these g bits, (2^⌈g/2⌉, 2^⌊g/2⌋), from logits (N, g)."""
     half = (logits.shape[1] + 1) // 2
-    # Autocast would take the product in 16 bits.
-    with torch.autocast(logits.device.type, enabled=False):
+    # Autocast would take the product in 16 bits; the meta device has none.
+    with nullcontext() if logits.is_meta else torch.autocast(logits.device.type, enabled=False):
         return _assignments(logits[:, :half]).T @ _assignments(logits[:, half:]) / max(len(logits), 1)
 
 

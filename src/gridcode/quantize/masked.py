@@ -48,17 +48,19 @@ def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quan
     if isinstance(quantizer, FSQ | GroupedFSQ | ResidualFSQ):
         there = real.unsqueeze(place)
         out: Quantized = quantizer(torch.where(there, latents, 0.0))
-        absent = ~real.reshape(*real.shape, *[1] * len(quantizer.index_shape))
+        absent = ~real.reshape([*real.shape, *[1] * len(quantizer.index_shape)])
         codes, indices = torch.where(there, out.codes, 0.0), out.indices.masked_fill(absent, -1)
         return Quantized(codes=codes, indices=indices, loss=out.loss)
     vectors = latents.movedim(place, -1)
-    listed, channels = _as_list(quantizer, vectors[real], latents.ndim)
+    flat, chosen = vectors.reshape(-1, quantizer.channels), (real.reshape(-1),)
+    listed, channels = _as_list(quantizer, flat[chosen], latents.ndim)
     out = quantizer(listed)
-    real_codes = out.codes.movedim(channels, -1).reshape(-1, quantizer.channels)
-    codes = vectors.new_zeros(vectors.shape).index_put((real,), real_codes)
-    indices = real.new_full((*real.shape, *quantizer.index_shape), -1, dtype=torch.int64)
-    indices[real] = out.indices.reshape(-1, *quantizer.index_shape)
-    return Quantized(codes=codes.movedim(-1, place), indices=indices, loss=out.loss)
+    found = out.codes.movedim(channels, -1).reshape(-1, quantizer.channels)
+    codes = torch.zeros_like(flat).index_put(chosen, found).reshape(vectors.shape)
+    unseen = out.indices.new_full((len(flat), *quantizer.index_shape), -1)
+    indices = unseen.index_put(chosen, out.indices.reshape([-1, *quantizer.index_shape]))
+    shape = (*real.shape, *quantizer.index_shape)
+    return Quantized(codes=codes.movedim(-1, place), indices=indices.reshape(shape), loss=out.loss)
 
 
 def decode_masked(quantizer: Quantizer, indices: Tensor, mask: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -87,7 +89,7 @@ def decode_masked(quantizer: Quantizer, indices: Tensor, mask: Tensor, *, dtype:
         )
     places = indices.ndim - trailing
     real = _spread(mask, indices.shape[:places], "indices")
-    there = real.reshape(*real.shape, *[1] * trailing)
+    there = real.reshape([*real.shape, *[1] * trailing])
     if values_visible(indices):
         absent = indices == -1
         lost = real & (absent.flatten(places).all(-1) if trailing else absent)
@@ -104,8 +106,8 @@ def _as_list(quantizer: Quantizer, vectors: Tensor, rank: int) -> tuple[Tensor, 
     """Vectors (n, d) as latents whose rank has the quantizer's channel dimension, and that dimension."""
     rank = max(rank, 2)
     channels = channel_place(quantizer, rank)
-    others = [vectors.shape[0], *[1] * (rank - 2)]
-    return vectors.reshape(*others, vectors.shape[1]).movedim(-1, channels), channels
+    shape = [vectors.shape[0], *[1] * (rank - 2), vectors.shape[1]]
+    return vectors.reshape(shape).movedim(-1, channels), channels
 
 
 def _spread(mask: Tensor, shape: torch.Size, what: str) -> Tensor:
