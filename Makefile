@@ -39,14 +39,14 @@ test: setup                 ## the default tests: offline, on the CPU, warnings 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: setup                ## lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks docs
-	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs/*.py
+	$(BIN)/ruff check src tests benchmarks docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
 format: setup
-	$(BIN)/ruff format src tests benchmarks docs
-	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks docs/*.py
 
 bench:                      ## throughput beside diffusers
 	$(MAKE) setup EXTRAS=dev,bench

@@ -227,3 +227,19 @@ class TestModule:
         there = torch.compile(quantizer.indices_to_codes, fullgraph=True, backend="aot_eager")
         back = torch.compile(quantizer.codes_to_indices, fullgraph=True, backend="aot_eager")
         assert torch.equal(back(there(torch.arange(64))), torch.arange(64))
+
+    def test_export_leaves_the_batch_free(self, kind: Any) -> None:
+        class Indices(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.quantizer = kind(6, group=4, commitment=0.1)
+
+            def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                out = self.quantizer(z)
+                return out.indices, out.loss
+
+        program = torch.export.export(Indices(), (latents(9, 6),), dynamic_shapes={"z": {0: torch.export.Dim("n")}})
+        indices, loss = program.module()(latents(31, 6))
+        plain = kind(6, group=4, commitment=0.1)(latents(31, 6))
+        assert torch.equal(indices, plain.indices)
+        torch.testing.assert_close(loss, plain.loss)

@@ -67,7 +67,7 @@ def sample_entropy(logits: Tensor) -> Tensor:
     # h is even in a; with -|a| no two large numbers are subtracted. Beyond 10^4 it is 0, and infinity would make NaN.
     size = logits.abs().clamp_max(1e4)
     entropies = softplus(-size) + size * torch.sigmoid(-size)
-    return entropies.sum() / max(len(logits), 1)
+    return entropies.sum() / max(logits.shape[0], 1)
 
 
 def mean_entropy(logits: Tensor, group: int) -> Tensor:
@@ -84,12 +84,12 @@ def _mean_assignment(logits: Tensor) -> Tensor:
     half = (logits.shape[1] + 1) // 2
     # Autocast would take the product in 16 bits; the meta device has none.
     with nullcontext() if logits.is_meta else torch.autocast(logits.device.type, enabled=False):
-        return _assignments(logits[:, :half]).T @ _assignments(logits[:, half:]) / max(len(logits), 1)
+        return _assignments(logits[:, :half]).T @ _assignments(logits[:, half:]) / max(logits.shape[0], 1)
 
 
 def _assignments(logits: Tensor) -> Tensor:
     """p(c|z) over all codes of these g bits, (N, 2^g), from logits (N, g)."""
-    table = torch.ones_like(logits[:, :1]) if logits.shape[1] else logits.new_ones((len(logits), 1))
+    table = torch.ones_like(logits[:, :1]) if logits.shape[1] else logits.new_ones((logits.shape[0], 1))
     for bit in logits.unbind(1):
         chance = bit.unsqueeze(1)
         table = torch.cat([table * torch.sigmoid(-chance), table * torch.sigmoid(chance)], dim=1)
