@@ -90,7 +90,7 @@ def check_levels(levels: Sequence[int]) -> tuple[int, ...]:
     if codebook_size(checked) > MAX_CODEBOOK:
         raise GridcodeError(
             f"levels: {list(checked)} make a book of 2^{math.log2(codebook_size(checked)):.1f} codes, over "
-            "2^63; its indices fit no int64, use fewer or smaller levels"
+            "2^63; its indices fit no int64, use fewer or smaller levels, or books side by side: GroupedFSQ"
         )
     return checked
 
