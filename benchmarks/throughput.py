@@ -16,14 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
-import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.files import write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
@@ -120,21 +116,6 @@ def variant(side: str, dtype: str, layout: str, images: Tensor) -> tuple[Callabl
         optimizer.zero_grad()
 
     return encode, step
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """One call's time, with the device idle before and after."""
-    idle()
-    start = time.perf_counter()
-    call()
-    idle()
-    return time.perf_counter() - start
-
-
-def idle() -> None:
-    """Wait for what a CUDA device still has to do."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
 
 
 def measure(images: Tensor, rounds: int) -> dict[str, dict[str, float]]:
@@ -256,21 +237,6 @@ def main() -> None:
     }
     write_json(arguments.out, result)
     print(table(result))
-
-
-def resident_peak() -> float:
-    """This process's peak resident set in MiB; Linux's ``ru_maxrss`` would start at the parent's."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def machine(device: str) -> str:
-    """What it runs on."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 def table(result: dict[str, Any]) -> str:
