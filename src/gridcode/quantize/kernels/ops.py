@@ -4,10 +4,11 @@
     gridcode::fsq_backward(upstream, latents, levels, form, eps, channel_dim) -> gradient
     gridcode::fsq_decode(indices, levels, form, eps, channel_dim, dtype) -> codes
 
-``torch.compile`` and ``torch.export`` see them as single nodes. Underneath runs the numba kernel on a CPU (extra
-``fast``; float32 and bfloat16) and the plain reference elsewhere; both give the same indices. The straight-through
-gradient keeps nothing but the latents. An ONNX graph has no such operators, and ``torch.func`` cannot transform them:
-there the reference is taken, which is made of standard ones.
+``torch.compile`` and ``torch.export`` see them as single nodes. Underneath runs the Triton kernel on a CUDA device
+(Triton comes with torch there; float32, bfloat16 and float16), the numba kernel on a CPU (extra ``fast``; float32 and
+bfloat16) and the plain reference elsewhere; all give the same indices. The straight-through gradient keeps nothing but
+the latents. An ONNX graph has no such operators, and ``torch.func`` cannot transform them: there the reference is
+taken, which is made of standard ones.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gridcode.quantize.forms import Book, FormName
 from gridcode.quantize.kernels import reference
 from gridcode.quantize.radix import transforming
 
-Kernel = Literal["numba", "reference"]
+Kernel = Literal["triton", "numba", "reference"]
 
 _book = lru_cache(maxsize=256)(Book)
 
@@ -37,6 +38,8 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
     """
     if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and _installed("numba"):
         return "numba"
+    if device.type == "cuda" and dtype != torch.float64 and _installed("triton"):
+        return "triton"
     return "reference"
 
 
@@ -74,10 +77,15 @@ def _installed(name: str) -> bool:
 
 def _kernel(device: torch.device, dtype: torch.dtype) -> Any:
     """The module with ``quantize``, ``gradient`` and ``decode``."""
-    if kernel_for(device, dtype) == "numba":
+    kernel = kernel_for(device, dtype)
+    if kernel == "numba":
         from gridcode.quantize.kernels import numba_cpu
 
         return numba_cpu
+    if kernel == "triton":
+        from gridcode.quantize.kernels import triton_cuda
+
+        return triton_cuda
     return reference
 
 
