@@ -1,11 +1,13 @@
 r"""FSQ on a CPU in one pass each way, compiled by numba.
 
-A tile of about a thousand numbers stays in the innermost cache while
+A tile of a few hundred numbers stays in the innermost cache while
 
-    z      is widened to float32 (bfloat16 by a shift of its bits) and NaN made 0,
-    digit  counts the thresholds under z, four at a time, in vector registers: no tanh is needed,
+    z      is widened to float32 (bfloat16 by a shift of its bits),
+    digit  counts the thresholds under z, eight at a time, in vector registers: no tanh is needed,
     code   is (digit - middle) / width, rounded to the latents' dtype,
     index  is the sum of digit · basis.
+
+A tile with a NaN in it is done again with 0 in its place.
 
 The backward pass reads z and the upstream gradient and needs nothing else. With u = |slope · z + shift|,
 
@@ -39,8 +41,8 @@ from gridcode.quantize.forms import Book
 from gridcode.quantize.kernels.layout import layout_of, like
 from gridcode.quantize.kernels.reference import nan_error
 
-TILE = 1024
-"""Numbers worked on at a time: five buffers of them fit the innermost cache."""
+TILE = 512
+"""Numbers worked on at a time: their thresholds, constants and results fit the innermost cache (24 KiB at 8 levels)."""
 
 PARALLEL_FROM = 2**16
 """Numbers from which a second thread pays."""
@@ -52,24 +54,32 @@ _COMPARED = 64
 _LOG2E2 = np.float32(-2 * math.log2(math.e))
 _P6, _P5, _P4, _P3, _P2, _P1 = (np.float32(math.log(2) ** k / math.factorial(k)) for k in range(6, 0, -1))
 _jit = njit(nogil=True, cache=True, error_model="numpy")
+# A call costs as much as the arithmetic of a hundred numbers: what is called for each tile is inlined.
+_part = njit(nogil=True, inline="always", error_model="numpy")
 
 
 class Tables:
-    """A book's numbers, channel by channel and repeated over a tile of vectors whose channels are neighbours."""
+    """A book's numbers, channel by channel and repeated over a tile of vectors whose channels are neighbours.
+
+    Thresholds are padded with infinity, which no number lies above, to a multiple of 8.
+    """
 
     def __init__(self, book: Book) -> None:
         channels, d = book.channels, len(book.levels)
         self.d = d
         self.vectors = max(1, TILE // d)
         most = max(book.levels) - 1
-        self.thresholds = np.full((most, d), np.inf, dtype=np.float32)
+        self.thresholds = np.full((-(-most // 8) * 8, d), np.inf, dtype=np.float32)
         for place, channel in enumerate(channels):
             self.thresholds[: channel.level - 1, place] = channel.thresholds32
         rows = [[c.middle, c.width, c.slope, c.shift, c.gain * c.slope] for c in channels]
         self.rows = np.array(rows, dtype=np.float32).T.copy()
-        self.basis = np.array([math.prod(book.levels[:i]) for i in range(d)], dtype=np.int64)
         self.levels = np.array(book.levels, dtype=np.int64)
+        self.narrow = math.prod(book.levels) <= 2**31
+        basis = [math.prod(book.levels[:i]) for i in range(d)]
+        self.basis = np.array(basis, dtype=np.int32 if self.narrow else np.int64)
         self.tiled_rows = np.tile(self.rows, (1, self.vectors))
+        self.tiled_basis = np.tile(self.basis, self.vectors)
         compared = most < _COMPARED
         self.tiled = np.tile(self.thresholds, (1, self.vectors)) if compared else self.thresholds[:, :0].copy()
 
@@ -93,11 +103,29 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
     def run(first: int, last: int) -> int:
         if walk.inner == 1:
             bad = _forward_flat(
-                source, target, found, table.tiled, table.thresholds, table.tiled_rows, table.basis, first, last
+                source,
+                target,
+                found,
+                table.tiled,
+                table.thresholds,
+                table.tiled_rows,
+                table.tiled_basis,
+                table.d,
+                first,
+                last,
             )
         else:
             bad = _forward_planes(
-                source, target, found, walk.inner, table.thresholds, table.rows, table.basis, first, last
+                source,
+                target,
+                found,
+                walk.inner,
+                table.thresholds,
+                table.rows,
+                table.levels,
+                table.basis,
+                first,
+                last,
             )
         return int(bad)
 
@@ -132,10 +160,9 @@ def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype)
     inner = math.prod(shape[place:])
     codes = torch.empty([*shape[:place], table.d, *shape[place:]], dtype=dtype)
     source, target = flat.view(-1).numpy(), _flat(codes)
-    narrow = math.prod(book.levels) <= 2**32
 
     def run(first: int, last: int) -> int:
-        _decode(source, target, inner, table.levels, table.rows, narrow, first, last)
+        _decode(source, target, inner, table.levels, table.rows, table.narrow, first, last)
         return 0
 
     if indices.numel():
@@ -165,20 +192,19 @@ def _in_slices(run: Callable[[int, int], int], count: int, size: int) -> list[in
     return [run(cuts[0], cuts[1]), *(slice_.result() for slice_ in waiting)]
 
 
-@_jit
+@_part
 def _load(source, x):  # type: ignore[no-untyped-def]
-    """Widen numbers into x with 0 for NaN; how many were NaN. Slices, not offsets: those stop vector code."""
-    _load_raw(source, x)
-    bad = np.int32(0)
-    for j in range(len(source)):
-        bad += np.int32(x[j] != x[j])
-    if bad:
+    """Widen numbers into x. Slices, not offsets: those stop vector code."""
+    if source.itemsize == 2:
+        bits = x.view(np.uint32)
         for j in range(len(source)):
-            x[j] = x[j] if x[j] == x[j] else np.float32(0)
-    return bad
+            bits[j] = np.uint32(source[j]) << np.uint32(16)
+    else:
+        for j in range(len(source)):
+            x[j] = np.float32(source[j])
 
 
-@_jit
+@_part
 def _store(x, target):  # type: ignore[no-untyped-def]
     """Narrow the numbers of x: to the nearest bfloat16, ties to even, or as they are."""
     if target.itemsize == 2:
@@ -191,11 +217,18 @@ def _store(x, target):  # type: ignore[no-untyped-def]
             target[j] = x[j]
 
 
-@_jit
-def _search(x, digit, thresholds, channel, step, start, count):  # type: ignore[no-untyped-def]
+@_part
+def _clear_nan(x, values):  # type: ignore[no-untyped-def]
+    """0 in values wherever x is NaN."""
+    for j in range(len(values)):
+        values[j] = values[j] if x[j] == x[j] else np.float32(0)
+
+
+@_part
+def _search(x, digit, thresholds, channel, step, start):  # type: ignore[no-untyped-def]
     """Digits of every ``step``-th number by binary search, for levels too high to compare one by one."""
     most = thresholds.shape[0]
-    for j in range(start, count, step):
+    for j in range(start, len(x), step):
         low, high = 0, most
         while low < high:
             half = (low + high) >> 1
@@ -206,88 +239,157 @@ def _search(x, digit, thresholds, channel, step, start, count):  # type: ignore[
         digit[j] = low
 
 
-@_jit
-def _forward_flat(source, target, found, tiled, thresholds, rows, basis, first, last):  # type: ignore[no-untyped-def]
-    """Vectors [first, last) whose channels are neighbours."""
-    d = len(basis)
-    per = rows.shape[1] // d
-    x = np.empty(rows.shape[1], np.float32)
-    digit = np.empty(rows.shape[1], np.int32)
-    middle, width = rows[0], rows[1]
-    bad = np.int64(0)
-    for start in range(first, last, per):
-        n = min(start + per, last) - start
-        m = n * d
-        bad += _load(source[start * d : start * d + m], x)
-        if tiled.shape[1] == 0:
-            for c in range(d):
-                _search(x, digit, thresholds, c, d, c, m)
-        else:
-            for j in range(m):
-                digit[j] = 0
-            k = 0
-            while k + 4 <= tiled.shape[0]:
-                a, b, e, f = tiled[k], tiled[k + 1], tiled[k + 2], tiled[k + 3]
-                for j in range(m):
-                    v = x[j]
-                    digit[j] += np.int32(v > a[j]) + np.int32(v > b[j]) + np.int32(v > e[j]) + np.int32(v > f[j])
-                k += 4
-            while k < tiled.shape[0]:
-                a = tiled[k]
-                for j in range(m):
-                    digit[j] += np.int32(x[j] > a[j])
-                k += 1
-        for j in range(m):
-            x[j] = (np.float32(digit[j]) - middle[j]) / width[j]
-        _store(x, target[start * d : start * d + m])
-        index = found[start : start + n]
-        column = digit[0:m:d]
+@_part
+def _forward_tile(x, code, term, digit, tiled, thresholds, rows, basis, d):  # type: ignore[no-untyped-def]
+    """Codes of the numbers x, vectors whose channels are neighbours, and digit · basis; how many are NaN."""
+    bad = np.int32(0)
+    if tiled.shape[0] == 8 and tiled.shape[1]:
+        for j in range(len(x)):
+            z = x[j]
+            bad += np.int32(z != z)
+            four = np.int32(z > tiled[0, j]) + np.int32(z > tiled[1, j])
+            four += np.int32(z > tiled[2, j]) + np.int32(z > tiled[3, j])
+            more = np.int32(z > tiled[4, j]) + np.int32(z > tiled[5, j])
+            more += np.int32(z > tiled[6, j]) + np.int32(z > tiled[7, j])
+            under = np.int32(four + more)
+            code[j] = (np.float32(under) - rows[0, j]) / rows[1, j]
+            term[j] = under * basis[j]
+        return bad
+    if tiled.shape[1]:
+        digit[:] = 0
+        for k in range(0, tiled.shape[0], 4):
+            for j in range(len(x)):
+                z = x[j]
+                four = np.int32(z > tiled[k, j]) + np.int32(z > tiled[k + 1, j])
+                four += np.int32(z > tiled[k + 2, j]) + np.int32(z > tiled[k + 3, j])
+                digit[j] += np.int32(four)
+    else:
+        for c in range(d):
+            _search(x, digit, thresholds, c, d, c)
+    for j in range(len(x)):
+        bad += np.int32(x[j] != x[j])
+        code[j] = (np.float32(digit[j]) - rows[0, j]) / rows[1, j]
+        term[j] = digit[j] * basis[j]
+    return bad
+
+
+@_part
+def _fold(t, index, d):  # type: ignore[no-untyped-def]
+    """The sums of d neighbours; strides that the compiler knows are three times as fast."""
+    n = len(index)
+    if d == 3:
+        for j in range(n):
+            index[j] = t[3 * j] + t[3 * j + 1] + t[3 * j + 2]
+    elif d == 4:
+        for j in range(n):
+            index[j] = t[4 * j] + t[4 * j + 1] + t[4 * j + 2] + t[4 * j + 3]
+    elif d == 5:
+        for j in range(n):
+            index[j] = t[5 * j] + t[5 * j + 1] + t[5 * j + 2] + t[5 * j + 3] + t[5 * j + 4]
+    elif d == 6:
+        for j in range(n):
+            index[j] = t[6 * j] + t[6 * j + 1] + t[6 * j + 2] + t[6 * j + 3] + t[6 * j + 4] + t[6 * j + 5]
+    else:
+        column = t[::d]
         for j in range(n):
             index[j] = column[j]
         for c in range(1, d):
-            weight, column = basis[c], digit[c:m:d]
+            column = t[c::d]
             for j in range(n):
-                index[j] += column[j] * weight
+                index[j] += column[j]
+
+
+@_jit
+def _forward_flat(source, target, found, tiled, thresholds, rows, basis, d, first, last):  # type: ignore[no-untyped-def]
+    """Vectors [first, last) whose channels are neighbours; how many numbers are NaN."""
+    size = rows.shape[1]
+    x, code, digit = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int32)
+    term = np.empty(size, basis.dtype)
+    bad = np.int64(0)
+    for start in range(first, last, size // d):
+        n = min(size // d, last - start)
+        a, b = start * d, (start + n) * d
+        m = b - a
+        if source.itemsize == 2:
+            _load(source[a:b], x)
+            wrong = _forward_tile(x[:m], code[:m], term, digit, tiled, thresholds, rows, basis, d)
+        else:  # views, so that both branches have types
+            z, out = source[a:b].view(np.float32), target[a:b].view(np.float32)
+            wrong = _forward_tile(z, out, term, digit, tiled, thresholds, rows, basis, d)
+        if wrong:
+            _load(source[a:b], x)
+            _clear_nan(x, x[:m])
+            _forward_tile(x[:m], code[:m], term, digit, tiled, thresholds, rows, basis, d)
+        if wrong or source.itemsize == 2:
+            _store(code, target[a:b])
+        _fold(term, found[start : start + n], d)
+        bad += wrong
+    return bad
+
+
+@_part
+def _plane_tile(x, code, digit, thresholds, channel, level, middle, width):  # type: ignore[no-untyped-def]
+    """Codes and digits of numbers of one channel; how many are NaN."""
+    if thresholds.shape[0] >= _COMPARED:
+        _search(x, digit, thresholds, channel, 1, 0)
+    else:
+        digit[:] = 0
+        for k in range(0, level - 1, 4):
+            t, u, v, w = (
+                thresholds[k, channel],
+                thresholds[k + 1, channel],
+                thresholds[k + 2, channel],
+                thresholds[k + 3, channel],
+            )
+            for j in range(len(x)):
+                z = x[j]
+                digit[j] += np.int32(z > t) + np.int32(z > u) + np.int32(z > v) + np.int32(z > w)
+    bad = np.int32(0)
+    for j in range(len(x)):
+        bad += np.int32(x[j] != x[j])
+        code[j] = (np.float32(digit[j]) - middle) / width
     return bad
 
 
 @_jit
-def _forward_planes(source, target, found, inner, thresholds, rows, basis, first, last):  # type: ignore[no-untyped-def]
-    """Blocks [first, last) of d planes of ``inner`` numbers."""
+def _forward_planes(  # type: ignore[no-untyped-def]
+    source, target, found, inner, thresholds, rows, levels, basis, first, last
+):
+    """Blocks [first, last) of d planes of ``inner`` numbers; how many numbers are NaN."""
     d = len(basis)
-    x = np.empty(TILE, np.float32)
-    digit = np.empty(TILE, np.int32)
+    x, code, digit = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.int32)
     bad = np.int64(0)
     for o in range(first, last):
         for start in range(0, inner, TILE):
             n = min(TILE, inner - start)
             index = found[o * inner + start : o * inner + start + n]
             for c in range(d):
-                place = (o * d + c) * inner + start
-                bad += _load(source[place : place + n], x)
-                if thresholds.shape[0] >= _COMPARED:
-                    _search(x, digit, thresholds, c, 1, 0, n)
-                else:
-                    for j in range(n):
-                        digit[j] = 0
-                    for k in range(thresholds.shape[0]):
-                        t = thresholds[k, c]
-                        for j in range(n):
-                            digit[j] += np.int32(x[j] > t)
+                a = (o * d + c) * inner + start
+                b = a + n
                 middle, width, weight = rows[0, c], rows[1, c], basis[c]
+                if source.itemsize == 2:
+                    _load(source[a:b], x)
+                    wrong = _plane_tile(x[:n], code, digit, thresholds, c, levels[c], middle, width)
+                else:
+                    z, out = source[a:b].view(np.float32), target[a:b].view(np.float32)
+                    wrong = _plane_tile(z, out, digit, thresholds, c, levels[c], middle, width)
+                if wrong:
+                    _load(source[a:b], x)
+                    _clear_nan(x, x[:n])
+                    _plane_tile(x[:n], code, digit, thresholds, c, levels[c], middle, width)
+                if wrong or source.itemsize == 2:
+                    _store(code, target[a:b])
                 if c == 0:
                     for j in range(n):
                         index[j] = digit[j]
                 else:
                     for j in range(n):
                         index[j] += digit[j] * weight
-                for j in range(n):
-                    x[j] = (np.float32(digit[j]) - middle) / width
-                _store(x, target[place : place + n])
+                bad += wrong
     return bad
 
 
-@_jit
+@_part
 def _bend(z, slope, shift):  # type: ignore[no-untyped-def]
     """1 - tanh²(slope · z + shift), exactly 0 where e is out of float32's range."""
     t = abs(slope * z + shift) * _LOG2E2
@@ -301,59 +403,50 @@ def _bend(z, slope, shift):  # type: ignore[no-untyped-def]
     return np.float32(4) * e / (q * q)
 
 
+@_part
+def _backward_tile(z, given, out, rows):  # type: ignore[no-untyped-def]
+    """The gradient of numbers with their constants; 0 at NaN."""
+    bad = np.int32(0)
+    for j in range(len(z)):
+        bad += np.int32(z[j] != z[j])
+        out[j] = given[j] * rows[4, j] * _bend(z[j], rows[2, j], rows[3, j])
+    if bad:
+        _clear_nan(z, out)
+
+
+@_jit
+def _backward(given, source, target, rows, first, last):  # type: ignore[no-untyped-def]
+    """The gradient of numbers [first, last), whose constants repeat with the rows."""
+    size = rows.shape[1]
+    z, g, out = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    for a in range(first, last, size):
+        b = min(a + size, last)
+        if source.itemsize == 2:
+            _load(source[a:b], z)
+            _load(given[a:b], g)
+            _backward_tile(z[: b - a], g, out, rows)
+            _store(out, target[a:b])
+        else:
+            x, up, change = source[a:b].view(np.float32), given[a:b].view(np.float32), target[a:b].view(np.float32)
+            _backward_tile(x, up, change, rows)
+
+
 @_jit
 def _backward_flat(given, source, target, rows, d, first, last):  # type: ignore[no-untyped-def]
     """The gradient of vectors [first, last) whose channels are neighbours."""
-    size = rows.shape[1]
-    z, g, keep = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    slope, shift, gain = rows[2], rows[3], rows[4]
-    for start in range(first * d, last * d, size):
-        m = min(size, last * d - start)
-        bad = _load(source[start : start + m], z)
-        _load_raw(given[start : start + m], g)
-        for j in range(m):
-            keep[j] = g[j] * gain[j] * _bend(z[j], slope[j], shift[j])
-        if bad:
-            _clear_nan(source[start : start + m], g, keep)
-        _store(keep, target[start : start + m])
+    _backward(given, source, target, rows, first * d, last * d)
 
 
 @_jit
 def _backward_planes(given, source, target, inner, rows, first, last):  # type: ignore[no-untyped-def]
     """The gradient of blocks [first, last) of d planes of ``inner`` numbers."""
     d = rows.shape[1]
-    z, g, keep = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    for plane in range(first * d, last * d):
-        slope, shift, gain = rows[2, plane % d], rows[3, plane % d], rows[4, plane % d]
-        for start in range(plane * inner, (plane + 1) * inner, TILE):
-            m = min(TILE, (plane + 1) * inner - start)
-            bad = _load(source[start : start + m], z)
-            _load_raw(given[start : start + m], g)
-            for j in range(m):
-                keep[j] = g[j] * gain * _bend(z[j], slope, shift)
-            if bad:
-                _clear_nan(source[start : start + m], g, keep)
-            _store(keep, target[start : start + m])
-
-
-@_jit
-def _load_raw(source, x):  # type: ignore[no-untyped-def]
-    """Widen numbers into x as they are."""
-    if source.itemsize == 2:
-        bits = x.view(np.uint32)
-        for j in range(len(source)):
-            bits[j] = np.uint32(source[j]) << np.uint32(16)
-    else:
-        for j in range(len(source)):
-            x[j] = np.float32(source[j])
-
-
-@_jit
-def _clear_nan(source, raw, x):  # type: ignore[no-untyped-def]
-    """0 in x wherever the source is NaN."""
-    _load_raw(source, raw)
-    for j in range(len(source)):
-        x[j] = x[j] if raw[j] == raw[j] else np.float32(0)
+    tiled = np.empty((rows.shape[0], TILE), np.float32)
+    for c in range(d):
+        for row in range(rows.shape[0]):
+            tiled[row, :] = rows[row, c]
+        for o in range(first, last):
+            _backward(given, source, target, tiled, (o * d + c) * inner, (o * d + c + 1) * inner)
 
 
 @_jit
@@ -361,29 +454,29 @@ def _decode(source, target, inner, levels, rows, narrow, first, last):  # type: 
     """The codes of indices [first, last), written to blocks of d planes of ``inner`` numbers."""
     d = len(levels)
     out = np.empty(TILE, np.float32)
-    rest32 = np.empty(TILE, np.uint32)
-    rest64 = np.empty(TILE, np.uint64)
+    rest32 = np.empty(TILE, np.int32)
+    rest64 = np.empty(TILE, np.int64)
     for start in range(first, last, TILE):
         n = min(TILE, last - start)
         part = source[start : start + n]
-        for j in range(n):
-            rest64[j] = np.uint64(part[j])
         if narrow:
             for j in range(n):
-                rest32[j] = np.uint32(rest64[j])
+                rest32[j] = part[j]
+        else:
+            rest64[:n] = part
         for c in range(d):
             middle, width = rows[0, c], rows[1, c]
             if narrow:
-                small = np.uint32(levels[c])
+                # Division in float64 is exact here: (r + 1/2) / L is at least 1 / (2 L) from every whole number.
+                level, share = np.int32(levels[c]), 1 / np.float64(levels[c])
                 for j in range(n):
-                    q = rest32[j] // small
-                    out[j] = (np.float32(rest32[j] - q * small) - middle) / width
+                    q = np.int32((np.float64(rest32[j]) + 0.5) * share)
+                    out[j] = (np.float32(rest32[j] - q * level) - middle) / width
                     rest32[j] = q
             else:
-                level = np.uint64(levels[c])
                 for j in range(n):
-                    long = rest64[j] // level
-                    out[j] = (np.float32(rest64[j] - long * level) - middle) / width
+                    long = rest64[j] // levels[c]
+                    out[j] = (np.float32(rest64[j] - long * levels[c]) - middle) / width
                     rest64[j] = long
             if inner == 1:
                 _store(out, target[start * d + c : (start + n) * d : d])
