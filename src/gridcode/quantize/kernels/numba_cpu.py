@@ -51,6 +51,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 """What the kernels read and write; other dtypes go to the reference."""
 
 _COMPARED = 64
+_ONE = np.float32(1)
 _LOG2E2 = np.float32(-2 * math.log2(math.e))
 _P6, _P5, _P4, _P3, _P2, _P1 = (np.float32(math.log(2) ** k / math.factorial(k)) for k in range(6, 0, -1))
 _jit = njit(nogil=True, cache=True, error_model="numpy")
@@ -246,14 +247,20 @@ def _forward_tile(x, code, term, digit, tiled, thresholds, rows, basis, d):  # t
     if tiled.shape[0] == 8 and tiled.shape[1]:
         for j in range(len(x)):
             z = x[j]
-            bad += np.int32(z != z)
-            four = np.int32(z > tiled[0, j]) + np.int32(z > tiled[1, j])
-            four += np.int32(z > tiled[2, j]) + np.int32(z > tiled[3, j])
-            more = np.int32(z > tiled[4, j]) + np.int32(z > tiled[5, j])
-            more += np.int32(z > tiled[6, j]) + np.int32(z > tiled[7, j])
-            under = np.int32(four + more)
-            code[j] = (np.float32(under) - rows[0, j]) / rows[1, j]
-            term[j] = under * basis[j]
+            bad = np.int32(bad + np.int32(z != z))
+            # "a + 1 if …" of floats is one instruction under a mask; of integers, or "a + (…)", it is two.
+            few, more = np.float32(0), np.float32(0)
+            few = few + _ONE if z > tiled[0, j] else few
+            more = more + _ONE if z > tiled[1, j] else more
+            few = few + _ONE if z > tiled[2, j] else few
+            more = more + _ONE if z > tiled[3, j] else more
+            few = few + _ONE if z > tiled[4, j] else few
+            more = more + _ONE if z > tiled[5, j] else more
+            few = few + _ONE if z > tiled[6, j] else few
+            more = more + _ONE if z > tiled[7, j] else more
+            under = few + more
+            code[j] = (under - rows[0, j]) / rows[1, j]
+            term[j] = np.int32(under) * basis[j]
         return bad
     if tiled.shape[1]:
         digit[:] = 0
@@ -267,7 +274,7 @@ def _forward_tile(x, code, term, digit, tiled, thresholds, rows, basis, d):  # t
         for c in range(d):
             _search(x, digit, thresholds, c, d, c)
     for j in range(len(x)):
-        bad += np.int32(x[j] != x[j])
+        bad = np.int32(bad + np.int32(x[j] != x[j]))
         code[j] = (np.float32(digit[j]) - rows[0, j]) / rows[1, j]
         term[j] = digit[j] * basis[j]
     return bad
@@ -346,7 +353,7 @@ def _plane_tile(x, code, digit, thresholds, channel, level, middle, width):  # t
                 digit[j] += np.int32(z > t) + np.int32(z > u) + np.int32(z > v) + np.int32(z > w)
     bad = np.int32(0)
     for j in range(len(x)):
-        bad += np.int32(x[j] != x[j])
+        bad = np.int32(bad + np.int32(x[j] != x[j]))
         code[j] = (np.float32(digit[j]) - middle) / width
     return bad
 
@@ -408,7 +415,7 @@ def _backward_tile(z, given, out, rows):  # type: ignore[no-untyped-def]
     """The gradient of numbers with their constants; 0 at NaN."""
     bad = np.int32(0)
     for j in range(len(z)):
-        bad += np.int32(z[j] != z[j])
+        bad = np.int32(bad + np.int32(z[j] != z[j]))
         out[j] = given[j] * rows[4, j] * _bend(z[j], rows[2, j], rows[3, j])
     if bad:
         _clear_nan(z, out)
