@@ -144,9 +144,13 @@ def extra_memory(side: str, case: Case, options: argparse.Namespace) -> float:
     words = [side, case.levels, case.dtype, str(case.threads)]
     command = [sys.executable, "-m", "benchmarks.quantizers", "--peak", ";".join(words)]
     command += ["--device", options.device, "--vectors", str(options.vectors)]
-    # A fixed threshold: freed blocks go back at once, so that nothing freed before hides what is allocated now.
+    return float(_fresh(command))
+
+
+def _fresh(command: list[str]) -> str:
+    """What a new process prints, whose memory shows: freed blocks go back at once, and hide nothing allocated later."""
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def print_peak(words: str, options: argparse.Namespace) -> None:
@@ -177,8 +181,7 @@ def vq_steps(options: argparse.Namespace) -> list[dict[str, Any]]:
         for name in ("VQ.plain", "VQ.uvim", "VQ.maskgit", "FSQ"):
             command = [sys.executable, "-m", "benchmarks.quantizers", "--vq", f"{name};{bits}"]
             command += ["--device", options.device]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append(json.loads(done.stdout))
+            rows.append(json.loads(_fresh(command)))
             print(rows[-1], file=sys.stderr)
     return rows
 

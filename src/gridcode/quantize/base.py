@@ -20,7 +20,7 @@ class Quantized:
         codes: Quantized vectors, the shape and dtype of the latents; differentiable with respect to them.
         indices: Integers in [0, K), int64: the shape of the latents without the channel dimension, then the
             quantizer's ``index_shape``.
-        loss: A float32 scalar to add to the training loss; 0 where the quantizer needs none.
+        loss: A float32 scalar to add to the training loss; 0 where the quantizer needs none, and in evaluation mode.
     """
 
     codes: Tensor
@@ -35,6 +35,9 @@ class Quantizer(nn.Module, ABC):
     latents ── forward ──> codes ── codes_to_indices ──> indices ── indices_to_codes ──> the same codes
     ```
     """
+
+    channel_dim: int
+    """The dimension of latents and codes that holds the channels."""
 
     @property
     @abstractmethod

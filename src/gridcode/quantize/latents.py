@@ -103,7 +103,7 @@ def wide_latents(owner: str, latents: Tensor, nan: NaNPolicy) -> Tensor:
 
 def channel_place(quantizer: Quantizer, rank: int) -> int:
     """The dimension that holds a quantizer's channels in latents of this rank, counted from 0."""
-    return check_place(type(quantizer).__name__, rank, cast("int", quantizer.channel_dim), f"latents of rank {rank}")
+    return check_place(type(quantizer).__name__, rank, quantizer.channel_dim, f"latents of rank {rank}")
 
 
 def sample_shape(shape: torch.Size | tuple[int, ...], place: int) -> list[int]:

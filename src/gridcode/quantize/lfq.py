@@ -17,23 +17,20 @@ Reference: Yu et al. 2023, "Language Model Beats Diffusion" (MAGVIT-v2, arXiv 23
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
-import torch
 from torch import Tensor
 
-from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.binary import BinaryLoss, check_bits, decode_signs, encode_signs, signs, signs_to_indices
-from gridcode.quantize.latents import NaNPolicy, check_nan_policy, check_vectors, wide_latents
-from gridcode.quantize.record import check_record, make_record
+from gridcode.quantize.binary import BinaryLoss, BinaryQuantizer
+from gridcode.quantize.latents import NaNPolicy
 
 
 @final
-class LFQ(Quantizer):
+class LFQ(BinaryQuantizer):
     """Lookup-free quantization to ``2**bits`` codes.
 
     Computed in float32 (float64 latents stay float64), also under autocast; codes and gradients come back in the
-    latents' dtype. The loss is the same in training and in evaluation mode. The state dict records the bits; loading
+    latents' dtype. In evaluation mode the loss is 0. The state dict records the bits; loading
     another number, or another quantizer's weights, is refused. NaN is treated as in :class:`gridcode.quantize.FSQ`.
 
     Args:
@@ -68,103 +65,16 @@ class LFQ(Quantizer):
         channel_dim: int = -1,
         nan: NaNPolicy = "error",
     ) -> None:
-        super().__init__()
-        self.bits = check_bits("LFQ", bits)
-        self.weights = BinaryLoss("LFQ", entropy, diversity, commitment, temperature, group)
-        self.channel_dim = channel_dim
-        self.nan = check_nan_policy("LFQ", nan)
+        weights = BinaryLoss("LFQ", entropy, diversity, commitment, temperature, group)
+        super().__init__(bits, weights, channel_dim=channel_dim, nan=nan)
 
     @property
-    def channels(self) -> int:
-        """d, the number of bits."""
-        return self.bits
+    def scale(self) -> float:
+        """1, the size of a code's components."""
+        return 1.0
 
-    @property
-    def levels(self) -> tuple[int, ...]:
-        """(2, …, 2), once for each bit."""
-        return (2,) * self.bits
+    def _relaxed(self, z: Tensor, place: int) -> Tensor:
+        return z
 
-    @property
-    def index_shape(self) -> tuple[int, ...]:
-        """(): one index a vector."""
-        return ()
-
-    def forward(self, latents: Tensor) -> Quantized:
-        """Quantize latents.
-
-        Args:
-            latents: Floats of any range, any rank, with d channels in ``channel_dim``; empty batches too.
-
-        Returns:
-            Codes of -1 and 1 in the latents' shape and dtype, int64 indices without the channel dimension, and the
-            weighted losses.
-
-        Raises:
-            GridcodeError: They are not floats, the channels are not d, or one is NaN (see the class).
-        """
-        place = check_vectors("LFQ", latents, "latents", channels=self.bits, channel_dim=self.channel_dim)
-        z = wide_latents("LFQ", latents, self.nan)
-        hard = signs(z, 1.0)
-        # z - sg(z) is exactly 0 where z is finite; nan_to_num makes infinite ones so, with gradient 0.
-        finite = torch.nan_to_num(z)
-        codes = (hard + (finite - finite.detach())).to(latents.dtype)
-        loss = self.weights.entropy_term(z, scale=1.0, place=place)
-        if self.weights.commitment:
-            distance = (z - hard).square().sum() / max(z.numel(), 1)
-            loss = loss + (self.weights.commitment * distance).to(torch.float32)
-        return Quantized(codes=codes, indices=signs_to_indices(z, self.bits, place), loss=loss)
-
-    def relax(self, latents: Tensor) -> Tensor:
-        """The latents as they are: their signs are the codes."""
-        check_vectors("LFQ", latents, "latents", channels=self.bits, channel_dim=self.channel_dim)
-        return latents
-
-    def indices_to_codes(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The codes of indices.
-
-        Args:
-            indices: Integers in [0, 2^bits), any shape.
-            dtype: A floating dtype for the codes, all of which hold -1 and 1.
-
-        Returns:
-            Codes of -1 and 1, with d channels in ``channel_dim``.
-
-        Raises:
-            GridcodeError: They are not integers, or one is outside [0, 2^bits) (not seen in traced code).
-
-        >>> LFQ(3).indices_to_codes(torch.tensor([1, 4]))
-        tensor([[ 1., -1., -1.], [-1., -1.,  1.]])
-        """
-        return decode_signs("LFQ", indices, bits=self.bits, scale=1.0, channel_dim=self.channel_dim, dtype=dtype)
-
-    def codes_to_indices(self, codes: Tensor) -> Tensor:
-        """The indices of codes.
-
-        Args:
-            codes: Codes as ``forward`` or ``indices_to_codes`` return them, d channels in ``channel_dim``.
-
-        Returns:
-            int64 indices in [0, 2^bits), the shape of the codes without the channel dimension.
-
-        Raises:
-            GridcodeError: They are not floats, the channels are not d, or a component is not -1 or 1 (not seen in
-                traced code).
-        """
-        return encode_signs("LFQ", codes, bits=self.bits, scale=1.0, channel_dim=self.channel_dim)
-
-    def spec(self) -> dict[str, Any]:
-        """Name, bits and the weights of the losses, as manifests and configs record them."""
-        return {"name": "lfq", "bits": self.bits, **self.weights.settings()}
-
-    def extra_repr(self) -> str:
-        """What ``print`` shows between the brackets."""
-        settings = ", ".join(f"{name}={value}" for name, value in self.weights.settings().items())
-        return f"{self.bits}, {settings}, channel_dim={self.channel_dim}, nan={self.nan!r}"
-
-    def get_extra_state(self) -> Tensor:
-        """What the state dict records: name and bits (``record.py``)."""
-        return make_record({"name": "lfq", "bits": self.bits})
-
-    def set_extra_state(self, state: Any) -> None:
-        """Refuse a state dict that was written for another number of bits."""
-        check_record("LFQ", {"name": "lfq", "bits": self.bits}, state)
+    def _distance(self, relaxed: Tensor, codes: Tensor) -> Tensor:
+        return (relaxed - codes).square().sum() / max(relaxed.numel(), 1)
