@@ -127,3 +127,18 @@ def test_dither_is_drawn_for_each_sample_and_not_for_each_group() -> None:
     rounded = (quantizer(z).codes == quantizer.eval()(z).codes).flatten(1)
     assert 20 < int(rounded.all(1).sum()) < 90  # a quarter of the samples; the others differ in every group
     assert not (rounded.unflatten(1, (3, 8)).all(2).any(1) & ~rounded.all(1)).any()
+
+
+def test_export_leaves_the_batch_free() -> None:
+    class RoundTrip(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quantizer = GroupedFSQ([8, 5], groups=2).eval()
+
+        def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            indices = self.quantizer(z).indices
+            return indices, self.quantizer.indices_to_codes(indices)
+
+    program = torch.export.export(RoundTrip(), (latents(9, 4),), dynamic_shapes={"z": {0: torch.export.Dim("n")}})
+    for traced, plain in zip(program.module()(latents(31, 4)), RoundTrip()(latents(31, 4)), strict=True):
+        assert torch.equal(traced, plain)

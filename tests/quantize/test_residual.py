@@ -316,3 +316,18 @@ class TestTraced:
         quantizer = ResidualFSQ([5, 4], stages=2, nan="zero")
         z = latents(3, 6, 2)
         assert torch.equal(torch.vmap(lambda one: quantizer(one).indices)(z), quantizer(z).indices)
+
+
+def test_export_leaves_the_batch_free() -> None:
+    class RoundTrip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quantizer = ResidualFSQ([8, 5], stages=3).eval()
+
+        def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            indices = self.quantizer(z).indices
+            return indices, self.quantizer.indices_to_codes(indices)
+
+    program = torch.export.export(RoundTrip(), (latents(9, 2),), dynamic_shapes={"z": {0: torch.export.Dim("n")}})
+    for traced, plain in zip(program.module()(latents(31, 2)), RoundTrip()(latents(31, 2)), strict=True):
+        assert torch.equal(traced, plain)

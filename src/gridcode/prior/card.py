@@ -14,7 +14,7 @@ def prior_card(prior: MaskGIT) -> str:
     classes = ", ".join(space.classes) if space.classes else "none (unconditional)"
     return f"""---
 library_name: gridcode
-tags: [maskgit, masked-generative-transformer, finite-scalar-quantization]
+tags: [maskgit, masked-generative-transformer]
 license: other # fill in
 ---
 
