@@ -47,6 +47,7 @@ class LFQ(BinaryQuantizer):
     Raises:
         GridcodeError: A setting lies outside its range.
 
+    >>> import torch
     >>> quantizer = LFQ(3)
     >>> out = quantizer(torch.tensor([[0.3, -2.0, 0.1]]))
     >>> out.codes, out.indices
