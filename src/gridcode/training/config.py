@@ -53,6 +53,14 @@ class LoopConfig:
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
     """Processes on this machine, one per device; under torchrun its world size counts."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the model: every one holds all of it (ddp), or a part of each layer (fsdp)."""
+    accumulate: int = 1
+    """Parts in which a process takes its share of the batch, one after another: the gradient of all, memory of one."""
+    recompute: bool = False
+    """Compute each block again in the backward pass instead of keeping what is inside (activation checkpointing)."""
+    compile: bool = False
+    """Pass the model through torch.compile: slow to start, faster afterwards on most GPUs."""
     log_every: int = 20
     """Steps between two lines of the log."""
     val_every: int = 500
@@ -70,6 +78,7 @@ class LoopConfig:
             "steps",
             "batch_size",
             "devices",
+            "accumulate",
             "log_every",
             "val_every",
             "val_count",

@@ -178,7 +178,7 @@ class Run:
 
     def write_line(self, step: int, latest: Mapping[str, float] | None = None) -> None:
         """Write and show the means since the last line, the speed, and ``latest`` as it is."""
-        figures = {name: total / self._count for name, total in self._sums.items()} | dict(latest or {})
+        figures = self._means() | dict(latest or {})
         now = time.perf_counter()
         figures["images_per_s"] = (step + 1 - self._clock[1]) * self.loop.batch_size / (now - self._clock[0])
         self._sums, self._count, self._clock = {}, 0, (now, step + 1)
@@ -193,6 +193,15 @@ class Run:
                 "images_per_s": "img/s",
             }
             self._bar.advance(step + 1, {label: f"{figures[k]:.4g}" for k, label in shown.items() if k in figures})
+
+    def _means(self) -> dict[str, float]:
+        """The metrics' means since the last line, over all processes: their shares of a batch are equal."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        if self.fabric.world_size == 1:
+            return means
+        gathered = self.fabric.all_reduce(torch.tensor(list(means.values()), device=self.fabric.device))
+        assert isinstance(gathered, Tensor)
+        return dict(zip(means, gathered.tolist(), strict=True))
 
     def warn(self, step: int, text: str) -> None:
         """Log and show a warning that says what to try."""

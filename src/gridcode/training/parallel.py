@@ -1,0 +1,70 @@
+"""A training step that does not fit, or that many devices share: parts of a batch, recomputation, compilation.
+
+    batch of a process ──> part 1 ─ forward, backward ─┐
+                           part 2 ─ forward, backward ─┤ gradients add up; processes meet at the last part only
+                           …                           ┘
+
+The gradient of a mean over the batch is the mean of its parts' gradients, weighted by their sizes, so a run in parts has
+the losses of a run in one, up to rounding (dropout draws other numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from gridcode.training.config import LoopConfig
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule
+
+
+def in_parts(
+    fabric: Fabric, model: _FabricModule, batch: tuple[Tensor, ...], *, count: int
+) -> Iterator[tuple[tuple[Tensor, ...], float]]:
+    """The parts of a process's batch, each with its share of it; run backward on share · loss inside the loop.
+
+    Args:
+        fabric: The processes; gradients are exchanged in the last part's backward pass only.
+        model: What ``fabric.setup`` returned.
+        batch: Tensors of equal length B.
+        count: Parts, at least 1; with fewer than that many examples there is one part for each.
+
+    Yields:
+        The tensors' part, and its share of the examples; the shares add up to 1.
+
+    >>> import torch
+    >>> from gridcode.training.config import LoopConfig
+    >>> from gridcode.training.fabric import make_fabric
+    >>> fabric = make_fabric(LoopConfig(accelerator="cpu"))
+    >>> model = fabric.setup(nn.Linear(1, 1))
+    >>> [(len(part), share) for (part,), share in in_parts(fabric, model, (torch.zeros(4, 1),), count=2)]
+    [(2, 0.5), (2, 0.5)]
+    """
+    total = len(batch[0])
+    parts = list(zip(*(tensor.tensor_split(min(count, total)) for tensor in batch), strict=True))
+    for number, part in enumerate(parts, 1):
+        with fabric.no_backward_sync(model, enabled=number < len(parts) and fabric.world_size > 1):
+            yield part, len(part[0]) / total
+
+
+def adapt(model: nn.Module, loop: LoopConfig, *, blocks: Iterable[nn.Module]) -> None:
+    """Make a model recompute its blocks, and compile it, where the settings say so; in place, before ``fabric.setup``.
+
+    Names in the state dict stay. Copies of the model (its moving average) are to be made before.
+
+    Args:
+        model: What is trained.
+        loop: ``recompute`` and ``compile``.
+        blocks: The parts of ``model`` between which activations are kept.
+    """
+    if loop.recompute:
+        for block in blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    if loop.compile:
+        model.compile()
