@@ -53,8 +53,6 @@ class LoopConfig:
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
     """Processes on this machine, one per device; under torchrun its world size counts."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """How several processes share the model: every one holds all of it (ddp), or a part of each layer (fsdp)."""
     accumulate: int = 1
     """Parts in which a process takes its share of the batch, one after another: the gradient of all, memory of one."""
     recompute: bool = False

@@ -34,7 +34,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
                 accelerator=config.accelerator,
                 devices=world,
                 precision="bf16-mixed" if resolve_precision(config) == "bf16" else "32-true",
-                strategy=config.strategy if world > 1 else "auto",
+                strategy="ddp" if world > 1 else "auto",
             )
             fabric.launch()
     except (MisconfigurationException, RuntimeError) as error:

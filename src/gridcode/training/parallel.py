@@ -4,8 +4,8 @@
                            part 2 ─ forward, backward ─┤ gradients add up; processes meet at the last part only
                            …                           ┘
 
-The gradient of a mean over the batch is the mean of its parts' gradients, weighted by their sizes, so a run in parts has
-the losses of a run in one, up to rounding (dropout draws other numbers).
+The gradient of a mean over the batch is the mean of its parts' gradients, weighted by their sizes, so a run in parts
+has the losses of a run in one, up to rounding (dropout draws other numbers).
 """
 
 from __future__ import annotations
