@@ -31,7 +31,7 @@ from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.files import write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
-from gridcode.prior.sampler import SamplerConfig, fill_masked
+from gridcode.prior.samplers import SamplerConfig, fill_masked
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
@@ -155,8 +155,16 @@ def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, fl
             torch.inference_mode(),
             torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"),
         ):
-            model = prior.conditional(labels, guidance=0.2)
-            tokens = fill_masked(model, start, mask=prior.mask, config=SamplerConfig(), generator=generator)
+            model = prior.conditional(labels)
+            tokens = fill_masked(
+                model,
+                start,
+                mask=prior.mask,
+                grid=prior.space.grid,
+                config=SamplerConfig(),
+                generator=generator,
+                guidance=0.2,
+            )
             tokenizer.decode(tokens.view(batch, side, side))
 
     result = {}

@@ -20,7 +20,7 @@ from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
 from gridcode.evaluation.publish import Runs, overview, publish
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
-from gridcode.prior.config import SamplerConfig
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer, TokenizerConfig

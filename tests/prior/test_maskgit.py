@@ -109,7 +109,7 @@ def test_guidance_in_one_batch_is_two_passes(prior: MaskGIT) -> None:
     sequence, asked = tokens(), tokens() == prior.mask
     with_class = prior.logits(sequence, LABELS, asked)[:, :K]
     without = prior.logits(sequence, torch.full_like(LABELS, -1), asked)[:, :K]
-    guided = prior.conditional(LABELS, guidance=0.7)(sequence, asked)
+    guided = prior.conditional(LABELS)(sequence, asked, 0.7)
     torch.testing.assert_close(guided.logits, with_class + 0.7 * (with_class - without))  # type: ignore[attr-defined]
 
 
@@ -117,7 +117,7 @@ def test_without_guidance_one_pass_is_enough(prior: MaskGIT) -> None:
     sequence, asked = tokens(), tokens() == prior.mask
     sizes = []
     hook = prior.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    plain = prior.conditional(LABELS)(sequence, asked)
+    plain = prior.conditional(LABELS)(sequence, asked, 0.0)
     hook.remove()
     assert sizes == [4]
     torch.testing.assert_close(plain.logits, prior.logits(sequence, LABELS, asked)[:, :K])  # type: ignore[attr-defined]
@@ -125,7 +125,7 @@ def test_without_guidance_one_pass_is_enough(prior: MaskGIT) -> None:
 
 def test_samplers_see_codes_only(prior: MaskGIT) -> None:
     asked = torch.ones(2, 6, dtype=torch.bool)
-    answer = prior.conditional(torch.tensor([0, 1]), guidance=3.0)(torch.full((2, 6), prior.mask), asked)
+    answer = prior.conditional(torch.tensor([0, 1]))(torch.full((2, 6), prior.mask), asked, 3.0)
     drawn = answer.sample(temperature=5.0, generator=torch.Generator().manual_seed(0))
     assert drawn.max() < K
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun, SamplerConfig
+from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.sampler import fill_masked
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.train import masked_batch, measure_prior, token_space, train_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
@@ -123,9 +124,11 @@ class TestTraining:
         assert losses[-1] < 0.35 < math.log(K) < 2.7
         labels = torch.tensor([0, 1, 2, 2, 1, 0])
         filled = fill_masked(
-            prior.conditional(labels, guidance=0.5),
+            prior.conditional(labels),
             torch.full((6, 8), prior.mask),
             mask=prior.mask,
+            grid=GRID,
+            guidance=0.5,
             config=SamplerConfig(steps=4, temperature=0.5),
             generator=torch.Generator().manual_seed(0),
         )

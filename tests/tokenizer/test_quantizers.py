@@ -18,7 +18,8 @@ from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Subject, evaluate
 from gridcode.evaluation.publish import Runs, publish
-from gridcode.prior.config import MaskGITConfig, PriorRun, SamplerConfig
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.train import train_prior
 from gridcode.quantize.config import (
     BSQConfig,

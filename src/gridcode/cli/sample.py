@@ -10,7 +10,7 @@ import tyro
 
 from gridcode.cli.arguments import parse, recipe_first, usable_device
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import SamplerConfig
+from gridcode.prior.samplers.config import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ def run(arguments: list[str]) -> None:
     out = fresh_folder(parsed.out, force=parsed.force)
     images = generator.sample(
         labels,
-        steps=parsed.sampler.steps,
-        temperature=parsed.sampler.temperature,
-        choice_temperature=parsed.sampler.choice_temperature,
+        sampler=parsed.sampler,
         guidance=parsed.guidance,
         seed=parsed.seed,
         batch_size=parsed.batch_size,

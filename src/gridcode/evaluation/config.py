@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import SamplerConfig
+from gridcode.prior.samplers.config import SamplerConfig
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,21 @@ if TYPE_CHECKING:
     from gridcode.prior.config import MaskGITConfig as MaskGITConfig
     from gridcode.prior.config import MaskingConfig as MaskingConfig
     from gridcode.prior.config import PriorRun as PriorRun
-    from gridcode.prior.config import SamplerConfig as SamplerConfig
     from gridcode.prior.distribution import CategoricalTokens as CategoricalTokens
     from gridcode.prior.distribution import TokenDistribution as TokenDistribution
     from gridcode.prior.maskgit import MaskGIT as MaskGIT
     from gridcode.prior.maskgit import TokenSpace as TokenSpace
-    from gridcode.prior.sampler import fill_masked as fill_masked
+    from gridcode.prior.samplers.config import SamplerConfig as SamplerConfig
+    from gridcode.prior.samplers.fill import fill_masked as fill_masked
     from gridcode.prior.train import train_prior as train_prior
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "config": ["MaskGITConfig", "MaskingConfig", "PriorRun", "SamplerConfig"],
+        "config": ["MaskGITConfig", "MaskingConfig", "PriorRun"],
         "distribution": ["CategoricalTokens", "TokenDistribution"],
         "maskgit": ["MaskGIT", "TokenSpace"],
-        "sampler": ["fill_masked"],
+        "samplers": ["SamplerConfig", "fill_masked"],
         "train": ["train_prior"],
     },
 )

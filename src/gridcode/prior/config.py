@@ -50,28 +50,6 @@ class MaskingConfig:
 
 
 @dataclass(frozen=True)
-class SamplerConfig:
-    """How a grid is filled; the defaults are MaskGIT's own."""
-
-    steps: int = 12
-    """Steps, T."""
-    temperature: float = 1.0
-    """Divides the logits when tokens are drawn; 0 takes the most probable."""
-    choice_temperature: float = 4.5
-    """Scale of the Gumbel noise on the confidence at the first step; it falls linearly to 0."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be sampled."""
-        if self.steps < 1:
-            raise GridcodeError(f"sampling takes at least 1 step, got steps={self.steps}")
-        if self.temperature < 0 or self.choice_temperature < 0:
-            raise GridcodeError(
-                f"temperatures must be >= 0, got temperature={self.temperature}, "
-                f"choice_temperature={self.choice_temperature}"
-            )
-
-
-@dataclass(frozen=True)
 class PriorRun:
     """Everything but the token store that determines a Stage II run."""
 

@@ -31,7 +31,9 @@ from gridcode.nn.weights import load_weights
 from gridcode.prior.card import prior_card
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.distribution import CategoricalTokens
-from gridcode.prior.sampler import TokenModel
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.samplers.fill import fill_masked
+from gridcode.prior.samplers.loop import TokenModel
 
 KIND = "prior"
 
@@ -125,17 +127,15 @@ class MaskGIT(nn.Module):
         """The same as :meth:`logits`; what training calls, so that autocast and DDP see it."""
         return self.logits(tokens, labels, positions)
 
-    def conditional(self, labels: Tensor, *, guidance: float = 0.0) -> TokenModel:
-        """The callable a sampler asks, for given classes (B,), -1 for none.
+    def conditional(self, labels: Tensor) -> TokenModel:
+        """The callable a sampler asks, for given classes (B,) int64, -1 for none.
 
-        Args:
-            labels: (B,) int64.
-            guidance: Classifier-free guidance scale, alpha in l' = l_c + alpha (l_c - l_0); both halves go
-                through in one batch. 0 asks the conditional model alone.
+        Its guidance is alpha in l' = l_c + alpha (l_c - l_0): both halves go through in one batch; 0 asks the
+        conditional model alone.
         """
         K = self.space.codebook_size
 
-        def ask(tokens: Tensor, positions: Tensor) -> CategoricalTokens:
+        def ask(tokens: Tensor, positions: Tensor, guidance: float) -> CategoricalTokens:
             if guidance == 0:
                 return CategoricalTokens(self(tokens, labels, positions)[:, :K].float())
             both_labels = torch.cat([labels, torch.full_like(labels, -1)])
@@ -144,6 +144,45 @@ class MaskGIT(nn.Module):
             return CategoricalTokens(with_class).guide(CategoricalTokens(without), guidance)
 
         return ask
+
+    def fill(
+        self,
+        tokens: Tensor,
+        labels: Tensor,
+        *,
+        config: SamplerConfig,
+        guidance: float,
+        generator: torch.Generator,
+        start: int = 0,
+    ) -> Tensor:
+        """Replace every masked token of grids; known tokens are never altered.
+
+        Args:
+            tokens: (B, N) int64 in [0, K), or :attr:`mask`.
+            labels: (B,) int64; -1 for no class.
+            config: The sampler, its steps and temperatures.
+            guidance: Classifier-free guidance scale; without classes there is none.
+            generator: Where the randomness comes from, on the prior's device.
+            start: The sampler's step to begin with.
+
+        Returns:
+            (B, N) int64 in [0, K).
+        """
+        return fill_masked(
+            self.conditional(labels),
+            tokens,
+            mask=self.mask,
+            grid=self.space.grid,
+            config=config,
+            generator=generator,
+            guidance=guidance if self.space.classes else 0.0,
+            start=start,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the prior lives."""
+        return self.bias.device
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.

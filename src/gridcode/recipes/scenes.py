@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.prior.config import MaskGITConfig, PriorRun, SamplerConfig
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun

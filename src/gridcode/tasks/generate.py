@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import SamplerConfig
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.sampler import fill_masked
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.precision import fast_autocast
 from gridcode.training.seeding import derive_seed
@@ -71,10 +71,9 @@ class Generator:
         self,
         labels: Sequence[int] | Tensor,
         *,
-        steps: int = 12,
+        steps: int | None = None,
         guidance: float = 0.2,
-        temperature: float = 1.0,
-        choice_temperature: float = 4.5,
+        sampler: SamplerConfig | None = None,
         seed: int = 0,
         batch_size: int = 64,
     ) -> Tensor:
@@ -82,10 +81,9 @@ class Generator:
 
         Args:
             labels: Class indices in [0, classes); -1 for "any".
-            steps: Sampling steps, T.
+            steps: Sampling steps, T; the sampler's own (12) where not given.
             guidance: Classifier-free guidance scale; 0 turns it off (paper, 4.3: best 0.2 for FSQ).
-            temperature: Divides the logits when tokens are drawn.
-            choice_temperature: Scale of the annealed noise on the confidence.
+            sampler: Which sampler, and its temperatures; MaskGIT's own where not given.
             seed: Same seed, same pictures (for the same labels and batch size on the same machine).
             batch_size: Pictures at a time.
 
@@ -95,13 +93,14 @@ class Generator:
         Raises:
             GridcodeError: A label or a setting is out of range.
         """
-        tokens = self.sample_tokens(
-            labels,
-            sampler=SamplerConfig(steps=steps, temperature=temperature, choice_temperature=choice_temperature),
-            guidance=guidance,
-            seed=seed,
-            batch_size=batch_size,
-        )
+        config = sampler or SamplerConfig()
+        if steps is not None:
+            config = replace(config, steps=steps)
+        tokens = self.sample_tokens(labels, sampler=config, guidance=guidance, seed=seed, batch_size=batch_size)
+        return self.decode(tokens, batch_size=batch_size)
+
+    def decode(self, tokens: Tensor, *, batch_size: int = 64) -> Tensor:
+        """Token grids (n, *grid) as pictures (n, C, H, W) in [-1, 1], float32, on the CPU."""
         device = next(self.tokenizer.parameters()).device
         return torch.cat([self.tokenizer.decode(part.to(device)).cpu() for part in torch.split(tokens, batch_size)])
 
@@ -140,13 +139,12 @@ class Generator:
         for number, part in enumerate(torch.split(wanted, batch_size)):
             draw = torch.Generator(self.device).manual_seed(derive_seed(seed, "sample", number))
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
-            model = self.prior.conditional(part.to(self.device), guidance=guidance if classes else 0.0)
             with fast_autocast(self.device):
-                grid = fill_masked(model, start, mask=self.prior.mask, config=config, generator=draw)
+                grid = self.prior.fill(start, part.to(self.device), config=config, guidance=guidance, generator=draw)
             grids.append(grid.cpu())
         return torch.cat(grids).view(len(wanted), *space.grid)
 
     @property
     def device(self) -> torch.device:
         """Where the prior lives."""
-        return self.prior.bias.device
+        return self.prior.device

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior import sampler
-from gridcode.prior.config import SamplerConfig
 from gridcode.prior.distribution import CategoricalTokens
-from gridcode.prior.sampler import fill_masked, gumbel
+from gridcode.prior.samplers import confidence
+from gridcode.prior.samplers.confidence import gumbel
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.samplers.fill import fill_masked
+from gridcode.prior.samplers.loop import TokenModel
 
 K, MASK = 7, 9
+GRID = (1, 1)  # only Halton looks at it
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -93,7 +96,7 @@ def test_it_is_maskgits_loop(rows: list[list[bool]], steps: int, choice: float, 
     step = -1
     asked = torch.zeros(0)
 
-    def model(tokens: Tensor, positions: Tensor) -> Scripted:
+    def model(tokens: Tensor, positions: Tensor, guidance: float) -> Scripted:
         nonlocal step, asked
         step, asked = step + 1, positions
         assert torch.equal(positions, tokens == MASK)
@@ -103,20 +106,21 @@ def test_it_is_maskgits_loop(rows: list[list[bool]], steps: int, choice: float, 
         return torch.tensor(noise[step])[asked].float()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampler, "gumbel", recorded)
+        patch.setattr(confidence, "gumbel", recorded)
         found = fill_masked(
             model,
             torch.tensor(start),
             mask=MASK,
+            grid=GRID,
             config=SamplerConfig(steps=steps, choice_temperature=choice),
             generator=generator(),
         )
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-def from_table(table: Tensor) -> sampler.TokenModel:
+def from_table(table: Tensor) -> TokenModel:
     """A model that says the same whatever the tokens are; logits (B, N, K)."""
-    return lambda tokens, positions: CategoricalTokens(table[positions])
+    return lambda tokens, positions, guidance: CategoricalTokens(table[positions])
 
 
 @settings(max_examples=40, deadline=None)
@@ -134,6 +138,7 @@ def test_known_tokens_stay_and_no_mask_is_left(masked: list[bool], steps: int, t
         from_table(table),
         known.masked_fill(hidden, MASK),
         mask=MASK,
+        grid=GRID,
         config=SamplerConfig(steps=steps, temperature=temperature),
         generator=generator(),
     )
@@ -146,19 +151,19 @@ def test_known_tokens_stay_and_no_mask_is_left(masked: list[bool], steps: int, t
 def test_the_input_is_left_alone() -> None:
     start = torch.full((1, 4), MASK)
     config = SamplerConfig(steps=2)
-    fill_masked(from_table(torch.zeros(1, 4, K)), start, mask=MASK, config=config, generator=generator())
+    fill_masked(from_table(torch.zeros(1, 4, K)), start, mask=MASK, grid=GRID, config=config, generator=generator())
     assert (start == MASK).all()
 
 
 def test_the_model_sees_the_papers_counts() -> None:
     seen = []
 
-    def spy(tokens: Tensor, positions: Tensor) -> CategoricalTokens:
+    def spy(tokens: Tensor, positions: Tensor, guidance: float) -> CategoricalTokens:
         seen.append(int((tokens == MASK).sum()))
         return CategoricalTokens(torch.zeros(int(positions.sum()), K))
 
     start = torch.full((1, 256), MASK)
-    fill_masked(spy, start, mask=MASK, config=SamplerConfig(steps=12), generator=generator())
+    fill_masked(spy, start, mask=MASK, grid=GRID, config=SamplerConfig(steps=12), generator=generator())
     fixed = [before - after for before, after in zip(seen, [*seen[1:], 0], strict=True)]
     assert fixed == [3, 6, 11, 15, 18, 22, 26, 27, 31, 31, 33, 33]
 
@@ -170,12 +175,12 @@ def test_without_noise_the_surest_tokens_stay() -> None:
     table[..., 3] = sure
     states = []
 
-    def spy(tokens: Tensor, positions: Tensor) -> CategoricalTokens:
+    def spy(tokens: Tensor, positions: Tensor, guidance: float) -> CategoricalTokens:
         states.append((tokens[0] != MASK).nonzero().flatten().tolist())
         return CategoricalTokens(table[positions])
 
     config = SamplerConfig(steps=4, temperature=0.0, choice_temperature=0.0)
-    fill_masked(spy, torch.full((1, 16), MASK), mask=MASK, config=config, generator=generator())
+    fill_masked(spy, torch.full((1, 16), MASK), mask=MASK, grid=GRID, config=config, generator=generator())
     # 16 cos(pi/2 t/4) floored leaves 14, 11 and 6 masked.
     assert states == [[], [14, 15], list(range(11, 16)), list(range(6, 16))]
 
@@ -185,7 +190,8 @@ def test_same_seed_same_tokens() -> None:
     start = torch.full((2, 30), MASK)
     config = SamplerConfig(steps=5)
     one, two, three = (
-        fill_masked(from_table(table), start, mask=MASK, config=config, generator=generator(seed)) for seed in (0, 0, 1)
+        fill_masked(from_table(table), start, mask=MASK, grid=GRID, config=config, generator=generator(seed))
+        for seed in (0, 0, 1)
     )
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
@@ -196,7 +202,7 @@ def test_one_step_draws_from_the_models_distribution() -> None:
     start = torch.full((1, 30_000), MASK)
     table = row.expand(1, 30_000, 3)
     drawn = fill_masked(
-        from_table(table), start, mask=MASK, config=SamplerConfig(steps=1), generator=generator()
+        from_table(table), start, mask=MASK, grid=GRID, config=SamplerConfig(steps=1), generator=generator()
     ).flatten()
     torch.testing.assert_close(drawn.bincount() / 30_000, row.softmax(0), atol=0.01, rtol=0)
 

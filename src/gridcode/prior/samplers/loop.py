@@ -1,0 +1,120 @@
+"""Parallel decoding: fill a masked grid in a dozen steps. The loop that all samplers share.
+
+    grid with masks ──> model: a distribution for every masked token ──> draw all of them
+          ^                                                                    │
+          └── hide all but some again  <── sampler: which ones? ───────────────┘       the last step keeps what it drew
+
+How many stay hidden after step t of T is the cosine schedule's (``schedule.py``) for every sampler; a sampler is one
+method that says which.
+
+Reference: Chang et al., "MaskGIT", 2022, section 3.2, and its published sampler.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridcode.prior.distribution import TokenDistribution
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.schedule import still_masked
+
+TokenModel = Callable[[Tensor, Tensor, float], TokenDistribution]
+"""``(tokens, positions, guidance) -> TokenDistribution``: tokens (B, N) int64 with masked ones, positions (B, N) bool
+of M True entries, guidance a scale of which 0 is none; the answer is about those M tokens, in row-major order."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one step drew, before some of it is hidden again.
+
+    Attributes:
+        step: t, from 0; never the last one.
+        masked: (B, N) bool, True where a token was drawn in this step.
+        wanted: (B, N) bool, True where a token was masked at the very start: only these may be hidden.
+        left: (B,) int64, how many tokens of each example are to be masked afterwards.
+        log_prob: (M,) float32, of the drawn tokens in row-major order.
+        generator: Where randomness comes from.
+    """
+
+    step: int
+    masked: Tensor
+    wanted: Tensor
+    left: Tensor
+    log_prob: Tensor
+    generator: torch.Generator
+
+
+class Sampler(ABC):
+    """Decides which tokens a step hides again.
+
+    Args:
+        config: Steps, temperatures and the sampler's own settings.
+    """
+
+    def __init__(self, config: SamplerConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def hide(self, draw: Draw) -> Tensor:
+        """The tokens to hide after a step: (B, N) bool, ``draw.left`` of each row, all within ``draw.wanted``."""
+
+    def prepare(self, tokens: Tensor, generator: torch.Generator) -> None:  # noqa: B027 (most have nothing to prepare)
+        """Called before the first step with the grids (B, N); draws what is random once for each example."""
+
+    @torch.no_grad()
+    def fill(
+        self,
+        model: TokenModel,
+        tokens: Tensor,
+        *,
+        mask: int,
+        guidance: float,
+        generator: torch.Generator,
+        start: int = 0,
+    ) -> Tensor:
+        """Replace every masked token; known tokens are never altered.
+
+        Args:
+            model: Answers for masked positions.
+            tokens: (B, N) int64; ``mask`` where a token is to be found.
+            mask: The id that stands for "unknown".
+            guidance: Classifier-free guidance scale of the last step (of all, unless the config has another start).
+            generator: Where the randomness comes from, on the tokens' device.
+            start: The step to begin with, in [0, T); a later one fixes more tokens at once, as editing does.
+
+        Returns:
+            (B, N) int64 without ``mask``.
+        """
+        config, tokens = self.config, tokens.clone()
+        wanted = tokens == mask
+        at_start = wanted.sum(1)
+        self.prepare(tokens, generator)
+        for step in range(start, config.steps):
+            masked = tokens == mask
+            unknown = masked.sum(1)
+            if not int(unknown.sum()):
+                break
+            distribution = model(tokens, masked, config.guidance_at(step, guidance))
+            drawn = distribution.sample(temperature=config.temperature_at(step), generator=generator)
+            tokens[masked] = drawn
+            if step + 1 == config.steps:
+                break
+            left = still_masked(at_start, unknown, step=step, steps=config.steps)
+            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn), generator)
+            tokens[self.hide(draw)] = mask
+        return tokens
+
+
+def lowest(scores: Tensor, count: Tensor, *, among: Tensor) -> Tensor:
+    """The ``count`` (B,) entries of each row with the lowest scores (B, N), of those ``among`` (B, N) bool.
+
+    >>> lowest(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([1]), among=torch.tensor([[True, False, True]]))
+    tensor([[False, False,  True]])
+    """
+    rank = scores.masked_fill(~among, torch.inf).argsort(1).argsort(1)
+    return (rank < count[:, None]) & among

@@ -1,0 +1,20 @@
+"""Random order: every step keeps tokens chosen by chance. The baseline that a sampler must beat."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from gridcode.prior.samplers.loop import Draw, Sampler, lowest
+
+
+@final
+class Random(Sampler):
+    """Hides tokens at random."""
+
+    def hide(self, draw: Draw) -> Tensor:
+        """See :class:`gridcode.prior.samplers.Sampler`."""
+        chance = torch.rand(draw.masked.shape, generator=draw.generator, device=draw.masked.device)
+        return lowest(chance, draw.left, among=draw.masked)
