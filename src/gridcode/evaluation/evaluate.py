@@ -16,18 +16,19 @@ import torch
 from torch import Tensor
 
 from gridcode.data.config import DataConfig
-from gridcode.data.loader import Batch, eval_batches, train_batches
+from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource
 from gridcode.data.views import few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
+from gridcode.evaluation.judge import Judge, features_of, train_measuring_classifier
 from gridcode.features.classifier import Classifier
-from gridcode.features.config import ClassifierConfig
-from gridcode.features.train import accuracy, train_classifier
+from gridcode.features.train import accuracy
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
+from gridcode.prior.bits import TokenBits, measure_bits
 from gridcode.prior.config import MaskingConfig
 from gridcode.prior.train import measure_prior
 from gridcode.quantize.usage import Usage
@@ -44,6 +45,8 @@ GALLERY = 24
 """Reconstructions that are kept to be looked at."""
 PER_CLASS = 6
 """Samples of each class that are kept to be looked at."""
+BITS_OF = 2000
+"""Validation examples, at most, whose bits are counted: 12 passes of the prior each."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class SampleResult:
         count: Samples measured.
         gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
         usage: Codebook usage of the samples.
+        bits: What validation tokens cost under the prior, uncovered in a fixed order.
     """
 
     loss: float
@@ -114,6 +118,7 @@ class SampleResult:
     count: int
     gallery: dict[str, tuple[Tensor, Tensor]]
     usage: Usage
+    bits: TokenBits
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class Evaluation:
             figures |= {
                 "masked_token_loss_nats": second.loss,
                 "masked_token_accuracy": second.accuracy,
+                "bits_per_token": second.bits.per_token,
                 "samples": second.count,
                 "sample_class_accuracy": second.class_accuracy,
                 "sample_frechet_on_classifier_features": second.frechet,
@@ -179,7 +185,13 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:
         say("training the classifier that measures")
-        classifier = _classifier(subject, config)
+        classifier = train_measuring_classifier(
+            subject.train,
+            subject.data,
+            steps=config.classifier_steps,
+            seed=config.seed,
+            device=next(subject.tokenizer.parameters()).device,
+        )
         real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")
     reconstruction, pictures = _reconstruction(subject, config, classifier)
@@ -192,33 +204,14 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one pass over the validation pictures leaves for Stage II: their tokens, and their features' statistics."""
+    """What one pass over the validation pictures leaves for Stage II: their tokens, and the judge of samples."""
 
     tokens: TokenTable
-    real: GaussianStatistics | None
+    judge: Judge | None
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
     return eval_batches(few(subject.val, config.count), subject.data, batch_size=config.batch_size)
-
-
-def _classifier(subject: Subject, config: EvaluationConfig) -> Classifier:
-    settings = ClassifierConfig(
-        classes=len(subject.train.classes),
-        size=subject.data.size,
-        channels=subject.data.channels,
-        steps=config.classifier_steps,
-        seed=config.seed,
-    )
-    batches = train_batches(subject.train, subject.data, batch_size=settings.batch_size, seed=config.seed)
-    return train_classifier(settings, batches, device=next(subject.tokenizer.parameters()).device)
-
-
-def _features(classifier: Classifier, images: Tensor, statistics: GaussianStatistics) -> Tensor:
-    """Features (B, F) of images, on the CPU, also counted in ``statistics``."""
-    features = _describe(classifier, images)
-    statistics.update(features)
-    return features
 
 
 @torch.inference_mode()
@@ -248,8 +241,8 @@ def _reconstruction(
         decoded.append(images[here])
         seen += len(images)
         if classifier is not None and real is not None and back is not None:
-            _features(classifier, batch.images, real)
-            _features(classifier, images, back)
+            real.update(features_of(classifier, batch.images))
+            back.update(features_of(classifier, images))
     scores = quality.compute()
     tokens = TokenTable(torch.cat(grids), torch.cat(labels), ())
     result = ReconstructionResult(
@@ -261,7 +254,7 @@ def _reconstruction(
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
     )
-    return result, _Seen(tokens, real)
+    return result, _Seen(tokens, Judge(classifier, real) if classifier and real else None)
 
 
 def _statistics(classifier: Classifier | None) -> GaussianStatistics | None:
@@ -279,32 +272,23 @@ def _samples(
     held = measure_prior(
         generator.prior, seen.tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size
     )
+    bits = measure_bits(generator.prior, seen.tokens, batch_size=config.batch_size, limit=BITS_OF)
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
     grids = generator.sample_tokens(
         labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
     )
-    device = next(subject.tokenizer.parameters()).device
-    images = torch.cat(
-        [subject.tokenizer.decode(part.to(device)).cpu() for part in torch.split(grids, config.batch_size)]
-    )
+    images = generator.decode(grids, batch_size=config.batch_size)
     meter = TokenUsageMeter(subject.tokenizer.quantizer)
     meter.update(grids)
 
-    right, distance = None, None
-    if classifier is not None and seen.real is not None:
-        drawn = GaussianStatistics(classifier.config.feature_dim)
-        parts = zip(torch.split(images, config.batch_size), torch.split(labels, config.batch_size), strict=True)
-        batches = [Batch(part, asked, keys=()) for part, asked in parts]
-        right = accuracy(classifier, batches)
-        for batch in batches:
-            _features(classifier, batch.images, drawn)
-        distance = frechet_distance(drawn, seen.real)
+    judged = seen.judge.judge(images, labels, batch_size=config.batch_size) if seen.judge else None
     return SampleResult(
         loss=held["loss"],
         accuracy=held["accuracy"],
-        class_accuracy=right,
-        frechet=distance,
+        class_accuracy=judged.class_accuracy if judged else None,
+        frechet=judged.frechet if judged else None,
+        bits=bits,
         count=len(images),
         gallery=_gallery(subject, classifier, images, labels, classes),
         usage=meter.compute().pooled,
@@ -330,9 +314,6 @@ def _gallery(
     return {name: (queries[mine], nearest[mine]) for name, mine in of_class.items()}
 
 
-@torch.inference_mode()
 def _describe(classifier: Classifier | None, images: Tensor) -> Tensor:
     """What "near" is measured on: the classifier's features, or pixels where there is none."""
-    if classifier is None:
-        return images.flatten(1)
-    return classifier.features(images.to(next(classifier.parameters()).device)).cpu()
+    return images.flatten(1) if classifier is None else features_of(classifier, images)

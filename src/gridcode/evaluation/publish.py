@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gridcode.evaluation.report import (
     write_report,
 )
 from gridcode.files import read_json, write_json
+from gridcode.prior.bits import TokenBits
 from gridcode.training.log import read_log
 
 
@@ -190,6 +192,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         rows = [
             Figure("masked-token loss", second.loss, "nats", "validation tokens, unsmoothed, whole vocabulary"),
             Figure("masked-token accuracy", second.accuracy, "", "most probable guess"),
+            Figure("bits per token", second.bits.per_token, "bits", _bits_note(second.bits, first.usage.codebook_size)),
             Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
         ]
         if second.class_accuracy is not None:
@@ -201,6 +204,11 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         note = "on real validation pictures; it measures the samples"
         tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
     return tables
+
+
+def _bits_note(bits: TokenBits, codebook_size: int) -> str:
+    steps = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed"
+    return f"{steps}; uniform {log2(codebook_size):.2f}; first step {bits.by_step[0]:.2f}, last {bits.by_step[-1]:.2f}"
 
 
 def _galleries(evaluation: Evaluation) -> list[Gallery]:

@@ -1,0 +1,84 @@
+"""A classifier of the data judges generated pictures: are they what was asked for, and how far from real ones are they?
+
+It is trained on the data's own labels; its Fréchet distance is not the FID, and two classifiers' cannot be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridcode.data.config import DataConfig
+from gridcode.data.loader import Batch, train_batches
+from gridcode.data.source import ImageSource
+from gridcode.features.classifier import Classifier
+from gridcode.features.config import ClassifierConfig
+from gridcode.features.train import accuracy, train_classifier
+from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a classifier says of samples.
+
+    Attributes:
+        class_accuracy: Share of samples that it puts into the class asked for, in [0, 1].
+        frechet: Fréchet distance of their features to those of real pictures.
+    """
+
+    class_accuracy: float
+    frechet: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier, and the statistics of real pictures' features.
+
+    Attributes:
+        classifier: In evaluation mode.
+        real: Of validation pictures.
+    """
+
+    classifier: Classifier
+    real: GaussianStatistics
+
+    def judge(self, images: Tensor, labels: Tensor, *, batch_size: int) -> Judgement:
+        """Judge samples.
+
+        Args:
+            images: (n, C, H, W) in [-1, 1].
+            labels: (n,) int64, the classes that were asked for.
+            batch_size: Pictures at a time.
+        """
+        parts = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
+        batches = [Batch(part, asked, keys=()) for part, asked in parts]
+        drawn = statistics_of(self.classifier, (batch.images for batch in batches))
+        return Judgement(accuracy(self.classifier, batches), frechet_distance(drawn, self.real))
+
+
+def train_measuring_classifier(
+    train: ImageSource, data: DataConfig, *, steps: int, seed: int, device: torch.device | str
+) -> Classifier:
+    """The classifier that measures, trained on labelled pictures."""
+    settings = ClassifierConfig(
+        classes=len(train.classes), size=data.size, channels=data.channels, steps=steps, seed=seed
+    )
+    batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)
+    return train_classifier(settings, batches, device=device)
+
+
+@torch.inference_mode()
+def features_of(classifier: Classifier, images: Tensor) -> Tensor:
+    """Features (B, F) of images (B, C, H, W) in [-1, 1], on the CPU."""
+    return classifier.features(images.to(next(classifier.parameters()).device)).cpu()
+
+
+def statistics_of(classifier: Classifier, batches: Iterable[Tensor]) -> GaussianStatistics:
+    """The statistics of the features of batches of images."""
+    statistics = GaussianStatistics(classifier.config.feature_dim)
+    for images in batches:
+        statistics.update(features_of(classifier, images))
+    return statistics
