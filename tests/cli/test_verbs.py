@@ -85,6 +85,66 @@ class TestTokenize:
         assert TokenStore.open(models.tokens).manifest == before
 
 
+class TestEdit:
+    def edit(self, models: Models, *words: str) -> int:
+        return main(["edit", "--prior", models.prior, "--tokenizer", models.tokenizer, "--steps", "2", *words])
+
+    def test_a_box_of_a_wide_picture_is_drawn_again(
+        self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photo, out = tmp_path / "photo.png", tmp_path / "edits"
+        before = np.random.default_rng(0).integers(0, 256, (21, 39, 3), dtype=np.uint8)
+        Image.fromarray(before).save(photo)
+        words = ["--input", str(photo), "--out", str(out), "--count", "2", "--box", "10", "8", "20", "12"]
+        assert self.edit(models, *words) == 0
+        assert names(out) == ["0000.png", "0001.png", "edits.png"]
+        assert "2 pictures of 39x21" in capsys.readouterr().out
+        after, seam = pixels(out / "0001.png"), 4
+        near = np.zeros((21, 39), dtype=bool)
+        near[8 - seam : 12 + seam, 10 - seam : 20 + seam] = True
+        assert np.array_equal(after[~near], before[~near])
+        assert not np.array_equal(after[near], before[near])
+
+    def test_a_mask_and_a_larger_canvas(self, models: Models, tmp_path: Path) -> None:
+        photo, mask = tmp_path / "photo.png", tmp_path / "mask.png"
+        Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(photo)
+        Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(mask)
+        common = ["--input", str(photo), "--count", "1", "--out"]
+        assert self.edit(models, *common, str(tmp_path / "a"), "--mask", str(mask)) == 0
+        assert self.edit(models, *common, str(tmp_path / "b"), "--outpaint", "4", "0", "0", "7") == 0
+        assert pixels(tmp_path / "b" / "0000.png").shape == (23, 20, 3)
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            ([], "give one of --box, --mask and --outpaint, got none"),
+            (["--box", "0", "0", "4", "4", "--outpaint", "1", "1", "1", "1"], "got box and outpaint"),
+            (["--box", "0", "0", "40", "4"], "the box 0,0,40,4 does not lie in the picture"),
+            (["--mask", "PHOTO2"], "has 9x9 pixels"),
+            (["--box", "0", "0", "4", "4", "--class", "unicorn"], "there is no class 'unicorn'"),
+            (["--box", "0", "0", "4", "4", "--input", "nowhere.png"], "nowhere.png"),
+        ],
+    )
+    def test_mistakes_are_one_line(
+        self,
+        models: Models,
+        tmp_path: Path,
+        words: list[str],
+        message: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name, side in (("PHOTO", 16), ("PHOTO2", 9)):
+            Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / f"{name}.png")
+        words = [str(tmp_path / f"{word}.png") if word == "PHOTO2" else word for word in words]
+        if "--input" not in words:
+            words += ["--input", str(tmp_path / "PHOTO.png")]
+        assert self.edit(models, *words, "--out", str(tmp_path / "out")) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
 class TestSample:
     def test_pictures_are_the_generators_own(self, models: Models, tmp_path: Path) -> None:
         out = tmp_path / "pictures"

@@ -18,6 +18,7 @@ VERBS = {
     "train": "train a tokenizer or a prior: gridcode train tokenizer | prior RECIPE --out DIR",
     "tokenize": "turn pictures into a token store",
     "sample": "make new pictures",
+    "edit": "draw a part of a picture again, or more of it",
     "reconstruct": "send pictures through a tokenizer and back",
     "eval": "measure a tokenizer, and a prior, and write a report",
     "levels": "list FSQ levels for a book of about 2^bits codes",

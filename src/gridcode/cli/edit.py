@@ -1,0 +1,122 @@
+"""``gridcode edit``: draw a part of a picture again, or more of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gridcode.cli.arguments import parse, recipe_first, usable_device
+from gridcode.errors import GridcodeError
+from gridcode.prior.samplers.config import SamplerConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gridcode.tasks.edit import Pixels
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``edit``."""
+
+    prior: str
+    """A prior's folder or hub id."""
+    tokenizer: str
+    """Its tokenizer's folder or hub id."""
+    input: Path
+    """The picture, of any size; transparency is laid over white."""
+    out: Path
+    """Folder for the edited pictures, and edits.png with the picture, what is replaced, and all variants."""
+    box: tuple[int, int, int, int] | None = None
+    """Replace the pixels of a box: x0 y0 x1 y1, from the top left corner, x1 and y1 excluded."""
+    mask: Path | None = None
+    """Replace the pixels that are white in this picture, which has the input's size."""
+    outpaint: tuple[int, int, int, int] | None = None
+    """Draw this many pixels more: left top right bottom."""
+    label: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Class, by name or number, of what is drawn; none by default."""
+    count: int = 4
+    """Variants."""
+    seam: int | None = None
+    """Pixels around the edited ones within which old and new are blended; a token's side by default."""
+    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = field(default_factory=SamplerConfig)
+    """How hidden tokens are filled; a recipe's name as the first word sets the defaults."""
+    guidance: float = 0.2
+    """Classifier-free guidance scale; 0 turns it off."""
+    seed: int = 0
+    """Same seed, same pictures."""
+    force: bool = False
+    """Write into a folder that is not empty."""
+    device: str = "cpu"
+    """Where to run: cpu, cuda, cuda:1, mps."""
+
+
+def run(arguments: list[str]) -> None:
+    """Edit a picture.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    settings, words = recipe_first(arguments)
+    missing = dict.fromkeys(("prior", "tokenizer", "input", "out"), tyro.MISSING)
+    parsed = parse(
+        Arguments,
+        words,
+        prog="gridcode edit",
+        default=Arguments(**missing, sampler=settings.sampler, guidance=settings.guidance),
+        description="Draw a part of a picture again (--box or --mask), or more of it (--outpaint).",
+    )
+    ways = [name for name in ("box", "mask", "outpaint") if getattr(parsed, name) is not None]
+    if len(ways) != 1:
+        raise GridcodeError(f"give one of --box, --mask and --outpaint, got {' and '.join(ways) or 'none'}")
+    import numpy as np
+
+    from gridcode.cli.output import fresh_folder
+    from gridcode.cli.sample import class_index
+    from gridcode.evaluation.pictures import contact_sheet, save_png
+    from gridcode.tasks.edit import EditConfig, edit
+    from gridcode.tasks.generate import Generator
+
+    generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=usable_device(parsed.device))
+    label = -1 if parsed.label is None else class_index(parsed.label, generator.prior.space.classes)
+    picture, mask = _picture_and_mask(parsed, channels=generator.tokenizer.config.channels)
+    config = EditConfig(sampler=parsed.sampler, guidance=parsed.guidance, seam=parsed.seam, seed=parsed.seed)
+    out = fresh_folder(parsed.out, force=parsed.force)
+    edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
+    for number, variant in enumerate(edited):
+        save_png(variant, out / f"{number:04d}.png")
+    shown = np.where(mask[..., None], np.uint8(128), picture)
+    save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
+    print(
+        f"{len(edited)} pictures of {picture.shape[1]}x{picture.shape[0]} in {out}; side by side: {out / 'edits.png'}"
+    )
+
+
+def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:
+    """The picture (H, W, C) uint8 and the mask (H, W) bool that the command line asks for."""
+    from gridcode.data.crop import to_channels
+    from gridcode.data.image import decode_image
+    from gridcode.tasks.edit import box_mask, outpainted
+
+    picture = decode_image(parsed.input, name=str(parsed.input))
+    if channels == 1 and picture.shape[2] == 3:
+        raise GridcodeError(f"{parsed.input} has colours and this tokenizer takes grey pictures: convert it first")
+    picture = to_channels(picture, channels)
+    height, width = picture.shape[:2]
+    if parsed.box is not None:
+        return picture, box_mask(height, width, parsed.box)
+    if parsed.outpaint is not None:
+        left, top, right, bottom = parsed.outpaint
+        return outpainted(picture, left=left, top=top, right=right, bottom=bottom)
+    assert parsed.mask is not None
+    marked = to_channels(decode_image(parsed.mask, name=str(parsed.mask)), 1)
+    if marked.shape[:2] != (height, width):
+        raise GridcodeError(
+            f"{parsed.mask} has {marked.shape[1]}x{marked.shape[0]} pixels, {parsed.input} {width}x{height}: give a "
+            "mask of the picture's size"
+        )
+    return picture, marked[..., 0] > 127
