@@ -232,7 +232,7 @@ def _check(generator: Generator, picture: Pixels, mask: NDArray[np.bool_], *, la
         )
     if mask.shape != picture.shape[:2] or mask.dtype != np.bool_:
         raise GridcodeError(
-            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the picture {picture.shape[:2]}: give a bool mask "
+            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the picture {picture.shape[:2]}: give a mask "
             "of the picture's size"
         )
     if not mask.any():
