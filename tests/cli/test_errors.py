@@ -104,6 +104,7 @@ NEEDED = {
     "tokenize": ["--tokenizer", "a", "--out", "b"],
     "sample": ["--prior", "a", "--tokenizer", "b", "--out", "c"],
     "reconstruct": ["--tokenizer", "a", "--out", "b"],
+    "edit": ["--prior", "a", "--tokenizer", "b", "--input", "c", "--box", "0", "0", "8", "8", "--out", "d"],
     "eval": ["--tokenizer", "a", "--out", "b"],
     "levels": ["--bits", "8"],
     "info": ["a"],

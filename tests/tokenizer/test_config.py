@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.config import ReconstructionWeights, TokenizerConfig, TokenizerRun
+from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.tokenizer.loss_config import LossConfig
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_grid_covers_the_picture_or_is_refused_with_one_that_would(height: int
 @pytest.mark.parametrize(("l2", "l1"), [(0.0, 0.0), (-1.0, 2.0), (2.0, -1.0)])
 def test_a_loss_without_terms_is_refused(l2: float, l1: float) -> None:
     with pytest.raises(GridcodeError, match=f"got l2={l2}, l1={l1}"):
-        ReconstructionWeights(l2=l2, l1=l1)
+        LossConfig(l2=l2, l1=l1)
 
 
 def test_a_run_whose_parts_do_not_fit_is_refused() -> None:

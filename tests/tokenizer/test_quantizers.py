@@ -34,7 +34,7 @@ from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer import train as stage_one
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.losses import ReconstructionLoss
+from gridcode.tokenizer.losses.pixel import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import Sources, measure, train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -121,7 +121,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 ) -> None:
     calls = []
 
-    class Breaking(ReconstructionLoss):
+    class Breaking(PixelLoss):
         def __call__(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
             calls.append(1)
             if len(calls) == 4:
@@ -129,7 +129,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
             return super().__call__(*tensors)
 
     run = with_kind(kind, quantizer_dropout=dropout)
-    monkeypatch.setattr(stage_one, "ReconstructionLoss", Breaking)
+    monkeypatch.setattr(stage_one, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match="pulled the plug"):
         train_tokenizer(run, quiet(tmp_path / "run"), sources=scenes)
     monkeypatch.undo()

@@ -17,8 +17,8 @@ from gridcode.data.open import open_split
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer import train as stage_one
-from gridcode.tokenizer.config import ReconstructionWeights, TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.losses import ReconstructionLoss
+from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.tokenizer.losses.pixel import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import Sources, measure, train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -105,13 +105,13 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
 ) -> None:
     calls = []
 
-    class Breaking(ReconstructionLoss):
+    class Breaking(PixelLoss):
         def __call__(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
             calls.append(1)
             terms = super().__call__(*tensors)
             return {"l2": terms["l2"] * float("nan")} if len(calls) == 4 else terms
 
-    monkeypatch.setattr(stage_one, "ReconstructionLoss", Breaking)
+    monkeypatch.setattr(stage_one, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match=r"not finite at step 3; the checkpoint .*step-00000002 is kept"):
         train_tokenizer(RUN, quiet(tmp_path), sources=scenes)
     assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000002"]
@@ -179,10 +179,10 @@ def test_bfloat16_trains_too_and_keeps_float32_weights(tmp_path: Path, scenes: S
 
 def test_the_loss_is_its_formula() -> None:
     x, y = torch.rand(2, 3, 4, 4) * 2 - 1, torch.rand(2, 3, 4, 4) * 2 - 1
-    terms = ReconstructionLoss(ReconstructionWeights(l2=2.0, l1=0.5))(y, x)
+    terms = PixelLoss(l2=2.0, l1=0.5)(y, x)
     assert terms["l2"].item() == pytest.approx(2.0 * float(((x - y).double() ** 2).mean()), rel=1e-5)
     assert terms["l1"].item() == pytest.approx(0.5 * float((x - y).double().abs().mean()), rel=1e-5)
-    assert set(ReconstructionLoss(ReconstructionWeights(l2=0.0, l1=1.0))(y, x)) == {"l1"}
+    assert set(PixelLoss(l2=0.0, l1=1.0)(y, x)) == {"l1"}
 
 
 def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> None:

@@ -54,6 +54,32 @@ class ResidualBlock(nn.Module):
         return shortcut + h
 
 
+class MaskGITBlock(nn.Module):
+    """MaskGIT's residual block: convolutions have no biases; where widths differ, the shortcut's 1x1 convolution is on
+    the *processed* branch instead of the input, as in its published code.
+
+    y = conv(silu(norm(conv(silu(norm(x))))));  out = y + x, or y + shortcut(y) where widths differ
+
+    Args:
+        width_in: Channels of the input.
+        width_out: Channels of the output.
+    """
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.norm1 = Norm(width_in)
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1, bias=False)
+        self.norm2 = Norm(width_out)
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
+        self.shortcut = None if width_in == width_out else nn.Conv2d(width_out, width_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width_in, H, W) -> (B, width_out, H, W)."""
+        h: Tensor = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + (x if self.shortcut is None else self.shortcut(h))
+
+
 class Downsample(nn.Conv2d):
     """Halves height and width (which are even) by a 3x3 convolution of stride 2.
 

@@ -9,34 +9,12 @@ Reference:
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from gridcode.nn.attention import attend
+from gridcode.nn.gelu import TanhGELU
 
 LAYER_NORM_EPS = 1e-12
-
-
-PLAIN_UP_TO = 512
-"""Tokens up to which attention on a CPU is two plain products: PyTorch's CPU kernel takes 2 to 10 times as long there
-(LOG.md). Beyond, its memory, linear in the tokens, counts for more."""
-
-
-def attend_plainly(q: Tensor, k: Tensor, v: Tensor, *, dropout_p: float = 0.0) -> Tensor:
-    """``dropout(softmax(q k^T / sqrt(E))) v``, written out; what ``scaled_dot_product_attention`` computes.
-
-    Args:
-        q: (B, heads, N, E).
-        k: (B, heads, N, E).
-        v: (B, heads, N, E).
-        dropout_p: Dropout on the weights.
-
-    Returns:
-        (B, heads, N, E), in the dtype of ``q``.
-    """
-    # Autocast would send the softmax to float32 and back; in bf16 it already sums in float32.
-    with torch.autocast(q.device.type, enabled=False):
-        weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
-        return F.dropout(weights, dropout_p) @ v
 
 
 class SelfAttention(nn.Module):
@@ -55,14 +33,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
+    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (M, D): the flat places ``asked`` (M,) of the B N alone."""
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        attend = attend_plainly if x.device.type == "cpu" and N <= PLAIN_UP_TO else F.scaled_dot_product_attention
-        y = attend(q, k, v, dropout_p=dropout)
-        out: Tensor = self.out(y.transpose(1, 2).reshape(B, N, D))
+        y = attend(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        y = y.transpose(1, 2).reshape(B, N, D)
+        out: Tensor = self.out(y if asked is None else y.flatten(0, 1)[asked])
         return out
 
 
@@ -84,14 +61,15 @@ class PostNormBlock(nn.Module):
         super().__init__()
         self.attention = SelfAttention(width, heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = nn.Sequential(nn.Linear(width, mlp), nn.GELU(approximate="tanh"), nn.Linear(mlp, width))
+        self.mlp = nn.Sequential(nn.Linear(width, mlp), TanhGELU(), nn.Linear(mlp, width))
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        x = self.norm1(x + self.dropout(self.attention(x)))
-        out: Tensor = self.norm2(x + self.dropout(self.mlp(x)))
+    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (M, D): the flat places ``asked`` (M,) of the B N alone, as a last block needs."""
+        own = x if asked is None else x.flatten(0, 1)[asked]
+        own = self.norm1(own + self.dropout(self.attention(x, asked)))
+        out: Tensor = self.norm2(own + self.dropout(self.mlp(own)))
         return out
 
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from gridcode.tokenizer.config import ReconstructionWeights as ReconstructionWeights
     from gridcode.tokenizer.config import TokenizerConfig as TokenizerConfig
     from gridcode.tokenizer.config import TokenizerRun as TokenizerRun
+    from gridcode.tokenizer.loss_config import AdversarialConfig as AdversarialConfig
+    from gridcode.tokenizer.loss_config import LossConfig as LossConfig
+    from gridcode.tokenizer.loss_config import PerceptualConfig as PerceptualConfig
     from gridcode.tokenizer.model import Reconstruction as Reconstruction
     from gridcode.tokenizer.model import Tokenizer as Tokenizer
     from gridcode.tokenizer.train import Sources as Sources
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "config": ["ReconstructionWeights", "TokenizerConfig", "TokenizerRun"],
+        "config": ["TokenizerConfig", "TokenizerRun"],
+        "loss_config": ["AdversarialConfig", "LossConfig", "PerceptualConfig"],
         "model": ["Reconstruction", "Tokenizer"],
         "train": ["Sources", "train_tokenizer"],
     },

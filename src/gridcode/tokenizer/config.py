@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
+from gridcode.tokenizer.loss_config import LossConfig
+from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
@@ -33,6 +36,23 @@ class TokenizerConfig:
     """Residual blocks at each resolution of the decoder."""
     patch: int = 1
     """Side of the squares that enter the first layer as channels: 2 makes the finest layers 4x cheaper."""
+    style: Literal["gridcode", "maskgit"] = "gridcode"
+    """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
+
+    @classmethod
+    def maskgit(cls, quantizer: QuantizerConfig | None = None) -> TokenizerConfig:
+        """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its book of 1024 x 256.
+
+        >>> TokenizerConfig.maskgit().downsampling
+        16
+        """
+        return cls(
+            quantizer=quantizer or FSQConfig(),
+            widths=(128, 128, 256, 256, 512),
+            encoder_blocks=2,
+            decoder_blocks=2,
+            style="maskgit",
+        )
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -66,21 +86,6 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
-class ReconstructionWeights:
-    """Weights of the terms of Stage I's loss."""
-
-    l2: float = 1.0
-    """Weight of the mean squared error, on pixels in [-1, 1]."""
-    l1: float = 0.0
-    """Weight of the mean absolute error, on pixels in [-1, 1]."""
-
-    def __post_init__(self) -> None:
-        """Refuse a loss with nothing in it."""
-        if self.l2 < 0 or self.l1 < 0 or self.l2 + self.l1 == 0:
-            raise GridcodeError(f"loss weights must be >= 0 and not all 0, got l2={self.l2}, l1={self.l1}")
-
-
-@dataclass(frozen=True)
 class TokenizerRun:
     """Everything that determines a Stage I run: equal values give equal weights."""
 
@@ -90,12 +95,14 @@ class TokenizerRun:
     """The tokenizer."""
     quantizer_dropout: float = 0.0
     """Share of training pictures that pass the quantizer unrounded, each as a whole, in [0, 1]."""
-    loss: ReconstructionWeights = field(default_factory=ReconstructionWeights)
+    loss: LossConfig = field(default_factory=LossConfig)
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """The optimiser."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Length, batch, precision, and how often things happen."""
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
+    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""

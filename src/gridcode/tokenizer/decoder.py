@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gridcode.nn.conv import Norm, ResidualBlock, Upsample
+from gridcode.nn.conv import MaskGITBlock, Norm, ResidualBlock, Upsample
 from gridcode.tokenizer.config import TokenizerConfig
 
 
@@ -23,11 +23,12 @@ class Decoder(nn.Sequential):
     def __init__(self, config: TokenizerConfig, latents: int) -> None:
         widths = config.widths[::-1]
         before = widths[0]
+        block = MaskGITBlock if config.style == "maskgit" else ResidualBlock
         stages: list[nn.Module] = [nn.Conv2d(latents, before, 3, padding=1)]
-        stages += [ResidualBlock(before, before), ResidualBlock(before, before)]
+        stages += [block(before, before), block(before, before)]
         for stage, width in enumerate(widths):
             for _ in range(config.decoder_blocks):
-                stages.append(ResidualBlock(before, width))
+                stages.append(block(before, width))
                 before = width
             if stage < len(widths) - 1:
                 stages.append(Upsample(width))

@@ -4,14 +4,15 @@ image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> block
       -> norm, SiLU, 1x1 conv -> latents
 
 Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
-convolution instead of average pooling, and convolutions have biases.
+convolution instead of average pooling, convolutions have biases, and a block begins as its shortcut. With
+``style="maskgit"`` all is as in its published code.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gridcode.nn.conv import Downsample, Norm, ResidualBlock
+from gridcode.nn.conv import Downsample, MaskGITBlock, Norm, ResidualBlock
 from gridcode.tokenizer.config import TokenizerConfig
 
 
@@ -24,19 +25,20 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, config: TokenizerConfig, latents: int) -> None:
-        widths = config.widths
+        widths, maskgit = config.widths, config.style == "maskgit"
+        block = MaskGITBlock if maskgit else ResidualBlock
         stages: list[nn.Module] = [
             nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity(),
-            nn.Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1),
+            nn.Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1, bias=not maskgit),
         ]
         before = widths[0]
         for stage, width in enumerate(widths):
             for _ in range(config.encoder_blocks):
-                stages.append(ResidualBlock(before, width))
+                stages.append(block(before, width))
                 before = width
             if stage < len(widths) - 1:
-                stages.append(Downsample(width))
-        stages += [ResidualBlock(before, before), ResidualBlock(before, before)]
+                stages.append(nn.AvgPool2d(2) if maskgit else Downsample(width))
+        stages += [block(before, before), block(before, before)]
         stages += [Norm(before), nn.SiLU(), nn.Conv2d(before, latents, 1)]
         super().__init__(*stages)
 

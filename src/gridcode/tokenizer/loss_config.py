@@ -22,7 +22,7 @@ class PerceptualConfig:
     """
 
     kind: Literal["none", "lpips", "self"] = "none"
-    """lpips: VGG-16 with LPIPS's heads, from files; self: a small network trained on the same pictures as the run starts."""
+    """lpips: VGG-16 with LPIPS's heads, from files; self: a small network trained on the run's pictures first."""
     weight: float = 0.1
     """Weight of the distance in the loss."""
     vgg: str | None = None
@@ -52,8 +52,8 @@ class PerceptualConfig:
             )
         if self.kind == "lpips" and not self.download and not (self.vgg and self.heads):
             raise GridcodeError(
-                "loss.perceptual.kind='lpips' needs its weights: give --loss.perceptual.vgg and --loss.perceptual.heads, "
-                "or let them be fetched with --loss.perceptual.download"
+                "loss.perceptual.kind='lpips' needs its weights: give --loss.perceptual.vgg and "
+                "--loss.perceptual.heads, or let them be fetched with --loss.perceptual.download"
             )
         if not self.widths or min(self.widths) < 8 or any(width % 8 for width in self.widths):
             raise GridcodeError(f"loss.perceptual.widths must be positive multiples of 8, got {self.widths}")
@@ -104,9 +104,7 @@ class AdversarialConfig:
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
         if self.kind not in ("none", "non-saturating", "hinge"):
-            raise GridcodeError(
-                f"loss.adversarial.kind must be 'none', 'non-saturating' or 'hinge', got {self.kind!r}"
-            )
+            raise GridcodeError(f"loss.adversarial.kind must be 'none', 'non-saturating' or 'hinge', got {self.kind!r}")
         for name in ("weight", "lr"):
             if not getattr(self, name) > 0:
                 raise GridcodeError(f"loss.adversarial.{name} must be > 0, got {getattr(self, name)}")

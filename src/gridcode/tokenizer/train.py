@@ -1,10 +1,11 @@
-"""Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1, without the adversarial part).
+"""Stage I: train a tokenizer to reconstruct pictures (paper, section 4.1).
 
-L2 (and L1) on pixels, and the quantizer's own loss where it has one (FSQ has none), logged as ``quantizer``. Everything
-random is keyed by the step, so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
+L2 (and L1) on pixels; where they are asked for, a distance of features and a discriminator's opinion; and the
+quantizer's own loss where it has one (FSQ has none), logged as ``quantizer``. Everything random is keyed by the step,
+so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 
-Differs from paper: no discriminator and no perceptual loss; AdamW with warm-up, cosine and clipped gradients instead
-of Adam at a constant rate.
+Differs from paper: the networks of the loss are off by default; AdamW with warm-up, cosine and clipped gradients
+instead of Adam at a constant rate.
 """
 
 from __future__ import annotations
@@ -24,19 +25,25 @@ from gridcode.metrics.image import psnr
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.dropout import quantize_with_dropout
+from gridcode.tokenizer.adversary import Adversary, make_discriminator
 from gridcode.tokenizer.config import TokenizerRun
-from gridcode.tokenizer.losses import ReconstructionLoss
+from gridcode.tokenizer.losses.pixel import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.perception import perceptual_loss
+from gridcode.tokenizer.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
+from gridcode.training.alarms import few_channels, tokenizer_alarms
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.precision import resolve_precision
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, seed_step
 from gridcode.training.state import Trainee
+from gridcode.training.watch import Watch
 
-LOW_USAGE = 0.5
-"""Share of the codes a sample could show, under which usage counts as collapsed."""
+STRIP = 8
+"""Validation pictures that are kept to be looked at, with their reconstructions."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,22 @@ def train_tokenizer(
     assert isinstance(averaged, Tokenizer)
     # Decay would pull a book's vectors to the origin, away from the latents that they stand for.
     optimizer = make_optimizer(tokenizer, config.optim, no_decay=tokenizer.quantizer)
-    loss_terms = ReconstructionLoss(config.loss)
-    trainee = Trainee(tokenizer, ema, optimizer)
+    pixels = PixelLoss(l2=config.loss.l2, l1=config.loss.l1)
+    perceptual, others = None, {}
+    if config.loss.perceptual.active:
+        perceptual = perceptual_loss(config, sources.train, options, fabric=fabric)
+    if config.loss.adversarial.active:
+        others["discriminator"] = make_discriminator(config, fabric.device)
+    book = {"channels": tokenizer.quantizer.channels, "codebook_size": tokenizer.codebook_size}
+    watch = Watch(tokenizer_alarms(config.alarms, **book), every=config.alarms.every, window=config.alarms.patience)
+    trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
+        adapt(tokenizer, config.loop, blocks=[*tokenizer.encoder.children(), *tokenizer.decoder.children()])
         model, optimizer = fabric.setup(_Forward(tokenizer, config.quantizer_dropout), optimizer)
+        adversary = Adversary(others["discriminator"], config, fabric=fabric) if others else None
+        if run.start == 0 and (text := few_channels(config.alarms, **book)):
+            run.warn(0, text, alarm="few channels")
         batches = train_batches(
             sources.train,
             config.data,
@@ -113,29 +131,45 @@ def train_tokenizer(
             seed_step(config.loop.seed, step, rank=fabric.global_rank)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+            judge = adversary if step >= config.loss.adversarial.start else None
 
-            reconstructions, indices, quantizer_loss = model(images)
-            terms = loss_terms(reconstructions, images)
-            loss = torch.stack([*terms.values(), quantizer_loss]).sum()
-            fabric.backward(loss)
+            parts: list[dict[str, Tensor]] = []
+            made: list[Tensor] = []
+            for (part,), share in in_parts(fabric, model, (images,), count=config.loop.accumulate):
+                reconstructions, indices, quantizer_loss = model(part)
+                terms = pixels(reconstructions, part)
+                with fabric.autocast():
+                    if perceptual is not None:
+                        terms |= perceptual(reconstructions, part)
+                    if judge is not None:
+                        terms |= judge.judge(reconstructions)
+                loss = torch.stack([*terms.values(), quantizer_loss]).sum()
+                fabric.backward(share * loss)
+                meter.update(indices)
+                made.append(reconstructions.detach())
+                shown = terms | {"quantizer": quantizer_loss} if len(terms) > 1 else {"quantizer": quantizer_loss}
+                parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
             norm = nn.utils.clip_grad_norm_(tokenizer.parameters(), config.optim.clip or float("inf"))
             optimizer.step()
             optimizer.zero_grad()
             ema.update_parameters(tokenizer)
 
-            meter.update(indices)
-            quality = psnr(reconstructions.detach(), images).mean()
-            metrics = {"loss": loss.detach(), "psnr": quality, "gradient_norm": norm}
-            if quantizer_loss.detach() != 0:
-                metrics["quantizer"] = quantizer_loss.detach()
-            run.log(step, metrics)
+            metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
+            metrics |= {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}
+            if judge is not None:
+                metrics |= judge.learn(images, torch.cat(made), step)
+            seen = {name: float(value) for name, value in metrics.items() if name != "quantizer" or float(value)}
+            run.log(step, seen)
             if run.logs_at(step):
                 usage = meter.compute()
                 run.write_line(step, {"usage": usage.pooled.usage} | usage.by_book())
+                seen["training_usage"] = usage.least.usage_of_ceiling
                 meter = TokenUsageMeter(tokenizer.quantizer)
             if run.validates_at(step):
-                _validate(run, step, averaged, sources.val, config)
+                seen |= _validate(run, step, averaged, sources.val, config)
                 fabric.barrier()
+            for alarm in watch.observe(step + 1, seen):
+                run.warn(step + 1, alarm.text, alarm=alarm.name)
             run.end_step(step, save=averaged.save_pretrained)
     fabric.barrier()
     return Tokenizer.from_pretrained(options.out)
@@ -197,24 +231,24 @@ def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, f
     return scores | usage.by_book(), usage
 
 
-def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, config: TokenizerRun) -> None:
-    """Measure the averaged weights, warn of a dying codebook, keep the best."""
+def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, config: TokenizerRun) -> dict[str, float]:
+    """Measure the averaged weights and keep the best; what the alarms look at."""
     if not run.writer:
-        return
+        return {}
     data = replace(config.data, workers=0)
     batches = eval_batches(few(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
     scores, tokens = measure(tokenizer, batches)
-    usage = tokens.least
-    if usage.usage_of_ceiling < LOW_USAGE:
-        run.warn(
-            step + 1,
-            f"only {usage.used} of the {usage.codebook_size} codes {_of_book(tokens)}are in use ("
-            f"{usage.usage_of_ceiling:.0%} of what {usage.count} tokens could show); "
-            "try a smaller book, a lower --optim.lr, more steps, or another --quantizer",
-        )
     run.validated(step, scores, score=scores["psnr"], save=tokenizer.save_pretrained)
-
-
-def _of_book(usage: TokenUsage) -> str:
-    """Which of several books is the least used."""
-    return "" if len(usage.books) == 1 else f"of book {usage.books.index(usage.least) + 1} "
+    images = next(eval_batches(few(source, STRIP), data, batch_size=STRIP)).images
+    decoded = tokenizer.decode(tokenizer.encode(images.to(run.fabric.device)))
+    save_strip(run.out / "pictures" / f"step-{step + 1:08d}.png", images, decoded)
+    usage = tokens.least
+    return {
+        "validation_psnr": scores["psnr"],
+        "progress": (step + 1) / config.loop.steps,
+        "usage": usage.usage_of_ceiling,
+        "used": usage.used,
+        "codes": usage.codebook_size,
+        "tokens": usage.count,
+        "book": tokens.books.index(usage) + 1 if len(tokens.books) > 1 else 0,
+    }

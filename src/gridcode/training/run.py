@@ -4,6 +4,7 @@
       run.json                    the resolved config
       log.jsonl, tensorboard/     curves
       best/, last/                models: the best validation score's, and the newest
+      pictures/, perceptual/      Stage I: validation pictures and reconstructions; the network of a self-made loss
       state/step-00000500/        what --resume continues from
       done.json                   there once the run ended
 
@@ -126,7 +127,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
     if occupied and not options.force:
         raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
-    for name in ("state", "best", "last", "tensorboard"):
+    for name in ("state", "best", "last", "tensorboard", "pictures", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", "done.json"):
         (out / name).unlink(missing_ok=True)
@@ -166,14 +167,14 @@ class Run:
         """Take one step's metrics into the means of the next line.
 
         Raises:
-            GridcodeError: The loss or its gradient is not finite; the last checkpoint stays.
+            GridcodeError: The loss, its gradient or another metric is not finite; the last checkpoint stays.
         """
         self._count += 1
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
         # A finite loss can have gradients that are not; a checkpoint of such a step would be worthless.
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(self._sums.get(name, 0.0)):
+        for name, total in self._sums.items():
+            if not math.isfinite(total):
                 self._diverged(step, name.replace("_", " "))
 
     def write_line(self, step: int, latest: Mapping[str, float] | None = None) -> None:
@@ -203,10 +204,10 @@ class Run:
         assert isinstance(gathered, Tensor)
         return dict(zip(means, gathered.tolist(), strict=True))
 
-    def warn(self, step: int, text: str) -> None:
-        """Log and show a warning that says what to try."""
+    def warn(self, step: int, text: str, *, alarm: str | None = None) -> None:
+        """Log and show a warning that says what to try; ``alarm`` names the alarm that raised it."""
         if self._log is not None:
-            self._log.write(step, {"warning": text})
+            self._log.write(step, {"warning": text} | ({"alarm": alarm} if alarm else {}))
         self.say(f"warning, step {step}: {text}")
 
     def say(self, text: str) -> None:

