@@ -27,7 +27,7 @@ from gridcode.cli.arguments import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.views import few
-from gridcode.evaluation.judge import Judge, statistics_of, train_measuring_classifier
+from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
 from gridcode.files import write_json
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.tasks.data_of import data_of
@@ -51,7 +51,9 @@ def judge_of(generator: Generator, data: Any, options: argparse.Namespace) -> Ju
     """The classifier and the real pictures' statistics."""
     train, val = open_split(data, "train"), open_split(data, "val")
     device = generator.device
-    classifier = train_measuring_classifier(train, data, steps=options.classifier_steps, seed=0, device=device)
+    classifier = measuring_classifier(
+        train, data, steps=options.classifier_steps, seed=0, device=device, folder=options.classifier
+    )
     batches = (batch.images for batch in eval_batches(few(val, 10_000), data, batch_size=200))
     return Judge(classifier, statistics_of(classifier, batches))
 
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=0.2)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--classifier-steps", type=int, default=1500)
+    parser.add_argument("--classifier", help="the measuring classifier's folder: read, or trained and kept there")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/samplers.json"))
     options = parser.parse_args()
@@ -112,7 +115,9 @@ def main() -> None:
     data = DataChange(source=options.source).applied(data_of(generator.tokenizer))
     judge = judge_of(generator, data, options)
     rows = [measure(generator, judge, name, options) for name in get_args(SamplerName)]
-    settings = {name: value for name, value in vars(options).items() if name not in ("out", "prior", "tokenizer")}
+    settings = {
+        name: value for name, value in vars(options).items() if name not in ("out", "prior", "tokenizer", "classifier")
+    }
     settings |= {"data": data.dataset, "threads": torch.get_num_threads()}
     write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
     text = table(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from gridcode.data.source import ImageSource
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
+from gridcode.evaluation.judge import measuring_classifier
 from gridcode.evaluation.publish import Runs, overview, publish
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
@@ -76,6 +78,19 @@ def test_samples_are_asked_of_every_class_and_shown_with_a_training_picture(meas
 
 def test_the_same_seed_measures_the_same(scenes: Subject, measured: Evaluation) -> None:
     assert evaluate(scenes, CONFIG, say=lambda text: None).figures() == measured.figures()
+
+
+def test_a_kept_classifier_measures_as_the_one_that_was_trained(
+    scenes: Subject, measured: Evaluation, tmp_path: Path
+) -> None:
+    kept = replace(CONFIG, classifier=str(tmp_path / "classifier"))
+    first = evaluate(scenes, kept, say=lambda text: None)
+    again = evaluate(scenes, replace(kept, classifier_steps=1), say=lambda text: None)  # read, so steps play no part
+    assert first.figures() == again.figures() == measured.figures()
+    with pytest.raises(GridcodeError, match=r"has size=16, these pictures need 32: name another folder"):
+        measuring_classifier(
+            scenes.train, replace(DATA, size=32), steps=1, seed=0, device="cpu", folder=tmp_path / "classifier"
+        )
 
 
 def test_without_labels_nothing_is_said_of_classes() -> None:

@@ -29,6 +29,8 @@ class EvaluationConfig:
     """Seeds the samples and the classifier."""
     classifier_steps: int = 400
     """Training steps of the small classifier, on the data's own labels, that measures samples."""
+    classifier: str | None = None
+    """The measuring classifier's folder: read from there, or trained and kept there, so that reports share it."""
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""

@@ -22,7 +22,7 @@ from gridcode.data.views import few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.judge import Judge, features_of, train_measuring_classifier
+from gridcode.evaluation.judge import Judge, features_of, measuring_classifier
 from gridcode.features.classifier import Classifier
 from gridcode.features.train import accuracy
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
@@ -184,13 +184,14 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
         )
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:
-        say("training the classifier that measures")
-        classifier = train_measuring_classifier(
+        say("the classifier that measures: training it, unless it was kept")
+        classifier = measuring_classifier(
             subject.train,
             subject.data,
             steps=config.classifier_steps,
             seed=config.seed,
             device=next(subject.tokenizer.parameters()).device,
+            folder=config.classifier,
         )
         real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")

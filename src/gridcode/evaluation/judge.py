@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, train_batches
 from gridcode.data.source import ImageSource
-from gridcode.features.classifier import Classifier
+from gridcode.errors import GridcodeError
+from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.train import accuracy, train_classifier
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
@@ -59,15 +61,46 @@ class Judge:
         return Judgement(accuracy(self.classifier, batches), frechet_distance(drawn, self.real))
 
 
-def train_measuring_classifier(
-    train: ImageSource, data: DataConfig, *, steps: int, seed: int, device: torch.device | str
+def measuring_classifier(
+    train: ImageSource,
+    data: DataConfig,
+    *,
+    steps: int,
+    seed: int,
+    device: torch.device | str,
+    folder: str | Path | None = None,
 ) -> Classifier:
-    """The classifier that measures, trained on labelled pictures."""
+    """The classifier that measures: trained on labelled pictures, or read from where it was kept.
+
+    Args:
+        train: Training pictures; they have labels.
+        data: How they are read.
+        steps: Training steps.
+        seed: Seeds weights and order.
+        device: Where it runs.
+        folder: Where it is kept; one that is there already is taken as it is. None keeps none.
+
+    Raises:
+        GridcodeError: The classifier in the folder is for other pictures or classes, or cannot be read.
+    """
     settings = ClassifierConfig(
         classes=len(train.classes), size=data.size, channels=data.channels, steps=steps, seed=seed
     )
+    if folder is not None and Path(folder).exists():
+        kept = load_classifier(folder)
+        for name in ("classes", "size", "channels"):
+            has, needs = getattr(kept.config, name), getattr(settings, name)
+            if has != needs:
+                raise GridcodeError(
+                    f"the classifier in {folder} has {name}={has}, these pictures need {needs}: name another folder "
+                    "with --classifier"
+                )
+        return kept.to(device)
     batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)
-    return train_classifier(settings, batches, device=device)
+    classifier = train_classifier(settings, batches, device=device)
+    if folder is not None:
+        save_classifier(classifier, Path(folder), classes=train.classes)
+    return classifier
 
 
 @torch.inference_mode()
