@@ -37,12 +37,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
     )
     parts = {"encoder": encoder, "quantizer": weights - encoder - decoder, "decoder": decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each block keeps about ten maps of its width for the backward pass: in and out of norm, SiLU, conv, twice.
-    side, values = run.data.size / run.model.patch, 0.0
-    blocks = run.model.encoder_blocks + run.model.decoder_blocks
-    for stage, width in enumerate(run.model.widths):
-        values += 10 * blocks * width * (side / 2**stage) ** 2
-    activations = run.loop.batch_size * values * bytes_per_value
+    activations = run.loop.batch_size * run.model.kept(run.data.size, run.data.size) * bytes_per_value
     return _text(
         asdict(run),
         parts,
@@ -62,11 +57,7 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
     space = token_space(store)
     with torch.device("meta"):
         prior = MaskGIT(run.model, space)
-    parts = {
-        "embeddings": _parameters(prior.embedding) + _parameters(prior.positions),
-        "blocks": _parameters(prior.blocks),
-        "head": _parameters(prior.head),
-    }
+    parts = {"vocabulary": _parameters(prior.embedding) + prior.bias.numel(), "transformer": _parameters(prior.trunk)}
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
     # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits.

@@ -57,7 +57,9 @@ def gpu() -> Recipe:
         small,
         tokenizer=replace(
             small.tokenizer,
-            model=replace(small.tokenizer.model, widths=(128, 256, 256), patch=1, encoder_blocks=2),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(128, 256, 256), encoder_blocks=2, decoder_blocks=1
+            ),
             optim=OptimConfig(lr=4e-4, warmup=1000),
             loop=LoopConfig(steps=60_000, batch_size=256, val_every=2500, val_count=10_000, checkpoint_every=2500),
         ),

@@ -61,7 +61,13 @@ def gpu() -> Recipe:
         small,
         tokenizer=replace(
             small.tokenizer,
-            model=replace(small.tokenizer.model, widths=(128, 128, 256), patch=1),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 5, 5, 5)),
+                channels=1,
+                widths=(128, 128, 256),
+                encoder_blocks=1,
+                decoder_blocks=1,
+            ),
             optim=OptimConfig(lr=5e-4, warmup=1000),
             loop=LoopConfig(steps=50_000, batch_size=256, val_every=2500, val_count=10_000, checkpoint_every=2500),
         ),

@@ -56,7 +56,12 @@ def gpu() -> Recipe:
         small,
         tokenizer=replace(
             small.tokenizer,
-            model=replace(small.tokenizer.model, widths=(128, 128, 256, 256), patch=1, encoder_blocks=2),
+            model=TokenizerConfig(
+                quantizer=FSQConfig(levels=(8, 5, 5, 5)),
+                widths=(128, 128, 256, 256),
+                encoder_blocks=2,
+                decoder_blocks=1,
+            ),
             optim=OptimConfig(lr=2e-4, warmup=1000),
             loop=LoopConfig(steps=100_000, batch_size=128, val_every=5000, val_count=3925, checkpoint_every=5000),
         ),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from gridcode.tokenizer.config import ArchitectureConfig as ArchitectureConfig
     from gridcode.tokenizer.config import TokenizerConfig as TokenizerConfig
     from gridcode.tokenizer.config import TokenizerRun as TokenizerRun
     from gridcode.tokenizer.loss_config import AdversarialConfig as AdversarialConfig
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from gridcode.tokenizer.model import Tokenizer as Tokenizer
     from gridcode.tokenizer.train import Sources as Sources
     from gridcode.tokenizer.train import train_tokenizer as train_tokenizer
+    from gridcode.tokenizer.vit_config import ViTConfig as ViTConfig
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "config": ["TokenizerConfig", "TokenizerRun"],
+        "config": ["ArchitectureConfig", "TokenizerConfig", "TokenizerRun"],
         "loss_config": ["AdversarialConfig", "LossConfig", "PerceptualConfig"],
         "model": ["Reconstruction", "Tokenizer"],
         "train": ["Sources", "train_tokenizer"],
+        "vit_config": ["ViTConfig"],
     },
 )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
+
+from tyro.conf import Suppress
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.quantize.config import FSQConfig, QuantizerConfig
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.tokenizer.architecture import Architecture, check_channels, check_counts
 from gridcode.tokenizer.loss_config import LossConfig
+from gridcode.tokenizer.vit_config import ViTConfig
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
-class TokenizerConfig:
+class TokenizerConfig(Architecture):
     """The shape of a convolutional tokenizer.
 
     The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
@@ -24,10 +29,7 @@ class TokenizerConfig:
     (8, 12)
     """
 
-    quantizer: QuantizerConfig = field(default_factory=FSQConfig)
-    """What turns latents into tokens."""
-    channels: int = 3
-    """Channels of the picture: 3 for RGB, 1 for grey."""
+    name: Annotated[Literal["conv"], Suppress] = field(default="conv", init=False)
     widths: tuple[int, ...] = (64, 128, 256)
     """Channels at each resolution, finest first; multiples of 8."""
     encoder_blocks: int = 1
@@ -54,35 +56,62 @@ class TokenizerConfig:
             style="maskgit",
         )
 
+    @classmethod
+    def like(cls, other: Architecture) -> TokenizerConfig:
+        """This kind at its defaults, with the quantizer, the channels and the downsampling of another.
+
+        >>> TokenizerConfig.like(ViTConfig(patch=6)).widths
+        (64, 128)
+        """
+        f, widths = other.downsampling, TokenizerConfig.widths
+        while f % (1 << (len(widths) - 1)):
+            widths = widths[:-1]
+        return cls(quantizer=other.quantizer, channels=other.channels, widths=widths, patch=f >> (len(widths) - 1))
+
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
-        if self.channels not in (1, 3):
-            raise GridcodeError(f"a picture has 1 or 3 channels, got channels={self.channels}")
-        for name in ("encoder_blocks", "decoder_blocks", "patch"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"tokenizer {name} must be at least 1, got {getattr(self, name)}")
+        check_channels(self.channels)
+        check_counts(self, "encoder_blocks", "decoder_blocks", "patch")
 
     @property
     def downsampling(self) -> int:
         """Pixels per token, a side."""
         return self.patch << (len(self.widths) - 1)
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The token grid (h, w) of a picture.
+    def kept(self, height: int, width: int) -> float:
+        """Each block keeps about ten maps of its width: in and out of norm, SiLU, conv, twice."""
+        maps = 10 * (self.encoder_blocks + self.decoder_blocks)
+        pixels = height * width / self.patch**2
+        return maps * sum(features * pixels / 4.0**stage for stage, features in enumerate(self.widths))
 
-        Raises:
-            GridcodeError: A side is not a multiple of the downsampling.
-        """
-        f = self.downsampling
-        if height % f or width % f or not height or not width:
-            near = tuple(max(f, round(side / f) * f) for side in (height, width))
-            raise GridcodeError(
-                f"the tokenizer takes sides that are multiples of {f} (its downsampling), got "
-                f"{height}x{width}; resize or crop to {near[0]}x{near[1]}"
-            )
-        return height // f, width // f
+
+ArchitectureConfig = TokenizerConfig | ViTConfig
+"""Any tokenizer's shape."""
+
+ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {kind.name: kind for kind in get_args(ArchitectureConfig)}
+"""The kinds by name, in the order they are listed to a person."""
+
+
+def architecture_from_json(values: Mapping[str, Any]) -> ArchitectureConfig:
+    """The shape that ``dataclasses.asdict`` made plain, read from JSON; without a name it is convolutional.
+
+    Raises:
+        GridcodeError: They name no kind, or the quantizer cannot be read.
+        KeyError: There is no quantizer.
+        TypeError: A setting is not the kind's.
+
+    >>> architecture_from_json({"name": "vit", "quantizer": {"name": "fsq", "levels": [8, 5]}, "patch": 4}).patch
+    4
+    """
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    name = settings.pop("name", "conv")
+    if name not in ARCHITECTURES:
+        raise GridcodeError(f"there is no architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name](**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 @dataclass(frozen=True)
@@ -91,7 +120,7 @@ class TokenizerRun:
 
     data: DataConfig = field(default_factory=DataConfig)
     """The pictures."""
-    model: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ArchitectureConfig = field(default_factory=TokenizerConfig)
     """The tokenizer."""
     quantizer_dropout: float = 0.0
     """Share of training pictures that pass the quantizer unrounded, each as a whole, in [0, 1]."""

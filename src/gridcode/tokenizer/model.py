@@ -20,12 +20,10 @@ from gridcode.hub import CONFIG, load_model, save_model, weights_hash
 from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.config import quantizer_from_json
 from gridcode.quantize.make import make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
-from gridcode.tokenizer.config import TokenizerConfig
-from gridcode.tokenizer.decoder import Decoder
-from gridcode.tokenizer.encoder import Encoder
+from gridcode.tokenizer.config import ArchitectureConfig, architecture_from_json
+from gridcode.tokenizer.networks import make_networks
 
 KIND = "tokenizer"
 
@@ -47,23 +45,23 @@ class Tokenizer(nn.Module):
     """Pictures to small grids of integers, and back (paper, section 3).
 
     Args:
-        config: The shape of encoder and decoder, and the quantizer.
+        config: The kind and shape of encoder and decoder, and the quantizer.
 
     Raises:
         GridcodeError: The settings make no valid quantizer.
 
+    >>> from gridcode.tokenizer.config import TokenizerConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(widths=(8, 16)))
     >>> indices = tokenizer.encode(torch.zeros(2, 3, 16, 8))
     >>> indices.shape, tokenizer.decode(indices).shape
     (torch.Size([2, 8, 4]), torch.Size([2, 3, 16, 8]))
     """
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: ArchitectureConfig) -> None:
         super().__init__()
         self.config = config
         self.quantizer: Quantizer = make_quantizer(config.quantizer, channel_dim=1)
-        self.encoder = Encoder(config, self.quantizer.channels)
-        self.decoder = Decoder(config, self.quantizer.channels)
+        self.encoder, self.decoder = make_networks(config, self.quantizer.channels)
         self.info: dict[str, Any] = {}
         """What the model card and the token store tell of the training data; saved with the weights."""
 
@@ -178,8 +176,7 @@ class Tokenizer(nn.Module):
         """
         folder = load_model(source, kind=KIND)
         try:
-            model = {k: _tuple(v) for k, v in folder.config["model"].items()}
-            config = TokenizerConfig(**model | {"quantizer": quantizer_from_json(model["quantizer"])})
+            config = architecture_from_json(folder.config["model"])
         except (KeyError, TypeError) as error:
             raise GridcodeError(
                 f"{folder.path / CONFIG} is not a tokenizer's ({error}); was it saved by another version?"
@@ -205,8 +202,3 @@ def _in_evaluation(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(training)
-
-
-def _tuple(value: Any) -> Any:
-    """JSON has lists where the frozen config has tuples."""
-    return tuple(value) if isinstance(value, list) else value

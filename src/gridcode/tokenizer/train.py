@@ -29,6 +29,7 @@ from gridcode.tokenizer.adversary import Adversary, make_discriminator
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.losses.pixel import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.networks import blocks_of
 from gridcode.tokenizer.perception import perceptual_loss
 from gridcode.tokenizer.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
@@ -111,7 +112,7 @@ def train_tokenizer(
     trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
-        adapt(tokenizer, config.loop, blocks=[*tokenizer.encoder.children(), *tokenizer.decoder.children()])
+        adapt(tokenizer, config.loop, blocks=[*blocks_of(tokenizer.encoder), *blocks_of(tokenizer.decoder)])
         model, optimizer = fabric.setup(_Forward(tokenizer, config.quantizer_dropout), optimizer)
         adversary = Adversary(others["discriminator"], config, fabric=fabric) if others else None
         if run.start == 0 and (text := few_channels(config.alarms, **book)):
