@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridcode.tokenizer.train import Sources as Sources
     from gridcode.tokenizer.train import train_tokenizer as train_tokenizer
     from gridcode.tokenizer.vit_config import ViTConfig as ViTConfig
+    from gridcode.tokenizer.vqgan_config import VQGANConfig as VQGANConfig
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -25,5 +26,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model": ["Reconstruction", "Tokenizer"],
         "train": ["Sources", "train_tokenizer"],
         "vit_config": ["ViTConfig"],
+        "vqgan_config": ["VQGANConfig"],
     },
 )

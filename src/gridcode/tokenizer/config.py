@@ -14,6 +14,7 @@ from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_
 from gridcode.tokenizer.architecture import Architecture, check_channels, check_counts
 from gridcode.tokenizer.loss_config import LossConfig
 from gridcode.tokenizer.vit_config import ViTConfig
+from gridcode.tokenizer.vqgan_config import VQGANConfig
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -87,7 +88,7 @@ class TokenizerConfig(Architecture):
         return maps * sum(features * pixels / 4.0**stage for stage, features in enumerate(self.widths))
 
 
-ArchitectureConfig = TokenizerConfig | ViTConfig
+ArchitectureConfig = TokenizerConfig | ViTConfig | VQGANConfig
 """Any tokenizer's shape."""
 
 ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {kind.name: kind for kind in get_args(ArchitectureConfig)}

@@ -14,6 +14,8 @@ from gridcode.tokenizer.decoder import Decoder
 from gridcode.tokenizer.encoder import Encoder
 from gridcode.tokenizer.vit import ViTDecoder, ViTEncoder
 from gridcode.tokenizer.vit_config import ViTConfig
+from gridcode.tokenizer.vqgan import VQGANDecoder, VQGANEncoder
+from gridcode.tokenizer.vqgan_config import VQGANConfig
 
 
 def make_networks(config: ArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
@@ -36,6 +38,8 @@ def make_networks(config: ArchitectureConfig, latents: int) -> tuple[nn.Module, 
             return Encoder(config, latents), Decoder(config, latents)
         case ViTConfig():
             return ViTEncoder(config, latents), ViTDecoder(config, latents)
+        case VQGANConfig():
+            return VQGANEncoder(config, latents), VQGANDecoder(config, latents)
 
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
