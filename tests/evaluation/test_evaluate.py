@@ -18,8 +18,10 @@ from gridcode.data.source import ImageSource
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
-from gridcode.evaluation.judge import measuring_classifier
+from gridcode.evaluation.judge import measuring_classifier, perceptual_distance
 from gridcode.evaluation.publish import Runs, overview, publish
+from gridcode.features.classifier import Classifier
+from gridcode.features.config import ClassifierConfig
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
 from gridcode.prior.samplers.config import SamplerConfig
@@ -62,6 +64,19 @@ def test_reconstruction_figures_are_those_of_the_chosen_pictures(scenes: Subject
     assert measured.reconstruction.usage.count == indices.numel()
     assert measured.reconstruction.usage.used == len(indices.unique())
     assert measured.reconstruction.codes.tokens == indices.numel()
+
+
+def test_the_perceptual_distance_is_the_mean_angle_of_feature_maps() -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(ClassifierConfig(classes=2, size=16, widths=(8, 16))).eval()
+    x, y = torch.rand(2, 3, 3, 16, 16) * 2 - 1
+    expected = np.zeros(3)
+    for a, b in zip(classifier.maps(x), classifier.maps(y), strict=True):
+        u, v = (f.detach().double().numpy().transpose(0, 2, 3, 1) for f in (a, b))
+        cosine = (u * v).sum(-1) / np.linalg.norm(u, axis=-1) / np.linalg.norm(v, axis=-1)
+        expected += (2 - 2 * cosine).mean((1, 2)) / len(classifier.maps(x))
+    assert perceptual_distance(classifier, x, y).numpy() == pytest.approx(expected, abs=1e-5)
+    assert perceptual_distance(classifier, x, x).abs().max() < 1e-6
 
 
 def test_samples_are_asked_of_every_class_and_shown_with_a_training_picture(measured: Evaluation) -> None:

@@ -22,7 +22,7 @@ from gridcode.data.views import few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.judge import Judge, features_of, measuring_classifier
+from gridcode.evaluation.judge import Judge, features_of, measuring_classifier, perceptual_distance
 from gridcode.features.classifier import Classifier
 from gridcode.features.train import accuracy
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
@@ -78,6 +78,8 @@ class ReconstructionResult:
         tokens: Usage of the codebook, over all validation tokens, and of each book where there are several.
         codes: How often every code and digit is used.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
+        perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];
+            None without labels.
         originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
         reconstructions: The same pictures, decoded.
     """
@@ -87,6 +89,7 @@ class ReconstructionResult:
     tokens: TokenUsage
     codes: CodeUsage
     frechet: float | None
+    perceptual: float | None
     originals: Tensor
     reconstructions: Tensor
 
@@ -148,6 +151,7 @@ class Evaluation:
             "perplexity_share": first.usage.perplexity / first.usage.codebook_size,
             "entropy_bits": first.usage.entropy_bits,
             "reconstruction_frechet_on_classifier_features": first.frechet,
+            "reconstruction_perceptual_on_classifier_features": first.perceptual,
             "classifier_accuracy_on_real_pictures": self.classifier_accuracy,
         }
         if second is not None:
@@ -228,6 +232,7 @@ def _reconstruction(
     labels: list[Tensor] = []
     originals: list[Tensor] = []
     decoded: list[Tensor] = []
+    distances: list[Tensor] = []
     shown = torch.from_numpy(some_of(min(len(subject.val), config.count), GALLERY))
     seen = 0
     for batch in _val(subject, config):
@@ -244,6 +249,7 @@ def _reconstruction(
         if classifier is not None and real is not None and back is not None:
             real.update(features_of(classifier, batch.images))
             back.update(features_of(classifier, images))
+            distances.append(perceptual_distance(classifier, images, batch.images))
     scores = quality.compute()
     tokens = TokenTable(torch.cat(grids), torch.cat(labels), ())
     result = ReconstructionResult(
@@ -252,6 +258,7 @@ def _reconstruction(
         tokens=meter.compute(),
         codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.quantizer.levels),
         frechet=frechet_distance(real, back) if real and back else None,
+        perceptual=float(torch.cat(distances).mean()) if distances else None,
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
     )

@@ -18,6 +18,7 @@ from gridcode.data.source import ImageSource
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
+from gridcode.features.distance import feature_distance
 from gridcode.features.train import accuracy, train_classifier
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 
@@ -107,6 +108,16 @@ def measuring_classifier(
 def features_of(classifier: Classifier, images: Tensor) -> Tensor:
     """Features (B, F) of images (B, C, H, W) in [-1, 1], on the CPU."""
     return classifier.features(images.to(next(classifier.parameters()).device)).cpu()
+
+
+@torch.inference_mode()
+def perceptual_distance(classifier: Classifier, first: Tensor, second: Tensor) -> Tensor:
+    """How different pairs of images (B, C, H, W) look to the classifier, layer by layer: (B,) in [0, 2], on the CPU.
+
+    It took no part in a tokenizer's training, so a perceptual loss is not graded by its own network.
+    """
+    device = next(classifier.parameters()).device
+    return feature_distance(classifier.maps(first.to(device)), classifier.maps(second.to(device))).cpu()
 
 
 def statistics_of(classifier: Classifier, batches: Iterable[Tensor]) -> GaussianStatistics:

@@ -70,12 +70,25 @@ class Classifier(nn.Module):
         Raises:
             GridcodeError: The channels differ from the config's.
         """
+        result: Tensor = self.dense(self.pool(self.maps(images)[-1]).flatten(1))
+        return result
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of every resolution, the finest first: (B, width_l, H / 2^l, W / 2^l) for l = 1, 2, ….
+
+        Raises:
+            GridcodeError: The channels differ from the config's.
+        """
         if images.ndim != 4 or images.shape[1] != self.config.channels:
             raise GridcodeError(
                 f"the classifier takes images (B, {self.config.channels}, H, W), got shape {tuple(images.shape)}"
             )
-        result: Tensor = self.dense(self.pool(self.stages(images)).flatten(1))
-        return result
+        found: list[Tensor] = []
+        for number, layer in enumerate(self.stages):
+            images = layer(images)
+            if number % 2:  # a stage is two layers
+                found.append(images)
+        return found
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, C, H, W) in [-1, 1]."""
