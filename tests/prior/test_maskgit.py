@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
 from gridcode.prior.config import MaskGITConfig, MaskingConfig
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.space import TokenSpace
 
 K = 10
 CONFIG = MaskGITConfig(width=16, depth=2, heads=4, mlp=32, dropout=0.1)
+MODERN = replace(CONFIG, style="modern")
 
 
 def space(**changes: object) -> TokenSpace:
@@ -23,10 +26,10 @@ def space(**changes: object) -> TokenSpace:
     return TokenSpace(**(values | changes))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def prior() -> MaskGIT:
+@pytest.fixture(scope="module", params=[CONFIG, MODERN], ids=["maskgit", "modern"])
+def prior(request: pytest.FixtureRequest) -> MaskGIT:
     torch.manual_seed(0)
-    prior = MaskGIT(CONFIG, space()).eval()
+    prior = MaskGIT(request.param, space()).eval()
     # Far from its small initial weights, so that differences show.
     with torch.no_grad():
         for parameter in prior.parameters():
@@ -53,6 +56,16 @@ def test_the_papers_settings_give_the_papers_parameters() -> None:
     assert f"{count / 1e6:.2f}M" == "172.46M"
 
 
+def test_the_modern_style_has_about_as_many_parameters() -> None:
+    counts = []
+    for style in ("maskgit", "modern"):
+        config = MaskGITConfig(width=768, depth=24, heads=16, mlp=3072, style=style)
+        with torch.device("meta"):
+            prior = MaskGIT(config, space(codebook_size=1024, grid=(16, 16)))
+        counts.append(sum(parameter.numel() for parameter in prior.parameters()))
+    assert counts[1] == pytest.approx(counts[0], rel=0.01)
+
+
 def test_only_the_asked_positions_are_answered_as_if_all_were(prior: MaskGIT) -> None:
     sequence = tokens()
     everything = prior.logits(sequence, LABELS, EVERYWHERE).view(4, 6, -1)
@@ -74,7 +87,7 @@ def test_rows_do_not_see_each_other(prior: MaskGIT) -> None:
 def test_every_token_sees_every_other_and_the_class(prior: MaskGIT) -> None:
     sequence = torch.arange(6)[None]
     seen: dict[str, Tensor] = {}
-    hook = prior.norm.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
+    hook = prior.trunk.norm.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
     answers = prior.logits(sequence, torch.tensor([0]), torch.ones(1, 6, dtype=torch.bool))
     hook.remove()
     for position in range(6):
@@ -155,7 +168,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     ("part", "change", "message"),
     [
         ("model", {"depth": 1}, "unknown"),
-        ("space", {"grid": [3, 3]}, r"of another shape \(the first: positions\.weight\)"),
+        ("space", {"grid": [3, 3]}, r"of another shape \(the first: trunk\.positions\.weight\)"),
         ("space", {"classes": []}, "of another shape"),
         ("model", {"future": 1}, r"config\.json is not a prior's .*future"),
         ("space", {"future": 1}, r"config\.json is not a prior's .*future"),
@@ -179,6 +192,7 @@ def test_a_config_that_does_not_fit_the_weights_is_one_line(
     [
         ({"width": 30}, "positive multiple of heads, got 30 and 4"),
         ({"depth": 0}, "positive multiple of heads"),
+        ({"width": 24, "style": "modern"}, r"a multiple of 4, not 24 / 4 = 6"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1\.0"),
     ],
 )

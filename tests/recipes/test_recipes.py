@@ -30,7 +30,7 @@ def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
         prior = MaskGIT(settings.prior.model, TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}))
     assert out.images.shape == pictures.shape
     assert out.quantized.indices.shape == (1, *grid)
-    assert prior.positions.num_embeddings == out.quantized.indices.numel() + 1
+    assert prior.trunk.positions.num_embeddings == out.quantized.indices.numel() + 1
 
 
 @EVERY

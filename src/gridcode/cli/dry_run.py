@@ -6,14 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log2, prod
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from gridcode.prior import TokenSpace
 from gridcode.prior.config import PriorRun
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
+from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.model import Tokenizer
@@ -37,7 +40,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
     )
     parts = {"encoder": encoder, "quantizer": weights - encoder - decoder, "decoder": decoder}
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    activations = run.loop.batch_size * run.model.kept(run.data.size, run.data.size) * bytes_per_value
+    kept = run.model.kept(run.data.size, run.data.size)
     return _text(
         asdict(run),
         parts,
@@ -48,13 +51,35 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
             "examples": _examples(run.loop),
         },
         weights=weights,
-        activations=activations,
+        activations=run.loop.batch_size / run.loop.accumulate * kept * bytes_per_value,
     )
 
 
-def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
-    """The text for a Stage II run."""
-    space = token_space(store)
+def stored_space(folder: Path) -> TokenSpace:
+    """The tokens of a store.
+
+    Raises:
+        GridcodeError: There is no store.
+    """
+    return token_space(TokenStore.open(folder))
+
+
+def assumed_space(recipe: Recipe) -> TokenSpace:
+    """The tokens that a recipe's own tokenizer will make of its own pictures, before there are any."""
+    run = recipe.tokenizer
+    with torch.device("meta"):
+        tokenizer = Tokenizer(run.model)
+    return TokenSpace(
+        codebook_size=tokenizer.codebook_size,
+        grid=tokenizer.token_grid(run.data.size, run.data.size),
+        classes=tuple(f"class {number}" for number in range(recipe.classes)),
+        tokenizer="",
+        data={},
+    )
+
+
+def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
+    """The text for a Stage II run on tokens of a space."""
     with torch.device("meta"):
         prior = MaskGIT(run.model, space)
     parts = {"vocabulary": _parameters(prior.embedding) + prior.bias.numel(), "transformer": _parameters(prior.trunk)}
@@ -72,7 +97,7 @@ def describe_prior_run(run: PriorRun, store: TokenStore) -> str:
             "examples": _examples(run.loop),
         },
         weights=_parameters(prior),
-        activations=run.loop.batch_size * (layers + logits),
+        activations=run.loop.batch_size / run.loop.accumulate * (layers + logits),
     )
 
 

@@ -47,7 +47,8 @@ class RotaryAttention(nn.Module):
         self.dropout = dropout
         self.causal = causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.gain = nn.Parameter(torch.ones(2, width // heads))
+        self.q_gain = nn.Parameter(torch.ones(width // heads))
+        self.k_gain = nn.Parameter(torch.ones(width // heads))
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, turns: Tensor, asked: Tensor | None = None, cache: KeyValues | None = None) -> Tensor:
@@ -55,7 +56,7 @@ class RotaryAttention(nn.Module):
         B, N, D = x.shape
         E = D // self.heads
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, E).permute(2, 0, 3, 1, 4)
-        q, k = self._prepared(q, turns, self.gain[0]), self._prepared(k, turns, self.gain[1])
+        q, k = self._prepared(q, turns, self.q_gain), self._prepared(k, turns, self.k_gain)
         dropout = self.dropout if self.training else 0.0
         if cache is None:
             y = attend(q, k, v, dropout_p=dropout, causal=self.causal)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from gridcode.prior.distribution import CategoricalTokens as CategoricalTokens
     from gridcode.prior.distribution import TokenDistribution as TokenDistribution
     from gridcode.prior.maskgit import MaskGIT as MaskGIT
-    from gridcode.prior.maskgit import TokenSpace as TokenSpace
     from gridcode.prior.samplers.config import SamplerConfig as SamplerConfig
     from gridcode.prior.samplers.fill import fill_masked as fill_masked
+    from gridcode.prior.space import TokenSpace as TokenSpace
     from gridcode.prior.train import train_prior as train_prior
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -21,8 +21,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "config": ["MaskGITConfig", "MaskingConfig", "PriorRun"],
         "distribution": ["CategoricalTokens", "TokenDistribution"],
-        "maskgit": ["MaskGIT", "TokenSpace"],
+        "maskgit": ["MaskGIT"],
         "samplers": ["SamplerConfig", "fill_masked"],
+        "space": ["TokenSpace"],
         "train": ["train_prior"],
     },
 )

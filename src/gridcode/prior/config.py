@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig, OptimConfig
+
+Style = Literal["maskgit", "modern"]
 
 
 @dataclass(frozen=True)
 class MaskGITConfig:
     """The shape of MaskGIT's transformer; the defaults are laptop size, the paper's are 768, 24, 16, 3072."""
 
+    style: Style = "maskgit"
+    """Layers: BERT's, as in the paper, or today's (pre-norm, rotary positions, SwiGLU, QK-norm) of about equal size."""
     width: int = 256
     """Features per token."""
     depth: int = 6
@@ -27,6 +32,11 @@ class MaskGITConfig:
         """Refuse shapes that cannot be built."""
         if min(self.width, self.depth, self.heads, self.mlp) < 1 or self.width % self.heads:
             raise GridcodeError(f"prior width must be a positive multiple of heads, got {self.width} and {self.heads}")
+        if self.style == "modern" and self.width // self.heads % 4:
+            raise GridcodeError(
+                f"rotary positions turn 4 features together: give heads of a width that is a multiple of 4, not "
+                f"{self.width} / {self.heads} = {self.width // self.heads}"
+            )
         if not 0 <= self.dropout < 1:
             raise GridcodeError(f"prior dropout must be in [0, 1), got {self.dropout}")
 

@@ -1,7 +1,6 @@
 """MaskGIT: a bidirectional transformer that guesses masked tokens of a grid, given a class.
 
-    [class, token_1 … token_N] -> embedding + position -> norm -> post-LN blocks
-                               -> dense, GELU, norm -> embedding^T + bias
+    [class, token_1 … token_N] -> embedding -> trunk (trunk.py) -> embedding^T + bias
 
 Vocabulary: K codes, then the classes, then MASK, which stands for a hidden token and for a hidden class
 alike. All of it is in the training loss, as in the original; samplers see the codes only.
@@ -15,10 +14,8 @@ Differs from paper: positions are asked for, and only those go through the head.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from math import prod
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +23,7 @@ from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model, save_model
-from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock, truncated_normal_
+from gridcode.nn.transformer import truncated_normal_
 from gridcode.nn.weights import load_weights
 from gridcode.prior.card import prior_card
 from gridcode.prior.config import MaskGITConfig
@@ -34,35 +31,13 @@ from gridcode.prior.distribution import CategoricalTokens
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.samplers.loop import TokenModel
+from gridcode.prior.space import TokenSpace
+from gridcode.prior.trunk import make_trunk
 
 KIND = "prior"
 
 ROUND_TO = 256
-"""Rows that go through the head come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
-
-
-@dataclass(frozen=True)
-class TokenSpace:
-    """What the tokens of a prior are; copied from the token store it learned from.
-
-    Attributes:
-        codebook_size: Different tokens, K.
-        grid: Shape of one example's tokens, (h, w).
-        classes: Names of the classes; empty for data without labels.
-        tokenizer: The hash of the tokenizer that made the tokens.
-        data: What the store says of the pictures.
-    """
-
-    codebook_size: int
-    grid: tuple[int, ...]
-    classes: tuple[str, ...]
-    tokenizer: str
-    data: dict[str, Any]
-
-    @property
-    def length(self) -> int:
-        """Tokens per example, N."""
-        return prod(self.grid)
+"""Places that are asked for come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
 
 
 class MaskGIT(nn.Module):
@@ -86,18 +61,7 @@ class MaskGIT(nn.Module):
         vocabulary = space.codebook_size + len(space.classes) + 1
         self.mask = vocabulary - 1
         self.embedding = nn.Embedding(vocabulary, config.width)
-        self.positions = nn.Embedding(space.length + 1, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(
-            PostNormBlock(config.width, config.heads, mlp=config.mlp, dropout=config.dropout)
-            for _ in range(config.depth)
-        )
-        self.head = nn.Sequential(
-            nn.Linear(config.width, config.width),
-            nn.GELU(approximate="tanh"),
-            nn.LayerNorm(config.width, eps=LAYER_NORM_EPS),
-        )
+        self.trunk = make_trunk(config, space.grid)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         truncated_normal_(self)
 
@@ -114,14 +78,12 @@ class MaskGIT(nn.Module):
         """
         classes = torch.where(labels < 0, self.mask, labels + self.space.codebook_size)
         sequence = torch.cat([classes[:, None], tokens], 1)
-        x = self.dropout(self.norm(self.embedding(sequence) + self.positions.weight))
-        for block in self.blocks:
-            x = block(x)
-        asked = x[:, 1:][positions]
-        count = len(asked)
+        count = int(positions.sum())
+        asked = F.pad(positions, (1, 0)).flatten().nonzero()[:, 0]
         # Rounded up, so that a training run meets a handful of shapes, and kernels are made once, not for every step.
-        asked = F.pad(asked, (0, 0, 0, -count % ROUND_TO))
-        return F.linear(self.head(asked), self.embedding.weight, self.bias)[:count]
+        asked = F.pad(asked, (0, -count % ROUND_TO))
+        hidden = self.trunk(self.embedding(sequence), asked)
+        return F.linear(hidden, self.embedding.weight, self.bias)[:count]
 
     def forward(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """The same as :meth:`logits`; what training calls, so that autocast and DDP see it."""
@@ -207,7 +169,7 @@ class MaskGIT(nn.Module):
         folder = load_model(source, kind=KIND)
         try:
             space = folder.config["space"]
-            space |= {"grid": tuple(space["grid"]), "classes": tuple(space["classes"])}
+            space |= {name: tuple(space[name]) for name in ("grid", "classes", "levels")}
             prior = cls(MaskGITConfig(**folder.config["model"]), TokenSpace(**space))
         except (KeyError, TypeError) as error:
             raise GridcodeError(

@@ -6,8 +6,10 @@ exponential moving average of the weights is what is validated and saved.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +18,9 @@ from gridcode.errors import GridcodeError
 from gridcode.nn.weights import load_weights
 from gridcode.prior.config import PriorRun
 from gridcode.prior.loss import masked_token_loss
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.schedule import training_mask
+from gridcode.prior.space import TokenSpace
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
@@ -51,7 +54,19 @@ def token_space(store: TokenStore) -> TokenSpace:
         classes=tuple(manifest.classes),
         tokenizer=manifest.tokenizer,
         data=dict(manifest.data),
+        levels=token_levels(manifest.quantizer),
     )
+
+
+def token_levels(quantizer: Mapping[str, Any]) -> tuple[int, ...]:
+    """The levels of a token's digits, from the quantizer's spec; none where its book has no digits.
+
+    >>> token_levels({"name": "lfq", "bits": 3}), token_levels({"name": "vq", "size": 8})
+    ((2, 2, 2), ())
+    """
+    if "levels" in quantizer:
+        return tuple(quantizer["levels"])
+    return (2,) * int(quantizer.get("bits", 0))
 
 
 def train_prior(

@@ -1,0 +1,36 @@
+"""What a prior must know of its tokens: the book, the grid, the classes, and which tokenizer made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """What the tokens of a prior are; copied from the token store it learned from.
+
+    Attributes:
+        codebook_size: Different tokens, K.
+        grid: Shape of one example's tokens: (h, w), or (h, w, q) where each place has q of them.
+        classes: Names of the classes; empty for data without labels.
+        tokenizer: The hash of the tokenizer that made the tokens.
+        data: What the store says of the pictures.
+        levels: [L_1 … L_d] of product K, what the digits of a token can be; empty for a book that has none.
+
+    >>> TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 5)).length
+    16
+    """
+
+    codebook_size: int
+    grid: tuple[int, ...]
+    classes: tuple[str, ...]
+    tokenizer: str
+    data: dict[str, Any]
+    levels: tuple[int, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Tokens per example, N."""
+        return prod(self.grid)
