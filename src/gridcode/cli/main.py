@@ -21,6 +21,7 @@ VERBS = {
     "edit": "draw a part of a picture again, or more of it",
     "reconstruct": "send pictures through a tokenizer and back",
     "eval": "measure a tokenizer, and a prior, and write a report",
+    "convert": "take over a tokenizer of diffusers or taming-transformers",
     "levels": "list FSQ levels for a book of about 2^bits codes",
     "info": "say what a folder of gridcode's is",
 }

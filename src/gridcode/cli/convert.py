@@ -1,0 +1,79 @@
+"""``gridcode convert``: a tokenizer of diffusers' or taming-transformers', taken over with its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gridcode.cli.arguments import parse
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``convert``."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A folder that diffusers' VQModel was saved to, or a file with the state dict of a taming VQGAN."""
+    out: Path
+    """Folder of the tokenizer."""
+    check: bool = False
+    """Also compare it with diffusers' own layers on random pictures; needs diffusers."""
+    unit_range: bool = False
+    """It was trained on pixels in [0, 1] (aMUSEd's was); the others were on [-1, 1]."""
+    allow_pickle: bool = False
+    """Also read .ckpt, .pt, .pth and .bin files; tensors alone are read from them."""
+    data: str = "unknown"
+    """The pictures it was trained on: what tokenize and eval read unless they are told otherwise."""
+    size: int = 256
+    """Side in pixels of the pictures it was trained on."""
+    force: bool = False
+    """Replace the model in --out."""
+
+
+def run(arguments: list[str]) -> None:
+    """Convert a tokenizer.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong, or the check fails.
+    """
+    parsed = parse(
+        Arguments,
+        arguments,
+        prog="gridcode convert",
+        description="Take over a tokenizer of diffusers (VQModel) or taming-transformers (VQGAN).",
+    )
+    from gridcode.cli.output import fresh_folder
+    from gridcode.convert.check import check_conversion
+    from gridcode.convert.tokenizer import convert_tokenizer
+
+    conversion = convert_tokenizer(
+        parsed.source,
+        data=parsed.data,
+        size=parsed.size,
+        unit_range=parsed.unit_range,
+        allow_pickle=parsed.allow_pickle,
+    )
+    tokenizer, aside = conversion.tokenizer, conversion.set_aside
+    print(
+        f"{conversion.project}: {conversion.used} tensors, each used once"
+        + (f"; {len(aside)} of its training left out" if aside else "")
+    )
+    if parsed.check:
+        agreement = check_conversion(conversion, parsed.source)
+        result = (
+            f"{agreement.equal:,} of {agreement.tokens:,} tokens equal ({agreement.equal / agreement.tokens:.2%}), "
+            f"decoded pixels differ by at most {agreement.difference:.1e}"
+        )
+        if not agreement.holds:
+            raise GridcodeError(f"the check against diffusers failed: {result}; nothing was written, please report it")
+        print(f"check against diffusers: {result}")
+    tokenizer.save_pretrained(fresh_folder(parsed.out, force=parsed.force))
+    print(
+        f"tokenizer in {parsed.out}: {tokenizer.config.downsampling} pixels a token, {tokenizer.codebook_size:,} "
+        f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {parsed.out} "
+        "--input PICTURE --out DIR"
+    )
