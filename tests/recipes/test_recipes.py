@@ -54,7 +54,7 @@ def test_cadences_fit_the_length(name: str) -> None:
         assert loop.steps % loop.checkpoint_every == loop.checkpoint_every % loop.log_every == 0
 
 
-@pytest.mark.parametrize("family", sorted({name.rpartition("_")[0] for name in RECIPES}))
+@pytest.mark.parametrize("family", sorted({name.rpartition("_")[0] for name in RECIPES if "paper" not in name}))
 def test_every_family_has_a_laptop_and_a_gpu_size(family: str) -> None:
     laptop, gpu = recipe(f"{family}_laptop"), recipe(f"{family}_gpu")
     assert laptop.tokenizer.loop.steps < gpu.tokenizer.loop.steps

@@ -14,7 +14,7 @@ from gridcode.errors import GridcodeError
 from gridcode.prior.config import PriorRun
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
-from gridcode.tokenizer.config import TokenizerRun
+from gridcode.tokenizer.config import ARCHITECTURES, TokenizerRun
 
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions
@@ -56,6 +56,8 @@ class TokenizerArguments:
 
     flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
     run: Annotated[TokenizerRun, tyro.conf.arg(name="")]
+    architecture: Literal[tuple(ARCHITECTURES)]  # type: ignore[valid-type]  # the names are known when it runs
+    """The kind of encoder and decoder; their settings are then the flags --model.*"""
     quantizer: Literal[tuple(QUANTIZERS)]  # type: ignore[valid-type]  # the names are known when it runs
     """What turns latents into tokens; its settings are then the flags --model.quantizer.*"""
 
@@ -66,18 +68,22 @@ class PriorArguments:
 
     flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
     run: Annotated[PriorRun, tyro.conf.arg(name="")]
-    tokens: Path
-    """The token store to learn from."""
+    tokens: Path | None = None
+    """The token store to learn from; --dry-run without one assumes the recipe's own tokenizer and classes."""
 
 
 USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
        gridcode train prior     RECIPE --tokens STORE --out DIR [options]
 
 Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them. --quantizer NAME takes
-another quantizer, with settings of its own: gridcode train tokenizer RECIPE --quantizer NAME --help.
+another quantizer and --architecture NAME other networks, with settings of their own: gridcode train tokenizer RECIPE
+--quantizer NAME --architecture NAME --help.
 
 quantizers:
 {quantizers}
+
+architectures:
+{architectures}
 
 recipes:
 {recipes}
@@ -91,7 +97,8 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE.format(recipes=_listed(RECIPES), quantizers=_listed(QUANTIZERS)))
+        kinds = {"quantizers": _listed(QUANTIZERS), "architectures": _listed(ARCHITECTURES)}
+        print(USAGE.format(recipes=_listed(RECIPES), **kinds))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -104,8 +111,8 @@ def run(arguments: list[str]) -> None:
 
 
 def _train_tokenizer(name: str, words: Sequence[str]) -> None:
-    run = _with_quantizer(recipe(name).tokenizer, words)
-    default = TokenizerArguments(TrainFlags(), run, quantizer=run.model.quantizer.name)
+    run = _with_kinds(recipe(name).tokenizer, words)
+    default = TokenizerArguments(TrainFlags(), run, architecture=run.model.name, quantizer=run.model.quantizer.name)
     prog = f"gridcode train tokenizer {name}"
     arguments = parse(TokenizerArguments, words, prog=prog, default=default, description="Stage I: train a tokenizer.")
     flags = arguments.flags
@@ -124,21 +131,22 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
 
 
 def _train_prior(name: str, words: Sequence[str]) -> None:
-    default = PriorArguments(TrainFlags(), recipe(name).prior, tokens=tyro.MISSING)
+    default = PriorArguments(TrainFlags(), recipe(name).prior)
     prog = f"gridcode train prior {name}"
     arguments = parse(PriorArguments, words, prog=prog, default=default, description="Stage II: train a prior.")
     flags = arguments.flags
-    from gridcode.store.reader import TokenStore
-
-    store = TokenStore.open(arguments.tokens)
     if flags.dry_run:
-        from gridcode.cli.dry_run import describe_prior_run
+        from gridcode.cli.dry_run import assumed_space, describe_prior_run, stored_space
 
-        return print(describe_prior_run(arguments.run, store))
+        space = assumed_space(recipe(name)) if arguments.tokens is None else stored_space(arguments.tokens)
+        return print(describe_prior_run(arguments.run, space))
+    if arguments.tokens is None:
+        raise GridcodeError("give the token store to learn from with --tokens STORE; gridcode tokenize makes one")
     from gridcode.prior.train import train_prior
+    from gridcode.store.reader import TokenStore
     from gridcode.training.run import first_process
 
-    options = flags.options()
+    store, options = TokenStore.open(arguments.tokens), flags.options()
     train_prior(arguments.run, store, options, init_from=flags.init_from)
     if first_process():
         following = f"gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
@@ -146,19 +154,31 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
     return None
 
 
-def _with_quantizer(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
-    """The run with the quantizer that ``--quantizer`` names, at its defaults; the recipe's own where it is that kind.
+def _with_kinds(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
+    """The run with the architecture and the quantizer that the words name, at their defaults; the recipe's own where
+    they are those kinds.
 
-    A name that is none is left for the parser to refuse with the choices.
+    Another architecture keeps the recipe's quantizer, channels and downsampling. A name that is none is left for the
+    parser to refuse with the choices.
     """
-    name: str = run.model.quantizer.name
+    model = run.model
+    architecture = _said("--architecture", words)
+    if architecture in ARCHITECTURES and architecture != model.name:
+        model = ARCHITECTURES[architecture].like(model)
+    quantizer = _said("--quantizer", words)
+    if quantizer in QUANTIZERS and quantizer != model.quantizer.name:
+        model = replace(model, quantizer=QUANTIZERS[quantizer]())
+    return replace(run, model=model)
+
+
+def _said(option: str, words: Sequence[str]) -> str:
+    """The last value that the words give an option, in either way of writing; none is the empty string."""
+    said = ""
     for word, following in zip(words, [*words[1:], ""], strict=False):
         flag, equals, value = word.partition("=")
-        if flag == "--quantizer":
-            name = value if equals else following
-    if name not in QUANTIZERS or name == run.model.quantizer.name:
-        return run
-    return replace(run, model=replace(run.model, quantizer=QUANTIZERS[name]()))
+        if flag == option:
+            said = value if equals else following
+    return said
 
 
 def _listed(names: Iterable[str]) -> str:

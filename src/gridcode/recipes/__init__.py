@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gridcode.errors import GridcodeError
-from gridcode.recipes import cifar10, fashion_mnist, imagenette128, scenes
+from gridcode.recipes import cifar10, fashion_mnist, imagenet_paper, imagenette128, scenes
 from gridcode.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -18,6 +18,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cifar10_gpu": cifar10.gpu,
     "imagenette128_laptop": imagenette128.laptop,
     "imagenette128_gpu": imagenette128.gpu,
+    "imagenette128_gan_laptop": imagenette128.gan_laptop,
+    "imagenette128_gan_gpu": imagenette128.gan_gpu,
+    "imagenet128_paper": imagenet_paper.at_128,
+    "imagenet256_paper": imagenet_paper.at_256,
 }
 
 

@@ -18,9 +18,11 @@ class Recipe:
         prior: Stage II.
         evaluation: How the result is measured.
         flips: Whether the token store also holds mirrored training pictures.
+        classes: Classes that the pictures have.
     """
 
     tokenizer: TokenizerRun
     prior: PriorRun
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     flips: bool = False
+    classes: int = 10

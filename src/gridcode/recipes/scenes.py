@@ -46,6 +46,7 @@ def laptop() -> Recipe:
             guidance=1.5,
             classifier_steps=200,
         ),
+        classes=5,
     )
 
 
@@ -64,6 +65,7 @@ def smoke() -> Recipe:
             loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
         ),
         evaluation=EvaluationConfig(count=64, samples=40, classifier_steps=20),
+        classes=5,
     )
 
 
@@ -87,4 +89,5 @@ def gpu() -> Recipe:
             loop=LoopConfig(steps=60_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
         ),
         evaluation=EvaluationConfig(count=5000, samples=5000),
+        classes=5,
     )

@@ -50,11 +50,6 @@ class PerceptualConfig:
             raise GridcodeError(
                 f"loss.perceptual.vgg, .heads and .download are for kind='lpips', got kind={self.kind!r}"
             )
-        if self.kind == "lpips" and not self.download and not (self.vgg and self.heads):
-            raise GridcodeError(
-                "loss.perceptual.kind='lpips' needs its weights: give --loss.perceptual.vgg and "
-                "--loss.perceptual.heads, or let them be fetched with --loss.perceptual.download"
-            )
         if not self.widths or min(self.widths) < 8 or any(width % 8 for width in self.widths):
             raise GridcodeError(f"loss.perceptual.widths must be positive multiples of 8, got {self.widths}")
         if self.steps < 1 or self.batch_size < 2:
@@ -67,6 +62,18 @@ class PerceptualConfig:
     def active(self) -> bool:
         """Whether there is such a term."""
         return self.kind != "none"
+
+    def check_weights(self) -> None:
+        """Refuse LPIPS without its files: a run does so as it starts, and a dry run does without them.
+
+        Raises:
+            GridcodeError: They are neither given nor may they be fetched.
+        """
+        if self.kind == "lpips" and not self.download and not (self.vgg and self.heads):
+            raise GridcodeError(
+                "loss.perceptual.kind='lpips' needs its weights: give --loss.perceptual.vgg and "
+                "--loss.perceptual.heads, or let them be fetched with --loss.perceptual.download"
+            )
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def train_tokenizer(
         GridcodeError: The data, the folder or the settings are unusable, or the loss is not finite.
         Stopped: A signal ended the run; its checkpoint is written.
     """
+    config.loss.perceptual.check_weights()
     prepare_folder(options, config)
     fabric = make_fabric(config.loop)
     data = config.data
