@@ -12,25 +12,18 @@ A worker gets a whole batch's positions at once and sends back bytes, four times
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
-import signal
-import threading
-import traceback
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from gridcode.data.config import DataConfig
 from gridcode.data.fetch import Chunk, Fetch
 from gridcode.data.source import ImageSource
+from gridcode.data.workers import fetch_in_order, useful_workers
 from gridcode.errors import GridcodeError
 
 _log = logging.getLogger(__name__)
@@ -99,7 +92,13 @@ def train_batches(
     share = batch_size // world
     starts = (step * batch_size + rank * share for step in count(start_step))
     fetch = Fetch(source, config, seed=seed)
-    return _train_stream(_chunks(fetch, (range(start, start + share) for start in starts), _workers(source, config)))
+    return _train_stream(
+        fetch_in_order(
+            fetch,
+            (range(start, start + share) for start in starts),
+            useful_workers(config.workers, in_memory=source.in_memory),
+        )
+    )
 
 
 def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
@@ -129,10 +128,10 @@ def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) ->
         raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
     total = len(source)
     starts = range(0, total, batch_size)
-    workers = min(_workers(source, config), len(starts))
+    workers = min(useful_workers(config.workers, in_memory=source.in_memory), len(starts))
     fetch = Fetch(source, config, seed=None)
     return _eval_stream(
-        _chunks(fetch, (range(start, min(start + batch_size, total)) for start in starts), workers),
+        fetch_in_order(fetch, (range(start, min(start + batch_size, total)) for start in starts), workers),
         source.name,
     )
 
@@ -164,87 +163,3 @@ def _eval_stream(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
 def _batch(chunk: Chunk) -> Batch:
     images = chunk.pixels.to(torch.float32).div_(127.5).sub_(1.0)
     return Batch(images=images, labels=chunk.labels, keys=chunk.keys, skipped=chunk.skipped)
-
-
-def _workers(source: ImageSource, config: DataConfig) -> int:
-    """As many workers as asked for and as the machine has cores; none where there is nothing to decode."""
-    if source.in_memory:
-        return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(config.workers, cores)
-
-
-def _chunks(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[Chunk]:
-    """The chunk of each run of positions, in order.
-
-    Raises:
-        GridcodeError: An image cannot be read, or a worker process died.
-    """
-    if workers == 0:
-        for run in positions:
-            yield _readable(fetch[run])
-        return
-    chunks = _start_workers(fetch, positions, workers)
-    try:
-        while (chunk := next(chunks, None)) is not None:
-            yield _readable(chunk)
-    except BaseException as error:
-        # The frames of a traceback would keep PyTorch's iterator alive, and with it the workers.
-        traceback.clear_frames(error.__traceback__)
-        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
-            raise GridcodeError(
-                f"a data worker process died ({' '.join(str(error).split())[:160]}); "
-                "free memory or shared memory (/dev/shm), or set data.workers=0"
-            ) from error
-        raise
-    finally:
-        del chunks
-
-
-def _start_workers(fetch: Fetch, positions: Iterator[range], workers: int) -> Iterator[Chunk | GridcodeError]:
-    # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
-    # would depend on the number of workers. PyTorch gives a worker one thread, and ends it with its parent.
-    loader = DataLoader(
-        fetch,
-        batch_size=None,
-        sampler=positions,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_leave_it_to_the_parent,
-        generator=torch.Generator(),
-    )
-    with warnings.catch_warnings():
-        # Python 3.12 warns of any fork beside threads; the workers touch none of the parent's.
-        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
-        return iter(loader)
-
-
-def _readable(chunk: Chunk | GridcodeError) -> Chunk:
-    if isinstance(chunk, GridcodeError):
-        raise chunk
-    return chunk
-
-
-def _as_it_is(chunk: Any) -> Any:
-    """In the place of a collate function: the chunk is a batch already."""
-    return chunk
-
-
-def _leave_it_to_the_parent(worker: int) -> None:
-    """In a new worker: no part in what a fork inherits, nor in the signals that its whole job gets.
-
-    Nothing inherited is collected, because an inherited iterator's end would end its workers. Ctrl-C, ``timeout``,
-    systemd and batch systems signal every process of a job, and the parent still needs its batches to stop in
-    order; so a worker ends only by a SIGTERM of its parent, or when its parent is gone.
-    """
-    gc.freeze()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
-
-
-def _end_at_the_parents_word() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)

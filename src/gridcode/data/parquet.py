@@ -73,14 +73,24 @@ class ParquetImages(StoredImages):
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> Example:
+        label = -1 if self._labels is None else int(self._labels[index])
+        image = decode_image(self.encoded(index), name=self.where(index))
+        return Example(image=image, label=label if label >= 0 else None, key=self.key(index))
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of image file number ``index``, as they are stored."""
         shard, row = self._locate(index)
-        where = f"{self.paths[shard]}, row {row}"
         cell = self._shards[shard][row]
         if not cell.is_valid:
-            raise GridcodeError(f"{where}: column '{self._image_column}' holds no bytes; embed the image in the file")
-        label = -1 if self._labels is None else int(self._labels[index])
-        image = decode_image(cell.as_buffer().to_pybytes(), name=where)
-        return Example(image=image, label=label if label >= 0 else None, key=self.key(index))
+            column = self._image_column
+            raise GridcodeError(f"{self.where(index)}: column '{column}' holds no bytes; embed the image in the file")
+        encoded: bytes = cell.as_buffer().to_pybytes()
+        return encoded
+
+    def where(self, index: int) -> str:
+        """What an error calls image number ``index``: its file and row."""
+        shard, row = self._locate(index)
+        return f"{self.paths[shard]}, row {row}"
 
     def key(self, index: int) -> str:
         """The file's name, a colon, and the row in that file."""

@@ -108,13 +108,28 @@ def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subse
     count = len(source)
     if count < 2:
         raise GridcodeError(f"{source.name}: {count} image cannot be split; add images or set data.val_source")
-    held = min(max(1, round(count * fraction)), count - 1)
-    ranked = sorted(range(count), key=lambda index: (_hash(seed, source.key(index)), index))
-    chosen = set(ranked[:held])
+    train, held = split_keys([source.key(index) for index in range(count)], fraction, seed=seed)
     return (
-        Subset(source, [index for index in range(count) if index not in chosen], name=f"{source.name} (train)"),
-        Subset(source, sorted(chosen), name=f"{source.name} (held out)"),
+        Subset(source, train, name=f"{source.name} (train)"),
+        Subset(source, held, name=f"{source.name} (held out)"),
     )
+
+
+def split_keys(keys: Sequence[str], fraction: float, *, seed: int) -> tuple[list[int], list[int]]:
+    """The places of the keys to train on and of those to hold out, chosen as by :func:`hold_out`.
+
+    Args:
+        keys: At least two.
+        fraction: Share to hold out, in (0, 1); at least one key stays on either side.
+        seed: Another seed holds out other keys.
+
+    >>> split_keys(["a", "b", "c", "d"], 0.5, seed=0)
+    ([0, 3], [1, 2])
+    """
+    held = min(max(1, round(len(keys) * fraction)), len(keys) - 1)
+    ranked = sorted(range(len(keys)), key=lambda index: (_hash(seed, keys[index]), index))
+    chosen = set(ranked[:held])
+    return [index for index in range(len(keys)) if index not in chosen], sorted(chosen)
 
 
 def _hash(seed: int, key: str) -> bytes:

@@ -1,0 +1,127 @@
+"""Work done ahead in processes: a map from positions to results, its results in order, errors as errors.
+
+Whatever makes batches (images, images with label maps) gives a map-style data set whose item for a run of
+positions is a result or a ``GridcodeError``, returned and not raised: PyTorch would wrap a raised one into the
+text of a traceback.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from gridcode.errors import GridcodeError
+
+Result = TypeVar("Result")
+
+
+def useful_workers(asked: int, *, in_memory: bool) -> int:
+    """As many workers as asked for and as the machine has cores; none where there is nothing to decode.
+
+    >>> useful_workers(4, in_memory=True)
+    0
+    """
+    if in_memory:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(asked, cores)
+
+
+def fetch_in_order(
+    fetch: Dataset[Result | GridcodeError], positions: Iterator[range], workers: int
+) -> Iterator[Result]:
+    """The result of each run of positions, in order.
+
+    Args:
+        fetch: Maps a run of positions to a result or an error.
+        positions: The runs.
+        workers: Processes that fetch ahead; 0 fetches here. They end with the iterator.
+
+    Raises:
+        GridcodeError: ``fetch`` returned one, or a worker process died.
+
+    >>> class Sum(Dataset[int | GridcodeError]):
+    ...     def __getitem__(self, positions: range) -> int:
+    ...         return sum(positions)
+    >>> list(fetch_in_order(Sum(), iter([range(3), range(3, 5)]), 0))
+    [3, 7]
+    """
+    if workers == 0:
+        for run in positions:
+            yield _result(fetch[run])
+        return
+    results = _start_workers(fetch, positions, workers)
+    try:
+        while (result := next(results, None)) is not None:
+            yield _result(result)
+    except BaseException as error:
+        # The frames of a traceback would keep PyTorch's iterator alive, and with it the workers.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            raise GridcodeError(
+                f"a data worker process died ({' '.join(str(error).split())[:160]}); "
+                "free memory or shared memory (/dev/shm), or set data.workers=0"
+            ) from error
+        raise
+    finally:
+        del results
+
+
+def _start_workers(
+    fetch: Dataset[Result | GridcodeError], positions: Iterator[range], workers: int
+) -> Iterator[Result | GridcodeError]:
+    # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
+    # would depend on the number of workers. PyTorch gives a worker one thread, and ends it with its parent.
+    loader = DataLoader(
+        fetch,
+        batch_size=None,
+        sampler=positions,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_it_to_the_parent,
+        generator=torch.Generator(),
+    )
+    with warnings.catch_warnings():
+        # Python 3.12 warns of any fork beside threads; the workers touch none of the parent's.
+        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+        return iter(loader)
+
+
+def _result(fetched: Result | GridcodeError) -> Result:
+    if isinstance(fetched, GridcodeError):
+        raise fetched
+    return fetched
+
+
+def _as_it_is(result: Any) -> Any:
+    """In the place of a collate function: the result is a batch already."""
+    return result
+
+
+def _leave_it_to_the_parent(worker: int) -> None:
+    """In a new worker: no part in what a fork inherits, nor in the signals that its whole job gets.
+
+    Nothing inherited is collected, because an inherited iterator's end would end its workers. Ctrl-C, ``timeout``,
+    systemd and batch systems signal every process of a job, and the parent still needs its batches to stop in
+    order; so a worker ends only by a SIGTERM of its parent, or when its parent is gone.
+    """
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
+
+
+def _end_at_the_parents_word() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
