@@ -15,6 +15,7 @@ from gridcode.cli.main import main
 from gridcode.errors import GridcodeError
 from gridcode.nn.conv import MaskGITBlock
 from gridcode.quantize.config import BSQConfig, FSQConfig, VQConfig
+from gridcode.tokenizer.card import NETWORKS, tokenizer_card
 from gridcode.tokenizer.config import ARCHITECTURES, TokenizerConfig, architecture_from_json
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.networks import blocks_of, make_networks
@@ -125,6 +126,12 @@ def test_a_config_from_before_there_were_kinds_is_convolutional(tmp_path: Path) 
     path.write_text(json.dumps(config))
     with pytest.raises(GridcodeError, match=r"there is no architecture 'mlp'; choose one of conv, vit"):
         Tokenizer.from_pretrained(tmp_path)
+
+
+@EVERY
+def test_the_card_says_what_the_networks_are(name: str) -> None:
+    tokenizer = Tokenizer(ARCHITECTURES[name].like(ViTConfig(patch=4)))
+    assert f"| networks | {NETWORKS[name]} |\n" in tokenizer_card(tokenizer)
 
 
 class TestCommandLine:

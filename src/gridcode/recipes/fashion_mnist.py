@@ -30,14 +30,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True)),
-            model=TokenizerConfig(
-                quantizer=FSQConfig(levels=(8, 5, 5, 5)),
-                channels=1,
-                widths=(48, 96),
-                encoder_blocks=1,
-                decoder_blocks=1,
-                patch=2,
-            ),
+            model=TokenizerConfig.laptop(FSQConfig(levels=(8, 5, 5, 5)), channels=1),
             optim=OptimConfig(lr=2e-3, warmup=200),
             loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),

@@ -28,9 +28,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE),
-            model=TokenizerConfig(
-                quantizer=FSQConfig(levels=(8, 6, 5)), widths=(48, 96), encoder_blocks=1, decoder_blocks=1, patch=2
-            ),
+            model=TokenizerConfig.laptop(FSQConfig(levels=(8, 6, 5))),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
             loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),

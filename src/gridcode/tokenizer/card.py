@@ -18,6 +18,13 @@ METHODS = {
 }
 """What each kind of quantizer is called, and where it was published."""
 
+NETWORKS = {
+    "conv": "convolutions",
+    "vit": "vision transformers",
+    "vqgan": "VQ-GAN's convolutions and attention",
+}
+"""What each kind of architecture is made of."""
+
 
 def tokenizer_card(tokenizer: Tokenizer) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
@@ -43,6 +50,7 @@ Turns pictures into grids of integers by {METHODS[kind]}, and back.
 | quantizer | {spec["name"]}: {settings} |
 | codes | {product}{K:,} codes ({math.log2(K):.2f} bits a token) |
 | tokens | {math.prod(quantizer.index_shape)} a place |
+| networks | {NETWORKS[config.name]} |
 | downsampling | {f} pixels a place, a side |
 | channels | {config.channels} |
 | parameters | {tokenizer.parameter_count:,} |

@@ -43,6 +43,22 @@ class TokenizerConfig(Architecture):
     """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
 
     @classmethod
+    def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
+        """1.2M parameters, for pictures of 28 to 64 pixels: 4 pixels a token.
+
+        >>> TokenizerConfig.laptop().grid(28, 28)
+        (7, 7)
+        """
+        return cls(
+            quantizer=quantizer or FSQConfig(),
+            channels=channels,
+            widths=(48, 96),
+            encoder_blocks=1,
+            decoder_blocks=1,
+            patch=2,
+        )
+
+    @classmethod
     def maskgit(cls, quantizer: QuantizerConfig | None = None) -> TokenizerConfig:
         """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its book of 1024 x 256.
 
