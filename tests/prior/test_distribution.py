@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.distribution import CategoricalTokens, draw
 
 
 def logits(*shape: int, scale: float = 3.0) -> torch.Tensor:
@@ -55,3 +58,37 @@ def test_no_tokens_asked_no_tokens_drawn(temperature: float) -> None:
     drawn = CategoricalTokens(torch.empty(0, 5)).sample(temperature=temperature, generator=torch.Generator())
     assert drawn.shape == (0,)
     assert drawn.dtype == torch.int64
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    row=st.lists(st.integers(-20, 20), min_size=2, max_size=6, unique=True),
+    top_k=st.integers(0, 7),
+    top_p=st.floats(0.05, 1.0),
+    temperature=st.sampled_from([0.5, 1.0, 3.0]),
+)
+def test_only_the_most_probable_are_drawn(row: list[float], top_k: int, top_p: float, temperature: float) -> None:
+    logits = torch.tensor(row) / 4
+    drawn = draw(
+        logits.expand(300, -1),
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(0),
+        top_k=top_k,
+        top_p=top_p,
+    )
+    probabilities = np.exp(logits.double().numpy() / temperature)
+    order = np.argsort(-probabilities)[: top_k or None]
+    kept = probabilities[order] / probabilities[order].sum()
+    # A float32 sum may fall on the other side of a tie.
+    allowed = order[: int((np.cumsum(kept) - kept < top_p + 1e-5).sum())]
+    assert set(drawn.tolist()) <= set(allowed.tolist())
+    certain = [token for token, p in zip(allowed, kept, strict=False) if p > 0.2 and p * 1.0 < top_p]
+    assert set(certain[:1]) <= set(drawn.tolist())
+
+
+def test_cut_draws_keep_the_proportions_of_what_is_left() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0]).expand(40_000, 4)
+    drawn = draw(logits, temperature=1.0, generator=torch.Generator().manual_seed(0), top_k=2)
+    seen = drawn.bincount(minlength=4) / 40_000
+    torch.testing.assert_close(seen[1:3], torch.tensor([1.0, 2.0]).softmax(0), atol=0.015, rtol=0)
+    assert seen[0] == seen[3] == 0

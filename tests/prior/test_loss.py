@@ -7,10 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gridcode.prior.loss import masked_token_loss
+from gridcode.prior.vocabulary.base import TokenScores
+from gridcode.prior.vocabulary.joint import JointVocabulary
 
 V = 6
+
+
+def scored(logits: Tensor, tokens: Tensor, *, label_smoothing: float) -> TokenScores:
+    """The joint vocabulary's scores where the hidden vectors are the logits: codes 0 … 3, one class, MASK."""
+    vocabulary = JointVocabulary(4, 1, width=V)
+    with torch.no_grad():
+        vocabulary.embedding.weight.copy_(torch.eye(V))
+    return vocabulary.score(logits, tokens, label_smoothing=label_smoothing)
 
 
 @settings(deadline=None)
@@ -24,7 +35,7 @@ def test_it_is_the_mean_of_each_examples_mean(masked: list[list[bool]], smoothin
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, V, hidden.shape, generator=generator)
     logits = torch.randn(int(hidden.sum()), V, generator=generator)
-    scores = masked_token_loss(logits, tokens, hidden, label_smoothing=smoothing)
+    scores = masked_token_loss(scored(logits, tokens[hidden], label_smoothing=smoothing), hidden)
 
     rows, examples, right = iter(logits.double().numpy()), [], []
     for b in range(len(hidden)):
@@ -47,7 +58,7 @@ def test_an_example_counts_the_same_however_much_of_it_is_hidden() -> None:
     tokens = torch.zeros(2, 4, dtype=torch.int64)
     masked = torch.tensor([[True, False, False, False], [True, True, True, True]])
     logits = torch.zeros(5, V, requires_grad=True)
-    masked_token_loss(logits, tokens, masked, label_smoothing=0.0).loss.backward()
+    masked_token_loss(scored(logits, tokens[masked], label_smoothing=0.0), masked).loss.backward()
     assert logits.grad is not None
     shares = logits.grad.abs().sum(1)
     torch.testing.assert_close(shares[0], shares[1:].sum())
@@ -55,7 +66,8 @@ def test_an_example_counts_the_same_however_much_of_it_is_hidden() -> None:
 
 def test_half_precision_logits_are_scored_in_single() -> None:
     logits = torch.randn(3, V).bfloat16()
-    tokens, masked = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)
-    low = masked_token_loss(logits, tokens, masked, label_smoothing=0.1).loss
+    tokens = torch.tensor([1, 2, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        low = scored(logits, tokens, label_smoothing=0.1).losses
     assert low.dtype == torch.float32
-    assert torch.equal(low, masked_token_loss(logits.float(), tokens, masked, label_smoothing=0.1).loss)
+    assert torch.equal(low, scored(logits.float(), tokens, label_smoothing=0.1).losses)

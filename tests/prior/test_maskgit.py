@@ -19,14 +19,18 @@ from gridcode.prior.space import TokenSpace
 K = 10
 CONFIG = MaskGITConfig(width=16, depth=2, heads=4, mlp=32, dropout=0.1)
 MODERN = replace(CONFIG, style="modern")
+INDEPENDENT, CHAIN = replace(CONFIG, head="independent"), replace(MODERN, head="chain")
 
 
 def space(**changes: object) -> TokenSpace:
     values = {"codebook_size": K, "grid": (2, 3), "classes": ("a", "b", "c"), "tokenizer": "0123", "data": {"x": 1}}
+    values["levels"] = (5, 2)
     return TokenSpace(**(values | changes))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module", params=[CONFIG, MODERN], ids=["maskgit", "modern"])
+@pytest.fixture(
+    scope="module", params=[CONFIG, MODERN, INDEPENDENT, CHAIN], ids=["maskgit", "modern", "independent", "chain"]
+)
 def prior(request: pytest.FixtureRequest) -> MaskGIT:
     torch.manual_seed(0)
     prior = MaskGIT(request.param, space()).eval()
@@ -66,21 +70,31 @@ def test_the_modern_style_has_about_as_many_parameters() -> None:
     assert counts[1] == pytest.approx(counts[0], rel=0.01)
 
 
+def answers(prior: MaskGIT, sequence: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    """What the prior says, as logits over the codes (digit heads: every digit's), (M, …)."""
+    hidden = prior.hidden(sequence, labels, positions)[: int(positions.sum())]
+    if prior.config.head == "chain":
+        context = prior.vocabulary.enter(hidden)
+        digits = torch.zeros(len(context), 2, dtype=torch.int64)
+        return torch.cat(prior.vocabulary.all_logits(context, digits), -1)
+    return prior.vocabulary.distribution(hidden).logits
+
+
 def test_only_the_asked_positions_are_answered_as_if_all_were(prior: MaskGIT) -> None:
-    sequence = tokens()
-    everything = prior.logits(sequence, LABELS, EVERYWHERE).view(4, 6, -1)
-    assert everything.shape[-1] == K + 3 + 1
+    sequence = tokens(mask=prior.mask)
+    everything = answers(prior, sequence, LABELS, EVERYWHERE).view(4, 6, -1)
+    assert everything.shape[-1] == (K if prior.config.head == "joint" else 7)
     some = torch.rand(4, 6, generator=torch.Generator().manual_seed(1)) < 0.4
     some[1] = False
-    torch.testing.assert_close(prior.logits(sequence, LABELS, some), everything[some])
+    torch.testing.assert_close(answers(prior, sequence, LABELS, some), everything[some])
 
 
 def test_rows_do_not_see_each_other(prior: MaskGIT) -> None:
-    sequence = tokens()
-    together = prior.logits(sequence, LABELS, EVERYWHERE).view(4, 6, -1)
+    sequence = tokens(mask=prior.mask)
+    together = answers(prior, sequence, LABELS, EVERYWHERE).view(4, 6, -1)
     for row in range(4):
         part = slice(row, row + 1)
-        alone = prior.logits(sequence[part], LABELS[part], EVERYWHERE[part])
+        alone = answers(prior, sequence[part], LABELS[part], EVERYWHERE[part])
         torch.testing.assert_close(alone, together[row])
 
 
@@ -88,52 +102,66 @@ def test_every_token_sees_every_other_and_the_class(prior: MaskGIT) -> None:
     sequence = torch.arange(6)[None]
     seen: dict[str, Tensor] = {}
     hook = prior.trunk.norm.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
-    answers = prior.logits(sequence, torch.tensor([0]), torch.ones(1, 6, dtype=torch.bool))
+    found = answers(prior, sequence, torch.tensor([0]), torch.ones(1, 6, dtype=torch.bool))
     hook.remove()
     for position in range(6):
-        (gradient,) = torch.autograd.grad(answers[position].square().sum(), seen["x"], retain_graph=True)
+        (gradient,) = torch.autograd.grad(found[position].square().sum(), seen["x"], retain_graph=True)
         assert (gradient[0].abs().sum(-1) > 0).all(), position
 
 
 def test_a_tokens_place_matters(prior: MaskGIT) -> None:
-    sequence = tokens()
+    sequence = tokens(mask=prior.mask)
     turned = sequence.flip(1)
-    answers = prior.logits(sequence, LABELS, EVERYWHERE).view(4, 6, -1)
-    other = prior.logits(turned, LABELS, EVERYWHERE).view(4, 6, -1).flip(1)
-    assert (answers - other).abs().amax((1, 2)).min() > 1e-2
+    found = answers(prior, sequence, LABELS, EVERYWHERE).view(4, 6, -1)
+    other = answers(prior, turned, LABELS, EVERYWHERE).view(4, 6, -1).flip(1)
+    assert (found - other).abs().amax((1, 2)).min() > 1e-2
 
 
-def test_no_class_is_the_mask_token_in_the_classes_place(prior: MaskGIT) -> None:
-    sequence = tokens()
-    hidden = prior.logits(sequence, torch.full((4,), -1), EVERYWHERE)
-    # Class number c is token K + c, so the mask would be class number `classes`.
-    assert prior.mask == K + 3
-    as_mask = prior.logits(sequence, torch.full((4,), 3), EVERYWHERE)
-    assert torch.equal(hidden, as_mask)
-    assert (hidden - prior.logits(sequence, torch.full((4,), 0), EVERYWHERE)).abs().max() > 1e-2
+def test_no_class_is_the_mask_in_the_classes_place(prior: MaskGIT) -> None:
+    vocabulary = prior.vocabulary
+    nothing = vocabulary.embed_labels(torch.tensor([-1, 0]))
+    assert torch.equal(nothing[0], vocabulary.embed_tokens(torch.tensor(prior.mask)))
+    assert not torch.equal(nothing[0], nothing[1])
+    sequence = tokens(mask=prior.mask)
+    hidden = answers(prior, sequence, torch.full((4,), -1), EVERYWHERE)
+    assert (hidden - answers(prior, sequence, torch.full((4,), 0), EVERYWHERE)).abs().max() > 1e-2
 
 
-def test_forward_is_logits(prior: MaskGIT) -> None:
-    sequence = tokens()
-    assert torch.equal(prior(sequence, LABELS, EVERYWHERE), prior.logits(sequence, LABELS, EVERYWHERE))
+def test_training_hides_what_it_asks_for(prior: MaskGIT) -> None:
+    truth = torch.randint(0, K, (4, 6), generator=torch.Generator().manual_seed(2))
+    asked = tokens() == K + 3
+    scores = prior(truth, LABELS, asked)
+    hidden = prior.hidden(truth.masked_fill(asked, prior.mask), LABELS, asked)
+    expected = prior.vocabulary.score(hidden, truth[asked], label_smoothing=0.0)
+    assert torch.equal(scores.losses, expected.losses)
+    changed = torch.where(asked, (truth + 1) % K, truth)
+    assert torch.equal(prior.hidden(changed.masked_fill(asked, prior.mask), LABELS, asked), hidden)
+    if prior.config.head != "joint":  # whose loss is over classes and MASK too
+        log_p = prior.vocabulary.distribution(hidden[: int(asked.sum())]).log_prob(truth[asked])
+        torch.testing.assert_close(scores.losses, -log_p)
 
 
-def test_guidance_in_one_batch_is_two_passes(prior: MaskGIT) -> None:
-    sequence, asked = tokens(), tokens() == prior.mask
-    with_class = prior.logits(sequence, LABELS, asked)[:, :K]
-    without = prior.logits(sequence, torch.full_like(LABELS, -1), asked)[:, :K]
-    guided = prior.conditional(LABELS)(sequence, asked, 0.7)
-    torch.testing.assert_close(guided.logits, with_class + 0.7 * (with_class - without))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("scale", [0.0, 0.7])
+def test_guidance_in_one_batch_is_two_passes(prior: MaskGIT, scale: float) -> None:
+    sequence = tokens(mask=prior.mask)
+    asked, none = sequence == prior.mask, torch.full_like(LABELS, -1)
+    with_class, without = (
+        prior.vocabulary.distribution(prior.hidden(sequence, labels, asked)[: int(asked.sum())])
+        for labels in (LABELS, none)
+    )
+    expected = with_class.guide(without, scale)
+    found = prior.conditional(LABELS)(sequence, asked, scale)
+    drawn = torch.randint(0, K, (int(asked.sum()),), generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(found.log_prob(drawn), expected.log_prob(drawn))
 
 
 def test_without_guidance_one_pass_is_enough(prior: MaskGIT) -> None:
-    sequence, asked = tokens(), tokens() == prior.mask
-    sizes = []
-    hook = prior.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    plain = prior.conditional(LABELS)(sequence, asked, 0.0)
+    sequence, sizes = tokens(mask=prior.mask), []
+    hook = prior.trunk.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    prior.conditional(LABELS)(sequence, sequence == prior.mask, 0.0)
+    prior.conditional(LABELS)(sequence, sequence == prior.mask, 0.5)
     hook.remove()
-    assert sizes == [4]
-    torch.testing.assert_close(plain.logits, prior.logits(sequence, LABELS, asked)[:, :K])  # type: ignore[attr-defined]
+    assert sizes == [4, 8]
 
 
 def test_samplers_see_codes_only(prior: MaskGIT) -> None:
@@ -151,8 +179,8 @@ def test_a_saved_prior_is_the_same_prior(prior: MaskGIT, tmp_path: Path) -> None
     assert loaded.space == prior.space
     expected = prior.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.state_dict().items())
-    sequence = tokens()
-    assert torch.equal(loaded(sequence, LABELS, EVERYWHERE), prior(sequence, LABELS, EVERYWHERE))
+    sequence = tokens(mask=0)
+    assert torch.equal(loaded(sequence, LABELS, EVERYWHERE).losses, prior(sequence, LABELS, EVERYWHERE).losses)
     card = (tmp_path / "README.md").read_text()
     for fact in ("`0123`", "2x3 of 10 codes", "a, b, c", f"{sum(p.numel() for p in prior.parameters()):,}"):
         assert fact in card

@@ -194,7 +194,7 @@ class TestMeasure:
         store = make_store()
         prior = MaskGIT(RUN.model, token_space(store)).eval()
         with torch.no_grad():
-            prior.embedding.weight.zero_()
+            prior.vocabulary.embedding.weight.zero_()
         scores = measure_prior(prior, store.load("val"), min_masked=0.45, batch_size=4)
         assert scores["loss"] == pytest.approx(math.log(K + 3 + 1), rel=1e-5)
 

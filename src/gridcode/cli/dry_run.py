@@ -82,12 +82,14 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
     """The text for a Stage II run on tokens of a space."""
     with torch.device("meta"):
         prior = MaskGIT(run.model, space)
-    parts = {"vocabulary": _parameters(prior.embedding) + prior.bias.numel(), "transformer": _parameters(prior.trunk)}
+    parts = {"vocabulary": _parameters(prior.vocabulary), "transformer": _parameters(prior.trunk)}
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits.
+    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits: of every
+    # code, class and MASK, or of every level.
+    outputs = space.codebook_size + len(space.classes) + 1 if run.model.head == "joint" else sum(space.levels)
     layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
-    logits = 0.7 * N * len(prior.bias) * 4 * 2
+    logits = 0.7 * N * outputs * 4 * 2
     return _text(
         asdict(run),
         parts,

@@ -32,7 +32,7 @@ from gridcode.training.order import some_of
 from gridcode.training.precision import fast_autocast
 
 if TYPE_CHECKING:
-    from gridcode.prior.maskgit import MaskGIT
+    from gridcode.prior.base import Prior
 
 STEPS, ALPHA = 12, 2.2
 """M2T's main setting."""
@@ -106,9 +106,9 @@ def uncovering_order(grid: tuple[int, ...]) -> Tensor:
 
 @torch.inference_mode()
 def measure_bits(
-    prior: MaskGIT, table: TokenTable, *, batch_size: int = 100, limit: int | None = None, steps: int = STEPS
+    prior: Prior, table: TokenTable, *, batch_size: int = 100, limit: int | None = None, steps: int = STEPS
 ) -> TokenBits:
-    """Bits per token of examples, given their classes.
+    """Bits per token of examples, given their classes, in the prior's own order of uncovering.
 
     Args:
         prior: In evaluation mode.
@@ -120,28 +120,21 @@ def measure_bits(
     Raises:
         GridcodeError: The table is empty.
     """
-    rows, space = len(table.tokens), prior.space
+    rows = len(table.tokens)
     if not rows:
         raise GridcodeError("bits per token: the table has no examples; give a split that has some")
-    sizes = group_sizes(space.length, steps=steps)
-    groups = torch.split(uncovering_order(space.grid), list(sizes))
-    device = prior.device
+    groups = prior.groups(steps)
+    sizes = tuple(len(group) for group in groups)
     chosen = torch.from_numpy(some_of(rows, min(rows, limit or rows)))
     nats = torch.zeros(len(groups), dtype=torch.float64)
     for part in torch.split(chosen, batch_size):
-        tokens, labels = table.tokens[part].to(device).long(), table.labels[part].to(device)
-        model = prior.conditional(labels)
-        known = torch.full_like(tokens, prior.mask)
-        for step, group in enumerate(groups):
-            positions = torch.zeros_like(tokens, dtype=torch.bool)
-            positions[:, group] = True
-            with fast_autocast(device):
-                answer = model(known, positions, 0.0)
-            nats[step] -= answer.log_prob(tokens[positions]).double().sum().cpu()
-            known[positions] = tokens[positions]
+        tokens, labels = table.tokens[part].to(prior.device).long(), table.labels[part].to(prior.device)
+        with fast_autocast(prior.device):
+            found = prior.log_probs(tokens, labels, steps=steps).double().cpu()
+        nats -= torch.stack([found[:, group].sum() for group in groups])
     bits = nats / math.log(2) / len(chosen)
     return TokenBits(
-        per_token=float(bits.sum()) / space.length,
+        per_token=float(bits.sum()) / prior.space.length,
         by_step=tuple((bits / torch.tensor(sizes)).tolist()),
         groups=sizes,
         examples=len(chosen),

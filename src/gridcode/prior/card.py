@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gridcode.prior.maskgit import MaskGIT
+    from gridcode.prior.base import Prior
 
 
-def prior_card(prior: MaskGIT) -> str:
+def prior_card(prior: Prior) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
     space, config = prior.space, prior.config
     classes = ", ".join(space.classes) if space.classes else "none (unconditional)"
@@ -26,6 +26,7 @@ Generates token grids for the tokenizer with hash `{space.tokenizer}`; a sampler
 |---|---|
 | tokens | {"x".join(str(side) for side in space.grid)} of {space.codebook_size:,} codes |
 | classes | {classes} |
+| head | {config.head} |
 | transformer | width {config.width}, {config.depth} layers, {config.heads} heads, MLP {config.mlp} |
 | parameters | {sum(p.numel() for p in prior.parameters()):,} |
 | data | {space.data.get("dataset", "unknown")} |

@@ -9,6 +9,7 @@ from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Style = Literal["maskgit", "modern"]
+Head = Literal["joint", "independent", "chain"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class MaskGITConfig:
 
     style: Style = "maskgit"
     """Layers: BERT's, as in the paper, or today's (pre-norm, rotary positions, SwiGLU, QK-norm) of about equal size."""
+    head: Head = "joint"
+    """Tokens as one softmax over the book, as in the paper, or by digits: independent ones, or a chain of them."""
     width: int = 256
     """Features per token."""
     depth: int = 6
@@ -39,6 +42,10 @@ class MaskGITConfig:
             )
         if not 0 <= self.dropout < 1:
             raise GridcodeError(f"prior dropout must be in [0, 1), got {self.dropout}")
+
+
+PriorConfig = MaskGITConfig
+"""What a prior can be."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a prior says of the tokens it was asked about.
 
 A sampler never sees logits: it draws, asks for log-probabilities, and guides. So a head that never forms K
-logits (digits, a chain) can answer the same three questions.
+logits (``digit_distributions.py``) can answer the same three questions.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 class TokenDistribution(Protocol):
     """Independent distributions over [0, K) for M tokens."""
 
-    def sample(self, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """Draw one token each: (M,) int64; temperature 0 takes the most probable."""
+    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+        """Draw one token each: (M,) int64; temperature 0 takes the most probable; see :func:`draw`."""
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """Log-probability, in nats, of tokens (M,): (M,) float32."""
@@ -40,14 +40,9 @@ class CategoricalTokens:
 
     logits: Tensor
 
-    def sample(self, *, temperature: float, generator: torch.Generator) -> Tensor:
+    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`TokenDistribution`."""
-        if temperature == 0:
-            return self.logits.argmax(-1)
-        probabilities = (self.logits / temperature).softmax(-1)
-        if not len(probabilities):
-            return torch.empty(0, dtype=torch.int64, device=self.logits.device)
-        return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        return draw(self.logits, temperature=temperature, generator=generator, top_k=top_k, top_p=top_p)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`TokenDistribution`."""
@@ -56,3 +51,38 @@ class CategoricalTokens:
     def guide(self, unconditional: CategoricalTokens, scale: float) -> CategoricalTokens:
         """See :class:`TokenDistribution`."""
         return CategoricalTokens(self.logits + scale * (self.logits - unconditional.logits))
+
+
+def draw(
+    logits: Tensor, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0
+) -> Tensor:
+    """One draw from each row's softmax.
+
+    Args:
+        logits: (M, V) float32.
+        temperature: Divides them; 0 takes the largest, and draws no random number.
+        generator: Where the randomness comes from.
+        top_k: Only the k most probable may be drawn; 0 for all.
+        top_p: Only the fewest most probable of which, after temperature, the probability is at least p; 1 for all.
+
+    Returns:
+        (M,) int64.
+
+    >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, generator=torch.Generator(), top_k=1)
+    tensor([1])
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    if not len(logits):
+        return torch.empty(0, dtype=torch.int64, device=logits.device)
+    probabilities = (logits / temperature).softmax(-1)
+    if 0 < top_k < logits.shape[-1]:
+        best = probabilities.topk(top_k, -1)
+        probabilities = torch.zeros_like(probabilities).scatter(-1, best.indices, best.values)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    if top_p < 1:
+        ordered, places = probabilities.sort(-1, descending=True)
+        # What comes after enough of the probability; the first one always stays.
+        beyond = ordered.cumsum(-1) - ordered >= top_p
+        probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]

@@ -1,7 +1,12 @@
-"""Stage II's loss: cross-entropy on the masked tokens (MaskGIT, section 3.1).
+"""Stage II's loss: cross-entropy on the tokens that are asked for (MaskGIT, section 3.1), the vocabulary's own; here it
+becomes one number:
+
+    loss = 1/B Σ_b 1/M_b Σ_{n asked of b} loss_bn
+
+so that an example counts the same however much of it is hidden.
 
 Differs from paper: label smoothing spreads its share over the whole vocabulary, the right token included, as PyTorch
-does.
+does; digit heads spread it over each digit's levels.
 """
 
 from __future__ import annotations
@@ -9,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional as F
+
+from gridcode.prior.vocabulary.base import TokenScores
 
 
 @dataclass(frozen=True)
@@ -25,23 +31,18 @@ class MaskedScores:
     accuracy: Tensor
 
 
-def masked_token_loss(logits: Tensor, tokens: Tensor, masked: Tensor, *, label_smoothing: float) -> MaskedScores:
-    """Score predictions of masked tokens.
+def masked_token_loss(scores: TokenScores, masked: Tensor) -> MaskedScores:
+    """The mean of each example's mean.
 
     Args:
-        logits: (M, V), for the masked positions in row-major order.
-        tokens: (B, N) int64, the truth.
+        scores: Of the M masked tokens in row-major order.
         masked: (B, N) bool with M True entries, at least one a row.
-        label_smoothing: Share of the target spread over the vocabulary, in [0, 1).
 
     >>> import torch
-    >>> tokens, masked = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
-    >>> scores = masked_token_loss(torch.zeros(2, 4), tokens, masked, label_smoothing=0.0)
-    >>> round(float(scores.loss), 4), float(scores.accuracy)
-    (1.3863, 0.5)
+    >>> scores = TokenScores(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([True, False, False]))
+    >>> masked_token_loss(scores, torch.tensor([[True, True], [False, True]])).loss        # (2 + 5) / 2
+    tensor(3.5000)
     """
-    targets = tokens[masked]
-    losses = F.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)
-    weights = (1 / masked.sum(1).float()).repeat_interleave(masked.sum(1)) / len(tokens)
-    accuracy = (logits.argmax(-1) == targets).float().mean()
-    return MaskedScores((losses * weights).sum(), accuracy)
+    counts = masked.sum(1)
+    weights = (1 / counts.float()).repeat_interleave(counts) / len(masked)
+    return MaskedScores((scores.losses * weights).sum(), scores.right.float().mean())

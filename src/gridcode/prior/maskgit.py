@@ -1,72 +1,76 @@
 """MaskGIT: a bidirectional transformer that guesses masked tokens of a grid, given a class.
 
-    [class, token_1 … token_N] -> embedding -> trunk (trunk.py) -> embedding^T + bias
-
-Vocabulary: K codes, then the classes, then MASK, which stands for a hidden token and for a hidden class
-alike. All of it is in the training loss, as in the original; samplers see the codes only.
+    [class, token_1 … token_N] -> vocabulary's vectors -> trunk (trunk.py) -> vocabulary's head (vocabulary/base.py)
 
 Reference:
     Chang et al., "MaskGIT: Masked Generative Image Transformer", 2022; FSQ paper, section 4.3.
     24 layers of width 768, K = 1024, N = 256 and 1000 classes give the paper's 172.46M parameters.
 
-Differs from paper: positions are asked for, and only those go through the head.
+Differs from paper: positions are asked for, and only those go through the last layer's MLP and the head.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+from typing import ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.errors import GridcodeError
-from gridcode.hub import CONFIG, load_model, save_model
 from gridcode.nn.transformer import truncated_normal_
-from gridcode.nn.weights import load_weights
-from gridcode.prior.card import prior_card
+from gridcode.prior.base import Prior
+from gridcode.prior.bits import group_sizes, uncovering_order
 from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.samplers.loop import TokenModel
+from gridcode.prior.schedule import training_mask
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.trunk import make_trunk
-
-KIND = "prior"
+from gridcode.prior.vocabulary.base import TokenScores
+from gridcode.prior.vocabulary.make import make_vocabulary
 
 ROUND_TO = 256
 """Places that are asked for come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
 
 
-class MaskGIT(nn.Module):
+@final
+class MaskGIT(Prior):
     """The masked transformer.
 
     Args:
-        config: Widths and depth.
+        config: Widths, depth, style and head.
         space: What its tokens are.
+
+    Raises:
+        GridcodeError: The head does not fit the book.
 
     >>> space = TokenSpace(codebook_size=240, grid=(4, 4), classes=("cat", "dog"), tokenizer="", data={})
     >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
     >>> hidden = torch.full((2, 16), prior.mask)
-    >>> prior.logits(hidden, torch.tensor([0, -1]), hidden == prior.mask).shape
-    torch.Size([32, 243])
+    >>> prior.conditional(torch.tensor([0, -1]))(hidden, hidden == prior.mask, 0.0).logits.shape
+    torch.Size([32, 240])
     """
 
+    name: ClassVar[str] = "maskgit"
+    settings: ClassVar[type] = MaskGITConfig
+
     def __init__(self, config: MaskGITConfig, space: TokenSpace) -> None:
-        super().__init__()
+        super().__init__(config, space)
         self.config = config
         self.space = space
-        vocabulary = space.codebook_size + len(space.classes) + 1
-        self.mask = vocabulary - 1
-        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.vocabulary = make_vocabulary(config.head, space, width=config.width)
         self.trunk = make_trunk(config, space.grid)
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
         truncated_normal_(self)
 
-    def logits(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """Logits over the whole vocabulary for the positions asked for.
+    @staticmethod
+    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+        """The masked ones; see :func:`gridcode.prior.schedule.training_mask`."""
+        return training_mask(shape, min_masked=min_masked, generator=generator)
+
+    def hidden(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """What the transformer says of the positions asked for.
 
         Args:
             tokens: (B, N) int64 in [0, K), or :attr:`mask`.
@@ -74,20 +78,18 @@ class MaskGIT(nn.Module):
             positions: (B, N) bool with M True entries.
 
         Returns:
-            (M, K + classes + 1), row-major order of the positions.
+            (M', D), row-major order of the positions, then padding up to a multiple of 256.
         """
-        classes = torch.where(labels < 0, self.mask, labels + self.space.codebook_size)
-        sequence = torch.cat([classes[:, None], tokens], 1)
-        count = int(positions.sum())
+        x = torch.cat([self.vocabulary.embed_labels(labels)[:, None], self.vocabulary.embed_tokens(tokens)], 1)
         asked = F.pad(positions, (1, 0)).flatten().nonzero()[:, 0]
         # Rounded up, so that a training run meets a handful of shapes, and kernels are made once, not for every step.
-        asked = F.pad(asked, (0, -count % ROUND_TO))
-        hidden = self.trunk(self.embedding(sequence), asked)
-        return F.linear(hidden, self.embedding.weight, self.bias)[:count]
+        found: Tensor = self.trunk(x, F.pad(asked, (0, -len(asked) % ROUND_TO)))
+        return found
 
-    def forward(self, tokens: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """The same as :meth:`logits`; what training calls, so that autocast and DDP see it."""
-        return self.logits(tokens, labels, positions)
+    def forward(self, tokens: Tensor, labels: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
+        """See :class:`Prior`; the tokens asked for are hidden, all of them at once."""
+        hidden = self.hidden(tokens.masked_fill(asked, self.mask), labels, asked)
+        return self.vocabulary.score(hidden, tokens[asked], label_smoothing=label_smoothing)
 
     def conditional(self, labels: Tensor) -> TokenModel:
         """The callable a sampler asks, for given classes (B,) int64, -1 for none.
@@ -95,15 +97,15 @@ class MaskGIT(nn.Module):
         Its guidance is alpha in l' = l_c + alpha (l_c - l_0): both halves go through in one batch; 0 asks the
         conditional model alone.
         """
-        K = self.space.codebook_size
+        both_labels = torch.cat([labels, torch.full_like(labels, -1)])
 
-        def ask(tokens: Tensor, positions: Tensor, guidance: float) -> CategoricalTokens:
+        def ask(tokens: Tensor, positions: Tensor, guidance: float) -> TokenDistribution:
+            count = int(positions.sum())
             if guidance == 0:
-                return CategoricalTokens(self(tokens, labels, positions)[:, :K].float())
-            both_labels = torch.cat([labels, torch.full_like(labels, -1)])
-            both = self(tokens.repeat(2, 1), both_labels, positions.repeat(2, 1))[:, :K].float()
-            with_class, without = both.chunk(2)
-            return CategoricalTokens(with_class).guide(CategoricalTokens(without), guidance)
+                return self.vocabulary.distribution(self.hidden(tokens, labels, positions)[:count])
+            both = self.hidden(tokens.repeat(2, 1), both_labels, positions.repeat(2, 1))
+            with_class, without = (self.vocabulary.distribution(half) for half in both[: 2 * count].chunk(2))
+            return with_class.guide(without, guidance)
 
         return ask
 
@@ -117,19 +119,7 @@ class MaskGIT(nn.Module):
         generator: torch.Generator,
         start: int = 0,
     ) -> Tensor:
-        """Replace every masked token of grids; known tokens are never altered.
-
-        Args:
-            tokens: (B, N) int64 in [0, K), or :attr:`mask`.
-            labels: (B,) int64; -1 for no class.
-            config: The sampler, its steps and temperatures.
-            guidance: Classifier-free guidance scale; without classes there is none.
-            generator: Where the randomness comes from, on the prior's device.
-            start: The sampler's step to begin with.
-
-        Returns:
-            (B, N) int64 in [0, K).
-        """
+        """See :class:`Prior`."""
         return fill_masked(
             self.conditional(labels),
             tokens,
@@ -141,39 +131,17 @@ class MaskGIT(nn.Module):
             start=start,
         )
 
-    @property
-    def device(self) -> torch.device:
-        """Where the prior lives."""
-        return self.bias.device
+    def groups(self, steps: int) -> tuple[Tensor, ...]:
+        """See :class:`Prior`; M2T's (``bits.py``)."""
+        return torch.split(uncovering_order(self.space.grid), list(group_sizes(self.space.length, steps=steps)))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
-
-        Raises:
-            GridcodeError: The folder cannot be written.
-        """
-        config = {"kind": KIND, "model": asdict(self.config), "space": asdict(self.space)}
-        save_model(Path(folder), tensors=self.state_dict(), config=config, card=prior_card(self))
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> MaskGIT:
-        """Load a prior, ready for inference.
-
-        Args:
-            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
-            device: Where its weights go.
-
-        Raises:
-            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
-        """
-        folder = load_model(source, kind=KIND)
-        try:
-            space = folder.config["space"]
-            space |= {name: tuple(space[name]) for name in ("grid", "classes", "levels")}
-            prior = cls(MaskGITConfig(**folder.config["model"]), TokenSpace(**space))
-        except (KeyError, TypeError) as error:
-            raise GridcodeError(
-                f"{folder.path / CONFIG} is not a prior's ({error}); was it saved by another version?"
-            ) from None
-        load_weights(prior, folder.tensors, origin=folder.path)
-        return prior.to(device).eval()
+    def log_probs(self, tokens: Tensor, labels: Tensor, *, steps: int) -> Tensor:
+        """See :class:`Prior`; one pass for each group."""
+        model, known = self.conditional(labels), torch.full_like(tokens, self.mask)
+        found = torch.zeros(tokens.shape, device=tokens.device)
+        for group in self.groups(steps):
+            positions = torch.zeros_like(tokens, dtype=torch.bool)
+            positions[:, group] = True
+            found[positions] = model(known, positions, 0.0).log_prob(tokens[positions])
+            known[positions] = tokens[positions]
+        return found

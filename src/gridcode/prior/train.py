@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gridcode.errors import GridcodeError
 from gridcode.nn.weights import load_weights
 from gridcode.prior.config import PriorRun
-from gridcode.prior.loss import masked_token_loss
+from gridcode.prior.loss import MaskedScores, masked_token_loss
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.schedule import training_mask
 from gridcode.prior.space import TokenSpace
@@ -25,6 +25,7 @@ from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
 from gridcode.training.order import indices_at, some_of
+from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, generator, seed_step
 from gridcode.training.state import Trainee
@@ -105,6 +106,7 @@ def train_prior(
     optimizer = make_optimizer(prior, config.optim)
 
     with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
+        adapt(prior, config.loop, blocks=prior.trunk.blocks)
         model, optimizer = fabric.setup(prior, optimizer)
         if val is None:
             run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
@@ -115,16 +117,18 @@ def train_prior(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
 
-            logits = model(tokens.masked_fill(masked, prior.mask), labels, masked)
-            scores = masked_token_loss(logits, tokens, masked, label_smoothing=config.masking.label_smoothing)
-            fabric.backward(scores.loss)
+            parts: list[MaskedScores] = []
+            for part, share in in_parts(fabric, model, (tokens, labels, masked), count=config.loop.accumulate):
+                scored = masked_token_loss(model(*part, config.masking.label_smoothing), part[2])
+                fabric.backward(share * scored.loss)
+                parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
             norm = nn.utils.clip_grad_norm_(prior.parameters(), config.optim.clip or float("inf"))
             optimizer.step()
             optimizer.zero_grad()
             ema.update_parameters(prior)
 
-            metrics = {"loss": scores.loss.detach(), "accuracy": scores.accuracy, "gradient_norm": norm}
-            run.log(step, metrics)
+            loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
+            run.log(step, {"loss": loss, "accuracy": accuracy, "gradient_norm": norm})
             if run.logs_at(step):
                 run.write_line(step)
             if run.validates_at(step):
@@ -169,7 +173,7 @@ def measure_prior(
     Returns:
         ``loss`` (nats per masked token, unsmoothed, over the whole vocabulary) and ``accuracy``.
     """
-    device = prior.bias.device
+    device = prior.device
     rows = len(table.tokens)
     count = min(rows, limit or rows)
     chosen = torch.from_numpy(some_of(rows, count))
@@ -178,8 +182,7 @@ def measure_prior(
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)
         draw = generator(0, "validation masks", number)
         masked = training_mask((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
-        logits = prior(tokens.masked_fill(masked, prior.mask), labels, masked)
-        scores = masked_token_loss(logits, tokens, masked, label_smoothing=0.0)
+        scores = masked_token_loss(prior(tokens, labels, masked), masked)
         totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * len(part)
     loss, accuracy = (totals / count).tolist()
     return {"loss": loss, "accuracy": accuracy}

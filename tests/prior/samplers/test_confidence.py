@@ -36,7 +36,7 @@ class Scripted:
     drawn: Tensor
     log_probs: Tensor
 
-    def sample(self, *, temperature: float, generator: torch.Generator) -> Tensor:
+    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         return self.drawn
 
     def log_prob(self, tokens: Tensor) -> Tensor:

@@ -175,6 +175,8 @@ def test_a_draw_knows_its_step() -> None:
     [
         ({"remask": 1.5}, r"remask in \[0, 1\], got power=1\.0 and remask=1\.5"),
         ({"power": 0.0}, "power must be > 0"),
+        ({"top_k": -1}, r"top_k must be >= 0 and top_p in \(0, 1\], got -1 and 1\.0"),
+        ({"top_p": 0.0}, r"got 0 and 0\.0"),
         ({"guidance_from": -1.0}, r"guidance must be >= 0, got guidance_from=-1\.0"),
         ({"temperature_from": -1.0}, r"temperature_from=-1\.0"),
     ],

@@ -29,6 +29,10 @@ class SamplerConfig:
     """Divides the logits when tokens are drawn; 0 takes the most probable."""
     temperature_from: float | None = None
     """Temperature of the first step, from which it moves to --temperature by the last; constant where not given."""
+    top_k: int = 0
+    """Only the k most probable tokens may be drawn (with digit heads: values of each digit); 0 for all."""
+    top_p: float = 1.0
+    """Only the fewest most probable tokens that have this probability together may be drawn; 1 for all."""
     choice_temperature: float = 4.5
     """Sampler confidence: scale of the Gumbel noise on the confidence at the first step; it falls linearly to 0."""
     guidance_from: float | None = None
@@ -52,6 +56,8 @@ class SamplerConfig:
             )
         if self.guidance_from is not None and self.guidance_from < 0:
             raise GridcodeError(f"guidance must be >= 0, got guidance_from={self.guidance_from}")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise GridcodeError(f"top_k must be >= 0 and top_p in (0, 1], got {self.top_k} and {self.top_p}")
         if not self.power > 0 or not 0 <= self.remask <= 1:
             raise GridcodeError(
                 f"power must be > 0 and remask in [0, 1], got power={self.power} and remask={self.remask}"

@@ -100,7 +100,9 @@ class Sampler(ABC):
             if not int(unknown.sum()):
                 break
             distribution = model(tokens, masked, config.guidance_at(step, guidance))
-            drawn = distribution.sample(temperature=config.temperature_at(step), generator=generator)
+            drawn = distribution.sample(
+                temperature=config.temperature_at(step), generator=generator, top_k=config.top_k, top_p=config.top_p
+            )
             tokens[masked] = drawn
             if step + 1 == config.steps:
                 break

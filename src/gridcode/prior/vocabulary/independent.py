@@ -1,0 +1,80 @@
+"""Digits that know nothing of each other: one small softmax for each.
+
+    p(token) = Π_i softmax(hidden W_i + b_i)[g_i]
+
+The loss is the sum of the digits' cross-entropies. Label smoothing acts on each digit: its target has
+1 - s + s / L_i on the true level and s / L_i on the others (the joint vocabulary spreads s over the whole book; what is
+spread here stays near the truth, since the other digits keep theirs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gridcode.prior.digit_distributions import IndependentDigits
+from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
+from gridcode.prior.vocabulary.embedding import MASK, DigitEmbedding
+
+
+@final
+class IndependentVocabulary(Vocabulary):
+    """A product of softmaxes.
+
+    Args:
+        levels: [L_1 … L_d].
+        classes: How many there are.
+        width: Features per token, D.
+
+    >>> vocabulary = IndependentVocabulary((8, 5), 2, width=4)
+    >>> answer = vocabulary.distribution(torch.zeros(40, 4))
+    >>> answer.logits.shape, round(answer.log_prob(torch.arange(40)).exp().sum().item(), 4)
+    (torch.Size([40, 13]), 1.0)
+    """
+
+    mask = MASK
+
+    def __init__(self, levels: Sequence[int], classes: int, *, width: int) -> None:
+        super().__init__()
+        self.embedding = DigitEmbedding(levels, classes, width=width)
+        self.out = nn.Linear(width, sum(levels))
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """See :class:`Vocabulary`."""
+        return self.embedding.of_tokens(tokens)
+
+    def embed_labels(self, labels: Tensor) -> Tensor:
+        """See :class:`Vocabulary`."""
+        return self.embedding.of_labels(labels)
+
+    def score(self, hidden: Tensor, tokens: Tensor, *, label_smoothing: float) -> TokenScores:
+        """See :class:`Vocabulary`."""
+        logits = self.out(hidden)[: len(tokens)].split(self.embedding.levels, -1)
+        return score_digits(logits, self.embedding.split(tokens), label_smoothing=label_smoothing)
+
+    def distribution(self, hidden: Tensor) -> IndependentDigits:
+        """See :class:`Vocabulary`."""
+        return IndependentDigits(self.out(hidden).float(), self.embedding.levels)
+
+
+def score_digits(logits: Sequence[Tensor], digits: Tensor, *, label_smoothing: float) -> TokenScores:
+    """The digits' cross-entropies, added up.
+
+    Args:
+        logits: d tensors (M, L_i).
+        digits: (M, d) int64, the truth.
+        label_smoothing: Share of each digit's target that is spread over its levels.
+
+    >>> score_digits([torch.zeros(1, 8), torch.zeros(1, 5)], torch.tensor([[0, 0]]), label_smoothing=0.0)
+    TokenScores(losses=tensor([3.6889]), right=tensor([True]))
+    """
+    parts = [
+        F.cross_entropy(one.float(), digit, reduction="none", label_smoothing=label_smoothing)
+        for one, digit in zip(logits, digits.unbind(-1), strict=True)
+    ]
+    guesses = torch.stack([one.argmax(-1) for one in logits], -1)
+    return TokenScores(torch.stack(parts).sum(0), (guesses == digits).all(-1))
