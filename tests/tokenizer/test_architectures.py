@@ -179,3 +179,5 @@ class TestCommandLine:
         out = capsys.readouterr().out
         assert "token grid   8 x 8 = 64 tokens of 240 codes" in out
         assert "classes      5\n" in out
+        assert main(["train", "prior", "scenes_smoke", "--model.head", "independent", "--dry-run"]) == 0
+        assert "token grid   8 x 8 = 64 tokens of 240 codes" in capsys.readouterr().out

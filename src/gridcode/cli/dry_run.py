@@ -15,7 +15,7 @@ from torch import nn
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import PriorRun
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.train import token_space
+from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.config import TokenizerRun
@@ -75,6 +75,7 @@ def assumed_space(recipe: Recipe) -> TokenSpace:
         classes=tuple(f"class {number}" for number in range(recipe.classes)),
         tokenizer="",
         data={},
+        levels=token_levels(tokenizer.quantizer.spec()),
     )
 
 
