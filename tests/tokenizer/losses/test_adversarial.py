@@ -61,7 +61,7 @@ def test_a_lost_tokenizer_still_has_a_gradient() -> None:
 @settings(deadline=None)
 @given(scale=st.floats(-3, 3), batch=st.integers(1, 4), seed=st.integers(0, 99))
 def test_r1_is_the_analytic_one_of_a_quadratic(scale: float, batch: int, seed: int) -> None:
-    """D(x) = scale |x|²: its gradient is 2 scale x, so R1 = 4 scale² mean |x|²; and d R1 / d scale = 8 scale mean |x|²."""
+    """D(x) = scale |x|² has the gradient 2 scale x, so R1 = 4 scale² mean |x|²; by scale it is 8 scale mean |x|²."""
     draw = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, 2, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
     factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
