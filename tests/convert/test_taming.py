@@ -5,7 +5,8 @@ The functions use nothing of gridcode's: names, shapes and arithmetic are an acc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from gridcode.cli.main import main
 from gridcode.convert import check_conversion, convert_tokenizer
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import VQConfig
 from gridcode.tokenizer.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
@@ -266,6 +268,17 @@ def test_diffusers_layers_agree_with_the_converted_ones(tmp_path: Path) -> None:
     assert agreement.holds
     assert agreement.equal == agreement.tokens == 2 * 16 * 16
     assert agreement.difference < 1e-5
+
+
+def test_what_cannot_be_checked_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, state_dict(Settings()))
+    conversion = convert_tokenizer(path)
+    shallow = Tokenizer(VQGANConfig(quantizer=VQConfig(size=4, channels=2), widths=(32,), decoder_blocks=1))
+    with pytest.raises(GridcodeError, match="cannot build 1 blocks a level before 1; leave out --check"):
+        check_conversion(replace(conversion, tokenizer=shallow), path)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(GridcodeError, match="--check needs diffusers .*; pip install diffusers"):
+        check_conversion(conversion, path)
 
 
 def test_what_only_training_needs_is_left_out(tmp_path: Path) -> None:

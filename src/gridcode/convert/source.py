@@ -9,14 +9,13 @@ refuses what would run code.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
@@ -29,8 +28,8 @@ WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 """What diffusers calls its weights, the preferred first."""
 TRAINING_ONLY = ("loss.", "quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
 """How names begin that a taming checkpoint has for training: discriminator, LPIPS, running sums of a book."""
-LIGHTNING = "pytorch_lightning."
-"""The trainer whose classes may be named in a checkpoint; they are not looked at."""
+LIGHTNING = ("pytorch_lightning.", "lightning.pytorch.")
+"""The trainer whose classes may be named in a checkpoint, under both of its names; they are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
         )
     try:
         found = _unpickle(path) if pickled else load_file(path)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle makes the unpickler raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GridcodeError(
             f"convert: {path} cannot be read as weights ({reason}); save its state_dict alone, best as .safetensors"
@@ -124,9 +123,14 @@ def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
 
 def _unpickle(path: Path) -> Any:
     # The published checkpoints name PyTorch Lightning's callbacks beside the weights. An empty class of that name is
-    # harmless in their place, and Lightning need not be installed. Any other class is still refused.
-    names = [name.rpartition(".") for name in get_unsafe_globals_in_checkpoint(path)]
-    empty: list[Any] = [type(name, (), {"__module__": module}) for module, _, name in names if module.startswith(LIGHTNING)]
+    # harmless in their place, and Lightning need not be installed. Any other class is refused.
+    if not is_zipfile(path):
+        raise ValueError("it is no archive as PyTorch 1.6 and later write")
+    names = get_unsafe_globals_in_checkpoint(path)
+    if other := next((name for name in names if not name.startswith(LIGHTNING)), None):
+        raise ValueError(f"it needs {other}, which could run code")
+    parts = [name.rpartition(".") for name in names]
+    empty: list[Any] = [type(name, (), {"__module__": module}) for module, _, name in parts]
     with safe_globals(empty):
         return torch.load(path, map_location="cpu", weights_only=True)
 

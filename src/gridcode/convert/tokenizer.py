@@ -63,6 +63,11 @@ def convert_tokenizer(
     Raises:
         GridcodeError: There is no such model, it is a pickle and these are not allowed, it has layers that gridcode
             has not, or a tensor is missing, unknown or of another shape.
+
+    >>> convert_tokenizer("nowhere/vqvae")
+    Traceback (most recent call last):
+    ...
+    gridcode.errors.GridcodeError: convert: there is no file or folder nowhere/vqvae; download the model first, as by ...
     """
     source = read_source(path, allow_pickle=allow_pickle)
     config = shape_of(source, unit_range=unit_range)
