@@ -1,0 +1,230 @@
+"""Panoptic segmentation in COCO's official layout.
+
+    root/val2017/000000000139.jpg               pictures
+    root/panoptic_val2017/000000000139.png      ids, R + 256 G + 65536 B; also under root/annotations/
+    root/annotations/panoptic_val2017.json      images, annotations with segments_info, categories
+
+Classes are numbered from 1 in the order of the category ids (COCO's 133 have gaps up to 200), instances by the
+order of ``segments_info``. All of the JSON is checked at once, before any picture is read. A segment without
+pixels is accepted: where maps were shrunk, small ones vanish.
+
+Reference: Kirillov et al., "Panoptic Segmentation", CVPR 2019; format: https://cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gridcode.data.crop import to_channels
+from gridcode.data.image import decode_image
+from gridcode.data.labels.config import Categories
+from gridcode.data.labels.files import read_ids, write_ids
+from gridcode.data.labels.source import DenseExample, DenseSource, Planes
+from gridcode.errors import GridcodeError
+from gridcode.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One picture of the JSON."""
+
+    image: str
+    ids: str
+    segments: Planes
+    """id, class, crowd of each segment, int64 (S, 3)."""
+
+
+class CocoPanoptic(DenseSource):
+    """The pictures of one split.
+
+    Args:
+        root: The folder that holds ``annotations/``.
+        split: 'train2017', 'val2017' or whatever stands between ``panoptic_`` and ``.json``.
+
+    Raises:
+        GridcodeError: A folder, file or JSON entry is missing, or a segment's category is unknown.
+    """
+
+    def __init__(self, root: Path, split: str) -> None:
+        self.name = f"{root} ({split})"
+        self.annotations = root / "annotations" / f"panoptic_{split}.json"
+        self.images = _folder(root / split, what="pictures")
+        beside, inside = root / f"panoptic_{split}", root / "annotations" / f"panoptic_{split}"
+        self.maps = _folder(inside if inside.is_dir() else beside, what="panoptic PNGs")
+        content = read_json(self.annotations, "panoptic annotations")
+        self.categories, number = _categories(_list(content, "categories", self.annotations), self.annotations)
+        self._entries = self._read_entries(content, number)
+        self._check_files()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def key(self, index: int) -> str:
+        """The picture's file name."""
+        return self._entries[index].image
+
+    def __getitem__(self, index: int) -> DenseExample:
+        entry = self._entries[index]
+        image = to_channels(decode_image(self.images / entry.image, name=str(self.images / entry.image)), 3)
+        path = self.maps / entry.ids
+        ids = read_ids(path, name=str(path))
+        if ids.shape != image.shape[:2]:
+            raise GridcodeError(
+                f"{path}: {ids.shape[1]}x{ids.shape[0]} pixels, but {entry.image} has {image.shape[1]}x"
+                f"{image.shape[0]}; picture and map must be of one size"
+            )
+        found, place = np.unique(ids, return_inverse=True)
+        table = {int(row[0]): (int(row[1]), order, int(row[2])) for order, row in enumerate(entry.segments, start=1)}
+        unknown = [int(value) for value in found if value and int(value) not in table]
+        if unknown:
+            raise GridcodeError(f"{path}: segment {unknown[0]} is not in segments_info of {self.annotations}; add it")
+        rows = np.array([table.get(int(value), (0, 0, 0)) for value in found], np.int32)
+        return DenseExample(image, rows[place.reshape(ids.shape)].transpose(2, 0, 1), entry.image)
+
+    def _read_entries(self, content: dict[str, Any], number: dict[int, int]) -> list[_Entry]:
+        where = self.annotations
+        files = {
+            _number(image, "id", where): str(_field(image, "file_name", where))
+            for image in _list(content, "images", where)
+        }
+        entries = []
+        for annotation in _list(content, "annotations", where):
+            identity = _number(annotation, "image_id", where)
+            if identity not in files:
+                raise GridcodeError(f"{where}: annotation of image {identity}, which 'images' does not list; add it")
+            name = str(_field(annotation, "file_name", where))
+            segments = [_segment(info, number, name, where) for info in _list(annotation, "segments_info", where)]
+            entries.append(_Entry(files.pop(identity), name, np.array(segments, np.int64).reshape(-1, 3)))
+        if files:
+            raise GridcodeError(
+                f"{where}: {next(iter(files.values()))} has no entry in 'annotations'; add or remove it"
+            )
+        if not entries:
+            raise GridcodeError(f"{where}: no annotations; check the file")
+        return sorted(entries, key=lambda entry: entry.image)
+
+    def _check_files(self) -> None:
+        pictures = {path.name for path in self.images.iterdir()}
+        maps = {path.name for path in self.maps.iterdir()}
+        for entry in self._entries:
+            if entry.image not in pictures:
+                raise GridcodeError(f"{self.images / entry.image}: no such picture, but {self.annotations} lists it")
+            if entry.ids not in maps:
+                raise GridcodeError(f"{self.maps / entry.ids}: no such map, but {self.annotations} lists it")
+        listed = {entry.image for entry in self._entries}
+        extra = sorted(name for name in pictures - listed if not name.startswith("."))
+        if extra:
+            raise GridcodeError(f"{self.images / extra[0]}: no entry in {self.annotations}; add it or remove the file")
+
+
+def coco_splits(root: Path) -> dict[str, str]:
+    """The splits of a COCO folder, 'train' and 'val' to their full names; empty where it is none.
+
+    >>> coco_splits(Path("nowhere"))
+    {}
+    """
+    names = sorted(path.stem.removeprefix("panoptic_") for path in root.glob("annotations/panoptic_*.json"))
+    found = {part: [name for name in names if name.startswith(part)] for part in ("train", "val")}
+    return {part: matches[0] for part, matches in found.items() if matches}
+
+
+def write_coco(root: Path, split: str, maps: Sequence[tuple[str, Planes]], categories: Categories) -> None:
+    """Write panoptic maps as PNGs with a JSON, category ids being class numbers.
+
+    Args:
+        root: Where to make ``panoptic_{split}/`` and ``annotations/panoptic_{split}.json``.
+        split: Name of the set.
+        maps: File name of each picture and its class and instance (and crowd), (2 or 3, H, W); class 0 is unlabelled.
+        categories: Names of the classes.
+    """
+    folder = root / f"panoptic_{split}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (root / "annotations").mkdir(exist_ok=True)
+    images, annotations = [], []
+    for number, (file, planes) in enumerate(maps):
+        ids, segments = _segments(planes)
+        name = f"{Path(file).stem}.png"
+        write_ids(folder / name, ids)
+        images.append({"id": number, "file_name": file, "height": ids.shape[0], "width": ids.shape[1]})
+        annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
+    listed = [
+        {"id": number, "name": name, "isthing": int(thing), "supercategory": ""}
+        for number, (name, thing) in enumerate(zip(categories.names, categories.things, strict=True), start=1)
+    ]
+    content = {"images": images, "annotations": annotations, "categories": listed}
+    write_json(root / "annotations" / f"panoptic_{split}.json", content)
+
+
+def _segments(planes: Planes) -> tuple[Planes, list[dict[str, Any]]]:
+    """Segment ids from 1, (H, W), and their ``segments_info``."""
+    classes, instances = planes[0].astype(np.int64), planes[1].astype(np.int64)
+    wide = int(instances.max(initial=0)) + 1
+    found, place = np.unique(np.where(classes > 0, classes * wide + instances, 0), return_inverse=True)
+    ids = (place + (0 if found[0] == 0 else 1)).reshape(classes.shape)
+    infos = []
+    for value in range(1, int(ids.max(initial=0)) + 1):
+        rows, columns = np.nonzero(ids == value)
+        top, left = int(rows.min()), int(columns.min())
+        infos.append(
+            {
+                "id": value,
+                "category_id": int(classes[rows[0], columns[0]]),
+                "iscrowd": int(planes[2, rows[0], columns[0]]) if len(planes) > 2 else 0,
+                "area": len(rows),
+                "bbox": [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1],
+            }
+        )
+    return ids, infos
+
+
+def _segment(info: Any, number: dict[int, int], name: str, where: Path) -> tuple[int, int, int]:
+    category = _number(info, "category_id", where)
+    if category not in number:
+        raise GridcodeError(f"{where}: category {category} of {name} is not in 'categories'; add it or correct the id")
+    return _number(info, "id", where), number[category], int(bool(info.get("iscrowd", 0)))
+
+
+def _categories(listed: list[Any], where: Path) -> tuple[Categories, dict[int, int]]:
+    """The classes, and the class number of each category id."""
+    rows = sorted(
+        (_number(row, "id", where), str(_field(row, "name", where)), bool(_field(row, "isthing", where)))
+        for row in listed
+    )
+    if len({row[0] for row in rows}) != len(rows) or not rows:
+        raise GridcodeError(f"{where}: 'categories' is empty or lists an id twice; correct it")
+    categories = Categories(tuple(row[1] for row in rows), tuple(row[2] for row in rows))
+    return categories, {row[0]: place for place, row in enumerate(rows, start=1)}
+
+
+def _list(content: dict[str, Any], name: str, where: Path) -> list[Any]:
+    rows = content.get(name)
+    if not isinstance(rows, list):
+        raise GridcodeError(f"{where}: no list '{name}'; is this COCO's panoptic JSON (not instances or stuff)?")
+    return rows
+
+
+def _number(row: Any, name: str, where: Path) -> int:
+    value = _field(row, name, where)
+    if not isinstance(value, int):
+        raise GridcodeError(f"{where}: '{name}' must be a whole number, not {str(value)[:40]!r}; correct the file")
+    return value
+
+
+def _field(row: Any, name: str, where: Path) -> Any:
+    if not isinstance(row, dict) or name not in row:
+        raise GridcodeError(f"{where}: an entry lacks '{name}' ({str(row)[:80]}); is this COCO's panoptic JSON?")
+    return row[name]
+
+
+def _folder(path: Path, *, what: str) -> Path:
+    if not path.is_dir():
+        raise GridcodeError(
+            f"{path}: no such folder of {what}; COCO's layout is SPLIT/, panoptic_SPLIT/ and "
+            "annotations/panoptic_SPLIT.json"
+        )
+    return path

@@ -1,0 +1,114 @@
+"""From settings to a source of pictures with label maps, and its training and validation parts.
+
+scenes                                       the first train_count scenes, then the next val_count
+root/annotations/panoptic_train*.json, …     COCO's panoptic layout (task 'panoptic')
+folder/train*.parquet, val*|test*.parquet    pictures and label maps in columns, also in folder/data/
+root/train/, val|test/ or root/              image/ and depth/ or segmentation/, files of the same names
+anything that open_split takes               pictures alone (task 'colour')
+
+Where there is no split, a share is held out by a hash of the keys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from gridcode.data.config import DataConfig
+from gridcode.data.labels.coco import CocoPanoptic, coco_splits
+from gridcode.data.labels.colour import ColourPictures
+from gridcode.data.labels.config import DenseConfig
+from gridcode.data.labels.scenes import DenseScenes
+from gridcode.data.labels.source import DensePart, DenseSource
+from gridcode.data.labels.stored import COLUMN, FolderLabels, ParquetLabels, parquet_columns
+from gridcode.data.open import SCENES, open_split
+from gridcode.data.views import split_keys
+from gridcode.errors import GridcodeError
+
+_WORDS = {"train": ("train",), "val": ("val", "test")}
+
+
+def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
+    """The training or the validation pictures with label maps that a config names.
+
+    Args:
+        config: Where they are, for which task, and what to hold out where there is no split.
+        split: 'train' or 'val'. The two are disjoint, and the same on every run.
+
+    Returns:
+        The source.
+
+    Raises:
+        GridcodeError: The source is missing, of no known layout, or damaged.
+
+    >>> open_dense(DenseConfig(task="panoptic", train_count=100, val_count=3), "val").key(0)
+    'scene-0-000100'
+    """
+    if split not in ("train", "val"):
+        raise GridcodeError(f"a split is 'train' or 'val', not {split!r}")
+    if config.task == "colour":
+        return ColourPictures(open_split(_pictures(config), split))
+    if config.source == SCENES:
+        start, count = (0, config.train_count) if split == "train" else (config.train_count, config.val_count)
+        size = max(config.shape)
+        return DenseScenes(config.task, seed=config.seed, start=start, count=count, size=size)
+    root = Path(config.source).expanduser()
+    if not root.exists():
+        raise GridcodeError(f"{root}: no such file or folder; give the path of a data set or 'scenes'")
+    if config.task == "panoptic" and (root / "annotations").is_dir():
+        return _coco(root, config, split)
+    return _stored(root, config, config.task, split)
+
+
+def _pictures(config: DenseConfig) -> DataConfig:
+    """The settings of the pictures alone."""
+    return DataConfig(
+        source=config.source,
+        size=max(config.shape),
+        val_fraction=config.val_fraction,
+        train_count=config.train_count,
+        val_count=config.val_count,
+        seed=config.seed,
+    )
+
+
+def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
+    splits = coco_splits(root)
+    if not splits:
+        raise GridcodeError(f"{root / 'annotations'}: no panoptic_train*.json or panoptic_val*.json; download them")
+    if split in splits and len(splits) == 2:
+        return CocoPanoptic(root, splits[split])
+    return _part(CocoPanoptic(root, next(iter(splits.values()))), config, split)
+
+
+def _stored(
+    root: Path, config: DenseConfig, task: Literal["depth", "panoptic"], split: Literal["train", "val"]
+) -> DenseSource:
+    if root.is_file() and root.suffix != ".parquet":
+        raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
+    shards = [root] if root.is_file() else sorted(root.glob("*.parquet")) or sorted(root.glob("data/*.parquet"))
+    if shards:
+        # NYUv2 as we have it knows classes only in its test file: that is then all there is.
+        labelled = [shard for shard in shards if COLUMN[task] in parquet_columns(shard)]
+        if not labelled:
+            raise GridcodeError(
+                f"{shards[0]}: no column '{COLUMN[task]}' among {', '.join(parquet_columns(shards[0]))}; "
+                f"the task '{task}' needs it"
+            )
+        named = {part: [path for path in labelled if path.name.startswith(words)] for part, words in _WORDS.items()}
+        if named["train"] and named["val"]:
+            return ParquetLabels(named[split], task, config.depth)
+        return _part(ParquetLabels(named["train"] or labelled, task, config.depth), config, split)
+    folders = {part: [root / word for word in words if (root / word).is_dir()] for part, words in _WORDS.items()}
+    if folders["train"] and folders["val"]:
+        return FolderLabels(folders[split][0], task, config.depth)
+    return _part(FolderLabels(folders["train"][0] if folders["train"] else root, task, config.depth), config, split)
+
+
+def _part(source: DenseSource, config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
+    """The part of an undivided source that is not, or is, held out."""
+    if len(source) < 2:
+        raise GridcodeError(f"{source.name}: {len(source)} picture cannot be split; add pictures")
+    train, held = split_keys([source.key(index) for index in range(len(source))], config.val_fraction, seed=config.seed)
+    chosen, what = (train, "train") if split == "train" else (held, "held out")
+    return DensePart(source, chosen, name=f"{source.name} ({what})")

@@ -1,0 +1,187 @@
+"""How good are invented colours? Against the true ones, and as a set against other real pictures.
+
+    pixel errors      MSE and mean |a - b| over R, G, B of images in [-1, 1], and PSNR: one right answer is assumed
+    Fréchet distance  features of colourised pictures against features of *other* real ones, as FID-5k does with
+                      5,000 and 5,000: many answers may be right
+
+The reference must not hold the pictures that were colourised: their layout would match for free. So the distance
+here knows the keys of both sets and refuses to compare sets that share one, and :func:`split_reference` makes two
+disjoint sets of one.
+
+Reference: Kumar, Weissenborn, Kalchbrenner, "Colorization Transformer", 2021 (FID-5k).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridcode.errors import GridcodeError
+from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
+from gridcode.metrics.image import psnr
+
+
+@dataclass(frozen=True)
+class ColourScores:
+    """Means over images."""
+
+    mse: float
+    """Squared error on [-1, 1], the loss of Stage I."""
+    mae: float
+    """Absolute error on [-1, 1]; times 127.5 in levels of a byte."""
+    psnr: float
+    """Decibels."""
+    count: int
+    """Images seen."""
+
+
+class ColourErrors:
+    """Pixel errors of colourised images, seen batch by batch.
+
+    >>> errors = ColourErrors()
+    >>> errors.update(torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5))
+    >>> errors.compute()
+    ColourScores(mse=0.25, mae=0.5, psnr=12.04..., count=2)
+    """
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(3, dtype=torch.float64)
+        self._count = 0
+
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Add images.
+
+        Args:
+            predicted: RGB in [-1, 1], (B, 3, H, W); values outside are clamped, as a file would.
+            truth: RGB of the same shape.
+
+        Raises:
+            GridcodeError: The shapes differ or are not (B, 3, H, W).
+        """
+        if predicted.shape != truth.shape or truth.ndim != 4 or truth.shape[1] != 3:
+            raise GridcodeError(
+                f"colour errors: needs two batches (B, 3, H, W), saw {tuple(predicted.shape)} and {tuple(truth.shape)}"
+            )
+        difference = predicted.double().clamp(-1, 1) - truth.double().clamp(-1, 1)
+        dims = (1, 2, 3)
+        rows = (difference.square().mean(dims), difference.abs().mean(dims), psnr(predicted, truth).double())
+        self._sums += torch.stack([row.sum() for row in rows]).cpu()
+        self._count += len(truth)
+
+    def merge(self, other: ColourErrors) -> None:
+        """Add everything that ``other`` has seen, for instance on another process."""
+        self._sums += other._sums
+        self._count += other._count
+
+    def compute(self) -> ColourScores:
+        """The means so far.
+
+        Raises:
+            GridcodeError: No image was seen.
+        """
+        if not self._count:
+            raise GridcodeError("colour errors: no image was seen; update() it with at least one pair")
+        mse, mae, decibels = (self._sums / self._count).tolist()
+        return ColourScores(mse, mae, decibels, self._count)
+
+
+@dataclass(frozen=True)
+class ColourDistance:
+    """A Fréchet distance with what it was measured on."""
+
+    distance: float
+    """Squared Fréchet distance, d^2."""
+    features: str
+    """The network whose features were compared."""
+    generated: int
+    """Colourised pictures."""
+    reference: int
+    """Real pictures, none of them among those that were colourised."""
+
+
+class ColourFrechet:
+    """Fréchet distance of colourised pictures to other real ones, seen batch by batch.
+
+    Args:
+        features: Name of the network that makes the features; figures of different networks do not compare.
+        dim: Length F of a feature vector.
+
+    >>> distance = ColourFrechet("two numbers", 2)
+    >>> distance.update_generated(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), ["a", "b"])
+    >>> distance.update_reference(torch.tensor([[0.0, 2.0], [2.0, 2.0]]), ["c", "d"])
+    >>> found = distance.compute()
+    >>> round(found.distance, 3), found.features, found.generated, found.reference
+    (1.0, 'two numbers', 2, 2)
+    """
+
+    def __init__(self, features: str, dim: int) -> None:
+        self.features = features
+        self._sets = (GaussianStatistics(dim), GaussianStatistics(dim))
+        self._keys: tuple[set[str], set[str]] = (set(), set())
+
+    def update_generated(self, features: Tensor, keys: Iterable[str]) -> None:
+        """Add colourised pictures: features (B, F) and the keys of the pictures that they were made from."""
+        self._update(0, features, keys)
+
+    def update_reference(self, features: Tensor, keys: Iterable[str]) -> None:
+        """Add real pictures: features (B, F) and their keys."""
+        self._update(1, features, keys)
+
+    def compute(self) -> ColourDistance:
+        """The distance.
+
+        Raises:
+            GridcodeError: Either set has fewer than 2 pictures.
+        """
+        generated, reference = self._sets
+        distance = frechet_distance(generated, reference)
+        return ColourDistance(distance, self.features, generated.count, reference.count)
+
+    def _update(self, which: int, features: Tensor, keys: Iterable[str]) -> None:
+        keys = list(keys)
+        if len(keys) != len(features):
+            raise GridcodeError(f"colour distance: {len(features)} feature vectors and {len(keys)} keys; give one each")
+        shared = self._keys[1 - which].intersection(keys)
+        if shared:
+            raise GridcodeError(
+                f"colour distance: picture '{min(shared)}' is both colourised and in the reference set; "
+                "split_reference makes disjoint sets"
+            )
+        self._sets[which].update(features)
+        self._keys[which].update(keys)
+
+
+def split_reference(keys: Sequence[str], count: int, *, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Places of pictures to colourise and of as many others to compare them with, by a hash of the keys.
+
+    Args:
+        keys: Names of the pictures, each once; their order does not matter to the choice.
+        count: Pictures in each set (5,000 for FID-5k).
+        seed: Another seed makes another choice.
+
+    Returns:
+        Places to colourise and places of the reference, each sorted, without a common one.
+
+    Raises:
+        GridcodeError: There are fewer than ``2 count`` pictures, or a key occurs twice.
+
+    >>> sorted(sum(split_reference(["a", "b", "c", "d"], 2), []))
+    [0, 1, 2, 3]
+    """
+    if len(set(keys)) != len(keys):
+        raise GridcodeError("colour distance: a picture's key occurs twice; give each picture once")
+    if count < 1 or 2 * count > len(keys):
+        raise GridcodeError(
+            f"colour distance: two disjoint sets of {count} pictures need {2 * count}, but there are {len(keys)}; "
+            "lower the number"
+        )
+    ranked = sorted(range(len(keys)), key=lambda place: _hash(seed, keys[place]))
+    return sorted(ranked[:count]), sorted(ranked[count : 2 * count])
+
+
+def _hash(seed: int, key: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{key}".encode(errors="surrogateescape"), digest_size=8).digest()
