@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer, TokenizerConfig
+from gridcode.training.log import RunLog
 from gridcode.training.order import some_of
 
 DATA = DataConfig(size=16, crop=CropPolicy(train="center", flip=False))
@@ -140,3 +142,23 @@ def test_the_overview_has_originals_reconstructions_and_samples(measured: Evalua
     assert picture.dtype == np.uint8
     rows = 2 + 2  # originals, reconstructions, ten samples
     assert picture.shape[0] == rows * (16 * 6 + 4) + 4
+
+
+def test_the_alarms_of_a_runs_log_are_in_the_page_its_charts_and_the_figures(
+    scenes: Subject, measured: Evaluation, tmp_path: Path
+) -> None:
+    with closing(RunLog(tmp_path / "run")) as log:
+        log.write(0, {"warning": "one channel; try more", "alarm": "few channels"})
+        for step in (10, 20, 30):
+            log.write(step, {"train/psnr": 20.0 + step})
+            log.write(step, {"warning": f"only {step} codes; try less", "alarm": "usage low"})
+        log.write(30, {"warning": "skipped a.png"})
+    runs = Runs(tokenizer=tmp_path / "run")
+    page = publish(measured, scenes, CONFIG, runs, out=tmp_path / "report", command="gridcode eval")
+    text = page.read_text(encoding="utf-8")
+    assert '<b class="alarm">few channels</b> Stage I, step 0: one channel; try more' in text
+    assert '<b class="alarm">usage low</b> Stage I, steps 10 to 30, 3 times: only 30 codes; try less' in text
+    assert "Stage I, step 30: skipped a.png" in text
+    assert text.count('class="flag"') == 2, "one chart, and each alarm where it was first raised"
+    low = {"stage": "Stage I", "name": "usage low", "text": "only 30 codes; try less", "steps": [10, 20, 30]}
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["alarms"][1] == low

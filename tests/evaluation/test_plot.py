@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.evaluation import Chart, CodeUsage, Curve
+from gridcode.evaluation import Chart, CodeUsage, Curve, Mark
 from gridcode.evaluation.plot import HEIGHT, WIDTH, Plot, lay_out, rank_chart
 
 
@@ -83,3 +83,14 @@ def test_rank_chart_shows_the_unused_part_of_the_book() -> None:
     used, even = plot.traces
     assert used.end[0] < even.end[0] == plot.right
     assert rank_chart(CodeUsage(np.zeros(0, np.int64), 64)) is None
+
+
+def test_marks_lie_at_their_step_even_before_the_first_point() -> None:
+    curve = Curve("train", [(100, 1.0), (200, 0.5)])
+    plot = lay_out(Chart("Loss", [curve], marks=[Mark(0, "early"), Mark(150, "late"), Mark(200, "end")]))
+    assert plot is not None
+    early, late, end = plot.flags
+    assert (early.at, end.at) == (plot.left, plot.right)
+    assert late.at == pytest.approx(plot.left + 0.75 * (plot.right - plot.left), abs=0.01)
+    assert late.mark == Mark(150, "late")
+    assert plot.traces[0].end[0] == end.at

@@ -8,10 +8,12 @@ import pytest
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation import (
+    AlarmMark,
     Chart,
     CodeUsage,
     Curve,
     Figure,
+    Mark,
     PictureGroup,
     Report,
     Table,
@@ -70,7 +72,8 @@ def full(text: str) -> Report:
             reconstruction_gallery(pictures(2), pictures(2), captions=[text, text]),
             sample_gallery([(text, pictures(3), pictures(3)), ("grey", pictures(1), pictures(1))]),
         ],
-        charts=[Chart(text, [Curve(text, [(0, 1.0), (10, 0.5)])], x=text, y=text)],
+        alarms=[AlarmMark(text, text, text, steps=(5, 9))],
+        charts=[Chart(text, [Curve(text, [(0, 1.0), (10, 0.5)])], x=text, y=text, marks=[Mark(5, text)])],
         usage=CodeUsage.from_indices([0, 1, 1, 5], (3, 2)),
         tables=[Table(text, [figure])],
         machine=[(text, text)],
@@ -117,13 +120,25 @@ def test_what_is_absent_does_not_appear(tmp_path: Path) -> None:
     for heading in ("Reconstructions", "Samples", "Training", "Codebook", "All figures", "How it was made"):
         assert f"<h2>{heading}</h2>" in present
         assert f"<h2>{heading}</h2>" not in empty
-    for part in ('class="keys"', 'class="warnings"', "<time", "unseen", "<section>"):
+    for part in ('class="keys"', 'class="warnings"', 'class="flag"', 'class="alarm"', "<time", "unseen", "<section>"):
         assert part not in empty
 
 
 def test_key_figures_come_before_anything_else(tmp_path: Path) -> None:
     text = written(full("a run"), tmp_path)
     assert text.index('class="keys"') < text.index('class="warnings"') < text.index("<section>")
+
+
+def test_an_alarm_is_named_at_the_top_and_marked_in_the_charts_at_its_step(tmp_path: Path) -> None:
+    chart = Chart("Loss", [Curve("train", [(100, 1.0), (200, 0.5)])], marks=[Mark(0, "few channels"), Mark(150, "<b>")])
+    once, often = (AlarmMark("Stage I", name, "try more", steps) for name, steps in (("a", (7,)), ("b", (500, 9500))))
+    text = written(Report("a", alarms=[once, often], charts=[chart]), tmp_path)
+    words = " ".join(Page(text).text.split())
+    assert "a Stage I, step 7: try more b Stage I, steps 500 to 9,500, 2 times: try more" in words
+    assert text.index('class="alarm"') < text.index("<section>")
+    assert text.count('class="flag"') == 2
+    assert "few channels at step 0" in text
+    assert "&lt;b&gt; at step 150" in text
 
 
 def test_each_reconstruction_stands_right_below_its_original(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,7 +161,7 @@ def test_the_terms_and_the_quantizers_own_loss_add_up(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def learners(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Learner]]:
+def learners(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
     """The discriminators that training makes."""
     made: list[Learner] = []
 
@@ -171,7 +170,7 @@ def learners(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Learner]]:
         return made[-1]
 
     monkeypatch.setattr(stage_one, "make_discriminator", make)
-    yield made
+    return made
 
 
 def test_each_networks_optimiser_leaves_the_other_network_alone(

@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from gridcode.evaluation.charts import Chart as Chart
     from gridcode.evaluation.charts import CodeUsage as CodeUsage
     from gridcode.evaluation.charts import Curve as Curve
+    from gridcode.evaluation.charts import Mark as Mark
     from gridcode.evaluation.pictures import contact_sheet as contact_sheet
     from gridcode.evaluation.pictures import save_png as save_png
     from gridcode.evaluation.pictures import to_uint8 as to_uint8
+    from gridcode.evaluation.report import AlarmMark as AlarmMark
     from gridcode.evaluation.report import Figure as Figure
     from gridcode.evaluation.report import Gallery as Gallery
     from gridcode.evaluation.report import PictureGroup as PictureGroup
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "charts": ["Chart", "CodeUsage", "Curve"],
+        "charts": ["Chart", "CodeUsage", "Curve", "Mark"],
         "pictures": ["contact_sheet", "save_png", "to_uint8"],
         "report": [
+            "AlarmMark",
             "Figure",
             "Gallery",
             "PictureGroup",

@@ -25,6 +25,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Something that happened at a step, an alarm say: an upright line across the chart.
+
+    >>> Mark(300, "usage falling").text
+    'usage falling'
+    """
+
+    step: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """Curves on one pair of axes. The value axis is logarithmic where the values span a factor of 30 or more.
 
@@ -36,6 +48,7 @@ class Chart:
     curves: Sequence[Curve]
     x: str = "step"
     y: str = ""
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gridcode.evaluation.charts import Chart, CodeUsage, Curve
+from gridcode.evaluation.charts import Chart, CodeUsage, Curve, Mark
 
 WIDTH, HEIGHT = 480.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 38.0
@@ -54,6 +54,14 @@ class Hover:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A mark's place in the box."""
+
+    at: float
+    mark: Mark
+
+
+@dataclass(frozen=True)
 class Plot:
     """A chart laid out in its box."""
 
@@ -62,6 +70,7 @@ class Plot:
     y_ticks: tuple[Tick, ...]
     traces: tuple[Trace, ...]
     hovers: tuple[Hover, ...]
+    flags: tuple[Flag, ...] = ()
     left: float = _LEFT
     right: float = WIDTH - _RIGHT
     top: float = _TOP
@@ -91,7 +100,8 @@ def lay_out(chart: Chart) -> Plot | None:
     if not curves:
         return None
     every = np.concatenate([points for _, points in curves])
-    x = _axis(every[:, 0], _LEFT, WIDTH - _RIGHT, room=0.0)
+    marked = np.asarray([mark.step for mark in chart.marks], dtype=np.float64)
+    x = _axis(np.concatenate([every[:, 0], marked]), _LEFT, WIDTH - _RIGHT, room=0.0)
     # The raw points are noisier than the drawn ones; the axis need only hold what is drawn.
     drawn = [(name, _thin(points)) for name, points in curves]
     y = _axis(np.concatenate([points for _, points in drawn])[:, 1], HEIGHT - _BOTTOM, _TOP, room=0.06)
@@ -101,7 +111,8 @@ def lay_out(chart: Chart) -> Plot | None:
         placed.append(places)
         traces.append(Trace(name, _path(places), places[-1], number % _COLOURS))
     hovers = _hovers(drawn, placed)
-    return Plot(chart, x.ticks, y.ticks, tuple(traces), hovers)
+    flags = tuple(Flag(x.place(mark.step), mark) for mark in chart.marks)
+    return Plot(chart, x.ticks, y.ticks, tuple(traces), hovers, flags)
 
 
 def rank_chart(usage: CodeUsage) -> Plot | None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from gridcode.evaluation.charts import Chart, Curve
+from gridcode.evaluation.charts import Chart, Curve, Mark
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Evaluation, Subject
 from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_uint8
 from gridcode.evaluation.report import (
+    AlarmMark,
     Figure,
     Gallery,
     Report,
@@ -76,12 +77,14 @@ def publish(
     """
     created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     settings, machine = settings_of(subject, config) | runs.settings(), machine_lines()
+    alarms = alarms_of(runs)
     write_json(
         out / "report.json",
         {
             "created": created,
             "command": command,
             "figures": evaluation.figures(),
+            "alarms": [asdict(alarm) for alarm in alarms],
             "machine": dict(machine),
             "settings": settings,
         },
@@ -92,8 +95,9 @@ def publish(
         created=created,
         key_figures=_key_figures(evaluation),
         warnings=_warnings(runs),
+        alarms=alarms,
         galleries=_galleries(evaluation),
-        charts=_charts(runs),
+        charts=_charts(runs, alarms),
         usage=evaluation.reconstruction.codes,
         tables=_tables(evaluation),
         machine=machine,
@@ -220,7 +224,20 @@ def _galleries(evaluation: Evaluation) -> list[Gallery]:
     return galleries
 
 
-def _charts(runs: Runs) -> list[Chart]:
+def alarms_of(runs: Runs) -> list[AlarmMark]:
+    """The alarms in the runs' logs, each once with all its steps, in the order they were first raised."""
+    found: dict[tuple[str, str], AlarmMark] = {}
+    for stage, path in runs.present():
+        for line in read_log(path):
+            if "alarm" not in line:
+                continue
+            key = stage, line["alarm"]
+            before = found[key].steps if key in found else ()
+            found[key] = AlarmMark(*key, text=line["warning"], steps=(*before, line["step"]))
+    return list(found.values())
+
+
+def _charts(runs: Runs, alarms: Iterable[AlarmMark]) -> list[Chart]:
     units = {
         "loss": "loss",
         "psnr": "PSNR (dB)",
@@ -231,11 +248,12 @@ def _charts(runs: Runs) -> list[Chart]:
     charts = []
     for stage, path in runs.present():
         lines = read_log(path)
+        marks = [Mark(alarm.steps[0], alarm.name) for alarm in alarms if alarm.stage == stage]
         for name, unit in units.items():
             curves = [Curve(split, _points(lines, f"{split}/{name}")) for split in ("train", "val")]
             curves = [curve for curve in curves if curve.points]
             if curves:
-                charts.append(Chart(f"{stage}: {name}", curves, y=unit))
+                charts.append(Chart(f"{stage}: {name}", curves, y=unit, marks=marks))
     return charts
 
 
@@ -248,5 +266,5 @@ def _warnings(runs: Runs) -> list[str]:
         f"{stage}, step {line['step']}: {line['warning']}"
         for stage, path in runs.present()
         for line in read_log(path)
-        if "warning" in line
+        if "warning" in line and "alarm" not in line
     ]

@@ -42,6 +42,32 @@ class Table:
 
 
 @dataclass(frozen=True)
+class AlarmMark:
+    """An alarm that training raised, once or more often.
+
+    Attributes:
+        stage: Whose training.
+        name: The alarm's name.
+        text: What was wrong the last time, and what to try.
+        steps: When it was raised, first to last; at least once.
+
+    >>> AlarmMark("Stage I", "usage low", "only 3 of the 8 codes are in use; …", steps=(500, 1000)).when
+    'steps 500 to 1,000, 2 times'
+    """
+
+    stage: str
+    name: str
+    text: str
+    steps: tuple[int, ...]
+
+    @property
+    def when(self) -> str:
+        """Its steps in words."""
+        first, last = self.steps[0], self.steps[-1]
+        return f"step {first:,}" if first == last else f"steps {first:,} to {last:,}, {len(self.steps)} times"
+
+
+@dataclass(frozen=True)
 class PictureGroup:
     """Pictures shown together, each a stack of one or more.
 
@@ -139,6 +165,7 @@ class Report:
         created: Time in ISO 8601.
         key_figures: The few figures at the top.
         warnings: What the reader must know before believing a figure.
+        alarms: What training warned of.
         galleries: Pictures.
         charts: Training curves.
         usage: How often each code was used.
@@ -152,6 +179,7 @@ class Report:
     created: str = ""
     key_figures: Sequence[Figure] = ()
     warnings: Sequence[str] = ()
+    alarms: Sequence[AlarmMark] = ()
     galleries: Sequence[Gallery] = ()
     charts: Sequence[Chart] = ()
     usage: CodeUsage | None = None
