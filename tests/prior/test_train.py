@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
+from gridcode.prior import train
+from gridcode.prior.ar import Autoregressive
+from gridcode.prior.config import Head, MaskGITConfig, MaskingConfig, PriorRun, autoregressive
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
-from gridcode.prior.train import masked_batch, measure_prior, token_space, train_prior
+from gridcode.prior.train import MaskedBatch, masked_batch, measure_prior, token_space, train_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -86,6 +88,14 @@ class TestBatches:
         with pytest.raises(GridcodeError, match=r"loop\.batch_size=8 cannot be shared by 3 processes"):
             masked_batch(table(), RUN, step=0, world=3)
 
+    def test_an_autoregressive_batch_asks_for_every_token(self) -> None:
+        run = autoregressive(RUN)
+        whole = masked_batch(table(), run, step=1)
+        assert whole.masked.all()
+        half = masked_batch(table(), run, step=1, rank=1, world=2)
+        assert torch.equal(half.tokens, whole.tokens[4:])
+        assert torch.equal(half.labels, whole.labels[4:])
+
     def test_an_epoch_holds_every_example_once(self) -> None:
         run = replace(RUN, masking=MaskingConfig(label_dropout=0.0))
         seen = torch.cat([masked_batch(table(), run, step=step).labels for step in range(5)])
@@ -142,6 +152,79 @@ class TestTraining:
         train_prior(replace(run, loop=replace(LOOP, seed=1)), store, quiet(tmp_path / "c"))
         a, b, c = ((tmp_path / name / "last" / "model.safetensors").read_bytes() for name in "abc")
         assert a == b != c
+
+    @pytest.mark.parametrize("head", ["joint", "independent", "chain"])
+    def test_an_autoregressive_prior_learns_the_pattern_too(
+        self, tmp_path: Path, make_store: MakeStore, head: Head
+    ) -> None:
+        run = replace(
+            RUN,
+            model=replace(RUN.model, head=head),
+            loop=replace(LOOP, steps=120, batch_size=16, val_every=120, checkpoint_every=120),
+            optim=OptimConfig(lr=5e-3, betas=(0.9, 0.96), warmup=20, ema=0.9),
+        )
+        prior = train_prior(autoregressive(run), make_store(), quiet(tmp_path / "run"))
+        assert isinstance(prior, Autoregressive)
+        labels = torch.tensor([0, 1, 2, 2, 1, 0])
+        filled = prior.fill(
+            torch.full((6, 8), prior.mask),
+            labels,
+            config=SamplerConfig(temperature=0.5),
+            guidance=0.5,
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert torch.equal(filled.view(6, *GRID), pattern(labels))
+
+    @pytest.mark.parametrize("head", ["independent", "chain"])
+    def test_digit_heads_learn_the_pattern_too(self, tmp_path: Path, make_store: MakeStore, head: Head) -> None:
+        run = replace(
+            RUN,
+            model=replace(RUN.model, head=head, style="modern"),
+            loop=replace(LOOP, steps=180, batch_size=16, val_every=180, checkpoint_every=180),
+            optim=OptimConfig(lr=5e-3, betas=(0.9, 0.96), warmup=20, ema=0.9),
+        )
+        prior = train_prior(run, make_store(), quiet(tmp_path / "run"))
+        labels = torch.tensor([0, 1, 2, 2, 1, 0])
+        filled = prior.fill(
+            torch.full((6, 8), prior.mask),
+            labels,
+            config=SamplerConfig(steps=4, temperature=0.5),
+            guidance=0.5,
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert torch.equal(filled.view(6, *GRID), pattern(labels))
+
+    @pytest.mark.parametrize("kind", ["chain", "ar"])
+    def test_a_run_that_died_goes_on_to_the_same_bytes(
+        self, tmp_path: Path, make_store: MakeStore, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, run = make_store(), replace(RUN, model=replace(RUN.model, head="chain", style="modern", dropout=0.2))
+        run = autoregressive(run) if kind == "ar" else run
+        train_prior(run, store, quiet(tmp_path / "straight"))
+
+        def die(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> MaskedBatch:
+            if step == 3:
+                raise KeyboardInterrupt
+            return masked_batch(table, config, step=step, rank=rank, world=world)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "masked_batch", die)
+            with pytest.raises(KeyboardInterrupt):
+                train_prior(run, store, quiet(tmp_path / "died"))
+        train_prior(run, store, quiet(tmp_path / "died", resume=True))
+        straight, died = (
+            (tmp_path / name / "last" / "model.safetensors").read_bytes() for name in ("straight", "died")
+        )
+        assert straight == died
+
+    def test_a_checkpoint_of_the_other_prior_is_refused(self, tmp_path: Path, make_store: MakeStore) -> None:
+        store = make_store()
+        train_prior(RUN, store, quiet(tmp_path / "run"))
+        other = replace(autoregressive(RUN), masking=RUN.masking)
+        with pytest.raises(GridcodeError, match="was trained with prior='maskgit', now 'ar'"):
+            train_prior(other, store, quiet(tmp_path / "run", resume=True))
+        with pytest.raises(GridcodeError, match="is of a prior 'maskgit', not 'ar'"):
+            train_prior(autoregressive(RUN), store, quiet(tmp_path / "other"), init_from=tmp_path / "run")
 
     def test_tokens_without_labels_are_learned(self, tmp_path: Path, make_store: MakeStore) -> None:
         prior = train_prior(RUN, make_store(classes=()), quiet(tmp_path / "run"))

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from gridcode.prior import TokenSpace
-from gridcode.prior.config import PriorRun
-from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
@@ -82,15 +82,15 @@ def assumed_space(recipe: Recipe) -> TokenSpace:
 def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
     """The text for a Stage II run on tokens of a space."""
     with torch.device("meta"):
-        prior = MaskGIT(run.model, space)
+        prior = make_prior(run.model, space)
     parts = {"vocabulary": _parameters(prior.vocabulary), "transformer": _parameters(prior.trunk)}
     N, D = space.length + 1, run.model.width
     bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
-    # Each layer keeps about 8 maps of the width and 2 of the MLP; two thirds of the tokens have fp32 logits: of every
-    # code, class and MASK, or of every level.
+    # Each layer keeps about 8 maps of the width and 2 of the MLP; the tokens asked for, of which a masked prior has two
+    # thirds, have fp32 logits: of every code, class and MASK, or of every level.
     outputs = space.codebook_size + len(space.classes) + 1 if run.model.head == "joint" else sum(space.levels)
     layers = run.model.depth * N * (8 * D + 2 * run.model.mlp) * bytes_per_value
-    logits = 0.7 * N * outputs * 4 * 2
+    logits = (0.7 if isinstance(run.model, MaskGITConfig) else 1) * N * outputs * 4 * 2
     return _text(
         asdict(run),
         parts,

@@ -89,5 +89,5 @@ def _model(path: Path) -> list[str]:
     # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned book.
     count = config.get("parameters", sum(prod(tensor.get_shape()) for tensor in tensors))
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
-    parts = (part for part in ("quantizer", "model", "space") if part in config)
+    parts = (part for part in ("prior", "quantizer", "model", "space") if part in config)
     return lines + [f"{part}: {json.dumps(config[part])}" for part in parts]

@@ -11,7 +11,7 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import PriorRun
+from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
 from gridcode.tokenizer.config import ARCHITECTURES, TokenizerRun
@@ -70,6 +70,8 @@ class PriorArguments:
     run: Annotated[PriorRun, tyro.conf.arg(name="")]
     tokens: Path | None = None
     """The token store to learn from; --dry-run without one assumes the recipe's own tokenizer and classes."""
+    prior: Literal["maskgit", "ar"] = "maskgit"
+    """A masked prior, or an autoregressive one of the same shape; its settings are then the flags --model.*"""
 
 
 USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
@@ -77,7 +79,7 @@ USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
 
 Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them. --quantizer NAME takes
 another quantizer and --architecture NAME other networks, with settings of their own: gridcode train tokenizer RECIPE
---quantizer NAME --architecture NAME --help.
+--quantizer NAME --architecture NAME --help. train prior RECIPE --prior ar trains an autoregressive prior.
 
 quantizers:
 {quantizers}
@@ -131,7 +133,11 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
 
 
 def _train_prior(name: str, words: Sequence[str]) -> None:
-    default = PriorArguments(TrainFlags(), recipe(name).prior)
+    run = recipe(name).prior
+    kind: Literal["maskgit", "ar"] = "ar" if isinstance(run.model, AutoregressiveConfig) else "maskgit"
+    if kind == "maskgit" and _said("--prior", words) == "ar":
+        run = autoregressive(run)
+    default = PriorArguments(TrainFlags(), run, prior=kind)
     prog = f"gridcode train prior {name}"
     arguments = parse(PriorArguments, words, prog=prog, default=default, description="Stage II: train a prior.")
     flags = arguments.flags

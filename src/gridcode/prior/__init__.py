@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from gridcode.prior.ar import Autoregressive as Autoregressive
+    from gridcode.prior.base import Prior as Prior
+    from gridcode.prior.config import AutoregressiveConfig as AutoregressiveConfig
     from gridcode.prior.config import MaskGITConfig as MaskGITConfig
     from gridcode.prior.config import MaskingConfig as MaskingConfig
     from gridcode.prior.config import PriorRun as PriorRun
     from gridcode.prior.distribution import CategoricalTokens as CategoricalTokens
     from gridcode.prior.distribution import TokenDistribution as TokenDistribution
+    from gridcode.prior.make import load_prior as load_prior
+    from gridcode.prior.make import make_prior as make_prior
     from gridcode.prior.maskgit import MaskGIT as MaskGIT
     from gridcode.prior.samplers.config import SamplerConfig as SamplerConfig
     from gridcode.prior.samplers.fill import fill_masked as fill_masked
@@ -19,8 +24,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "config": ["MaskGITConfig", "MaskingConfig", "PriorRun"],
+        "ar": ["Autoregressive"],
+        "base": ["Prior"],
+        "config": ["AutoregressiveConfig", "MaskGITConfig", "MaskingConfig", "PriorRun"],
         "distribution": ["CategoricalTokens", "TokenDistribution"],
+        "make": ["load_prior", "make_prior"],
         "maskgit": ["MaskGIT"],
         "samplers": ["SamplerConfig", "fill_masked"],
         "space": ["TokenSpace"],

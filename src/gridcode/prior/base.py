@@ -24,6 +24,7 @@ from gridcode.prior.card import prior_card
 from gridcode.prior.config import PriorConfig
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
+from gridcode.prior.trunk import Trunk
 from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
 
 KIND = "prior"
@@ -38,6 +39,7 @@ class Prior(nn.Module, ABC):
         config: Widths and depth.
         space: What its tokens are.
         vocabulary: Vectors of its tokens, and the head.
+        trunk: The transformer between the two.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,7 @@ class Prior(nn.Module, ABC):
     config: PriorConfig
     space: TokenSpace
     vocabulary: Vocabulary
+    trunk: Trunk
 
     @abstractmethod
     def __init__(self, config: Any, space: TokenSpace) -> None:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gridcode.prior.base import Prior
 
+NAMES = {"maskgit": "MaskGIT", "ar": "autoregressive"}
+TAGS = {"maskgit": "maskgit, masked-generative-transformer", "ar": "autoregressive-image-generation"}
+
 
 def prior_card(prior: Prior) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
@@ -14,11 +17,11 @@ def prior_card(prior: Prior) -> str:
     classes = ", ".join(space.classes) if space.classes else "none (unconditional)"
     return f"""---
 library_name: gridcode
-tags: [maskgit, masked-generative-transformer]
+tags: [{TAGS[prior.name]}]
 license: other # fill in
 ---
 
-# A gridcode prior (MaskGIT)
+# A gridcode prior ({NAMES[prior.name]})
 
 Generates token grids for the tokenizer with hash `{space.tokenizer}`; a sampler turns them into pictures.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from gridcode.errors import GridcodeError
@@ -33,18 +33,32 @@ class MaskGITConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
-        if min(self.width, self.depth, self.heads, self.mlp) < 1 or self.width % self.heads:
-            raise GridcodeError(f"prior width must be a positive multiple of heads, got {self.width} and {self.heads}")
-        if self.style == "modern" and self.width // self.heads % 4:
-            raise GridcodeError(
-                f"rotary positions turn 4 features together: give heads of a width that is a multiple of 4, not "
-                f"{self.width} / {self.heads} = {self.width // self.heads}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise GridcodeError(f"prior dropout must be in [0, 1), got {self.dropout}")
+        _check_shape(self, rotary=self.style == "modern")
 
 
-PriorConfig = MaskGITConfig
+@dataclass(frozen=True)
+class AutoregressiveConfig:
+    """The shape of the autoregressive prior's transformer, of the modern style; laptop size."""
+
+    head: Head = "joint"
+    """Tokens as one softmax over the book, or by digits: independent ones, or a chain of them."""
+    width: int = 256
+    """Features per token."""
+    depth: int = 6
+    """Layers."""
+    heads: int = 4
+    """Attention heads; they divide the width, into parts that are multiples of 4."""
+    mlp: int = 1024
+    """Width of the two-layer MLP whose number of weights each layer's SwiGLU has."""
+    dropout: float = 0.1
+    """Dropout on embeddings, attention and branches."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        _check_shape(self, rotary=True)
+
+
+PriorConfig = MaskGITConfig | AutoregressiveConfig
 """What a prior can be."""
 
 
@@ -53,11 +67,12 @@ class MaskingConfig:
     """What Stage II's loss asks for."""
 
     min_masked: float = 0.45
-    """Smallest share of masked tokens in an example; without a floor the loss is unstable (paper, A.4.2)."""
+    """Smallest share of masked tokens in an example; without a floor the loss is unstable (paper, A.4.2). An
+    autoregressive prior hides none."""
     label_dropout: float = 0.1
     """Share of examples whose class is hidden, for classifier-free guidance (paper, 4.3)."""
     label_smoothing: float = 0.1
-    """Share of the target spread evenly over the vocabulary."""
+    """Share of the target spread evenly over the vocabulary; autoregressive priors usually take 0."""
 
     def __post_init__(self) -> None:
         """Refuse shares outside [0, 1)."""
@@ -70,8 +85,8 @@ class MaskingConfig:
 class PriorRun:
     """Everything but the token store that determines a Stage II run."""
 
-    model: MaskGITConfig = field(default_factory=MaskGITConfig)
-    """The transformer."""
+    model: PriorConfig = field(default_factory=MaskGITConfig)
+    """The prior: a masked transformer, or an autoregressive one."""
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     """The task it is trained on."""
     optim: OptimConfig = field(
@@ -80,3 +95,28 @@ class PriorRun:
     """The optimiser; betas and weight decay are MaskGIT's."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Length, batch, precision, and how often things happen."""
+
+
+def autoregressive(run: PriorRun) -> PriorRun:
+    """The same run with an autoregressive prior of the same shape, trained by plain cross-entropy.
+
+    >>> autoregressive(PriorRun(model=MaskGITConfig(width=64, depth=2))).model
+    AutoregressiveConfig(head='joint', width=64, depth=2, heads=4, mlp=1024, dropout=0.1)
+    """
+    shape = {one.name: getattr(run.model, one.name) for one in fields(AutoregressiveConfig)}
+    masking = replace(run.masking, label_smoothing=0.0)
+    return replace(run, model=AutoregressiveConfig(**shape), masking=masking)
+
+
+def _check_shape(config: PriorConfig, *, rotary: bool) -> None:
+    """Refuse widths that heads or rotary positions do not divide."""
+    width, heads = config.width, config.heads
+    if min(width, config.depth, heads, config.mlp) < 1 or width % heads:
+        raise GridcodeError(f"prior width must be a positive multiple of heads, got {width} and {heads}")
+    if rotary and width // heads % 4:
+        raise GridcodeError(
+            f"rotary positions turn 4 features together: give heads of a width that is a multiple of 4, not "
+            f"{width} / {heads} = {width // heads}"
+        )
+    if not 0 <= config.dropout < 1:
+        raise GridcodeError(f"prior dropout must be in [0, 1), got {config.dropout}")

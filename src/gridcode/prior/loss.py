@@ -6,7 +6,7 @@ becomes one number:
 so that an example counts the same however much of it is hidden.
 
 Differs from paper: label smoothing spreads its share over the whole vocabulary, the right token included, as PyTorch
-does; digit heads spread it over each digit's levels.
+does; digit heads spread a part of it over each digit's levels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage II: train a MaskGIT prior from a token store alone (paper, sections 4.3 and A.4.2).
+"""Stage II: train a prior from a token store alone (paper, sections 4.3 and A.4.2).
 
 Differs from paper: after the warm-up the learning rate falls by a cosine, gradients are clipped, and an
 exponential moving average of the weights is what is validated and saved.
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.nn.weights import load_weights
+from gridcode.prior.base import Prior
 from gridcode.prior.config import PriorRun
 from gridcode.prior.loss import MaskedScores, masked_token_loss
-from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.schedule import training_mask
+from gridcode.prior.make import load_prior, make_prior, prior_class
 from gridcode.prior.space import TokenSpace
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
@@ -38,7 +38,7 @@ class MaskedBatch:
     Attributes:
         tokens: (B, N) int64, the truth.
         labels: (B,) int64; -1 where there is none or it was dropped.
-        masked: (B, N) bool, True where the token is hidden.
+        masked: (B, N) bool, True where the token is asked for: hidden from a masked prior.
     """
 
     tokens: Tensor
@@ -72,7 +72,7 @@ def token_levels(quantizer: Mapping[str, Any]) -> tuple[int, ...]:
 
 def train_prior(
     config: PriorRun, store: TokenStore, options: RunOptions, *, init_from: str | Path | None = None
-) -> MaskGIT:
+) -> Prior:
     """Train a prior and leave ``best/`` and ``last/`` in the run's folder.
 
     Args:
@@ -90,19 +90,20 @@ def train_prior(
         Stopped: A signal ended the run; its checkpoint is written.
     """
     learned = {"tokenizer": store.manifest.tokenizer, "rows": store.rows("train")}
-    prepare_folder(options, config, {"tokens": learned})
+    prepare_folder(options, config, {"tokens": learned, "prior": prior_class(config.model).name})
     fabric = make_fabric(config.loop)
     train = store.load("train")
     val = store.load("val") if "val" in store.splits else None
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
-    prior = MaskGIT(config.model, token_space(store))
+    prior = make_prior(config.model, token_space(store))
     if init_from is not None:
-        load_weights(prior, MaskGIT.from_pretrained(init_from).state_dict(), origin=init_from)
+        start = prior_class(config.model).from_pretrained(init_from)
+        load_weights(prior, start.state_dict(), origin=init_from)
     prior = prior.to(fabric.device)
     ema = make_ema(prior, config.optim)
     averaged = ema.module
-    assert isinstance(averaged, MaskGIT)
+    assert isinstance(averaged, Prior)
     optimizer = make_optimizer(prior, config.optim)
 
     with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
@@ -136,7 +137,7 @@ def train_prior(
                 fabric.barrier()
             run.end_step(step, save=averaged.save_pretrained)
     fabric.barrier()
-    return MaskGIT.from_pretrained(options.out)
+    return load_prior(options.out)
 
 
 def masked_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> MaskedBatch:
@@ -150,7 +151,9 @@ def masked_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 
         raise GridcodeError(f"loop.batch_size={B} cannot be shared by {world} processes: choose a multiple of {world}")
     rows = torch.from_numpy(indices_at(step * B, (step + 1) * B, count=len(table.tokens), seed=seed))
     draw = generator(seed, "masks", step)
-    masked = training_mask((B, table.tokens.shape[1]), min_masked=config.masking.min_masked, generator=draw)
+    masked = prior_class(config.model).asked(
+        (B, table.tokens.shape[1]), min_masked=config.masking.min_masked, generator=draw
+    )
     dropped = torch.rand(B, generator=draw) < config.masking.label_dropout
     mine = slice(rank * B // world, (rank + 1) * B // world)
     labels = table.labels[rows].masked_fill(dropped, -1)
@@ -159,9 +162,9 @@ def masked_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 
 
 @torch.inference_mode()
 def measure_prior(
-    prior: MaskGIT, table: TokenTable, *, min_masked: float, batch_size: int, limit: int | None = None
+    prior: Prior, table: TokenTable, *, min_masked: float, batch_size: int, limit: int | None = None
 ) -> dict[str, float]:
-    """Masked-token loss and accuracy, on fixed masks.
+    """Loss and accuracy of the tokens asked for: a masked prior's on fixed masks, all of an autoregressive one's.
 
     Args:
         prior: In evaluation mode.
@@ -171,7 +174,7 @@ def measure_prior(
         limit: Examples at most, from all over the table.
 
     Returns:
-        ``loss`` (nats per masked token, unsmoothed, over the whole vocabulary) and ``accuracy``.
+        ``loss`` (nats per token, unsmoothed, over the whole vocabulary) and ``accuracy``.
     """
     device = prior.device
     rows = len(table.tokens)
@@ -181,14 +184,14 @@ def measure_prior(
     for number, part in enumerate(torch.split(chosen, batch_size)):
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)
         draw = generator(0, "validation masks", number)
-        masked = training_mask((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
+        masked = prior.asked((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
         scores = masked_token_loss(prior(tokens, labels, masked), masked)
         totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * len(part)
     loss, accuracy = (totals / count).tolist()
     return {"loss": loss, "accuracy": accuracy}
 
 
-def _validate(run: Run, step: int, prior: MaskGIT, table: TokenTable, config: PriorRun) -> None:
+def _validate(run: Run, step: int, prior: Prior, table: TokenTable, config: PriorRun) -> None:
     """Measure the averaged weights, keep the best."""
     if not run.writer:
         return

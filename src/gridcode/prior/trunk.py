@@ -14,19 +14,21 @@ Reference: Chang et al., "MaskGIT", 2022 (style maskgit).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from gridcode.nn.cache import KeyValues
 from gridcode.nn.modern import RMS_NORM_EPS, ModernBlock
 from gridcode.nn.rotary import grid_turns
 from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock
-from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.config import MaskGITConfig, PriorConfig
 
 
 class Trunk(nn.Module, ABC):
-    """What a masked prior's tokens pass through; ``blocks`` are its layers."""
+    """What a prior's tokens pass through; ``blocks`` are its layers."""
 
     blocks: nn.ModuleList
 
@@ -78,6 +80,7 @@ class ModernTrunk(Trunk):
     Args:
         config: Widths and depth.
         grid: The tokens' shape, (h, w) or (h, w, q), of product N.
+        causal: A place sees itself and those before it only.
 
     >>> trunk = ModernTrunk(MaskGITConfig(width=16, depth=1, heads=2, mlp=32, style="modern"), (2, 2))
     >>> trunk(torch.zeros(2, 5, 16), torch.tensor([3, 7])).shape
@@ -86,7 +89,7 @@ class ModernTrunk(Trunk):
 
     turns: Tensor
 
-    def __init__(self, config: MaskGITConfig, grid: tuple[int, ...]) -> None:
+    def __init__(self, config: PriorConfig, grid: tuple[int, ...], *, causal: bool = False) -> None:
         super().__init__()
         width = config.width
         turns = grid_turns(grid, width // config.heads)
@@ -95,18 +98,29 @@ class ModernTrunk(Trunk):
         self.norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
-            ModernBlock(width, config.heads, mlp=config.mlp, dropout=config.dropout, causal=False)
+            ModernBlock(width, config.heads, mlp=config.mlp, dropout=config.dropout, causal=causal)
             for _ in range(config.depth)
         )
         self.last_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
 
-    def forward(self, x: Tensor, asked: Tensor) -> Tensor:
-        """See :class:`Trunk`."""
-        x = self.dropout(self.norm(x + self.positions.weight))
-        *blocks, last = self.blocks
-        for block in blocks:
-            x = block(x, self.turns)
-        out: Tensor = self.last_norm(last(x, self.turns, asked))
+    def forward(self, x: Tensor, asked: Tensor | None = None, caches: Sequence[KeyValues] | None = None) -> Tensor:
+        """See :class:`Trunk`.
+
+        Args:
+            x: (B, n, D), the class and the first tokens; with caches, the places after those that they hold.
+            asked: (M,), flat places of the B n; all of them, as (B, n, D), where not given.
+            caches: What a causal trunk keeps of the places before, one for each block.
+        """
+        kept: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)
+        done = len(caches[0]) if caches else 0
+        places = slice(done, done + x.shape[1])
+        turns = self.turns[:, places]
+        x = self.dropout(self.norm(x + self.positions.weight[places]))
+        *blocks, last = zip(self.blocks, kept, strict=True)
+        for block, cache in blocks:
+            x = block(x, turns, None, cache)
+        block, cache = last
+        out: Tensor = self.last_norm(block(x, turns, asked, cache))
         return out
 
 

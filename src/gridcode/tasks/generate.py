@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.base import Prior
+from gridcode.prior.make import load_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.precision import fast_autocast
@@ -29,7 +30,7 @@ class Generator:
     Raises:
         GridcodeError: The prior learned from another tokenizer's tokens.
 
-    >>> from gridcode.prior import MaskGITConfig, TokenSpace
+    >>> from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
     >>> from gridcode.quantize.config import FSQConfig
     >>> from gridcode.tokenizer import TokenizerConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig((8, 5)), widths=(8, 16))).eval()
@@ -39,7 +40,7 @@ class Generator:
     torch.Size([3, 3, 8, 8])
     """
 
-    def __init__(self, prior: MaskGIT, tokenizer: Tokenizer) -> None:
+    def __init__(self, prior: Prior, tokenizer: Tokenizer) -> None:
         seen = tokenizer.weights_hash()
         if prior.space.tokenizer != seen:
             raise GridcodeError(
@@ -65,7 +66,7 @@ class Generator:
         """
         if not isinstance(tokenizer, Tokenizer):
             tokenizer = Tokenizer.from_pretrained(tokenizer, device=device)
-        return cls(MaskGIT.from_pretrained(prior, device=device), tokenizer)
+        return cls(load_prior(prior, device=device), tokenizer)
 
     def sample(
         self,

@@ -144,8 +144,9 @@ def test_the_loss_is_the_sum_of_smoothed_cross_entropies(kind: type, rows: int, 
         digits = digits_of(token)
         logits, total = conditionals(vocabulary, row, digits), 0.0
         for one, digit, level in zip(logits, digits, LEVELS, strict=True):
-            target = np.full(level, smoothing / level)
-            target[digit] += 1 - smoothing
+            share = 1 - (1 - smoothing) ** (1 / 3)
+            target = np.full(level, share / level)
+            target[digit] += 1 - share
             total -= (target * log_softmax(one)).sum()
         expected.append(total)
         right.append([int(one.argmax()) for one in logits] == digits)

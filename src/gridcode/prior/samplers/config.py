@@ -16,6 +16,8 @@ Curve = Literal["linear", "cosine"]
 class SamplerConfig:
     """How a grid is filled; the defaults are MaskGIT's own, and every deviation is off.
 
+    An autoregressive prior takes temperature, top_k, top_p and guidance from here; the rest is about masked decoding.
+
     >>> config = SamplerConfig(steps=5, temperature=1.0, temperature_from=2.0)
     >>> [config.temperature_at(step) for step in range(5)]
     [2.0, 1.75, 1.5, 1.25, 1.0]

@@ -48,7 +48,7 @@ class DigitEmbedding(nn.Module):
     def of_tokens(self, tokens: Tensor) -> Tensor:
         """(…) int64 in [0, K), or MASK -> (…, D)."""
         rows = (self.split(tokens.clamp_min(0)) + self.first).view(-1, len(self.levels))
-        x = F.embedding_bag(rows, self.digits.weight, mode="sum").view(*tokens.shape, -1)
+        x = F.embedding_bag(rows, self.digits.weight, mode="sum").view(*tokens.shape, self.digits.embedding_dim)
         return torch.where((tokens == MASK)[..., None], self.others.weight[self.classes], x)
 
     def of_labels(self, labels: Tensor) -> Tensor:

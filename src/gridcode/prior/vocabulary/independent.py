@@ -2,9 +2,13 @@
 
     p(token) = Π_i softmax(hidden W_i + b_i)[g_i]
 
-The loss is the sum of the digits' cross-entropies. Label smoothing acts on each digit: its target has
-1 - s + s / L_i on the true level and s / L_i on the others (the joint vocabulary spreads s over the whole book; what is
-spread here stays near the truth, since the other digits keep theirs).
+The loss is the sum of the digits' cross-entropies. Label smoothing s acts on each of the d digits, by a share r that
+together leaves as much with the true token as s does in the joint vocabulary:
+
+    1 - r = (1 - s)^(1/d),      target_i = (1 - r) onehot(g_i) + r / L_i
+
+With s itself for r, a token of 7 digits would keep 48 % of its target at s = 0.1, and be drawn as seldom. What is
+spread lands on codes that share most digits with the truth, not on the whole book alike.
 """
 
 from __future__ import annotations
@@ -67,13 +71,14 @@ def score_digits(logits: Sequence[Tensor], digits: Tensor, *, label_smoothing: f
     Args:
         logits: d tensors (M, L_i).
         digits: (M, d) int64, the truth.
-        label_smoothing: Share of each digit's target that is spread over its levels.
+        label_smoothing: s, of the whole token's target.
 
     >>> score_digits([torch.zeros(1, 8), torch.zeros(1, 5)], torch.tensor([[0, 0]]), label_smoothing=0.0)
     TokenScores(losses=tensor([3.6889]), right=tensor([True]))
     """
+    share = 1 - (1 - label_smoothing) ** (1 / len(logits))
     parts = [
-        F.cross_entropy(one.float(), digit, reduction="none", label_smoothing=label_smoothing)
+        F.cross_entropy(one.float(), digit, reduction="none", label_smoothing=share)
         for one, digit in zip(logits, digits.unbind(-1), strict=True)
     ]
     guesses = torch.stack([one.argmax(-1) for one in logits], -1)
