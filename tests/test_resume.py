@@ -6,6 +6,7 @@ left, and meets another end. The tests look at what was seen on the way.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -20,13 +21,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from gridcode.cli.main import main
 from gridcode.store.writer import StoreWriter
 from gridcode.training.log import read_log
 from gridcode.training.state import checkpoints
 
-STEPS, EVERY = 200, 7
+STEPS, EVERY = 150, 7
 
 
 def words(text: str) -> list[str]:
@@ -34,14 +36,20 @@ def words(text: str) -> list[str]:
 
 
 LOOP = words(
-    f"--loop.steps {STEPS} --loop.batch-size 8 --loop.log-every 1 --loop.val-every 40 --loop.val-count 4 "
+    f"--loop.steps {STEPS} --loop.batch-size 8 --loop.log-every 1 --loop.val-every 50 --loop.val-count 4 "
     f"--loop.checkpoint-every {EVERY} --loop.precision fp32 --loop.accelerator cpu"
 )
 TOKENIZER = words(
     "--data.size 8 --data.workers 2 --data.val-fraction 0.1 --data.crop.train random "
     "--model.widths 8 8 --model.patch 1 --quantizer-dropout 0.3 "
     # The quantizer with the most to remember: a book, counts and sums, and random numbers of its own.
-    "--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4"
+    "--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4 "
+    # The loss with the most: a network made before the first step, one that learns from a step on, a lazy penalty.
+    "--loss.perceptual.kind self --loss.perceptual.widths 8 8 --loss.perceptual.steps 3 --loss.perceptual.batch-size 8 "
+    "--loss.adversarial.kind non-saturating --loss.adversarial.width 8 --loss.adversarial.lr 1e-3 "
+    "--loss.adversarial.start 5 --loss.adversarial.r1-every 4 "
+    # Alarms that are often due, and remember.
+    "--alarms.patience 30 --alarms.every 20 --alarms.usage 1 --alarms.dying 10 --alarms.drop 0.01"
 )
 PRIOR = words("--model.width 16 --model.depth 1 --model.heads 2 --model.mlp 32 --model.dropout 0.1")
 
@@ -255,6 +263,27 @@ def test_a_run_killed_and_resumed_tells_the_same_story(stage: Journey) -> None:
             line.pop("train/images_per_s", None)
         stories.append(lines)
     assert stories[0] == stories[1]
+
+
+def test_the_last_checkpoint_holds_every_network_both_optimisers_and_what_the_alarms_saw(tokenizer: Journey) -> None:
+    folder = tokenizer.run / "state" / f"step-{STEPS:08d}"
+    tensors = load_file(folder / "state.safetensors")
+    parts = {"/".join(name.split("/")[: 2 if name.startswith("discriminator") else 1]) for name in tensors}
+    assert parts == {"model", "ema", "optimizer", "discriminator/model", "discriminator/optimizer"}
+    assert {int(t) for name, t in tensors.items() if name.startswith("optimizer/") and name.endswith("/step")} == {
+        STEPS
+    }
+    taken = {int(t) for name, t in tensors.items() if name.startswith("discriminator/") and name.endswith("/step")}
+    assert taken == {STEPS - 5}
+    alarms = json.loads((folder / "state.json").read_text())["memories"]["alarms"]
+    assert len(alarms["seen"]["discriminator"]) == 31
+    raised = {line["alarm"] for line in read_log(tokenizer.run) if "alarm" in line}
+    assert {"usage low", "discriminator dying", "instability"} <= raised == set(alarms["raised"])
+
+
+def test_the_network_of_the_loss_is_made_once(tokenizer: Journey) -> None:
+    one, two = (run / "perceptual" / "model.safetensors" for run in (tokenizer.run, tokenizer.straight))
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_kill_leaves_one_whole_checkpoint_from_before(stage: Journey) -> None:
