@@ -232,7 +232,7 @@ def test_any_region_lies_inside_the_picture(shape, target, seed):
 
 
 @settings(max_examples=40, deadline=None)
-@given(values=hnp.arrays(np.uint16, (3, 4)))
+@given(values=hnp.arrays(np.uint16, (3, 4), elements=st.integers(0, 65534)))
 def test_any_depth_file_round_trips(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("depth")
     metres = (values.astype(np.float64) / 1000).astype(np.float32)[None]
@@ -264,7 +264,9 @@ def test_a_palette_png_holds_its_indices(tmp_path):
     ]
 
 
-def test_npy_holes_are_invalid(tmp_path):
+def test_holes_are_invalid(tmp_path):
+    Image.fromarray(np.array([[0, 65535, 65534]], np.uint16)).save(tmp_path / "a.png")
+    assert read_depth(tmp_path / "a.png", scale=1, name="a").ravel().tolist() == [0, 0, 65534]
     np.save(tmp_path / "a.npy", np.array([[np.nan, np.inf, -1, 0, 2.5]]))
     assert read_depth(tmp_path / "a.npy", scale=1, name="a").ravel().tolist() == [0, 0, 0, 0, 2.5]
 
@@ -291,7 +293,7 @@ def test_bad_label_files_get_one_line(tmp_path):
         (lambda: read_depth(tmp_path / "cube.npy", scale=1, name="n"), r"not float64 \(2, 2, 2\)"),
         (lambda: read_depth(tmp_path / "text.npy", scale=1, name="n"), r"not a readable \.npy"),
         (lambda: write_depth(tmp_path / "a.tif", np.zeros((1, 1, 1))), "change the ending"),
-        (lambda: write_depth(tmp_path / "a.png", np.full((1, 1, 1), 70.0)), "70 m times 1000 exceeds 65535"),
+        (lambda: write_depth(tmp_path / "a.png", np.full((1, 1, 1), 70.0)), "70 m times 1000 exceeds 65534"),
     ]
     for action, message in cases:
         with pytest.raises(GridcodeError, match=message) as error:

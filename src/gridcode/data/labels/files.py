@@ -1,6 +1,7 @@
 """Label files: depth as 16-bit PNG or .npy, classes as grey or palette PNG, panoptic ids as RGB PNG.
 
-    depth      value / png_scale metres, 0 invalid (1000: millimetres, the habit of most sensors); .npy in metres
+    depth      value / png_scale metres (1000: millimetres, the habit of most sensors); .npy in metres
+               0 is invalid, and so is 65535, which some sensors' files (7-Scenes) hold for it
     classes    grey value or palette index = class, 0 unlabelled
     ids        R + 256 G + 65536 B = segment id, 0 unlabelled (COCO)
 
@@ -26,6 +27,7 @@ from gridcode.errors import GridcodeError
 from gridcode.files import write_atomic
 
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_SATURATED = 65535
 
 
 def read_values(source: bytes | Path, *, name: str) -> NDArray[Any]:
@@ -71,7 +73,7 @@ def read_depth(source: bytes | Path, *, scale: float, name: str) -> Planes:
     values = read_values(source, name=name)
     if values.ndim != 2:
         raise GridcodeError(f"{name}: depth must be one grey channel, not {values.shape[2]}; is this a picture of it?")
-    return (values.astype(np.float64) / scale).astype(np.float32)[None]
+    return (np.where(values == _SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)[None]
 
 
 def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
@@ -91,9 +93,9 @@ def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
     elif path.suffix == ".png":
         metres = np.asarray(planes[0], np.float64)
         values = np.where(metres > 0, np.maximum(np.rint(metres * scale), 1), 0)
-        if values.max(initial=0) > 65535:
+        if values.max(initial=0) >= _SATURATED:
             raise GridcodeError(
-                f"{path}: {metres.max():.4g} m times {scale:g} exceeds 65535; use a smaller scale or .npy"
+                f"{path}: {metres.max():.4g} m times {scale:g} exceeds 65534; use a smaller scale or .npy"
             )
         Image.fromarray(values.astype(np.uint16)).save(buffer, "png")
     else:
