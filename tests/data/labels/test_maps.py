@@ -98,6 +98,9 @@ def test_depth_pictures_darken_with_distance_and_show_holes_in_grey():
     picture = DepthMap(DepthConfig()).picture(np.array([[[0, 0.1, 3, 6, 9.9]]], np.float32))[0].astype(int)
     assert picture[0].tolist() == [128, 128, 128]
     assert (np.diff(picture[1:].sum(axis=1)) < 0).all()
+    relative = DepthMap(DepthConfig(relative="scale_shift")).picture(np.array([[[0, 0.2, 0.5, 1]]], np.float32))[0]
+    assert (np.diff(relative.astype(int)[1:].sum(axis=1)) < 0).all()
+    assert (DepthMap(DepthConfig()).picture(np.zeros((1, 2, 2), np.float32)) == 128).all()
 
 
 # panoptic
@@ -175,6 +178,8 @@ def test_panoptic_pictures_tell_classes_and_segments_apart():
     picture = panoptic.picture(planes)[0]
     assert picture[1:3].tolist() != [picture[0].tolist()] * 2
     assert picture[4].tolist() == picture[5].tolist() == [0, 0, 0]
+    renamed = np.stack([planes[0], np.where(planes[1] == 1, 0, 7)])
+    assert (panoptic.picture(renamed)[0] == picture).all()
 
 
 # colour

@@ -105,14 +105,17 @@ class DepthMap(LabelMap):
         return image
 
     def picture(self, planes: Planes) -> NDArray[np.uint8]:
-        """Near is bright yellow, far is dark blue, on a linear scale; invalid is grey.
+        """Near is bright yellow, far is dark blue; invalid is grey.
 
-        The scale ends at the map's largest depth, for metric depth at ``far`` if that is nearer.
+        The scale runs over the map's own valid depths (metric ones up to ``far``), logarithmic unless the depth is
+        relative by scale and shift. To see truth and prediction on one scale, join them side by side first.
         """
         depth = np.asarray(planes, np.float64)[0]
         valid = depth > 0
-        top = min(float(depth.max(initial=0.0)), self.config.high) if self.config.relative == "none" else depth.max()
-        share = np.clip(depth / top if top > 0 else depth, 0.0, 1.0) * (len(_RAMP) - 1)
+        if self.config.relative != "scale_shift":  # which has a zero of its own
+            depth = np.log(np.where(valid, np.minimum(depth, self.config.high), self.config.high))
+        least, most = (pick(depth[valid]) if valid.any() else 0.0 for pick in (np.min, np.max))
+        share = np.clip((depth - least) / (most - least or 1.0), 0.0, 1.0) * (len(_RAMP) - 1)
         left = np.minimum(share.astype(np.int64), len(_RAMP) - 2)
         blend = (share - left)[..., None]
         colours = (_RAMP[left] * (1 - blend) + _RAMP[left + 1] * blend).round().astype(np.uint8)

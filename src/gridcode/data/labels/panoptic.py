@@ -20,7 +20,6 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -60,8 +59,9 @@ class PanopticMap(LabelMap):
         """Class and instance, int64 (B, 2, H, W) on the CPU, from logits (B, 1 + classes, H, W) and (B, ids, H, W)."""
         semantic, instance = (logits.detach().float() for logits in outputs)
         ids = instance.argmax(dim=1)
-        masks = F.one_hot(ids.flatten(1), instance.shape[1]).to(semantic.dtype)
-        sums = semantic.flatten(2) @ masks
+        place = ids.flatten(1)[:, None].expand(-1, semantic.shape[1], -1)
+        sums = semantic.new_zeros(*semantic.shape[:2], instance.shape[1])
+        sums.scatter_add_(2, place, semantic.flatten(2))
         classes = sums.argmax(dim=1).gather(1, ids.flatten(1)).reshape(ids.shape)
         pairs = zip(classes.cpu().numpy(), ids.cpu().numpy(), strict=True)
         return torch.from_numpy(np.stack([self._segments(c, i) for c, i in pairs]))
@@ -75,12 +75,14 @@ class PanopticMap(LabelMap):
         return image
 
     def picture(self, planes: Planes) -> NDArray[np.uint8]:
-        """A hue a class, a lightness a segment, black borders between segments and where nothing is labelled."""
-        classes, ids = np.asarray(planes[0], np.int64), np.asarray(planes[1], np.int64)
-        ids = np.where(classes > 0, ids, 0)
+        """A hue a class, a lightness a segment, black borders between segments and where nothing is labelled.
+
+        Segments are numbered canonically first, so that equal maps with other ids give one picture.
+        """
+        classes, ids = canonical(np.asarray(planes[0]), np.asarray(planes[1]), most=planes[0].size)
         palette = np.array([class_colour(number) for number in range(self.groups[0])])
         shade = np.where(ids > 0, 0.7 + 0.3 * np.mod(ids * _GOLDEN, 1.0), 0.0)
-        picture = (palette[classes] * shade[..., None]).round().astype(np.uint8)
+        picture: NDArray[np.uint8] = (palette[classes] * shade[..., None]).round().astype(np.uint8)
         key = classes * (ids.max(initial=0) + 1) + ids
         edge = np.zeros(key.shape, bool)
         edge[1:] |= key[1:] != key[:-1]
