@@ -1,16 +1,20 @@
-"""Two processes, a batch in parts, and recomputed activations give the losses of one plain process."""
+"""Two processes, a batch in parts, recomputed activations and captured graphs give the losses of one plain process."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from gridcode.cli.main import main
+from gridcode.quantize.config import FSQConfig, LFQConfig, QuantizerConfig, VQConfig
+from gridcode.quantize.make import make_quantizer
 from gridcode.store.writer import StoreWriter
 from gridcode.training.log import read_log
 
@@ -31,10 +35,18 @@ PRIOR = words(
     "train prior scenes_smoke --model.width 16 --model.depth 2 --model.heads 2 --model.mlp 32 --model.dropout 0"
 )
 
+GAME = words(
+    "--loss.adversarial.kind non-saturating --loss.adversarial.width 8 --loss.adversarial.lr 1e-3 "
+    "--loss.adversarial.start 1 --loss.adversarial.r1-every 2 "
+    "--loss.perceptual.kind self --loss.perceptual.widths 8 8 --loss.perceptual.steps 3 --loss.perceptual.batch-size 8"
+)
+TERMS = ("loss", "l2", "perceptual", "adversarial", "quantizer", "discriminator", "real_score", "fake_score", "r1")
+
 
 def losses(run: Path) -> torch.Tensor:
-    """The training loss of every step."""
-    return torch.tensor([line["train/loss"] for line in read_log(run) if "train/loss" in line], dtype=torch.float64)
+    """The training losses of every step, 0 where a term took no part: (steps, terms)."""
+    lines = [line for line in read_log(run) if "train/loss" in line]
+    return torch.tensor([[line.get(f"train/{name}", 0.0) for name in TERMS] for line in lines], dtype=torch.float64)
 
 
 def alone(command: list[str], out: Path) -> torch.Tensor:
@@ -71,17 +83,20 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             tokens = torch.randint(0, 12, (count, 2, 3), generator=generator)
             writer.write(split, tokens, torch.arange(count) % 3, [f"{split}{n}" for n in range(count)])
     uvim = words("--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4")
-    return {"fsq": TOKENIZER, "vq": [*TOKENIZER, *uvim], "prior": [*PRIOR, "--tokens", str(store)]}
+    prior = [*PRIOR, "--tokens", str(store)]
+    return {"vq with a game": [*TOKENIZER, *uvim, *GAME], "game": [*TOKENIZER, *GAME], "prior": prior}
 
 
-@pytest.mark.parametrize("stage", ["vq", "prior"])
+@pytest.mark.parametrize("stage", ["vq with a game", "prior"])
 def test_two_processes_have_the_losses_of_one(stage: str, commands: dict[str, list[str]], tmp_path: Path) -> None:
-    torch.testing.assert_close(
-        by_two(commands[stage], tmp_path / "two"), alone(commands[stage], tmp_path / "one"), rtol=0, atol=1e-5
-    )
+    one = alone(commands[stage], tmp_path / "one")
+    torch.testing.assert_close(by_two(commands[stage], tmp_path / "two"), one, rtol=0, atol=1e-5)
+    seen = {name for name, taken in zip(TERMS, one.ne(0).any(0), strict=True) if taken}
+    # This book moves by statistics and has no loss of its own.
+    assert seen == ({"loss"} if stage == "prior" else set(TERMS) - {"quantizer"})
 
 
-@pytest.mark.parametrize("stage", ["fsq", "prior"])
+@pytest.mark.parametrize("stage", ["game", "prior"])
 @pytest.mark.parametrize("settings", [["--loop.accumulate", "3"], ["--loop.recompute"]], ids=lambda words: words[0])
 def test_saving_memory_changes_no_loss(
     stage: str, settings: list[str], commands: dict[str, list[str]], tmp_path: Path
@@ -89,3 +104,40 @@ def test_saving_memory_changes_no_loss(
     plain = alone(commands[stage], tmp_path / "plain")
     sparing = alone([*commands[stage], *settings], tmp_path / "sparing")
     torch.testing.assert_close(sparing, plain, rtol=0, atol=1e-5)
+
+
+# Dynamo looks at the .grad of whatever enters a graph, and PyTorch warns where that is no leaf.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("stage", ["game", "prior"])
+def test_compilation_changes_no_loss(
+    stage: str, commands: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graphs are captured and run as they are: what the default backend makes of them is PyTorch's to test."""
+    captured: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        captured.append(len(graph.graph.nodes))
+        return graph
+
+    compile_with = torch.nn.Module.compile
+    plain = alone(commands[stage], tmp_path / "plain")
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(compile_with, backend=backend))
+    compiled = alone([*commands[stage], "--loop.compile"], tmp_path / "compiled")
+    torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-5)
+    assert sum(captured) > 20
+    # The saved names are those of a plain model.
+    names = [load_file(tmp_path / name / "last" / "model.safetensors").keys() for name in ("plain", "compiled")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("config", [FSQConfig(levels=(8, 5, 5, 5)), VQConfig(size=64, channels=4), LFQConfig(bits=6)])
+def test_bfloat16_leaves_the_quantizer_in_float32(config: QuantizerConfig) -> None:
+    torch.manual_seed(0)
+    quantizer = make_quantizer(config, channel_dim=1).eval()
+    latents = torch.randn(4, quantizer.channels, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = quantizer(latents)
+    expected = quantizer(latents.float())
+    assert out.codes.dtype == torch.bfloat16, "what it gives on has the decoder's precision"
+    assert torch.equal(out.indices, expected.indices)
+    assert torch.equal(out.codes, expected.codes.bfloat16())
