@@ -6,8 +6,6 @@ images --Encoder--> latents --Quantizer--> codes, indices --Decoder--> images
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model, save_model, weights_hash
 from gridcode.nn.conv import to_fast_layout
+from gridcode.nn.mode import in_evaluation
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
 from gridcode.quantize.make import make_quantizer
@@ -125,7 +124,7 @@ class Tokenizer(nn.Module):
         Raises:
             GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
         """
-        with _in_evaluation(self.quantizer):
+        with in_evaluation(self.quantizer):
             return self.quantize(images).indices
 
     @torch.no_grad()
@@ -191,14 +190,3 @@ class Tokenizer(nn.Module):
         tokenizer.info = folder.config.get("info", {})
         to_fast_layout(tokenizer, torch.device(device), reduced=False)
         return tokenizer.eval()
-
-
-@contextmanager
-def _in_evaluation(module: nn.Module) -> Iterator[None]:
-    """A module in evaluation mode; afterwards in the mode it was in."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)

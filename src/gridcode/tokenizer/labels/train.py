@@ -1,0 +1,196 @@
+"""Stage I of dense prediction: train a label tokenizer to write label maps as codes and read them back.
+
+The task's loss on every pixel, and the quantizer's own loss where it has one; each example's codes are dropped in a
+random share (``code_dropout.py``). No discriminator, no perceptual loss. Everything random is keyed by the step, so a
+resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
+
+Reference: the paper, section 4.4 (UViM, section 4).
+Differs from paper: AdamW instead of a variant of Adafactor; a moving average of the weights is the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.data.labels.loader import dense_eval_batches, dense_train_batches
+from gridcode.data.labels.open import open_dense
+from gridcode.data.labels.source import DensePart, DenseSource
+from gridcode.tokenizer.labels.code_dropout import draw_dropped
+from gridcode.tokenizer.labels.config import LabelTokenizerRun
+from gridcode.tokenizer.labels.losses import make_label_loss
+from gridcode.tokenizer.labels.measure import measure_labels
+from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.tokenizer.labels.networks import blocks_of
+from gridcode.tokenizer.labels.strip import save_label_strip
+from gridcode.tokenizer.usage import TokenUsageMeter
+from gridcode.training.alarms import few_channels, tokenizer_alarms
+from gridcode.training.fabric import make_fabric
+from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.order import some_of
+from gridcode.training.parallel import adapt, in_parts
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
+from gridcode.training.seeding import derive_seed, seed_step
+from gridcode.training.state import Trainee
+from gridcode.training.watch import Watch
+
+STRIP = 8
+"""Validation pictures that are kept to be looked at, with their maps."""
+
+
+@dataclass(frozen=True)
+class DenseSources:
+    """The pictures with label maps of a run.
+
+    Attributes:
+        train: What it learns from.
+        val: What it is measured on.
+    """
+
+    train: DenseSource
+    val: DenseSource
+
+
+def train_label_tokenizer(
+    config: LabelTokenizerRun, options: RunOptions, *, sources: DenseSources | None = None
+) -> LabelTokenizer:
+    """Train a label tokenizer and leave ``best/`` and ``last/`` in the run's folder.
+
+    Args:
+        config: Everything that determines the result.
+        options: Where it goes, and whether to resume.
+        sources: The pictures with label maps, where they do not come from ``config.data``.
+
+    Returns:
+        The best label tokenizer by the task's figure on validation pictures, with averaged weights.
+
+    Raises:
+        GridcodeError: The data, the folder or the settings are unusable, or the loss is not finite.
+        Stopped: A signal ended the run; its checkpoint is written.
+    """
+    prepare_folder(options, config)
+    fabric = make_fabric(config.loop)
+    data = config.data
+    if sources is None:
+        sources = DenseSources(open_dense(data, "train"), open_dense(data, "val"))
+    else:  # what config.data names was not read: record what was
+        data = replace(data, source=sources.train.name)
+
+    torch.manual_seed(derive_seed(config.loop.seed, "weights"))
+    tokenizer = LabelTokenizer(config.model, data, sources.train.categories)
+    tokenizer.info = {"data": asdict(data), "dataset": PurePath(data.source).name or data.source}
+    tokenizer.to(fabric.device)
+    ema = make_ema(tokenizer, config.optim)
+    averaged = ema.module
+    assert isinstance(averaged, LabelTokenizer)
+    # Decay would pull a book's vectors to the origin, away from the latents that they stand for.
+    optimizer = make_optimizer(tokenizer, config.optim, no_decay=tokenizer.quantizer)
+    task_loss = make_label_loss(data.task, tokenizer.label_map.masked)
+    book = {"channels": tokenizer.quantizer.channels, "codebook_size": tokenizer.codebook_size}
+    watch = Watch(tokenizer_alarms(config.alarms, **book), every=config.alarms.every, window=config.alarms.patience)
+    trainee = Trainee(tokenizer, ema, optimizer, memories={"alarms": watch})
+
+    with open_run(options, config.loop, trainee, fabric=fabric, title="label tokenizer") as run:
+        adapt(tokenizer, config.loop, blocks=blocks_of([tokenizer.encoder, tokenizer.decoder]))
+        model, optimizer = fabric.setup(_Forward(tokenizer), optimizer)
+        if run.start == 0 and (text := few_channels(config.alarms, **book)):
+            run.warn(0, text, alarm="few channels")
+        rank, world, seed = fabric.global_rank, fabric.world_size, config.loop.seed
+        batches = dense_train_batches(
+            sources.train,
+            config.data,
+            batch_size=config.loop.batch_size,
+            seed=seed,
+            start_step=run.start,
+            rank=rank,
+            world=world,
+        )
+        meter = TokenUsageMeter(tokenizer.quantizer)
+        for step in run.steps():
+            batch = next(batches)
+            dropped = draw_dropped(len(batch.keys), config.model.codes, seed=seed, step=step, rank=rank, world=world)
+            examples = (batch.labels, batch.images, dropped & config.code_dropout)
+            seed_step(seed, step, rank=rank)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+
+            parts: list[dict[str, Tensor]] = []
+            on_device = tuple(tensor.to(fabric.device) for tensor in examples)
+            for part, share in in_parts(fabric, model, on_device, count=config.loop.accumulate):
+                *outputs, indices, quantizer_loss = model(*part)
+                terms = task_loss(outputs, tokenizer.targets(part[0]))
+                loss = torch.stack([*terms.values(), quantizer_loss]).sum()
+                fabric.backward(share * loss)
+                meter.update(indices)
+                shown = (terms if len(terms) > 1 else {}) | {"quantizer": quantizer_loss}
+                parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
+            norm = nn.utils.clip_grad_norm_(tokenizer.parameters(), config.optim.clip or float("inf"))
+            optimizer.step()
+            optimizer.zero_grad()
+            ema.update_parameters(tokenizer)
+
+            metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
+            metrics |= {"gradient_norm": norm}
+            seen = {name: float(value) for name, value in metrics.items() if name != "quantizer" or float(value)}
+            run.log(step, seen)
+            if run.logs_at(step):
+                usage = meter.compute()
+                run.write_line(step, {"usage": usage.pooled.usage} | usage.by_book())
+                seen["training_usage"] = usage.least.usage_of_ceiling
+                meter = TokenUsageMeter(tokenizer.quantizer)
+            if run.validates_at(step):
+                seen |= _validate(run, step, averaged, sources.val, config)
+                fabric.barrier()
+            for alarm in watch.observe(step + 1, seen):
+                run.warn(step + 1, alarm.text, alarm=alarm.name)
+            run.end_step(step, save=averaged.save_pretrained)
+    fabric.barrier()
+    return LabelTokenizer.from_pretrained(options.out)
+
+
+class _Forward(nn.Module):
+    """A training step's forward pass as a plain tuple: Fabric's precision plugin refuses frozen dataclasses."""
+
+    def __init__(self, tokenizer: LabelTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, labels: Tensor, images: Tensor, dropped: Tensor) -> tuple[Tensor, ...]:
+        """The outputs, the indices and the quantizer's loss."""
+        out = self.tokenizer(labels, images, dropped)
+        return (*out.outputs, out.quantized.indices, out.quantized.loss)
+
+
+def some_examples(source: DenseSource, count: int) -> DenseSource:
+    """At most ``count`` examples from all over a source, always the same ones, in its order."""
+    if count >= len(source):
+        return source
+    return DensePart(source, some_of(len(source), count).tolist(), name=source.name)
+
+
+def _validate(
+    run: Run, step: int, tokenizer: LabelTokenizer, source: DenseSource, config: LabelTokenizerRun
+) -> dict[str, float]:
+    """Measure the averaged weights and keep the best; what the alarms look at."""
+    if not run.writer:
+        return {}
+    data = replace(config.data, workers=0)
+    chosen = some_examples(source, config.loop.val_count)
+    measured = measure_labels(tokenizer, dense_eval_batches(chosen, data, batch_size=config.loop.batch_size))
+    run.validated(step, measured.scores, score=measured.score(data), save=tokenizer.save_pretrained)
+    batch = next(dense_eval_batches(some_examples(source, STRIP), data, batch_size=STRIP))
+    labels, images = batch.labels.to(run.fabric.device), batch.images.to(run.fabric.device)
+    decoded = tokenizer.decode(tokenizer.encode(labels, images), images)
+    save_label_strip(run.out / "pictures" / f"step-{step + 1:08d}.png", batch, decoded, tokenizer.label_map)
+    usage, books = measured.usage.least, measured.usage.books
+    return {
+        "progress": (step + 1) / config.loop.steps,
+        "usage": usage.usage_of_ceiling,
+        "used": usage.used,
+        "codes": usage.codebook_size,
+        "tokens": usage.count,
+        "book": books.index(usage) + 1 if len(books) > 1 else 0,
+    }
