@@ -133,6 +133,10 @@ def test_the_card_says_what_a_reader_needs(tmp_path: Path) -> None:
     count = sum(p.numel() for p in tokenizer.parameters())
     for fact in ("5 x 4 x 3 = 60 codes", "5.91 bits", "4 pixels a place", f"{count:,}", "my pictures, 8 px"):
         assert fact in card
+    assert "converted from" not in card
+    tokenizer.info["converted_from"] = "diffusers"
+    tokenizer.save_pretrained(tmp_path / "converted")
+    assert "| converted from | diffusers |" in (tmp_path / "converted" / "README.md").read_text()
 
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:

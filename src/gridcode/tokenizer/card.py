@@ -34,6 +34,8 @@ def tokenizer_card(tokenizer: Tokenizer) -> str:
     crop = data.get("crop", {})
     K, f = tokenizer.codebook_size, config.downsampling
     product = f"{' x '.join(str(level) for level in quantizer.levels)} = " if len(quantizer.levels) > 1 else ""
+    origin = tokenizer.info.get("converted_from")
+    converted = f"| converted from | {origin} |\n" if origin else ""
     shape = ", ".join(("B", f"H/{f}", f"W/{f}", *(str(count) for count in quantizer.index_shape)))
     return f"""---
 library_name: gridcode
@@ -56,7 +58,7 @@ Turns pictures into grids of integers by {METHODS[kind]}, and back.
 | parameters | {tokenizer.parameter_count:,} |
 | data | {tokenizer.info.get("dataset", "unknown")}, {data.get("size", "?")} px |
 | crop | {crop.get("train", "?")} (training), center (evaluation) |
-| licence | to be filled in by whoever publishes these weights |
+{converted}| licence | to be filled in by whoever publishes these weights |
 
 ```python
 import gridcode as gc
