@@ -54,9 +54,30 @@ def alone(command: list[str], out: Path) -> torch.Tensor:
     return losses(out)
 
 
-def by_two(command: list[str], out: Path) -> torch.Tensor:
+SHARDED_ON_CPU = """
+import sys
+import torch
+from lightning_fabric.connector import _Connector
+from torch.distributed.fsdp import FullyShardedDataParallel
+from gridcode.cli.main import main
+from gridcode.training import fabric
+
+# PyTorch's FSDP works on CPUs if it is told so; Fabric and gridcode refuse.
+whole = FullyShardedDataParallel.__init__
+def on_cpu(self, *args, device_id=None, **settings):
+    whole(self, *args, device_id=torch.device("cpu"), **settings)
+
+FullyShardedDataParallel.__init__ = on_cpu
+_Connector._check_strategy_and_fallback = lambda self: None
+fabric.SHARDED = ("cpu",)
+sys.exit(main())
+"""
+
+
+def by_two(command: list[str], out: Path, *, driver: Path | None = None) -> torch.Tensor:
     """The losses of torchrun's two processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gridcode"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher += [str(driver)] if driver else ["-m", "gridcode"]
     program = [sys.executable, *launcher, *command, *LOOP, "--out", str(out)]
     done = subprocess.run(
         program, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200
@@ -84,7 +105,12 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             writer.write(split, tokens, torch.arange(count) % 3, [f"{split}{n}" for n in range(count)])
     uvim = words("--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4")
     prior = [*PRIOR, "--tokens", str(store)]
-    return {"vq with a game": [*TOKENIZER, *uvim, *GAME], "game": [*TOKENIZER, *GAME], "prior": prior}
+    return {
+        "vq": [*TOKENIZER, *uvim],
+        "vq with a game": [*TOKENIZER, *uvim, *GAME],
+        "game": [*TOKENIZER, *GAME],
+        "prior": prior,
+    }
 
 
 @pytest.mark.parametrize("stage", ["vq with a game", "prior"])
@@ -94,6 +120,22 @@ def test_two_processes_have_the_losses_of_one(stage: str, commands: dict[str, li
     seen = {name for name, taken in zip(TERMS, one.ne(0).any(0), strict=True) if taken}
     # This book moves by statistics and has no loss of its own.
     assert seen == ({"loss"} if stage == "prior" else set(TERMS) - {"quantizer"})
+
+
+@pytest.mark.parametrize("stage", ["vq", "prior"])
+def test_two_processes_with_half_the_model_each_have_the_losses_of_one(
+    stage: str, commands: dict[str, list[str]], tmp_path: Path
+) -> None:
+    driver = tmp_path / "driver.py"
+    driver.write_text(SHARDED_ON_CPU)
+    one = alone(commands[stage], tmp_path / "one")
+    two = by_two([*commands[stage], "--loop.strategy", "fsdp"], tmp_path / "two", driver=driver)
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+    kept = [load_file(tmp_path / name / "last" / "model.safetensors") for name in ("one", "two")]
+    assert kept[0].keys() == kept[1].keys()
+    for name, tensor in kept[0].items():
+        torch.testing.assert_close(kept[1][name], tensor, rtol=1e-3, atol=1e-3, msg=name)
+    assert not (tmp_path / "two" / "state").exists(), "there is nothing to resume from"
 
 
 @pytest.mark.parametrize("stage", ["game", "prior"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.nn.weights import load_weights
@@ -28,6 +28,7 @@ from gridcode.training.order import indices_at, some_of
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, generator, seed_step
+from gridcode.training.sharding import clip_gradients, whole
 from gridcode.training.state import Trainee
 
 
@@ -123,10 +124,11 @@ def train_prior(
                 scored = masked_token_loss(model(*part, config.masking.label_smoothing), part[2])
                 fabric.backward(share * scored.loss)
                 parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
-            norm = nn.utils.clip_grad_norm_(prior.parameters(), config.optim.clip or float("inf"))
+            norm = clip_gradients(model, prior, config.optim.clip)
             optimizer.step()
             optimizer.zero_grad()
-            ema.update_parameters(prior)
+            with whole(model):
+                ema.update_parameters(prior)
 
             loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
             run.log(step, {"loss": loss, "accuracy": accuracy, "gradient_norm": norm})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
+from gridcode.errors import GridcodeError
 from gridcode.nn.conv import to_fast_layout
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.discriminator import Discriminator
@@ -32,8 +33,11 @@ def make_discriminator(run: TokenizerRun, device: torch.device) -> Learner:
     """A new discriminator for a run's pictures, and its optimiser (Adam at a constant rate, no decay).
 
     Raises:
-        GridcodeError: The pictures do not suit its ``patch``.
+        GridcodeError: The pictures do not suit its ``patch``, or the run is sharded: the tokenizer's step asks the
+            whole discriminator.
     """
+    if run.loop.strategy == "fsdp":
+        raise GridcodeError("loop.strategy=fsdp cannot train a discriminator; use --loop.strategy ddp")
     config = run.loss.adversarial
     torch.manual_seed(derive_seed(run.loop.seed, "discriminator"))
     discriminator = Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)

@@ -40,6 +40,7 @@ from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.precision import resolve_precision
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, seed_step
+from gridcode.training.sharding import clip_gradients, whole
 from gridcode.training.state import Trainee
 from gridcode.training.watch import Watch
 
@@ -151,10 +152,11 @@ def train_tokenizer(
                 made.append(reconstructions.detach())
                 shown = terms | {"quantizer": quantizer_loss} if len(terms) > 1 else {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = nn.utils.clip_grad_norm_(tokenizer.parameters(), config.optim.clip or float("inf"))
+            norm = clip_gradients(model, tokenizer, config.optim.clip)
             optimizer.step()
             optimizer.zero_grad()
-            ema.update_parameters(tokenizer)
+            with whole(model):
+                ema.update_parameters(tokenizer)
 
             metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
             metrics |= {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}

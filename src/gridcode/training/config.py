@@ -53,6 +53,8 @@ class LoopConfig:
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
     """Processes on this machine, one per device; under torchrun its world size counts."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Each process keeps all of the model (ddp), or a share of it and of its optimiser (fsdp: CUDA, no resume)."""
     accumulate: int = 1
     """Parts in which a process takes its share of the batch, one after another: the gradient of all, memory of one."""
     recompute: bool = False
@@ -84,6 +86,8 @@ class LoopConfig:
         ):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
+        if self.strategy not in ("ddp", "fsdp"):
+            raise GridcodeError(f"loop.strategy must be 'ddp' or 'fsdp', got {self.strategy!r}")
         if self.seed < 0:
             raise GridcodeError(f"loop.seed must be >= 0, got {self.seed}")
         if self.seed >= 2**32:  # numpy's limit

@@ -7,12 +7,18 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+import torch
+
 from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig
 from gridcode.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies.strategy import Strategy
+
+SHARDED = ("cuda",)
+"""Kinds of devices on which a model can be sharded."""
 
 
 def make_fabric(config: LoopConfig) -> Fabric:
@@ -27,6 +33,9 @@ def make_fabric(config: LoopConfig) -> Fabric:
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     world = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    strategy: str | Strategy = "ddp" if world > 1 else "auto"
+    if config.strategy == "fsdp":
+        strategy = _sharded(config)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -34,7 +43,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
                 accelerator=config.accelerator,
                 devices=world,
                 precision="bf16-mixed" if resolve_precision(config) == "bf16" else "32-true",
-                strategy="ddp" if world > 1 else "auto",
+                strategy=strategy,
             )
             fabric.launch()
     except (MisconfigurationException, RuntimeError) as error:
@@ -44,3 +53,23 @@ def make_fabric(config: LoopConfig) -> Fabric:
         ) from None
     seed_everything(config.seed, verbose=False)
     return fabric
+
+
+def _sharded(config: LoopConfig) -> Strategy:
+    """Fabric's FSDP with everything in fp32 but what autocast casts: a quantizer's statistics are buffers.
+
+    Raises:
+        GridcodeError: There is no CUDA device, which Fabric's FSDP needs.
+    """
+    from lightning_fabric.strategies.fsdp import FSDPStrategy
+    from torch.distributed.fsdp import MixedPrecision
+
+    kind = config.accelerator
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in SHARDED:
+        raise GridcodeError(
+            f"loop.strategy=fsdp needs CUDA devices, got accelerator={config.accelerator}; use --loop.strategy ddp"
+        )
+    exact = MixedPrecision(param_dtype=torch.float32, reduce_dtype=torch.float32, buffer_dtype=torch.float32)
+    return FSDPStrategy(mixed_precision=exact, state_dict_type="full")

@@ -141,7 +141,10 @@ class Run:
         self.out, self.loop, self.trainee, self.fabric = options.out, loop, trainee, fabric
         self.writer = fabric.is_global_zero
         self._again = options.again
+        self._sharded = loop.strategy == "fsdp"
         values: dict[str, Any] = {"step": 0, "best": None}
+        if options.resume and self._sharded:
+            raise GridcodeError("a run with loop.strategy=fsdp cannot be resumed: start it again, or use ddp")
         if options.resume:
             values = load_state(self.out, trainee)
         self.start: int = values["step"]
@@ -243,10 +246,12 @@ class Run:
         if self.writer and (last or stop or (step + 1) % self.loop.checkpoint_every == 0):
             if last:
                 save(self.out / "last")
-            save_state(self.out, step + 1, self.trainee, {"best": self.best})
+            if not self._sharded:
+                save_state(self.out, step + 1, self.trainee, {"best": self.best})
         if stop and not last:
             name = signal.Signals(stop).name
-            raise Stopped(f"stopped by {name} after step {step + 1} of {self.loop.steps}; {self._again}", stop)
+            again = "a run with loop.strategy=fsdp cannot be resumed" if self._sharded else self._again
+            raise Stopped(f"stopped by {name} after step {step + 1} of {self.loop.steps}; {again}", stop)
 
     def _agreed_stop(self) -> int:
         """The signal that asked any process to stop, 0 if none: all processes end after the same step."""
