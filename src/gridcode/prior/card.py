@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gridcode.prior.config import MaskGITConfig
+
 if TYPE_CHECKING:
     from gridcode.prior.base import Prior
 
@@ -14,6 +16,7 @@ TAGS = {"maskgit": "maskgit, masked-generative-transformer", "ar": "autoregressi
 def prior_card(prior: Prior) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
     space, config = prior.space, prior.config
+    style = config.style if isinstance(config, MaskGITConfig) else "modern"
     classes = ", ".join(space.classes) if space.classes else "none (unconditional)"
     return f"""---
 library_name: gridcode
@@ -30,7 +33,7 @@ Generates token grids for the tokenizer with hash `{space.tokenizer}`; a sampler
 | tokens | {"x".join(str(side) for side in space.grid)} of {space.codebook_size:,} codes |
 | classes | {classes} |
 | head | {config.head} |
-| transformer | width {config.width}, {config.depth} layers, {config.heads} heads, MLP {config.mlp} |
+| transformer | {style} style, width {config.width}, {config.depth} layers, {config.heads} heads, MLP {config.mlp} |
 | parameters | {sum(p.numel() for p in prior.parameters()):,} |
 | data | {space.data.get("dataset", "unknown")} |
 | licence | to be filled in by whoever publishes these weights |
