@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gridcode.quantize.vq import VQ as VQ
     from gridcode.store.reader import TokenStore as TokenStore
     from gridcode.tasks.generate import Generator as Generator
+    from gridcode.tokenizer.labels.model import LabelTokenizer as LabelTokenizer
     from gridcode.tokenizer.model import Tokenizer as Tokenizer
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "quantize.vq.quantizer": ["VQ"],
         "store.reader": ["TokenStore"],
         "tasks.generate": ["Generator"],
+        "tokenizer.labels.model": ["LabelTokenizer"],
         "tokenizer.model": ["Tokenizer"],
     },
 )

@@ -67,7 +67,7 @@ CONFIGS: st.SearchStrategy[QuantizerConfig] = st.one_of(
     binary(BSQConfig),
     st.builds(
         VQConfig,
-        preset=st.sampled_from(["maskgit", "uvim", "plain"]),
+        preset=st.sampled_from(["maskgit", "uvim", "uvim_unsplit", "plain"]),
         size=st.integers(2, 300),
         channels=st.integers(1, 9),
     ),
@@ -131,6 +131,11 @@ def test_a_preset_is_the_quantizers_own(preset: Any) -> None:
     assert made.spec() == getattr(VQ, preset)(16, 4).spec()
 
 
+def test_uvims_preset_without_splitting_differs_in_nothing_else() -> None:
+    split, unsplit = (make_quantizer(VQConfig(name, size=16, channels=4)).spec() for name in ("uvim", "uvim_unsplit"))
+    assert unsplit == split | {"revival": {"name": "Nothing"}}
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong", "message"),
     [
@@ -153,7 +158,7 @@ def test_a_preset_is_the_quantizers_own(preset: Any) -> None:
         ("bsq", {"commitment": float("inf")}, "quantizer bsq: commitment is inf"),
         ("bsq", {"temperature": 0.0}, "quantizer bsq: temperature is 0.0; it must be above 0"),
         ("bsq", {"group": 21}, "quantizer bsq: group is 21; it must be a whole number from 1 to 20"),
-        ("vq", {"preset": "best"}, "quantizer vq: preset is 'best'; choose one of maskgit, uvim, plain"),
+        ("vq", {"preset": "best"}, "quantizer vq: preset is 'best'; choose one of maskgit, uvim, uvim_unsplit, plain"),
         ("vq", {"size": 1}, "quantizer vq: size is 1; it must be a whole number from 2"),
         ("vq", {"channels": 2.5}, "quantizer vq: channels is 2.5"),
     ],

@@ -17,7 +17,7 @@ from gridcode.errors import GridcodeError
 from gridcode.quantize.forms import FormName, make_book
 from gridcode.quantize.levels import MAX_LEVEL, check_levels
 
-Preset = Literal["maskgit", "uvim", "plain"]
+Preset = Literal["maskgit", "uvim", "uvim_unsplit", "plain"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class VQConfig:
 
     name: Annotated[Literal["vq"], Suppress] = field(default="vq", init=False)
     preset: Preset = "maskgit"
-    """How the book is learned and kept alive: as in MaskGIT, as in UViM, or as in the first VQ-VAE."""
+    """How the book is learned and kept alive: as in MaskGIT, as in UViM, so but without splitting, or as in VQ-VAE."""
     size: int = 1024
     """Vectors in the book, K."""
     channels: int = 64

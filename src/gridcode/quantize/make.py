@@ -73,7 +73,10 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
         case VQConfig():
             from gridcode.quantize.vq import VQ
 
-            preset = {"maskgit": VQ.maskgit, "uvim": VQ.uvim, "plain": VQ.plain}[config.preset]
+            if config.preset in ("uvim", "uvim_unsplit"):
+                splits = config.preset == "uvim"
+                return VQ.uvim(config.size, config.channels, splitting=splits, channel_dim=channel_dim)
+            preset = {"maskgit": VQ.maskgit, "plain": VQ.plain}[config.preset]
             return preset(config.size, config.channels, channel_dim=channel_dim)
         case _:
             assert_never(config)

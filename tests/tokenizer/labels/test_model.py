@@ -176,6 +176,7 @@ def test_a_dropped_code_is_the_null_whatever_it_was(tiny_run: TinyRun) -> None:
     ("quantizer", "grid"),
     [
         (VQConfig("uvim", size=16, channels=4), (2, 3)),
+        (VQConfig("uvim_unsplit", size=16, channels=4), (2, 3)),
         (VQConfig("maskgit", size=16, channels=4), (2, 3)),
         (ResidualFSQConfig(levels=(5, 5), stages=2), (2, 3, 2)),
     ],

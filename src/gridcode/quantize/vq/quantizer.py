@@ -128,11 +128,12 @@ class VQ(Quantizer):
         )
 
     @classmethod
-    def uvim(cls, size: int = 4096, channels: int = 768, *, channel_dim: int = -1) -> VQ:
+    def uvim(cls, size: int = 4096, channels: int = 768, *, splitting: bool = True, channel_dim: int = -1) -> VQ:
         """UViM's: discounted sums at 0.995, splitting under 0.1, codewords of length 1, standardised latents.
 
-        No commitment loss. Sums begin at N(0, 1 / K) and counts at 1. Differs from the original code: splitting ends
-        where there is nothing left to share (``splitting.py``).
+        No commitment loss. Sums begin at N(0, 1 / K) and counts at 1. Without ``splitting`` the book collapses, as the
+        ablation shows. Differs from the original code: splitting ends where there is nothing left to share
+        (``splitting.py``).
 
         >>> VQ.uvim().update
         Discounted(decay=0.995, commitment=0.0)
@@ -141,7 +142,7 @@ class VQ(Quantizer):
             size,
             channels,
             update=Discounted(decay=0.995, commitment=0.0),
-            revival=Splitting(threshold=0.1),
+            revival=Splitting(threshold=0.1) if splitting else _NOTHING,
             distance=UnitNorm(latents="standardised"),
             start=Normal(),
             channel_dim=channel_dim,

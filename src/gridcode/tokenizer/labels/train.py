@@ -34,6 +34,7 @@ from gridcode.training.order import some_of
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed, seed_step
+from gridcode.training.sharding import clip_gradients, whole
 from gridcode.training.state import Trainee
 from gridcode.training.watch import Watch
 
@@ -127,10 +128,11 @@ def train_label_tokenizer(
                 meter.update(indices)
                 shown = (terms if len(terms) > 1 else {}) | {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = nn.utils.clip_grad_norm_(tokenizer.parameters(), config.optim.clip or float("inf"))
+            norm = clip_gradients(model, tokenizer, config.optim.clip)
             optimizer.step()
             optimizer.zero_grad()
-            ema.update_parameters(tokenizer)
+            with whole(model):
+                ema.update_parameters(tokenizer)
 
             metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
             metrics |= {"gradient_norm": norm}
