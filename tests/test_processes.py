@@ -135,7 +135,8 @@ def test_two_processes_with_half_the_model_each_have_the_losses_of_one(
     assert kept[0].keys() == kept[1].keys()
     for name, tensor in kept[0].items():
         torch.testing.assert_close(kept[1][name], tensor, rtol=1e-3, atol=1e-3, msg=name)
-    assert not (tmp_path / "two" / "state").exists(), "there is nothing to resume from"
+    assert not (tmp_path / "two" / "state").exists()
+    assert "no checkpoints to resume from" in read_log(tmp_path / "two")[0]["warning"]
 
 
 @pytest.mark.parametrize("stage", ["game", "prior"])

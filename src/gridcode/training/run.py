@@ -291,6 +291,10 @@ def open_run(options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric:
             stack.callback(run._log.close)
             bar = ProgressBar(title, total=loop.steps, start=run.start, show=options.show)
             run._bar = stack.enter_context(bar)
+        if run._sharded:
+            run.warn(
+                0, "with loop.strategy=fsdp there are no checkpoints to resume from, only the models best/ and last/"
+            )
         yield run
 
 
