@@ -70,10 +70,10 @@ def levels(run: TokenizerRun, *values: int) -> TokenizerRun:
 
 RISING = replace(
     RUN,
-    optim=replace(RUN.optim, lr=1.0, warmup=80, clip=0.0),
+    optim=replace(RUN.optim, lr=1.5, warmup=80, clip=0.0),
     loop=replace(RUN.loop, steps=80, val_every=80),
 )
-"""The learning rate rises to a thousand times what is usual: training settles first, and breaks then."""
+"""The learning rate rises to hundreds of times what is usual: training settles first, and breaks then."""
 
 
 def test_a_healthy_run_raises_none_under_default_thresholds(tmp_path: Path, scenes: Sources) -> None:
