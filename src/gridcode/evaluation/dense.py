@@ -1,0 +1,243 @@
+"""Measure dense prediction: Stage I alone, both stages, and what takes no codes or no model.
+
+    own codes of a label map     -> label tokenizer -> Stage I, the oracle
+    another picture's codes      -> label tokenizer -> what the context alone would give
+    picture -> Stage II -> codes -> label tokenizer -> the prediction
+    training label maps                             -> trivial baselines
+
+All rows are figures of the same validation pictures. Were Stage II no better than another picture's codes, the
+codes would carry nothing.
+
+Reference: the paper, section 5.3 and Table 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gridcode.data.labels.config import DenseConfig
+from gridcode.data.labels.depth import DepthMap
+from gridcode.data.labels.label_map import LabelMap
+from gridcode.data.labels.loader import DenseBatch, dense_eval_batches
+from gridcode.data.labels.source import DensePart, DenseSource, Planes
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.charts import CodeUsage
+from gridcode.evaluation.dense_baselines import Baseline, fit_baselines
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.evaluation.dense_errors import error_map
+from gridcode.quantize.usage import Usage
+from gridcode.tokenizer.labels.measure import TaskMeter
+from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.tokenizer.usage import TokenUsageMeter
+from gridcode.training.order import some_of
+
+Say = Callable[[str], None]
+"""Told what is being done, for the person who waits."""
+PredictCodes = Callable[[Tensor], Tensor]
+"""Stage II: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w)."""
+
+ORACLE = "Stage I (oracle)"
+OTHERS = "another picture's codes"
+BOTH = "both stages"
+_SHOWN = (ORACLE, BOTH)
+
+
+@dataclass(frozen=True)
+class DenseSubject:
+    """What is measured, and on what.
+
+    Attributes:
+        tokenizer: Stage I, in evaluation mode.
+        predict_codes: Stage II; None measures Stage I alone.
+        data: How pictures and label maps are read; task and size are the tokenizer's.
+        train: Training pictures, for the baselines.
+        val: Validation pictures.
+    """
+
+    tokenizer: LabelTokenizer
+    predict_codes: PredictCodes | None
+    data: DenseConfig
+    train: DenseSource
+    val: DenseSource
+
+
+@dataclass(frozen=True)
+class DenseGallery:
+    """Validation pictures to look at, uint8 (n, H, W, 3) each.
+
+    Attributes:
+        keys: The pictures' names.
+        rows: By name: input, truth, each decoded map, and its error.
+    """
+
+    keys: tuple[str, ...]
+    rows: dict[str, NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class DenseEvaluation:
+    """Everything that was measured.
+
+    Attributes:
+        scores: The task's figures of each row; :data:`ORACLE` first.
+        usage: Of the label tokenizer's codes on validation maps.
+        codes: How often every code and digit is used.
+        token_accuracy: Share of validation codes that Stage II predicts exactly; None without it.
+        count: Validation pictures.
+        gallery: Pictures.
+    """
+
+    scores: dict[str, dict[str, float]]
+    usage: Usage
+    codes: CodeUsage
+    token_accuracy: float | None
+    count: int
+    gallery: DenseGallery
+
+    def figures(self) -> dict[str, float | int | None]:
+        """The numbers by name, as ``report.json`` holds them."""
+        figures: dict[str, float | int | None] = {"pictures": self.count}
+        for row, scores in self.scores.items():
+            figures |= {f"{row}: {name}": value for name, value in scores.items()}
+        return figures | {
+            "codebook_size": self.usage.codebook_size,
+            "usage": self.usage.usage,
+            "perplexity": self.usage.perplexity,
+            "token_accuracy": self.token_accuracy,
+        }
+
+
+def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say: Say = print) -> DenseEvaluation:
+    """Measure every row.
+
+    Args:
+        subject: What is measured.
+        config: How much of it.
+        say: Told what is being done.
+
+    Raises:
+        GridcodeError: The data cannot be read, does not fit the tokenizer, or is a single picture.
+    """
+    tokenizer = subject.tokenizer
+    _check(subject)
+    say("the trivial baselines, from training label maps")
+    baselines = fit_baselines(
+        subject.data, subject.train.categories, _batches(subject.train, config.train_count, subject.data, config)
+    )
+    say("encoding validation label maps")
+    indices = torch.cat(
+        [_encode(tokenizer, batch) for batch in _batches(subject.val, config.count, subject.data, config)]
+    )
+    if len(indices) < 2:
+        raise GridcodeError("dense evaluation needs at least 2 validation pictures: one decodes another's codes")
+    usage = TokenUsageMeter(tokenizer.quantizer)
+    usage.update(indices)
+    say("decoding, and predicting" if subject.predict_codes else "decoding")
+    rows = _Rows(subject, baselines, set(some_of(len(indices), config.shown).tolist()))
+    for batch in _batches(subject.val, config.count, subject.data, config):
+        rows.add(batch, indices)
+    return DenseEvaluation(
+        scores=rows.scores(),
+        usage=usage.compute().pooled,
+        codes=CodeUsage.from_indices(indices.numpy(), tokenizer.quantizer.levels),
+        token_accuracy=rows.hits / indices.numel() if subject.predict_codes else None,
+        count=len(indices),
+        gallery=rows.gallery(),
+    )
+
+
+class _Rows:
+    """The figures of every row and the pictures to look at, batch by batch."""
+
+    def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int]) -> None:
+        self._subject, self._baselines, self._shown = subject, baselines, shown
+        names = [ORACLE, OTHERS, *([BOTH] if subject.predict_codes else []), *baselines]
+        categories = subject.tokenizer.categories
+        self._meters = {name: TaskMeter(subject.data, categories) for name in names}
+        self._pictures: dict[str, list[NDArray[np.uint8]]] = {}
+        self._keys: list[str] = []
+        self._seen = 0
+        self.hits = 0
+        """Codes that Stage II predicted exactly."""
+
+    def add(self, batch: DenseBatch, indices: Tensor) -> None:
+        """Decode and score a batch; ``indices`` are those of all validation pictures."""
+        tokenizer, device = self._subject.tokenizer, next(self._subject.tokenizer.parameters()).device
+        images, count = batch.images.to(device), len(batch.keys)
+        here = torch.arange(self._seen, self._seen + count)
+        # The picture half a set away: neighbours in a folder are often of one room.
+        others = (here + max(1, len(indices) // 2)) % len(indices)
+        decoded = {
+            ORACLE: tokenizer.decode(indices[here].to(device), images),
+            OTHERS: tokenizer.decode(indices[others].to(device), images),
+        }
+        if self._subject.predict_codes is not None:
+            predicted = self._subject.predict_codes(images)
+            self.hits += int((predicted.cpu() == indices[here]).sum())
+            decoded[BOTH] = tokenizer.decode(predicted, images)
+        decoded |= {name: baseline.predict(batch) for name, baseline in self._baselines.items()}
+        for name, planes in decoded.items():
+            self._meters[name].update(planes, batch.planes)
+        for place in range(count):
+            if self._seen + place in self._shown:
+                self._keep(batch, place, decoded)
+        self._seen += count
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """The figures of each row."""
+        return {name: meter.compute() for name, meter in self._meters.items()}
+
+    def gallery(self) -> DenseGallery:
+        """The pictures that were kept."""
+        return DenseGallery(tuple(self._keys), {name: np.stack(rows) for name, rows in self._pictures.items()})
+
+    def _keep(self, batch: DenseBatch, place: int, decoded: dict[str, Tensor]) -> None:
+        data, truth = self._subject.data, batch.planes[place].numpy()
+        maps = {"truth": truth, **{name: decoded[name][place].cpu().numpy() for name in _SHOWN if name in decoded}}
+        seen = ((batch.images[place].expand(3, -1, -1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        rows = {"input": seen} | _pictures(self._subject.tokenizer.label_map, maps)
+        rows |= {f"{name}: error": error_map(maps[name], truth, data) for name in _SHOWN if name in maps}
+        for name, picture in rows.items():
+            self._pictures.setdefault(name, []).append(picture)
+        self._keys.append(batch.keys[place])
+
+
+def _pictures(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray[np.uint8]]:
+    """Pictures of a truth and of what was decoded; depth on one scale."""
+    if not isinstance(label_map, DepthMap):
+        return {name: label_map.picture(planes) for name, planes in maps.items()}
+    joined = np.concatenate([label_map.normalise(maps["truth"]), *list(maps.values())[1:]], axis=2)
+    parts = np.split(label_map.picture(joined), len(maps), axis=1)
+    return dict(zip(maps, parts, strict=True))
+
+
+def _check(subject: DenseSubject) -> None:
+    mine, theirs = subject.tokenizer.data, subject.data
+    if (mine.task, mine.shape) != (theirs.task, theirs.shape):
+        raise GridcodeError(
+            f"the label tokenizer is for {mine.task} at {mine.height}x{mine.width}, the data for {theirs.task} at "
+            f"{theirs.height}x{theirs.width}; measure it on its own task and size"
+        )
+    if subject.tokenizer.categories != subject.val.categories:
+        raise GridcodeError(
+            f"the classes of {subject.val.name} are not those that the label tokenizer was trained on; measure it on "
+            "pictures of its own classes"
+        )
+
+
+def _batches(source: DenseSource, count: int, data: DenseConfig, config: DenseEvaluationConfig) -> Iterator[DenseBatch]:
+    chosen = source
+    if count < len(source):
+        chosen = DensePart(source, some_of(len(source), count).tolist(), name=source.name)
+    return dense_eval_batches(chosen, data, batch_size=config.batch_size)
+
+
+def _encode(tokenizer: LabelTokenizer, batch: DenseBatch) -> Tensor:
+    device = next(tokenizer.parameters()).device
+    return tokenizer.encode(batch.labels.to(device), batch.images.to(device)).cpu()

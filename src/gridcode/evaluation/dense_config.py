@@ -1,0 +1,31 @@
+"""How dense prediction is measured, as frozen values. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class DenseEvaluationConfig:
+    """What ``gridcode dense eval`` measures.
+
+    >>> DenseEvaluationConfig(count=200).train_count
+    2000
+    """
+
+    count: int = 1000
+    """Validation pictures, at most."""
+    train_count: int = 2000
+    """Training pictures, at most, from which the trivial baselines are made."""
+    batch_size: int = 50
+    """Pictures at a time."""
+    shown: int = 12
+    """Pictures in the report."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that measure nothing."""
+        for name in ("count", "train_count", "batch_size", "shown"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")

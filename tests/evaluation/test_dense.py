@@ -1,0 +1,118 @@
+"""Rows of a dense evaluation: each is what a decoding by hand gives, in any batches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gridcode.data.labels.config import DenseConfig, DepthConfig, Task
+from gridcode.data.labels.loader import dense_eval_batches
+from gridcode.data.labels.open import open_dense
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.evaluation.dense_errors import error_map
+from gridcode.evaluation.dense_report import publish_dense
+from gridcode.evaluation.publish import Runs
+from gridcode.quantize.config import FSQConfig
+from gridcode.tokenizer.labels.config import LabelTokenizerConfig
+from gridcode.tokenizer.labels.measure import TaskMeter
+from gridcode.tokenizer.labels.model import LabelTokenizer
+
+TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
+CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, shown=3)
+
+
+def subject(task: Task) -> DenseSubject:
+    data = DenseConfig(
+        task=task, height=16, width=16, depth=DepthConfig(bins=8), instances=6, train_count=10, val_count=9, workers=0
+    )
+    train, val = open_dense(data, "train"), open_dense(data, "val")
+    torch.manual_seed(0)
+    model = LabelTokenizerConfig(
+        quantizer=FSQConfig((4, 3)), codes=(2, 2), patch=8, width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=16
+    )
+    tokenizer = LabelTokenizer(model, data, train.categories).eval()
+    # The codes say how bright the picture is: far from right, and a function of the picture alone.
+    return DenseSubject(
+        tokenizer,
+        lambda images: (images.mean((1, 2, 3)) * 9).long().abs().view(-1, 1, 1).expand(-1, 2, 2),
+        data,
+        train,
+        val,
+    )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
+    whole = subject(task)
+    found = evaluate_dense(whole, CONFIG, say=lambda text: None)
+    (batch,) = dense_eval_batches(whole.val, whole.data, batch_size=9)
+    tokenizer = whole.tokenizer
+    own = tokenizer.encode(batch.labels, batch.images)
+    assert whole.predict_codes is not None
+    predicted = whole.predict_codes(batch.images)
+    codes = {ORACLE: own, OTHERS: own.roll(-4, 0), BOTH: predicted}
+    for row, indices in codes.items():
+        meter = TaskMeter(whole.data, tokenizer.categories)
+        meter.update(tokenizer.decode(indices, batch.images), batch.planes)
+        assert found.scores[row] == pytest.approx(meter.compute(), nan_ok=True), row
+    assert found.token_accuracy == pytest.approx(float((predicted == own).double().mean()))
+    assert found.usage.used == len(own.unique())
+    assert found.count == 9
+    assert len(found.gallery.keys) == 3
+    assert set(found.gallery.keys) <= set(batch.keys)
+    assert all(rows.shape == (3, 16, 16, 3) and rows.dtype == np.uint8 for rows in found.gallery.rows.values())
+
+
+def test_stage_one_alone_has_no_rows_of_stage_two() -> None:
+    found = evaluate_dense(replace(subject("colour"), predict_codes=None), CONFIG, say=lambda text: None)
+    assert list(found.scores) == [ORACLE, OTHERS, "grey"]
+    assert found.token_accuracy is None
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
+    whole = subject(task)
+    found = evaluate_dense(whole, CONFIG, say=lambda text: None)
+    page = publish_dense(found, whole, CONFIG, Runs(), out=tmp_path, command="gridcode dense eval")
+    text = page.read_text()
+    assert all(row.replace("'", "&#39;") in text for row in found.scores)
+    assert text.count("data:image/png;base64,") == 3 * len(found.gallery.rows)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["rows"].keys() == found.scores.keys()
+    assert content["settings"]["data"]["task"] == task
+    assert (tmp_path / "overview.png").stat().st_size > 100
+
+
+def test_one_picture_and_another_size_are_one_line() -> None:
+    whole = subject("depth")
+    with pytest.raises(GridcodeError, match="needs at least 2 validation pictures"):
+        evaluate_dense(whole, replace(CONFIG, count=1), say=lambda text: None)
+    other = replace(whole, data=replace(whole.data, height=24))
+    with pytest.raises(GridcodeError, match="is for depth at 16x16, the data for depth at 24x16"):
+        evaluate_dense(other, CONFIG, say=lambda text: None)
+
+
+def test_error_maps_are_black_where_right_and_grey_where_nothing_counts() -> None:
+    depth = np.array([[[0.0, 2.0, 4.0, 12.0]]], np.float32)
+    found = error_map(np.array([[[3.0, 2.0, 9.0, 12.0]]], np.float32), depth, DenseConfig(task="depth"))
+    assert found[0].tolist() == [[128] * 3, [0] * 3, [255] * 3, [128] * 3]
+    truth = np.array([[[1, 1, 1, 0, 2, 2]], [[1, 1, 1, 0, 2, 2]], [[0] * 6]], np.int32)
+    guess = np.array([[[1, 1, 2, 1, 2, 2]], [[5, 5, 2, 1, 3, 4]]])
+    seen = error_map(guess, truth, DenseConfig(task="panoptic"))[0].tolist()
+    black, red, yellow, grey = [0, 0, 0], [220, 40, 50], [240, 200, 60], [128, 128, 128]
+    assert seen == [black, black, red, grey, yellow, yellow]
+
+
+@pytest.mark.parametrize("relative", ["scale", "scale_shift"])
+def test_relative_depth_is_right_up_to_its_alignment(relative: str) -> None:
+    truth = np.array([[[2.0, 4.0, 8.0]]], np.float32)
+    data = DenseConfig(task="depth", depth=DepthConfig(relative=relative))  # type: ignore[arg-type]
+    guess = truth / 8 if relative == "scale" else (truth - 2) / 6
+    assert error_map(guess, truth, data).max() <= 1
