@@ -57,7 +57,10 @@ def test_relative_depth_is_measured_up_to_what_it_lost(relative: str) -> None:
     decoded = label_map.decode([torch.nn.functional.one_hot(labels[:, 0], 200).movedim(-1, 1).float()])
     meter = TaskMeter(data, None)
     meter.update(decoded, truth)
-    assert meter.compute()["rmse"] < 30 / 200
+    figures = meter.compute()
+    assert list(figures) == ["si_log", "abs_rel", "delta"]
+    assert figures["abs_rel"] < 1 / 200
+    assert figures["delta"] == 1
     plain = DepthErrors(far=100.0)
     plain.update(decoded, truth)
     assert plain.compute().rmse > 20

@@ -139,7 +139,8 @@ def test_given_sources_are_learned_and_recorded(tiny_run: TinyRun, tmp_path: Pat
     assert len(few) == 9
     assert len({few.key(place) for place in range(9)}) == 9
     tokenizer = train_label_tokenizer(run, quiet(tmp_path), sources=DenseSources(few, few))
-    assert tokenizer.data.source == few.name
+    assert tokenizer.data == run.data
+    assert tokenizer.info["data"]["source"] == few.name
     assert tokenizer.categories == few.categories
 
 

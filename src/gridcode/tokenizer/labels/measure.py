@@ -1,6 +1,7 @@
 """How good are decoded label maps? The task's own figures, on validation pictures.
 
-    depth      RMSE, AbsRel, delta; relative depth: SILog, and the others after the alignment that it was binned with
+    depth      RMSE, AbsRel, delta, SILog
+    relative   SILog; AbsRel and delta after the alignment that undoes how it was normalised
     panoptic   PQ (all, things, stuff), SQ, RQ
     colour     PSNR, MSE and mean absolute error on [-1, 1]
 
@@ -24,9 +25,6 @@ from gridcode.metrics.panoptic import PanopticQuality
 from gridcode.tokenizer.labels.losses import make_label_loss
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-
-SCORES = {"depth": "rmse", "panoptic": "pq", "colour": "psnr"}
-"""The figure by which each task's models are compared; of depth less is better."""
 
 
 class TaskMeter:
@@ -78,6 +76,8 @@ class TaskMeter:
             groups = {"pq": found.all.pq, "pq_things": found.things.pq, "pq_stuff": found.stuff.pq}
             return groups | {"sq": found.all.sq, "rq": found.all.rq}
         depth = self._errors.compute()
+        if self._errors.align != "none":  # an RMSE would be in units that nobody knows
+            return {"si_log": depth.si_log, "abs_rel": depth.abs_rel, "delta": depth.delta}
         return {"rmse": depth.rmse, "abs_rel": depth.abs_rel, "delta": depth.delta, "si_log": depth.si_log}
 
 
@@ -95,10 +95,9 @@ class LabelMeasurement:
 
     def score(self, data: DenseConfig) -> float:
         """The figure that training keeps the best model by; more is better."""
-        if data.task == "depth" and data.depth.relative != "none":
-            return -self.scores["si_log"]
-        value = self.scores[SCORES[data.task]]
-        return -value if data.task == "depth" else value
+        if data.task == "depth":
+            return -self.scores["rmse" if data.depth.relative == "none" else "si_log"]
+        return self.scores["pq" if data.task == "panoptic" else "psnr"]
 
 
 @torch.inference_mode()

@@ -81,7 +81,7 @@ def train_label_tokenizer(
         data = replace(data, source=sources.train.name)
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
-    tokenizer = LabelTokenizer(config.model, data, sources.train.categories)
+    tokenizer = LabelTokenizer(config.model, config.data, sources.train.categories)
     tokenizer.info = {"data": asdict(data), "dataset": PurePath(data.source).name or data.source}
     tokenizer.to(fabric.device)
     ema = make_ema(tokenizer, config.optim)
