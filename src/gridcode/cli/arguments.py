@@ -85,6 +85,16 @@ class DataChange:
         return replace(data, **changes)
 
 
+def said(option: str, words: Sequence[str]) -> str:
+    """The last value that the words give an option, in either way of writing; none is the empty string."""
+    said = ""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        flag, equals, value = word.partition("=")
+        if flag == option:
+            said = value if equals else following
+    return said
+
+
 def usable_device(name: str) -> str:
     """The name of a device, if this machine has it.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.arguments import parse, said
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive
 from gridcode.quantize.config import QUANTIZERS
@@ -135,7 +135,7 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
 def _train_prior(name: str, words: Sequence[str]) -> None:
     run = recipe(name).prior
     kind: Literal["maskgit", "ar"] = "ar" if isinstance(run.model, AutoregressiveConfig) else "maskgit"
-    if kind == "maskgit" and _said("--prior", words) == "ar":
+    if kind == "maskgit" and said("--prior", words) == "ar":
         run = autoregressive(run)
     default = PriorArguments(TrainFlags(), run, prior=kind)
     prog = f"gridcode train prior {name}"
@@ -168,23 +168,13 @@ def _with_kinds(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
     parser to refuse with the choices.
     """
     model = run.model
-    architecture = _said("--architecture", words)
+    architecture = said("--architecture", words)
     if architecture in ARCHITECTURES and architecture != model.name:
         model = ARCHITECTURES[architecture].like(model)
-    quantizer = _said("--quantizer", words)
+    quantizer = said("--quantizer", words)
     if quantizer in QUANTIZERS and quantizer != model.quantizer.name:
         model = replace(model, quantizer=QUANTIZERS[quantizer]())
     return replace(run, model=model)
-
-
-def _said(option: str, words: Sequence[str]) -> str:
-    """The last value that the words give an option, in either way of writing; none is the empty string."""
-    said = ""
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        flag, equals, value = word.partition("=")
-        if flag == option:
-            said = value if equals else following
-    return said
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""From a dense evaluation to a person: ``report.html`` and ``overview.png`` to look at, ``report.json`` for programs."""
+"""From a dense evaluation to a person: ``report.html`` and ``overview.png``, and ``report.json`` for programs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Reference: Kirillov et al., "Panoptic Segmentation", CVPR 2019; format: https://
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def coco_splits(root: Path) -> dict[str, str]:
     return {part: matches[0] for part, matches in found.items() if matches}
 
 
-def write_coco(root: Path, split: str, maps: Sequence[tuple[str, Planes]], categories: Categories) -> None:
+def write_coco(root: Path, split: str, maps: Iterable[tuple[str, Planes]], categories: Categories) -> None:
     """Write panoptic maps as PNGs with a JSON, category ids being class numbers.
 
     Args:

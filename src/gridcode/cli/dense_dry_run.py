@@ -1,0 +1,52 @@
+"""What ``gridcode dense train --dry-run`` prints: settings and parameters of both stages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import torch
+
+from gridcode.cli.dry_run import COPIES
+from gridcode.prior.conditional.make import make_conditional_prior
+from gridcode.prior.space import TokenSpace
+from gridcode.prior.train import token_levels
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tokenizer.labels.describe import describe_label_run, run_categories
+from gridcode.tokenizer.labels.model import LabelTokenizer
+
+
+def describe_dense_run(run: DenseRun) -> str:
+    """The text for both stages.
+
+    Raises:
+        GridcodeError: The stages do not fit each other, or the classes are the data's and it cannot be opened.
+    """
+    categories = run_categories(run.tokenizer)
+    return "\n".join(["Stage I", "", describe_label_run(run.tokenizer, categories), "", "", *_stage_two(run)])
+
+
+def stage_two_parameters(run: DenseRun) -> dict[str, int]:
+    """The learned numbers of each part of Stage II, without making them."""
+    with torch.device("meta"):
+        tokenizer = LabelTokenizer(run.tokenizer.model, run.data, run_categories(run.tokenizer))
+        levels = token_levels(tokenizer.quantizer.spec())
+        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid, (), "", {}, levels=levels)
+        settings = run.stage_two()
+        shape = (tokenizer.label_map.context_channels, *run.data.shape)
+        prior = make_conditional_prior(settings.prior, settings.model, space, shape)
+    parts = {"encoder": prior.encoder, "decoder": prior.decoder, "vocabulary": prior.vocabulary}
+    counts = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
+    return counts | {"all": prior.parameter_count}
+
+
+def _stage_two(run: DenseRun) -> list[str]:
+    counts, loop = stage_two_parameters(run), run.prior.loop
+    lines = ["Stage II", "", "settings", json.dumps(asdict(run.prior) | {"data": "as above"}, indent=2, default=str)]
+    lines += ["", "parameters", *(f"  {name:12} {count:>14,}" for name, count in counts.items()), ""]
+    memory = COPIES * 4 * counts["all"] / 2**30
+    return [
+        *lines,
+        f"{'examples':12} {loop.steps} steps x {loop.batch_size} = {loop.steps * loop.batch_size:,}",
+        f"{'memory':12} about {memory:.2f} GiB of weights and optimiser in training, activations not counted",
+    ]

@@ -1,0 +1,77 @@
+"""``gridcode dense predict --run RUN --input PATH --out DIR``: label files and overlays of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gridcode.cli.arguments import parse
+from gridcode.cli.dense_run import RunFlags, load_predictor, load_tokenizer
+from gridcode.errors import GridcodeError
+from gridcode.prior.conditional.config import NEAR_GREEDY
+from gridcode.prior.samplers.config import SamplerConfig
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of ``dense predict``."""
+
+    input: Path
+    """A picture, or a folder or Parquet file of pictures, of any sizes."""
+    out: Path
+    """Folder for the label files (depth/, panoptic_predicted/ with annotations/, or colour/) and for overlay/."""
+    models: Annotated[RunFlags, tyro.conf.arg(name="")] = field(default_factory=RunFlags)
+    fit: Literal["whole", "crop"] = "whole"
+    """Squeeze a picture into the model's shape as a whole, or look at its central part alone."""
+    depth_format: Literal["png", "npy"] = "png"
+    """Depth as 16-bit PNG (millimetres unless the data had another scale; relative depth: 60000 is 1), or .npy."""
+    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = NEAR_GREEDY
+    """How codes are drawn; the most probable ones by default."""
+    seed: int = 0
+    """Same seed, same maps."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    force: bool = False
+    """Write into a folder that is not empty."""
+
+
+def run(arguments: list[str]) -> None:
+    """Predict label maps.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed = parse(
+        Arguments,
+        arguments,
+        prog="gridcode dense predict",
+        description="Predict depth, panoptic segments or colours of pictures.",
+    )
+    parsed.models.tokenizer_at()
+    if not parsed.input.exists():
+        raise GridcodeError(f"{parsed.input}: no such picture or folder; check --input")
+    from gridcode.cli.output import fresh_folder
+    from gridcode.data.image import decode_image
+    from gridcode.data.open import open_source
+    from gridcode.data.source import Example, ImageSource
+    from gridcode.tasks.dense.predict import PredictOptions, predict_source
+    from gridcode.training.progress import ProgressBar
+
+    options = PredictOptions(parsed.out, fit=parsed.fit, depth_format=parsed.depth_format, batch_size=parsed.batch_size)
+    tokenizer = load_tokenizer(parsed.models)
+    predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
+    if predictor is None:
+        raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
+    source: ImageSource | list[Example]
+    if parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
+        pixels = decode_image(parsed.input, name=str(parsed.input))
+        source = [Example(image=pixels, label=None, key=parsed.input.name)]
+    else:
+        source = open_source(parsed.input)
+    fresh_folder(parsed.out, force=parsed.force)
+    with ProgressBar("predict", total=len(source)) as bar:
+        count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
+    print(f"{tokenizer.data.task} of {count} pictures in {parsed.out}, over the pictures in {parsed.out / 'overlay'}")

@@ -1,0 +1,90 @@
+"""Predictions of a whole folder: label files and overlays, a few pictures in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gridcode.data.crop import to_channels
+from gridcode.data.labels.source import Planes
+from gridcode.data.source import Example, ImageSource
+from gridcode.errors import GridcodeError
+from gridcode.tasks.dense.files import file_stem, write_maps, write_overlay
+from gridcode.tasks.dense.predictor import DensePredictor, Fit
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How predictions are made and written.
+
+    Attributes:
+        out: The folder.
+        fit: How a picture of another shape is shown to the model.
+        depth_format: 16-bit PNG, or .npy.
+        batch_size: Pictures at a time.
+    """
+
+    out: Path
+    fit: Fit = "whole"
+    depth_format: Literal["png", "npy"] = "png"
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse batches of nothing."""
+        if self.batch_size < 1:
+            raise GridcodeError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+def predict_source(
+    predictor: DensePredictor,
+    source: ImageSource | Sequence[Example],
+    options: PredictOptions,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the label map and the overlay of every picture.
+
+    Args:
+        predictor: Both stages.
+        source: Pictures of any sizes.
+        options: Where and how.
+        progress: Called with (pictures done, pictures in all).
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        GridcodeError: A picture cannot be read, or two would be written under one name.
+    """
+    tokenizer = predictor.tokenizer
+    maps = _predicted(predictor, source, options, progress)
+    write_maps(options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format)
+    return len(source)
+
+
+def _predicted(
+    predictor: DensePredictor,
+    source: ImageSource | Sequence[Example],
+    options: PredictOptions,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[str, Planes]]:
+    """File stem and map of each picture; the overlay is written on the way."""
+    keys: dict[str, str] = {}
+    for start in range(0, len(source), options.batch_size):
+        examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
+        pictures = [to_channels(example.image, 3) for example in examples]
+        maps = predictor.predict_pictures(pictures, fit=options.fit)
+        for example, picture, planes in zip(examples, pictures, maps, strict=True):
+            stem = file_stem(example.key)
+            if stem in keys:
+                raise GridcodeError(
+                    f"the pictures {keys[stem]} and {example.key} would both be written as {stem}; rename one"
+                )
+            keys[stem] = example.key
+            seen = predictor.seen_part(picture, options.fit)
+            write_overlay(options.out / "overlay" / f"{stem}.png", seen, planes, predictor.tokenizer.label_map)
+            yield stem, planes
+        if progress is not None:
+            progress(len(keys), len(source))

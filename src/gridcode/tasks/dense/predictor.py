@@ -1,0 +1,138 @@
+"""Dense prediction: a prior reads a picture and writes a code, a label tokenizer turns the code into a label map.
+
+picture -> context (C, H, W) -> Stage II -> indices (h, w) -> Stage I's decoder, context -> label map (n, H, W)
+
+The picture need not have the model's size: it is squeezed into it as a whole, or its central part is cut out, and the
+map comes back at the size of what was looked at.
+
+Reference: the paper, section 4.4; Kolesnikov et al., UViM, 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gridcode.data.labels.geometry import center_region, resize_image
+from gridcode.data.labels.source import Planes
+from gridcode.errors import GridcodeError
+from gridcode.prior.conditional.base import ConditionalPrior
+from gridcode.prior.conditional.config import NEAR_GREEDY
+from gridcode.prior.conditional.make import load_conditional_prior
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.tokenizer.labels.model import LabelTokenizer
+
+Fit: TypeAlias = Literal["whole", "crop"]
+"""How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
+
+
+class DensePredictor:
+    """Stage I and Stage II of one task.
+
+    Args:
+        tokenizer: The label tokenizer.
+        prior: The picture-conditioned prior that learned its tokens.
+        sampler: How tokens are drawn; by default the most probable ones.
+        seed: Same seed, same maps.
+
+    Raises:
+        GridcodeError: The prior learned from another tokenizer's tokens, or takes other pictures.
+
+    >>> from gridcode.data.labels.config import DenseConfig
+    >>> from gridcode.prior.conditional import ConditionalAR, ConditionalConfig
+    >>> from gridcode.prior.space import TokenSpace
+    >>> from gridcode.tokenizer.labels.config import LabelTokenizerConfig
+    >>> tokenizer = LabelTokenizer(LabelTokenizerConfig.laptop(), DenseConfig(height=32, width=32)).eval()
+    >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
+    >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
+    >>> [depth] = DensePredictor(tokenizer, prior).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
+    >>> depth.shape
+    (1, 20, 30)
+    """
+
+    def __init__(
+        self,
+        tokenizer: LabelTokenizer,
+        prior: ConditionalPrior,
+        *,
+        sampler: SamplerConfig = NEAR_GREEDY,
+        seed: int = 0,
+    ) -> None:
+        seen = tokenizer.weights_hash()
+        if prior.space.tokenizer != seen:
+            raise GridcodeError(
+                f"this prior learned the tokens of label tokenizer {prior.space.tokenizer}, but the tokenizer given "
+                f"is {seen}: give the one whose tokens it was trained on"
+            )
+        image = (tokenizer.label_map.context_channels, *tokenizer.data.shape)
+        if prior.image != image:
+            raise GridcodeError(
+                f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
+            )
+        self.tokenizer, self.prior, self.sampler, self.seed = tokenizer, prior, sampler, seed
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        prior: str | Path,
+        tokenizer: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        sampler: SamplerConfig = NEAR_GREEDY,
+        seed: int = 0,
+    ) -> DensePredictor:
+        """Load both halves; each is a folder or a hub id.
+
+        Raises:
+            GridcodeError: One cannot be loaded, or they do not belong together.
+        """
+        label_tokenizer = LabelTokenizer.from_pretrained(tokenizer, device=device)
+        return cls(label_tokenizer, load_conditional_prior(prior, device=device), sampler=sampler, seed=seed)
+
+    def predict_codes(self, images: Tensor) -> Tensor:
+        """Stage II alone: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w, *index_shape) on their device."""
+        return self.prior.predict(images, self.sampler, seed=self.seed)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Label maps of pictures as the model takes them.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W) of the tokenizer's size; C is 1 for colour.
+
+        Returns:
+            (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
+
+        Raises:
+            GridcodeError: The pictures have another shape.
+        """
+        images = images.to(self.prior.device)
+        return self.tokenizer.decode(self.predict_codes(images), images)
+
+    def predict_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole") -> list[Planes]:
+        """The label maps of pictures of any sizes, each at its own.
+
+        Args:
+            pictures: uint8, (H, W, 3) each.
+            fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
+
+        Returns:
+            (n, H, W) of each picture, or of its central part.
+        """
+        parts = [self.seen_part(picture, fit) for picture in pictures]
+        label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
+        contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
+        images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
+        maps = self.predict(images).cpu().numpy()
+        return [label_map.resize(planes, *part.shape[:2]) for planes, part in zip(maps, parts, strict=True)]
+
+    def seen_part(self, image: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
+        """What the model looks at: the picture, or its largest central part of the model's shape."""
+        if fit == "whole":
+            return image
+        return center_region(image.shape[:2], self.tokenizer.data.shape).cut(image)
