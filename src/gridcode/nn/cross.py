@@ -1,0 +1,121 @@
+"""The block of a decoder that also looks at something else, such as a picture: norms first, as in vision transformers.
+
+    x <- x + attention(norm(x));   x <- x + cross(norm(x), memory);   x <- x + mlp(norm(x))
+    cross(x, memory) = softmax(q k^T / sqrt(E)) v,    q of x, k and v of the memory
+
+What is looked at does not depend on x: its keys and values are computed once, however often a decoder asks.
+
+Reference: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.3; Dosovitskiy et al., 2020 (norms first).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from gridcode.nn.attention import attend
+from gridcode.nn.cache import KeyValues
+from gridcode.nn.vit import LAYER_NORM_EPS, ViTMLP
+
+Memory: TypeAlias = tuple[Tensor, Tensor]
+"""Keys and values of what one layer looks at, each (B, heads, S, E)."""
+
+
+class DecoderAttention(nn.Module):
+    """Multi-head self-attention that may be causal, and then keeps keys and values where it is asked to.
+
+    Args:
+        width: Features per token, D; a multiple of ``heads``.
+        heads: Attention heads.
+        causal: A token sees itself and those before it only.
+    """
+
+    def __init__(self, width: int, heads: int, *, causal: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.causal = causal
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, cache: KeyValues | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those that it keeps."""
+        B, N, D = x.shape
+        q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        if cache is None:
+            y = attend(q, k, v, causal=self.causal)
+        else:
+            k, v, seen = cache.extend(k, v)
+            y = attend(q, k, v, seen=seen)
+        out: Tensor = self.proj(y.transpose(1, 2).reshape(B, N, D))
+        return out
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to a memory.
+
+    Args:
+        width: Features per token, D; a multiple of ``heads``.
+        heads: Attention heads.
+        memory: Features per token of the memory.
+
+    >>> import torch
+    >>> cross = CrossAttention(16, 4, memory=24)
+    >>> cross(torch.zeros(2, 5, 16), cross.remember(torch.zeros(2, 9, 24))).shape
+    torch.Size([2, 5, 16])
+    """
+
+    def __init__(self, width: int, heads: int, *, memory: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(memory, 2 * width)
+        self.proj = nn.Linear(width, width)
+
+    def remember(self, features: Tensor) -> Memory:
+        """Keys and values of a memory's features (B, S, D')."""
+        B, S, _ = features.shape
+        k, v = self.kv(features).view(B, S, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return k, v
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        B, N, D = x.shape
+        q = self.q(x).view(B, N, self.heads, -1).transpose(1, 2)
+        out: Tensor = self.proj(attend(q, *memory).transpose(1, 2).reshape(B, N, D))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """One layer.
+
+    Args:
+        width: Features per token, D; a multiple of ``heads``.
+        heads: Attention heads.
+        mlp: Width of the MLP's hidden layer.
+        memory: Features per token of what is looked at.
+        dropout: Dropout on each branch's output.
+        causal: A token sees itself and those before it only.
+
+    >>> import torch
+    >>> block = DecoderBlock(16, 4, mlp=32, memory=24, dropout=0.0, causal=True)
+    >>> block(torch.zeros(2, 5, 16), block.cross.remember(torch.zeros(2, 9, 24))).shape
+    torch.Size([2, 5, 16])
+    """
+
+    def __init__(self, width: int, heads: int, *, mlp: int, memory: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = DecoderAttention(width, heads, causal=causal)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.cross = CrossAttention(width, heads, memory=memory)
+        self.norm3 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = ViTMLP(width, mlp)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Memory, cache: KeyValues | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those that it keeps."""
+        x = x + self.dropout(self.attn(self.norm1(x), cache))
+        x = x + self.dropout(self.cross(self.norm2(x), memory))
+        out: Tensor = x + self.dropout(self.mlp(self.norm3(x)))
+        return out
