@@ -87,15 +87,17 @@ def test_moving_average_is_in_evaluation_mode_and_has_no_gradients() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": 0.0}, r"optim\.lr must be > 0, got 0\.0"),
-        ({"lr": float("nan")}, r"optim\.lr must be > 0, got nan"),
+        ({"lr": 0.0}, r"optim\.lr must be > 0 and finite, got 0\.0"),
+        ({"lr": float("nan")}, r"optim\.lr must be > 0 and finite, got nan"),
         ({"ema": 1.0}, r"optim\.ema must be in \[0, 1\), got 1\.0"),
-        ({"clip": -1.0}, "must be >= 0"),
-        ({"weight_decay": -1.0}, "must be >= 0"),
-        ({"warmup": -1}, "must be >= 0"),
+        ({"betas": (1.5, 0.9)}, r"optim\.betas must be in \[0, 1\), got \(1\.5, 0\.9\)"),
+        ({"clip": -1.0}, r"optim\.clip must be >= 0 and finite, got -1\.0"),
+        ({"weight_decay": float("nan")}, r"optim\.weight_decay must be >= 0 and finite, got nan"),
+        ({"warmup": -1}, r"optim\.warmup must be >= 0 and finite, got -1"),
+        ({"final_lr": float("inf")}, r"optim\.final_lr must be >= 0 and finite, got inf"),
     ],
 )
-def test_optimiser_settings_that_cannot_train_are_refused(settings: dict[str, float], message: str) -> None:
+def test_optimiser_settings_that_cannot_train_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(GridcodeError, match=message):
         OptimConfig(**settings)  # type: ignore[arg-type]
 

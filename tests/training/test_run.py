@@ -202,6 +202,28 @@ class TestLoop:
         assert not (tmp_path / "done.json").exists()
         assert drive(tmp_path, fabric, resume=True) == [3, 4, 5]
 
+    def test_processes_wait_for_the_checkpoint_before_they_stop(
+        self, tmp_path: Path, fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found: list[list[str]] = []
+        monkeypatch.setattr(fabric, "barrier", lambda: found.append([path.name for path in checkpoints(tmp_path)]))
+        with pytest.raises(Stopped):
+            drive(tmp_path, fabric, stop_after=2)
+        assert found == [["step-00000003"]]
+
+    def test_a_metric_that_joins_late_is_averaged_over_its_own_steps(self, tmp_path: Path, fabric: Fabric) -> None:
+        """As the discriminator's are, which may start between two lines of the log."""
+        options = RunOptions(tmp_path, show=False)
+        prepare_folder(options, Config())
+        with open_run(options, LOOP, trainee(), fabric=fabric, title="toy") as run:
+            for step in run.steps():
+                run.log(step, {"loss": 1.0} | ({"adversarial": 4.0 + step} if step >= 3 else {}))
+                if run.logs_at(step):
+                    run.write_line(step)
+        log = read_log(tmp_path)
+        assert [line["train/loss"] for line in log] == [1.0, 1.0, 1.0]
+        assert [line.get("train/adversarial") for line in log] == [None, 7.0, 8.5]
+
     def test_a_signal_in_the_last_step_changes_nothing(self, tmp_path: Path, fabric: Fabric) -> None:
         assert drive(tmp_path, fabric, stop_after=5) == [0, 1, 2, 3, 4, 5]
         assert (tmp_path / "done.json").exists()

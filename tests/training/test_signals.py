@@ -30,6 +30,16 @@ def test_a_second_signal_stops_at_once(number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
 
 
+def test_sigterm_again_is_the_same_request() -> None:
+    """A scheduler sends it to torchrun and to its processes, and torchrun hands it on."""
+    with stop_requests() as request:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert request.received is signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_handlers_are_put_back_even_after_an_error() -> None:
     before = [signal.getsignal(number) for number in BOTH]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,12 +32,15 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
-        if not self.lr > 0:
-            raise GridcodeError(f"optim.lr must be > 0, got {self.lr}")
+        if not 0 < self.lr < math.inf:
+            raise GridcodeError(f"optim.lr must be > 0 and finite, got {self.lr}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise GridcodeError(f"optim.betas must be in [0, 1), got {self.betas}")
         if not 0 <= self.ema < 1:
             raise GridcodeError(f"optim.ema must be in [0, 1), got {self.ema}")
-        if self.clip < 0 or self.weight_decay < 0 or self.warmup < 0:
-            raise GridcodeError("optim.clip, optim.weight_decay and optim.warmup must be >= 0")
+        for name in ("weight_decay", "warmup", "final_lr", "clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise GridcodeError(f"optim.{name} must be >= 0 and finite, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class Run:
         self._bar: ProgressBar | None = None
         self._stop = StopRequest()
         self._sums: dict[str, float] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
         self._clock = (time.perf_counter(), self.start)
 
     def steps(self) -> Iterator[int]:
@@ -172,9 +172,9 @@ class Run:
         Raises:
             GridcodeError: The loss, its gradient or another metric is not finite; the last checkpoint stays.
         """
-        self._count += 1
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
+            self._counts[name] = self._counts.get(name, 0) + 1
         # A finite loss can have gradients that are not; a checkpoint of such a step would be worthless.
         for name, total in self._sums.items():
             if not math.isfinite(total):
@@ -185,7 +185,7 @@ class Run:
         figures = self._means() | dict(latest or {})
         now = time.perf_counter()
         figures["images_per_s"] = (step + 1 - self._clock[1]) * self.loop.batch_size / (now - self._clock[0])
-        self._sums, self._count, self._clock = {}, 0, (now, step + 1)
+        self._sums, self._counts, self._clock = {}, {}, (now, step + 1)
         if self._log is not None:
             self._log.write(step + 1, {f"train/{name}": value for name, value in figures.items()})
         if self._bar is not None:
@@ -199,10 +199,11 @@ class Run:
             self._bar.advance(step + 1, {label: f"{figures[k]:.4g}" for k, label in shown.items() if k in figures})
 
     def _means(self) -> dict[str, float]:
-        """The metrics' means since the last line, over all processes: their shares of a batch are equal."""
-        means = {name: total / self._count for name, total in self._sums.items()}
+        """The metrics' means since the last line, over the steps that had them and over all processes."""
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
         if self.fabric.world_size == 1:
             return means
+        # The mean over processes, whose shares of a batch are equal.
         gathered = self.fabric.all_reduce(torch.tensor(list(means.values()), device=self.fabric.device))
         assert isinstance(gathered, Tensor)
         return dict(zip(means, gathered.tolist(), strict=True))
@@ -249,6 +250,8 @@ class Run:
             if not self._sharded:
                 save_state(self.out, step + 1, self.trainee, {"best": self.best})
         if stop and not last:
+            # Where one process ends with an error a launcher ends the others; none goes before the checkpoint is whole.
+            self.fabric.barrier()
             name = signal.Signals(stop).name
             again = "a run with loop.strategy=fsdp cannot be resumed" if self._sharded else self._again
             raise Stopped(f"stopped by {name} after step {step + 1} of {self.loop.steps}; {again}", stop)

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM ask a training loop to stop after its step; a second Ctrl-C stops it at once."""
+"""Ctrl-C and SIGTERM ask a training loop to stop after its step; a second Ctrl-C stops it at once.
+
+SIGTERM again is the same request: a scheduler sends it to torchrun and to its processes, and torchrun hands it on.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,8 @@ def stop_requests() -> Iterator[StopRequest]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
+        if number == request.received == signal.SIGTERM:
+            return
         if request.received is not None:
             raise KeyboardInterrupt
         request.received = signal.Signals(number)

@@ -218,8 +218,11 @@ def test_gumbel_noise_is_gumbels() -> None:
     ("settings", "message"),
     [
         ({"steps": 0}, "sampling takes at least 1 step, got steps=0"),
-        ({"temperature": -1.0}, r"temperatures must be >= 0, got temperature=-1\.0"),
+        ({"temperature": -1.0}, r"temperatures must be >= 0 and finite, got temperature=-1\.0"),
         ({"choice_temperature": -0.5}, r"choice_temperature=-0\.5"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"temperature_from": float("inf")}, "temperature_from=inf"),
+        ({"guidance_from": float("nan")}, "guidance must be >= 0 and finite, got guidance_from=nan"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(settings: dict[str, float], message: str) -> None:

@@ -51,13 +51,13 @@ class SamplerConfig:
         if self.steps < 1:
             raise GridcodeError(f"sampling takes at least 1 step, got steps={self.steps}")
         first = 0.0 if self.temperature_from is None else self.temperature_from
-        if min(self.temperature, self.choice_temperature, first) < 0:
+        if not all(0 <= one < math.inf for one in (self.temperature, self.choice_temperature, first)):
             raise GridcodeError(
-                f"temperatures must be >= 0, got temperature={self.temperature}, "
+                f"temperatures must be >= 0 and finite, got temperature={self.temperature}, "
                 f"choice_temperature={self.choice_temperature}, temperature_from={self.temperature_from}"
             )
-        if self.guidance_from is not None and self.guidance_from < 0:
-            raise GridcodeError(f"guidance must be >= 0, got guidance_from={self.guidance_from}")
+        if self.guidance_from is not None and not 0 <= self.guidance_from < math.inf:
+            raise GridcodeError(f"guidance must be >= 0 and finite, got guidance_from={self.guidance_from}")
         if self.top_k < 0 or not 0 < self.top_p <= 1:
             raise GridcodeError(f"top_k must be >= 0 and top_p in (0, 1], got {self.top_k} and {self.top_p}")
         if not self.power > 0 or not 0 <= self.remask <= 1:
