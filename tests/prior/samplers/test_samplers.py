@@ -177,7 +177,7 @@ def test_a_draw_knows_its_step() -> None:
         ({"power": 0.0}, "power must be > 0"),
         ({"top_k": -1}, r"top_k must be >= 0 and top_p in \(0, 1\], got -1 and 1\.0"),
         ({"top_p": 0.0}, r"got 0 and 0\.0"),
-        ({"guidance_from": -1.0}, r"guidance must be >= 0, got guidance_from=-1\.0"),
+        ({"guidance_from": -1.0}, r"guidance must be >= 0 and finite, got guidance_from=-1\.0"),
         ({"temperature_from": -1.0}, r"temperature_from=-1\.0"),
     ],
 )
