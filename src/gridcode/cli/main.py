@@ -22,6 +22,7 @@ VERBS = {
     "reconstruct": "send pictures through a tokenizer and back",
     "eval": "measure a tokenizer, and a prior, and write a report",
     "dense": "depth, panoptic segments or colours of pictures: gridcode dense train | predict | eval",
+    "study": "run an experiment of the paper: gridcode study uvim --out DIR",
     "convert": "take over a tokenizer of diffusers or taming-transformers",
     "levels": "list FSQ levels for a book of about 2^bits codes",
     "info": "say what a folder of gridcode's is",

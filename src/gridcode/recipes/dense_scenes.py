@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from gridcode.data.labels.config import Task
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
-from gridcode.prior.conditional.config import ConditionalConfig, ConditionalRun
+from gridcode.prior.conditional import presets as prior_presets
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.dense_recipe import DenseRecipe
-from gridcode.tokenizer.labels import presets
-from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.tokenizer.labels import presets as label_presets
 
 
 def laptop(task: Task) -> DenseRecipe:
@@ -21,34 +20,15 @@ def laptop(task: Task) -> DenseRecipe:
     Expected result: not measured yet. Cost: about 10 minutes on one free core, half of it Stage I.
     """
     return DenseRecipe(
-        tokenizer=presets.laptop(task, quantizer=FSQConfig(levels=(8, 6, 5))),
-        prior=ConditionalRun(
-            model=ConditionalConfig(),
-            optim=OptimConfig(lr=1e-3, weight_decay=0.01, warmup=100, ema=0.99),
-            loop=LoopConfig(
-                steps=2000,
-                batch_size=32,
-                precision="fp32",
-                log_every=50,
-                val_every=500,
-                val_count=200,
-                checkpoint_every=500,
-            ),
-        ),
+        tokenizer=label_presets.laptop(task, quantizer=FSQConfig(levels=(8, 6, 5))),
+        prior=prior_presets.laptop(task),
         evaluation=DenseEvaluationConfig(count=500, train_count=1000),
     )
 
 
 def gpu(task: Task) -> DenseRecipe:
     """128 px, 64 codes of the paper's book, for one GPU. Expected result and cost: not measured yet."""
-    return DenseRecipe(
-        tokenizer=presets.gpu(task),
-        prior=ConditionalRun(
-            model=ConditionalConfig.gpu(),
-            optim=OptimConfig(lr=5e-4, weight_decay=0.01, warmup=1000, ema=0.999),
-            loop=LoopConfig(steps=20_000, batch_size=128, val_every=2000, val_count=1000, checkpoint_every=2000),
-        ),
-    )
+    return DenseRecipe(tokenizer=label_presets.gpu(task), prior=prior_presets.gpu(task))
 
 
 def depth_laptop() -> DenseRecipe:

@@ -1,0 +1,128 @@
+"""One cell of the study: both stages trained and measured, in a folder that remembers how far it came.
+
+    cells/depth-fsq-0/
+      run/tokenizer, run/tokens, run/prior    what ``gridcode dense train`` makes
+      pictures/input.png, truth.png, …        rows of validation pictures
+      result.json                             written last: a cell with one is finished
+
+A cell that was killed continues from its newest checkpoint and ends with the same figures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gridcode.data.labels.config import DenseConfig
+from gridcode.data.labels.open import open_dense
+from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.files import read_json, write_json
+from gridcode.studies.uvim.config import Cell
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tasks.dense.predictor import DensePredictor
+from gridcode.tasks.dense.train import DenseOptions, train_dense
+from gridcode.tokenizer.labels.train import DenseSources
+
+RESULT = "result.json"
+"""The file that ends a cell."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a cell found.
+
+    Attributes:
+        cell: Task, variant and seed.
+        scores: The task's figures of every row: the oracle, both stages, baselines.
+        usage: Share of the codebook that validation maps use.
+        perplexity: Of the codes of validation maps.
+        codebook_size: K.
+        token_accuracy: Share of validation codes that Stage II predicts exactly.
+        seconds: What the last process spent on it.
+    """
+
+    cell: Cell
+    scores: dict[str, dict[str, float]]
+    usage: float
+    perplexity: float
+    codebook_size: int
+    token_accuracy: float
+    seconds: float
+
+    @staticmethod
+    def read(folder: Path) -> CellResult | None:
+        """The result in a cell's folder; None where it is not finished.
+
+        Raises:
+            GridcodeError: The file is damaged.
+        """
+        if not (folder / RESULT).is_file():
+            return None
+        values: dict[str, Any] = read_json(folder / RESULT, "result of a cell")
+        return CellResult(**values | {"cell": Cell(**values["cell"])})
+
+
+def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult:
+    """Train and measure a cell, or go on with it.
+
+    Args:
+        cell: Which.
+        run: The settings of both stages.
+        evaluation: How it is measured.
+        folder: Its folder.
+
+    Raises:
+        GridcodeError: A stage cannot be trained.
+        Stopped: A signal ended it; the next call continues.
+    """
+    done = CellResult.read(folder)
+    if done is not None:
+        return done
+    start = time.perf_counter()
+    sources = rendered(run.data)
+    out = folder / "run"
+    options = DenseOptions(out, resume=out.is_dir(), show=False)
+    train_dense(run, options, sources=sources)
+    predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", device=_device(run))
+    subject = DenseSubject(predictor.tokenizer, predictor.predict_codes, run.data, sources.train, sources.val)
+    found = evaluate_dense(subject, evaluation, say=lambda text: None)
+    _save_pictures(found, folder / "pictures")
+    assert found.token_accuracy is not None
+    result = CellResult(
+        cell,
+        found.scores,
+        usage=found.usage.usage,
+        perplexity=found.usage.perplexity,
+        codebook_size=found.usage.codebook_size,
+        token_accuracy=found.token_accuracy,
+        seconds=time.perf_counter() - start,
+    )
+    for part in ("tokenizer", "prior"):
+        shutil.rmtree(out / part / "state", ignore_errors=True)
+    write_json(folder / RESULT, asdict(result))
+    return result
+
+
+@lru_cache(maxsize=1)
+def rendered(data: DenseConfig) -> DenseSources:
+    """A task's scenes, kept for the next cell of this process: rendering takes as long as a part of a stage."""
+    return DenseSources(open_dense(data, "train"), open_dense(data, "val"))
+
+
+def _device(run: DenseRun) -> str:
+    return "cuda" if run.prior.loop.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _save_pictures(found: DenseEvaluation, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pictures in found.gallery.rows.items():
+        stem = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")
+        save_png(contact_sheet(pictures, columns=len(pictures)), folder / f"{stem}.png")

@@ -1,0 +1,200 @@
+"""What the study compares, and at which size; no torch here.
+
+    variant            quantizer                        context
+    fsq                FSQ                              yes
+    vq                 UViM's VQ, with splitting        yes
+    vq_unsplit         UViM's VQ, without splitting     yes
+    fsq_no_context     FSQ                              no
+    vq_no_context      UViM's VQ, with splitting        no
+
+A cell is one task, one variant and one seed, through both stages. Without the context the label tokenizer does not see
+the picture; Stage II always does. The seed is that of weights and order, not of the data.
+
+    size      pictures         codes             for
+    smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
+    laptop    64 px, 2000      16 of 64          about two minutes a cell on one CPU core
+    gpu       128 px, 50,000   64 of 4375, 4096  one GPU
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias, get_args
+
+from gridcode.data.labels.config import DenseConfig, DepthConfig, Task
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.prior.conditional.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
+from gridcode.recipes import dense_scenes
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tokenizer.labels.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.tokenizer.labels.presets import WHOLE
+from gridcode.training.config import LoopConfig, OptimConfig
+
+Variant: TypeAlias = Literal["fsq", "vq", "vq_unsplit", "fsq_no_context", "vq_no_context"]
+Size: TypeAlias = Literal["smoke", "laptop", "gpu"]
+
+NAMES: Final[dict[Variant, str]] = {
+    "fsq": "FSQ",
+    "vq": "VQ",
+    "vq_unsplit": "VQ without splitting",
+    "fsq_no_context": "FSQ without context",
+    "vq_no_context": "VQ without context",
+}
+"""What the table calls each variant."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of both stages.
+
+    >>> Cell("depth", "fsq", 0).name
+    'depth-fsq-0'
+    """
+
+    task: Task
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return f"{self.task}-{self.variant}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Which cells, and how large.
+
+    >>> len(StudyConfig().cells())
+    45
+    """
+
+    size: Size = "laptop"
+    """Pictures, networks and lengths: smoke, laptop or gpu."""
+    tasks: tuple[Task, ...] = ("depth", "panoptic", "colour")
+    """What is predicted."""
+    variants: tuple[Variant, ...] = get_args(Variant)
+    """What is compared."""
+    seeds: int = 3
+    """Runs of each, seeds 0, 1, …"""
+
+    def __post_init__(self) -> None:
+        """Refuse a study of nothing, or of one thing twice."""
+        if self.seeds < 1:
+            raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
+        for name, chosen in (("tasks", self.tasks), ("variants", self.variants)):
+            if not chosen or len(set(chosen)) != len(chosen):
+                raise GridcodeError(f"--{name} must name at least one, each once, got {' '.join(chosen) or 'none'}")
+
+    def cells(self) -> list[Cell]:
+        """All cells, a task's together: its pictures are rendered once."""
+        seeds = range(self.seeds)
+        return [Cell(task, variant, seed) for task in self.tasks for seed in seeds for variant in self.variants]
+
+    def run(self, cell: Cell) -> DenseRun:
+        """The settings of both stages of a cell."""
+        base = {"smoke": _smoke, "laptop": _laptop, "gpu": _gpu}[self.size](cell.task)
+        stage_one, stage_two = base.tokenizer, base.prior
+        book = _quantizer(stage_one.model.quantizer, cell.variant, channels=stage_one.model.width)
+        model = replace(stage_one.model, quantizer=book, context=not cell.variant.endswith("no_context"))
+        return DenseRun(
+            replace(stage_one, model=model, loop=replace(stage_one.loop, seed=cell.seed)),
+            replace(stage_two, loop=replace(stage_two.loop, seed=cell.seed)),
+        )
+
+    def evaluation(self) -> DenseEvaluationConfig:
+        """How every cell is measured."""
+        counts = {"smoke": (8, 16), "laptop": (200, 1000), "gpu": (2000, 5000)}[self.size]
+        return DenseEvaluationConfig(count=counts[0], train_count=counts[1], batch_size=50, shown=8)
+
+
+def _quantizer(book: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:
+    """FSQ, or UViM's VQ with as many codes as the power of two nearest to FSQ's book."""
+    assert isinstance(book, FSQConfig)
+    if variant.startswith("fsq"):
+        return book
+    size = {24: 24, 64: 64, 4375: 4096}[_size(book)]
+    return VQConfig("uvim_unsplit" if variant == "vq_unsplit" else "uvim", size=size, channels=channels)
+
+
+def _size(book: FSQConfig) -> int:
+    size = 1
+    for level in book.levels:
+        size *= level
+    return size
+
+
+def _laptop(task: Task) -> DenseRun:
+    """64 px, 16 codes of 64, width 64."""
+    data = DenseConfig(
+        task=task,
+        height=64,
+        width=64,
+        crop=WHOLE,
+        depth=DepthConfig(bins=32),
+        instances=12,
+        train_count=2000,
+        val_count=200,
+        workers=0,
+    )
+    shape = {"width": 64, "heads": 2, "mlp": 128}
+    stage_one = LabelTokenizerRun(
+        data=data,
+        model=LabelTokenizerConfig(
+            quantizer=FSQConfig(levels=(8, 8)), codes=(4, 4), patch=8, encoder_depth=2, decoder_depth=2, **shape
+        ),
+        optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
+        loop=_loop(steps=600, batch_size=16),
+    )
+    stage_two = ConditionalRun(
+        data=data,
+        model=ConditionalConfig(encoder=ImageEncoderConfig(patch=8, depth=2, **shape), depth=2, **shape),
+        optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
+        loop=_loop(steps=800, batch_size=32),
+    )
+    return DenseRun(stage_one, stage_two)
+
+
+def _smoke(task: Task) -> DenseRun:
+    """32 px, 4 codes of 24, a few steps."""
+    base = _laptop(task)
+    data = replace(base.data, height=32, width=32, train_count=40, val_count=8)
+    shape = {"width": 16, "heads": 2, "mlp": 32}
+    stage_one = replace(
+        base.tokenizer,
+        data=data,
+        model=LabelTokenizerConfig(
+            quantizer=FSQConfig(levels=(6, 4)), codes=(2, 2), patch=8, encoder_depth=1, decoder_depth=1, **shape
+        ),
+        loop=_loop(steps=6, batch_size=8),
+    )
+    encoder = ImageEncoderConfig(patch=8, depth=1, **shape)
+    stage_two = replace(
+        base.prior,
+        data=data,
+        model=ConditionalConfig(encoder=encoder, depth=1, **shape),
+        loop=_loop(steps=6, batch_size=8),
+    )
+    return DenseRun(stage_one, stage_two)
+
+
+def _gpu(task: Task) -> DenseRun:
+    """The GPU recipe of the built-in scenes with the paper's book."""
+    run = dense_scenes.gpu(task).run
+    assert run.tokenizer.model.quantizer == PAPER_BOOK
+    return run
+
+
+def _loop(*, steps: int, batch_size: int) -> LoopConfig:
+    return LoopConfig(
+        steps=steps,
+        batch_size=batch_size,
+        precision="fp32",
+        accelerator="cpu",
+        log_every=max(2, steps // 20),
+        val_every=max(3, steps // 2),
+        val_count=100,
+        checkpoint_every=max(3, steps // 4),
+    )

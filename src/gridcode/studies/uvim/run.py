@@ -1,0 +1,176 @@
+"""The study as a program: time it, train what is not finished, write the table.
+
+    out/
+      settings.json              what the study compares; another study wants another folder
+      cells/TASK-VARIANT-SEED/   one folder a cell (cell.py)
+      table.md, study.json, TASK.png
+
+Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
+cells are skipped, a cell that had begun continues from its newest checkpoint.
+
+Reference: the paper, Table 2.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.dense import BOTH
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.files import read_json, write_json
+from gridcode.studies.uvim.cell import CellResult, run_cell
+from gridcode.studies.uvim.config import Cell, StudyConfig
+from gridcode.studies.uvim.table import FIGURE, write_study
+from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
+from gridcode.tasks.dense.config import DenseRun
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+"""Told what is being done, for the person who waits."""
+
+
+def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = print, only_time: bool = False) -> None:
+    """Run what is not finished of a study, and write its table.
+
+    Args:
+        config: Which cells, and how large.
+        out: The study's folder.
+        workers: Processes, of one thread each.
+        say: Told what is being done.
+        only_time: Say how long it would take, and end.
+
+    Raises:
+        GridcodeError: The folder holds another study, a cell cannot be trained, or a process was killed.
+    """
+    if workers < 1:
+        raise GridcodeError(f"--workers must be at least 1, got {workers}")
+    _claim(out, config)
+    cells = config.cells()
+    pending = [cell for cell in cells if CellResult.read(_folder(out, cell)) is None]
+    say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
+    if pending:
+        with _processes(min(workers, len(pending))) as pool:
+            say("timing a few steps of each kind of cell")
+            timings = _timings(config, pending, pool)
+            for name, timing in timings.items():
+                say(f"{name}: about {timing.cell:.0f} s a cell, {timing.pictures:.0f} s for pictures")
+            total = hours(pending, timings, workers=min(workers, len(pending)))
+            say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(pending)} cells, {workers} at a time")
+            if only_time:
+                return
+            _run_cells(config, pending, out, pool, say)
+    if only_time:
+        return
+    found = (CellResult.read(_folder(out, cell)) for cell in cells)
+    write_study(config, [result for result in found if result is not None], out)
+
+
+def _claim(out: Path, config: StudyConfig) -> None:
+    """Make the study's folder, or check that it is this study's."""
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    file = out / "settings.json"
+    if out.is_file():
+        raise GridcodeError(f"{out} is a file; give a folder as --out")
+    if not file.exists():
+        if out.exists() and any(out.iterdir()):
+            raise GridcodeError(f"{out} is not empty and holds no study; give another --out")
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(file, settings)
+        return
+    before = read_json(file, "settings of a study")
+    changed = [name for name, value in settings.items() if before.get(name) != value]
+    if changed:
+        name = changed[0]
+        raise GridcodeError(
+            f"{out} is a study with {name}={before.get(name)}, now {settings[name]}; give the same settings to go on "
+            "with it, or another --out"
+        )
+
+
+def _folder(out: Path, cell: Cell) -> Path:
+    return out / "cells" / cell.name
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each; those that wait for work are dropped when the block ends early."""
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """What a process does first: take one thread, and watch for the end of the process that gives it work."""
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _timings(config: StudyConfig, cells: list[Cell], pool: ProcessPoolExecutor) -> dict[str, Timing]:
+    """All kinds at once, so that processes are in each other's way as they will be."""
+    evaluation = config.evaluation()
+    futures = {
+        kind: pool.submit(_safely_time, config.run(cell), evaluation) for kind, cell in sorted(kinds(cells).items())
+    }
+    return {kind: _value(future) for kind, future in futures.items()}
+
+
+def _run_cells(config: StudyConfig, cells: list[Cell], out: Path, pool: ProcessPoolExecutor, say: Say) -> None:
+    evaluation = config.evaluation()
+    futures = [pool.submit(_safely_run, cell, config.run(cell), evaluation, _folder(out, cell)) for cell in cells]
+    for number, future in enumerate(as_completed(futures), 1):
+        result = _value(future)
+        name = FIGURE[result.cell.task][0]
+        figure = result.scores[BOTH][name]
+        say(f"{number}/{len(cells)}  {result.cell.name}: {name} {figure:.4g}, {result.seconds:.0f} s")
+
+
+def _value(future: Future[T | str]) -> T:
+    """What a process found.
+
+    Raises:
+        GridcodeError: It could not, or was killed.
+    """
+    try:
+        value = future.result()
+    except BrokenProcessPool:
+        raise GridcodeError("a process of the study was killed; the same command goes on with it") from None
+    if isinstance(value, str):
+        raise GridcodeError(value)
+    return value
+
+
+def _safely_run(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult | str:
+    """In a process of its own: errors come back as their text."""
+    try:
+        return run_cell(cell, run, evaluation, folder)
+    except GridcodeError as error:
+        return f"{cell.name}: {error}"
+
+
+def _safely_time(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing | str:
+    try:
+        return time_cell(run, evaluation)
+    except GridcodeError as error:
+        return f"{run.data.task}: {error}"

@@ -1,0 +1,182 @@
+"""The study's result: one table, one JSON file, one picture for each task.
+
+table.md     mean and deviation over the seeds of every task and variant, beside what needs no model
+study.json   settings, every cell's figures, and the table's numbers
+TASK.png     from top to bottom: input, truth, and both stages of each variant, of seed 0
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from gridcode.data.labels.config import Task
+from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS
+from gridcode.evaluation.pictures import save_png
+from gridcode.files import write_json, write_text
+from gridcode.studies.uvim.cell import CellResult
+from gridcode.studies.uvim.config import NAMES, StudyConfig
+
+FIGURE: Final[dict[Task, tuple[str, bool]]] = {
+    "depth": ("rmse", False),
+    "panoptic": ("pq", True),
+    "colour": ("psnr", True),
+}
+"""The figure that the table shows of each task, and whether more is better."""
+TITLE: Final[dict[Task, str]] = {"depth": "depth, RMSE (m)", "panoptic": "panoptic, PQ", "colour": "colour, PSNR (dB)"}
+DIGITS: Final[dict[Task, int]] = {"depth": 3, "panoptic": 3, "colour": 2}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds.
+
+    >>> Spread.of([1.0, 3.0])
+    Spread(mean=2.0, deviation=1.4142135623730951)
+    """
+
+    mean: float
+    deviation: float | None
+    """Sample standard deviation; None for a single seed."""
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        """Mean and deviation of at least one value."""
+        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+    def text(self, digits: int, *, scale: float = 1.0) -> str:
+        """As the table shows it."""
+        mean = f"{scale * self.mean:.{digits}f}"
+        return mean if self.deviation is None else f"{mean} ± {scale * self.deviation:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        task: What is predicted.
+        name: The variant, or what needs no model.
+        both: Both stages, or the baseline's figure.
+        oracle: Stage I alone.
+        others: Stage I on another picture's codes.
+        predicted: Share of codes predicted exactly.
+        usage: Share of the codebook in use.
+        beats: On how many seeds both stages beat every baseline and another picture's codes.
+        seeds: Of how many.
+    """
+
+    task: Task
+    name: str
+    both: Spread
+    oracle: Spread | None = None
+    others: Spread | None = None
+    predicted: Spread | None = None
+    usage: Spread | None = None
+    beats: int | None = None
+    seeds: int = 0
+
+
+def study_rows(config: StudyConfig, results: Sequence[CellResult]) -> list[Row]:
+    """The table's lines: the variants of each task, then its baselines.
+
+    Args:
+        config: The study.
+        results: Finished cells; a variant without any is left out.
+    """
+    rows = []
+    for task in config.tasks:
+        mine = [result for result in results if result.cell.task == task]
+        for variant in config.variants:
+            found = [result for result in mine if result.cell.variant == variant]
+            if found:
+                rows.append(_variant(task, NAMES[variant], found))
+        if mine:
+            names = [row for row in mine[0].scores if row not in (ORACLE, OTHERS, BOTH)]
+            # Baselines see the same pictures in every cell.
+            rows += [Row(task, name, Spread(mine[0].scores[name][FIGURE[task][0]], None)) for name in names]
+    return rows
+
+
+def study_table(config: StudyConfig, results: Sequence[CellResult]) -> str:
+    """Markdown, one table of all tasks."""
+    head = "| | both stages | Stage I (oracle) | another picture's codes | codes predicted | usage | beats baselines |"
+    lines = [f"UViM's two stages at size {config.size}; mean ± deviation over {config.seeds} seeds.", "", head]
+    lines.append("|---" * (head.count("|") - 1) + "|")
+    task = ""
+    for row in study_rows(config, results):
+        if row.task != task:
+            task = row.task
+            lines.append(f"| **{TITLE[row.task]}** |" + " |" * (head.count("|") - 2))
+        digits = DIGITS[row.task]
+        texts = [row.both.text(digits)]
+        texts += [spread.text(digits) if spread else "" for spread in (row.oracle, row.others)]
+        texts += [f"{spread.text(1, scale=100)} %" if spread else "" for spread in (row.predicted, row.usage)]
+        texts.append(f"{row.beats} of {row.seeds}" if row.beats is not None else "")
+        lines.append(f"| {row.name} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def write_study(config: StudyConfig, results: Sequence[CellResult], out: Path) -> None:
+    """Write table, JSON and pictures of the cells that are finished.
+
+    Args:
+        config: The study.
+        results: Finished cells.
+        out: The study's folder.
+    """
+    content: dict[str, Any] = {
+        "settings": asdict(config),
+        "rows": [asdict(row) for row in study_rows(config, results)],
+        "cells": [asdict(result) for result in results],
+    }
+    write_json(out / "study.json", content)
+    write_text(out / "table.md", study_table(config, results) + "\n")
+    for task in config.tasks:
+        _write_pictures(config, task, out)
+
+
+def _variant(task: Task, name: str, found: Sequence[CellResult]) -> Row:
+    figure, more = FIGURE[task]
+    sign = 1 if more else -1
+
+    def beats(result: CellResult) -> bool:
+        mine = sign * result.scores[BOTH][figure]
+        return all(mine > sign * scores[figure] for row, scores in result.scores.items() if row not in (ORACLE, BOTH))
+
+    def spread(row: str) -> Spread:
+        return Spread.of([result.scores[row][figure] for result in found])
+
+    return Row(
+        task,
+        name,
+        both=spread(BOTH),
+        oracle=spread(ORACLE),
+        others=spread(OTHERS),
+        predicted=Spread.of([result.token_accuracy for result in found]),
+        usage=Spread.of([result.usage for result in found]),
+        beats=sum(map(beats, found)),
+        seeds=len(found),
+    )
+
+
+def _write_pictures(config: StudyConfig, task: Task, out: Path) -> None:
+    """Rows of the variants' first seed below each other, where their cells are finished."""
+    folders = [
+        out / "cells" / cell.name / "pictures" for cell in config.cells() if cell.task == task and cell.seed == 0
+    ]
+    folders = [folder for folder in folders if (folder / "both-stages.png").is_file()]
+    if not folders:
+        return
+    files = [folders[0] / "input.png", folders[0] / "truth.png", *(folder / "both-stages.png" for folder in folders)]
+    rows = []
+    for file in files:
+        with Image.open(file) as picture:
+            rows.append(np.asarray(picture.convert("RGB")))
+    save_png(np.concatenate(rows), out / f"{task}.png")

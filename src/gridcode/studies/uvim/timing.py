@@ -1,0 +1,122 @@
+"""How long will the cells take? A few steps of each kind of cell, at its full size, tell.
+
+    seconds of a cell = pictures of both stages / (pictures/s) + pictures that are measured * (seconds each)
+
+Variants of one quantizer cost about the same; rendering is paid once for each task and process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from gridcode.data.labels.open import open_dense
+from gridcode.evaluation.dense import DenseSubject, evaluate_dense
+from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.studies.uvim.config import Cell
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tasks.dense.predictor import DensePredictor
+from gridcode.tasks.dense.train import DenseOptions, train_dense
+from gridcode.tokenizer.labels.train import DenseSources
+from gridcode.training.config import LoopConfig
+from gridcode.training.log import read_log
+
+STEPS: Final = 6
+"""Steps of each stage, of which the second half is timed."""
+SCENES: Final = 48
+"""Training scenes that are rendered."""
+HELD: Final = 8
+"""Validation scenes."""
+LOADING: Final = 2.0
+"""Seconds that opening, saving and loading take."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a kind of cell costs.
+
+    Attributes:
+        cell: Seconds of a cell, its pictures being there.
+        pictures: Seconds to render the pictures.
+    """
+
+    cell: float
+    pictures: float
+
+
+def kind_of(cell: Cell) -> str:
+    """Cells of one kind cost about the same: the task and the quantizer's family.
+
+    >>> kind_of(Cell("depth", "vq_no_context", 2))
+    'depth-vq'
+    """
+    return f"{cell.task}-{cell.variant.split('_')[0]}"
+
+
+def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """One cell of each kind."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        found.setdefault(kind_of(cell), cell)
+    return found
+
+
+def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
+    """Run a few steps of a cell in a folder that is thrown away."""
+    short = _shortened(run)
+    start = time.perf_counter()
+    sources = DenseSources(open_dense(short.data, "train"), open_dense(short.data, "val"))
+    scene = (time.perf_counter() - start) / (SCENES + HELD)
+    with tempfile.TemporaryDirectory(prefix="gridcode-") as folder:
+        out = Path(folder)
+        train_dense(short, DenseOptions(out, show=False), sources=sources)
+        training = sum(
+            loop.steps * loop.batch_size / _images_per_second(out / part)
+            for part, loop in (("tokenizer", run.tokenizer.loop), ("prior", run.prior.loop))
+        )
+        predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer")
+    subject = DenseSubject(predictor.tokenizer, predictor.predict_codes, short.data, sources.train, sources.val)
+    start = time.perf_counter()
+    evaluate_dense(subject, replace(evaluation, count=HELD, train_count=HELD), say=lambda text: None)
+    picture = (time.perf_counter() - start) / HELD
+    # A validation while training decodes each picture once, the final measurement three times.
+    validated = sum(_validations(loop) * loop.val_count / 3 for loop in (run.tokenizer.loop, run.prior.loop))
+    count = run.data.train_count + run.data.val_count
+    return Timing(LOADING + training + picture * (min(evaluation.count, run.data.val_count) + validated), scene * count)
+
+
+def hours(cells: Iterable[Cell], timings: Mapping[str, Timing], *, workers: int) -> float:
+    """How long cells take on a number of processes.
+
+    >>> cells = [Cell("depth", "fsq", seed) for seed in range(4)]
+    >>> round(hours(cells, {"depth-fsq": Timing(90.0, 20.0)}, workers=2), 4)
+    0.0556
+    """
+    cells = list(cells)
+    tasks = {cell.task: timings[kind_of(cell)].pictures for cell in cells}
+    work = sum(timings[kind_of(cell)].cell for cell in cells)
+    return (work / workers + sum(tasks.values())) / 3600
+
+
+def _shortened(run: DenseRun) -> DenseRun:
+    data = replace(run.data, train_count=SCENES, val_count=HELD)
+    stage_one = replace(run.tokenizer, data=data, loop=_short(run.tokenizer.loop))
+    return DenseRun(stage_one, replace(run.prior, loop=_short(run.prior.loop)))
+
+
+def _short(loop: LoopConfig) -> LoopConfig:
+    half = STEPS // 2
+    return replace(loop, steps=STEPS, log_every=half, val_every=STEPS, val_count=2, checkpoint_every=STEPS)
+
+
+def _validations(loop: LoopConfig) -> int:
+    return -(-loop.steps // loop.val_every)
+
+
+def _images_per_second(run: Path) -> float:
+    lines = [line for line in read_log(run) if "train/images_per_s" in line]
+    return float(lines[-1]["train/images_per_s"])
