@@ -19,6 +19,8 @@ class EvaluationConfig:
     """Validation pictures, at most."""
     samples: int = 1000
     """Pictures to generate."""
+    neighbours: int = 1_000_000
+    """Training pictures, at most, among which the nearest to each shown sample is looked for."""
     sampler: Annotated[SamplerConfig, arg(name="")] = field(default_factory=SamplerConfig)
     """How grids are filled."""
     guidance: float = 0.2
@@ -34,6 +36,6 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
-        for name in ("count", "samples", "batch_size", "classifier_steps"):
+        for name in ("count", "samples", "neighbours", "batch_size", "classifier_steps"):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")

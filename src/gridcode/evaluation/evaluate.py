@@ -298,22 +298,22 @@ def _samples(
         frechet=judged.frechet if judged else None,
         bits=bits,
         count=len(images),
-        gallery=_gallery(subject, classifier, images, labels, classes),
+        gallery=_gallery(subject, config, classifier, images, labels),
         usage=meter.compute().pooled,
     )
 
 
 def _gallery(
-    subject: Subject, classifier: Classifier | None, images: Tensor, labels: Tensor, classes: tuple[str, ...]
+    subject: Subject, config: EvaluationConfig, classifier: Classifier | None, images: Tensor, labels: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """A few samples of each class, each with the nearest training picture, so that copying would be seen."""
-    names = dict(enumerate(classes)) or {-1: "samples"}
+    names = dict(enumerate(subject.train.classes)) or {-1: "samples"}
     chosen = torch.cat([torch.nonzero(labels == label)[:PER_CLASS, 0] for label in names])
     queries = images[chosen]
     wanted = _describe(classifier, queries)
     best = torch.full((len(queries),), torch.inf)
     nearest = torch.zeros_like(queries)
-    for batch in eval_batches(subject.train, subject.data, batch_size=256):
+    for batch in eval_batches(few(subject.train, config.neighbours), subject.data, batch_size=256):
         found = nearest_neighbours(wanted, _describe(classifier, batch.images))
         closer = found.distances[:, 0] < best
         best[closer] = found.distances[closer, 0]
