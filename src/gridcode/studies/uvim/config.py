@@ -139,20 +139,27 @@ def _laptop(task: Task) -> DenseRun:
         val_count=200,
         workers=0,
     )
-    shape = {"width": 64, "heads": 2, "mlp": 128}
     stage_one = LabelTokenizerRun(
         data=data,
         model=LabelTokenizerConfig(
-            quantizer=FSQConfig(levels=(8, 8)), codes=(4, 4), patch=8, encoder_depth=2, decoder_depth=2, **shape
+            quantizer=FSQConfig(levels=(8, 8)),
+            codes=(4, 4),
+            width=64,
+            encoder_depth=2,
+            decoder_depth=2,
+            heads=2,
+            mlp=128,
         ),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
-        loop=_loop(steps=600, batch_size=16),
+        loop=_loop(steps=900, batch_size=16),
     )
+    encoder = ImageEncoderConfig(width=64, depth=2, heads=2, mlp=128)
     stage_two = ConditionalRun(
         data=data,
-        model=ConditionalConfig(encoder=ImageEncoderConfig(patch=8, depth=2, **shape), depth=2, **shape),
+        # Too short a training to overfit: without dropout.
+        model=ConditionalConfig(encoder=encoder, width=64, depth=2, heads=2, mlp=128, dropout=0.0),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
-        loop=_loop(steps=800, batch_size=32),
+        loop=_loop(steps=1200, batch_size=32),
     )
     return DenseRun(stage_one, stage_two)
 
@@ -161,20 +168,25 @@ def _smoke(task: Task) -> DenseRun:
     """32 px, 4 codes of 24, a few steps."""
     base = _laptop(task)
     data = replace(base.data, height=32, width=32, train_count=40, val_count=8)
-    shape = {"width": 16, "heads": 2, "mlp": 32}
     stage_one = replace(
         base.tokenizer,
         data=data,
         model=LabelTokenizerConfig(
-            quantizer=FSQConfig(levels=(6, 4)), codes=(2, 2), patch=8, encoder_depth=1, decoder_depth=1, **shape
+            quantizer=FSQConfig(levels=(6, 4)),
+            codes=(2, 2),
+            width=16,
+            encoder_depth=1,
+            decoder_depth=1,
+            heads=2,
+            mlp=32,
         ),
         loop=_loop(steps=6, batch_size=8),
     )
-    encoder = ImageEncoderConfig(patch=8, depth=1, **shape)
+    encoder = ImageEncoderConfig(width=16, depth=1, heads=2, mlp=32)
     stage_two = replace(
         base.prior,
         data=data,
-        model=ConditionalConfig(encoder=encoder, depth=1, **shape),
+        model=ConditionalConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32),
         loop=_loop(steps=6, batch_size=8),
     )
     return DenseRun(stage_one, stage_two)

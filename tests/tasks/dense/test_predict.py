@@ -1,0 +1,123 @@
+"""Predictions: the map of a picture at its own size, in files that the readers of data sets take back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gridcode.data.config import DataConfig
+from gridcode.data.labels.coco import CocoPanoptic
+from gridcode.data.labels.config import Task
+from gridcode.data.labels.files import read_depth
+from gridcode.data.labels.loader import dense_eval_batches
+from gridcode.data.labels.open import open_dense
+from gridcode.data.labels.panoptic import canonical
+from gridcode.data.open import open_source, open_split
+from gridcode.data.source import Example
+from gridcode.errors import GridcodeError
+from gridcode.prior.conditional.make import load_conditional_prior
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tasks.dense.files import write_maps
+from gridcode.tasks.dense.predict import PredictOptions, predict_source
+from gridcode.tasks.dense.predictor import DensePredictor
+from gridcode.tokenizer.labels.model import LabelTokenizer
+
+TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
+
+
+@pytest.fixture
+def predictor(request: pytest.FixtureRequest, trained: Callable[[Task], Path]) -> DensePredictor:
+    folder = trained(request.param)
+    return DensePredictor.from_pretrained(folder / "prior", folder / "tokenizer")
+
+
+def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Scenes of several sizes as files."""
+    source = open_split(DataConfig(source="scenes", size=48, train_count=3), "train")
+    cut = {f"room {n}/a.png": example.image[: 30 + n, : 40 - n] for n, example in enumerate(source)}
+    for name, image in cut.items():
+        (folder / name).parent.mkdir(parents=True)
+        Image.fromarray(image).save(folder / name)
+    return cut
+
+
+@pytest.mark.parametrize("predictor", TASKS, indirect=True)
+def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: DensePredictor) -> None:
+    data = predictor.tokenizer.data
+    (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
+    codes = predictor.prior.predict(batch.images)
+    expected = predictor.tokenizer.decode(codes, batch.images)
+    assert torch.equal(predictor.predict(batch.images), expected)
+    examples = list(open_dense(data, "val"))
+    found = predictor.predict_pictures([example.image for example in examples])
+    for planes, wanted in zip(found, expected.numpy(), strict=True):
+        np.testing.assert_array_equal(planes, wanted)
+
+
+@pytest.mark.parametrize("predictor", TASKS, indirect=True)
+@pytest.mark.parametrize("fit", ["whole", "crop"])
+def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredictor, fit: str, tmp_path: Path) -> None:
+    cut, task = pictures(tmp_path / "in"), predictor.tokenizer.data.task
+    options = PredictOptions(tmp_path / "out", fit=fit, batch_size=2)  # type: ignore[arg-type]
+    done: list[tuple[int, int]] = []
+    source = open_source(tmp_path / "in")
+    assert predict_source(predictor, source, options, progress=lambda *line: done.append(line)) == 3
+    assert done == [(2, 3), (3, 3)]
+    if task == "panoptic":
+        content = json.loads((tmp_path / "out/annotations/panoptic_predicted.json").read_text())
+        assert [category["name"] for category in content["categories"]][:2] == ["sky", "ground"]
+    for name, image in cut.items():
+        seen = predictor.seen_part(image, options.fit)
+        (planes,) = predictor.predict_pictures([image], fit=options.fit)
+        assert planes.shape[1:] == seen.shape[:2] == ((min(image.shape[:2]),) * 2 if fit == "crop" else image.shape[:2])
+        stem = name.replace("/", "-").replace(" ", "-").removesuffix(".png")
+        if task == "depth":
+            stored = read_depth(tmp_path / f"out/depth/{stem}.png", scale=1000, name="a")
+            np.testing.assert_allclose(stored, planes, atol=0.00051)
+        elif task == "colour":
+            with Image.open(tmp_path / f"out/colour/{stem}.png") as file:
+                np.testing.assert_array_equal(np.asarray(file), planes.transpose(1, 2, 0))
+        else:
+            entry = next(one for one in content["annotations"] if one["file_name"] == f"{stem}.png")
+            assert sum(info["area"] for info in entry["segments_info"]) == (planes[0] > 0).sum()
+        with Image.open(tmp_path / f"out/overlay/{stem}.png") as file:
+            assert file.size == (seen.shape[1] * (2 if task == "colour" else 1), seen.shape[0])
+
+
+def test_written_panoptic_files_are_read_back_as_they_were(tmp_path: Path, tiny: Callable[[Task], DenseRun]) -> None:
+    source = open_dense(tiny("panoptic").data, "val")
+    maps = [(f"p{n}", example.planes) for n, example in enumerate(source)]
+    write_maps(tmp_path, iter(maps), tiny("panoptic").data, source.categories)
+    (tmp_path / "predicted").mkdir()
+    for (stem, _), example in zip(maps, source, strict=True):
+        Image.fromarray(example.image).save(tmp_path / "predicted" / f"{stem}.png")
+    back = CocoPanoptic(tmp_path, "predicted")
+    assert back.categories == source.categories
+    for (_, planes), example in zip(maps, back, strict=True):
+        np.testing.assert_array_equal(example.planes[0], planes[0])
+        # Ids may be others, segments are not: a segment is all pixels of one class and one instance.
+        np.testing.assert_array_equal(
+            canonical(*example.planes[:2], most=1000), canonical(planes[0], planes[1], most=1000)
+        )
+
+
+@pytest.mark.parametrize("predictor", ["depth"], indirect=True)
+def test_two_pictures_of_one_name_are_refused(predictor: DensePredictor, tmp_path: Path) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    twins = [Example(image=image, label=None, key=key) for key in ("a/b.png", "a-b.jpg")]
+    with pytest.raises(GridcodeError, match=r"a/b\.png and a-b\.jpg would both be written as a-b; rename one"):
+        predict_source(predictor, twins, PredictOptions(tmp_path))
+
+
+def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task], Path]) -> None:
+    prior = load_conditional_prior(trained("depth") / "prior")
+    tokenizer = LabelTokenizer.from_pretrained(trained("panoptic") / "tokenizer")
+    with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
+        DensePredictor(tokenizer, prior)
