@@ -106,6 +106,8 @@ NEEDED = {
     "reconstruct": ["--tokenizer", "a", "--out", "b"],
     "edit": ["--prior", "a", "--tokenizer", "b", "--input", "c", "--box", "0", "0", "8", "8", "--out", "d"],
     "eval": ["--tokenizer", "a", "--out", "b"],
+    "dense": ["train"],
+    "study": ["uvim", "--out", "a"],
     "convert": ["a", "--out", "b"],
     "levels": ["--bits", "8"],
     "info": ["a"],

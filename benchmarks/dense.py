@@ -1,0 +1,186 @@
+"""Dense prediction: pictures a second and peak memory, one code after another, with and without a cache, and masked.
+
+    python -m benchmarks.dense [--shapes laptop paper] [--batches 1 16 64] [--repeats 3] [--limit-gib 12]
+        [--device cpu] [--threads N] [--out FILE.json]
+
+Random weights: speed does not depend on them. Each row runs in a process of its own, so that its peak memory is its
+own (CUDA: the allocator's peak). A prediction is Stage II's codes and Stage I's decoder with the picture, argmax and
+all. The picture's encoder runs once in every way. `cache` keeps keys and values, `none` computes every code's past
+again, `maskgit` fills the grid in 12 steps. What would not fit into --limit-gib is left out and says so (weights and
+an estimate of activations).
+
+    shape    picture   codes              networks
+    laptop   64 px     16 of 240          the recipe scenes_depth_laptop
+    paper    512 px    256 of 4375        the recipe uvim_depth_paper
+    toy      32 px     4 of 240           to see that it runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import machine, resident_peak, seconds
+from gridcode.files import write_json
+from gridcode.prior.conditional.ar import ConditionalAR
+from gridcode.prior.conditional.base import ConditionalPrior
+from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
+from gridcode.prior.conditional.make import make_conditional_prior
+from gridcode.prior.space import TokenSpace
+from gridcode.prior.train import token_levels
+from gridcode.recipes.dense import dense_recipe
+from gridcode.tasks.dense.config import DenseRun
+from gridcode.tokenizer.labels.config import LabelTokenizerConfig
+from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.training.precision import fast_autocast
+
+WAYS = ("cache", "none", "maskgit")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way at one shape and batch."""
+
+    shape: str
+    way: str
+    batch: int
+    pictures_per_s: float | None
+    seconds: list[float]
+    peak_mib: float | None
+    note: str = ""
+
+
+def run_of(shape: str) -> DenseRun:
+    """The settings of a shape."""
+    if shape == "paper":
+        return dense_recipe("uvim_depth_paper").run
+    run = dense_recipe("scenes_depth_laptop").run
+    if shape == "laptop":
+        return run
+    data = replace(run.data, height=32, width=32)
+    book = run.tokenizer.model.quantizer
+    tokenizer = LabelTokenizerConfig(book, codes=(2, 2), width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=32)
+    encoder = ImageEncoderConfig(width=16, depth=1, heads=2, mlp=32)
+    prior = ConditionalConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32)
+    return DenseRun(replace(run.tokenizer, data=data, model=tokenizer), replace(run.prior, data=data, model=prior))
+
+
+def models(shape: str, way: str, device: str) -> tuple[LabelTokenizer, ConditionalPrior]:
+    """Both stages with random weights."""
+    run = run_of(shape)
+    with torch.device(device):
+        tokenizer = LabelTokenizer(run.tokenizer.model, run.data).eval()
+        levels = token_levels(tokenizer.quantizer.spec())
+        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid, (), "", {}, levels=levels)
+        image = (tokenizer.label_map.context_channels, *run.data.shape)
+        kind = "maskgit" if way == "maskgit" else "ar"
+        prior = make_conditional_prior(kind, run.prior.model, space, image).eval()
+    return tokenizer, prior
+
+
+def needed_gib(shape: str, batch: int) -> float:
+    """Weights of both stages, one layer's attention of the picture, keys and values, and the logits of every pixel."""
+    run = run_of(shape)
+    with torch.device("meta"):
+        tokenizer, prior = models(shape, "cache", "meta")
+    model, data = run.prior.model, run.data
+    patches, codes = prod(model.encoder.grid(*data.shape)), prod(tokenizer.token_grid)
+    weights = sum(p.numel() for part in (tokenizer, prior) for p in part.parameters())
+    layer = patches * (8 * model.encoder.width + 2 * model.encoder.mlp)
+    kept = 2 * model.depth * model.width * (patches + codes)
+    logits = 2 * data.height * data.width * sum(tokenizer.label_map.groups)
+    return 4 * (weights + batch * (layer + kept + logits)) / 2**30
+
+
+@torch.inference_mode()
+def measure(shape: str, way: str, batch: int, *, repeats: int, device: str) -> Row:
+    """Time one row, after one call that does not count."""
+    tokenizer, prior = models(shape, way, device)
+    images = torch.rand(batch, *prior.image, device=device) * 2 - 1
+
+    def predict() -> None:
+        with fast_autocast(prior.device):
+            memories = prior.look(images)
+            draw = torch.Generator(device).manual_seed(0)
+            if isinstance(prior, ConditionalAR):
+                codes = prior.write(memories, config=NEAR_GREEDY, generator=draw, cached=way == "cache")
+            else:
+                codes = prior.write(memories, config=NEAR_GREEDY, generator=draw)
+        tokenizer.decode(codes.view(-1, *tokenizer.token_grid), images)
+
+    predict()
+    times = [seconds(predict) for _ in range(repeats)]
+    cuda = device.startswith("cuda")
+    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else resident_peak()
+    return Row(shape, way, batch, batch / statistics.median(times), times, peak)
+
+
+def row_in_its_process(shape: str, way: str, batch: int, options: argparse.Namespace) -> Row:
+    """A row, measured by a fresh interpreter, or why there is none."""
+    needed = needed_gib(shape, batch)
+    if needed > options.limit_gib:
+        return Row(shape, way, batch, None, [], None, f"left out: about {needed:.1f} GiB")
+    command = [sys.executable, "-m", "benchmarks.dense", "--one", shape, way, str(batch)]
+    command += ["--repeats", str(options.repeats), "--device", options.device, "--threads", str(options.threads)]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode:
+        return Row(shape, way, batch, None, [], None, f"failed with code {found.returncode}")
+    return Row(**json.loads(found.stdout.splitlines()[-1]))
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown; the cache's gain is beside no cache at the same shape and batch."""
+    speeds = {(row.shape, row.way, row.batch): row.pictures_per_s for row in rows}
+    lines = ["| shape | way | batch | pictures/s | times no cache | peak MiB |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        none = speeds.get((row.shape, "none", row.batch))
+        if row.pictures_per_s is None:
+            lines.append(f"| {row.shape} | {row.way} | {row.batch} | {row.note} | | |")
+            continue
+        gain = f"{row.pictures_per_s / none:.2f}" if none else ""
+        lines.append(
+            f"| {row.shape} | {row.way} | {row.batch} | {row.pictures_per_s:.4g} | {gain} | {row.peak_mib:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", choices=("toy", "laptop", "paper"), default=["laptop", "paper"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16, 64])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--limit-gib", type=float, default=12.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/dense.json"))
+    parser.add_argument("--one", nargs=3, metavar=("SHAPE", "WAY", "BATCH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.one:
+        shape, way, batch = options.one
+        row = measure(shape, way, int(batch), repeats=options.repeats, device=options.device)
+        print(json.dumps(asdict(row)))
+        return
+    rows = []
+    for shape in options.shapes:
+        for batch in options.batches:
+            for way in WAYS:
+                rows.append(row_in_its_process(shape, way, batch, options))
+                print(rows[-1], file=sys.stderr)
+    settings = {"repeats": options.repeats, "threads": options.threads, "torch": torch.__version__}
+    write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
+    text = table(rows)
+    options.out.with_suffix(".md").write_text(f"{text}\n\n{json.dumps(settings)}\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Dense prediction from the command line: every mistake is one line, a killed run goes on, files go in and come out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gridcode.cli.main import main
+
+TRAIN = ("dense", "train")
+TINY = (
+    "--data.height 32 --data.width 32 --data.workers 0 --data.train-count 24 --data.val-count 6 --depth.bins 8 "
+    "--model.width 16 --model.heads 2 --model.mlp 32 --model.encoder-depth 1 --model.decoder-depth 1 "
+    "--model.codes 2 2 --loop.steps 6 --loop.batch-size 8 --loop.log-every 2 --loop.val-every 3 --loop.val-count 6 "
+    "--loop.checkpoint-every 2 --prior.model.width 16 --prior.model.depth 1 --prior.model.heads 2 --prior.model.mlp 32 "
+    "--prior.model.encoder.width 16 --prior.model.encoder.depth 1 --prior.model.encoder.heads 2 "
+    "--prior.model.encoder.mlp 32 --prior.loop.steps 6 --prior.loop.batch-size 8 --prior.loop.log-every 2 "
+    "--prior.loop.val-every 3 --prior.loop.val-count 6 --prior.loop.checkpoint-every 2 --loop.accelerator cpu "
+    "--prior.loop.accelerator cpu"
+).replace("--depth.bins", "--data.depth.bins")
+
+WRONG: dict[str, tuple[tuple[str, ...], str]] = {
+    "unknown part": (("dense", "paint"), "dense takes one of train, predict, eval, got 'paint'"),
+    "unknown recipe": (
+        (*TRAIN, "nope", "--out", "OUT"),
+        "there is no dense recipe 'nope'; choose one of scenes_depth_",
+    ),
+    "unknown task": ((*TRAIN, "--task", "normals", "--out", "OUT"), "'depth', 'panoptic', 'colour'"),
+    "task of another recipe": (
+        (*TRAIN, "scenes_depth_laptop", "--task", "colour", "--out", "OUT"),
+        "is for the task depth, and the task is to be colour",
+    ),
+    "no folder": (TRAIN, "give the run a folder with --out DIR"),
+    "unknown quantizer": ((*TRAIN, "--out", "OUT", "--quantizer", "rvq"), "invalid choice 'rvq'"),
+    "size that no patch fits": (
+        (*TRAIN, "--out", "OUT", "--data.height", "30"),
+        "multiples of its patch, 8; got 30x64",
+    ),
+    "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no run to resume in"),
+    "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "give one of them"),
+    "missing data": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
+    "tokens before their tokenizer": ((*TRAIN, "--out", "OUT", "--stage", "tokens", *TINY.split()), "check the path"),
+    "no models": (("dense", "eval", "--out", "OUT"), "give the models with --run RUN"),
+    "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "holds no tokenizer/; give the folder"),
+    "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
+    "unknown study": (("study", "gan"), "study takes 'uvim', got 'gan'"),
+    "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
+    "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "--workers must be at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_one_line_says_what_is_wrong(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words, message = WRONG[what]
+    places = {"OUT": str(tmp_path / "out"), "MISSING": str(tmp_path / "missing")}
+    assert main([places.get(word, word) for word in words]) == 2
+    seen = capsys.readouterr()
+    assert seen.err.startswith(f"gridcode {words[0]}: ")
+    assert message in seen.err
+    assert seen.err.count("\n") == 1
+
+
+def pictures(folder: Path, count: int = 3, size: tuple[int, int] = (40, 40)) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+
+
+def coco(root: Path, category: int = 7, *, entry: bool = True) -> None:
+    """Two pictures in COCO's layout, each one segment of class 7."""
+    pictures(root / "val2017", 2)
+    (root / "panoptic_val2017").mkdir()
+    (root / "annotations").mkdir()
+    ids = np.zeros((40, 40, 3), np.uint8)
+    ids[:20, :, 0] = 5
+    names = ["0.png", "1.png"]
+    for name in names:
+        Image.fromarray(ids).save(root / "panoptic_val2017" / name)
+    segment = {"id": 5, "category_id": category, "iscrowd": 0, "area": 800, "bbox": [0, 0, 40, 20]}
+    content = {
+        "images": [{"id": n, "file_name": name, "height": 40, "width": 40} for n, name in enumerate(names)],
+        "annotations": [
+            {"image_id": n, "file_name": name, "segments_info": [segment]} for n, name in enumerate(names) if entry or n
+        ],
+        "categories": [{"id": 7, "name": "cup", "isthing": 1, "supercategory": ""}],
+    }
+    (root / "annotations" / "panoptic_val2017.json").write_text(json.dumps(content))
+
+
+def no_depth(root: Path) -> None:
+    pictures(root / "image")
+
+
+def other_size(root: Path) -> None:
+    pictures(root / "image")
+    (root / "depth").mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((30, 40), 2000, np.uint16)).save(root / "depth" / f"{number}.png")
+
+
+DATA = {
+    "folder layout": (
+        "depth",
+        no_depth,
+        "depth: no such folder; a folder of labelled pictures holds image/ and depth/",
+    ),
+    "sizes": (
+        "depth",
+        other_size,
+        "40x30 pixels, but the picture 0.png has 40x40; picture and map must be of one size",
+    ),
+    "JSON entry": (
+        "panoptic",
+        lambda root: coco(root, entry=False),
+        "0.png has no entry in 'annotations'; add or remove",
+    ),
+    "category": (
+        "panoptic",
+        lambda root: coco(root, 8),
+        "category 8 of 0.png is not in 'categories'; add it or correct",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+def test_one_line_says_what_is_wrong_with_the_data(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, make, message = DATA[what]
+    make(tmp_path / "data")
+    words = [*TRAIN, "--task", task, "--data.source", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert main([*words, *TINY.split(), "--data.val-fraction", "0.4"]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+KILLED = """
+import os, signal, sys
+from gridcode.cli.main import main
+from gridcode.training import run
+
+end = run.Run.end_step
+
+def killed(self, step, *, save):
+    end(self, step, save=save)
+    if self.out.name == sys.argv[1] and step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run.Run.end_step = killed
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*TRAIN, "--task", "depth", *TINY.split(), "--quantizer", "vq", "--model.quantizer.preset", "uvim"]
+    command += ["--model.quantizer.size", "12", "--model.quantizer.channels", "8", "--out"]
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    assert main([*command, str(straight)]) == 0
+    for stage in ("tokenizer", "prior"):
+        again = [*command, str(run), *(["--resume"] if run.exists() else [])]
+        killed = subprocess.run([sys.executable, "-c", KILLED, stage, *again], capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert main([*command, str(run), "--resume"]) == 0
+    for file in ("tokenizer/last", "tokenizer/best", "prior/last", "prior/best"):
+        weights = f"{file}/model.safetensors"
+        assert (run / weights).read_bytes() == (straight / weights).read_bytes(), file
+
+    pictures(tmp_path / "in", size=(30, 44))
+    words = ["dense", "predict", "--run", str(run), "--input", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--depth-format", "npy"]) == 0
+    assert np.load(tmp_path / "out/depth/2.npy").shape == (30, 44)
+    assert main([*words[:4], "--input", str(tmp_path / "in/1.png"), "--out", str(tmp_path / "one")]) == 0
+    assert [path.name for path in (tmp_path / "one").rglob("*.png")] == ["1.png", "1.png"]
+    assert main(["dense", "eval", "--run", str(run), "--out", str(tmp_path / "report")]) == 0
+    assert "| both stages |" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "report/report.json").read_text())["rows"]
+    assert list(rows) == ["Stage I (oracle)", "another picture's codes", "both stages", "mean depth per pixel"]
+    assert main(["dense", "eval", "--run", str(run), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
+    assert "is for the task depth, not colour; leave out --task" in capsys.readouterr().err

@@ -1,0 +1,162 @@
+"""The study: which cells, what a table says of them, and that a killed study goes on with what it has."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gridcode.cli.main import main
+from gridcode.data.labels.config import Task
+from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS
+from gridcode.quantize.config import FSQConfig, VQConfig
+from gridcode.studies.uvim.cell import CellResult, run_cell
+from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
+from gridcode.studies.uvim.table import Spread, study_rows, study_table
+from gridcode.studies.uvim.timing import Timing, hours, kinds
+
+SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
+
+
+def result(cell: Cell, both: float, oracle: float, others: float) -> CellResult:
+    scores = {ORACLE: {"rmse": oracle}, OTHERS: {"rmse": others}, BOTH: {"rmse": both}, "mean depth": {"rmse": 1.0}}
+    return CellResult(cell, scores, 0.5, 20.0, 64, 0.25, 1.0)
+
+
+@pytest.mark.parametrize("size", get_args(Size))
+@pytest.mark.parametrize("task", get_args(Task))
+def test_cells_differ_in_their_variant_and_seed_alone(size: Size, task: Task) -> None:
+    study = StudyConfig(size=size)
+    runs = {variant: study.run(Cell(task, variant, 2)) for variant in study.variants}
+    books = {variant: run.tokenizer.model.quantizer for variant, run in runs.items()}
+    assert books["fsq"] == books["fsq_no_context"]
+    assert books["vq"] == books["vq_no_context"]
+    book, split, unsplit = books["fsq"], books["vq"], books["vq_unsplit"]
+    assert isinstance(book, FSQConfig)
+    assert isinstance(split, VQConfig)
+    assert unsplit == replace(split, preset="uvim_unsplit")
+    assert abs(np.log2(split.size) - np.log2(np.prod(book.levels))) < 0.1
+    for variant, run in runs.items():
+        assert run.tokenizer.model.context == (not variant.endswith("no_context"))
+        assert (run.tokenizer.loop.seed, run.prior.loop.seed) == (2, 2)
+        assert run.data == runs["fsq"].data
+        same = replace(run.tokenizer, model=replace(run.tokenizer.model, quantizer=book, context=True))
+        assert same == runs["fsq"].tokenizer
+        assert run.stage_two() == runs["fsq"].stage_two()
+
+
+def test_a_spread_is_numpys_mean_and_sample_deviation() -> None:
+    values = [0.3, 0.9, 0.4]
+    spread = Spread.of(values)
+    assert spread.mean == pytest.approx(np.mean(values))
+    assert spread.deviation == pytest.approx(np.std(values, ddof=1))
+    assert spread.text(2) == "0.53 ± 0.32"
+    assert Spread.of([0.5]).text(1, scale=100) == "50.0"
+
+
+def test_the_table_says_on_how_many_seeds_both_stages_beat_the_rest() -> None:
+    study = StudyConfig(tasks=("depth",), variants=("fsq", "vq"), seeds=2)
+    found = [
+        result(Cell("depth", "fsq", 0), 0.8, 0.5, 1.2),
+        result(Cell("depth", "fsq", 1), 0.9, 0.5, 0.85),
+        result(Cell("depth", "vq", 0), 1.1, 0.5, 1.2),
+    ]
+    rows = {row.name: row for row in study_rows(study, found)}
+    assert list(rows) == ["FSQ", "VQ", "mean depth"]
+    assert (rows["FSQ"].beats, rows["FSQ"].seeds) == (1, 2)
+    assert (rows["VQ"].beats, rows["VQ"].seeds) == (0, 1)
+    lines = study_table(study, found).splitlines()
+    assert "| FSQ | 0.850 ± 0.071 | 0.500 ± 0.000 | 1.025 ± 0.247 | 25.0 ± 0.0 % | 50.0 ± 0.0 % | 1 of 2 |" in lines
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_hours_add_cells_over_processes_and_pictures_once_a_task() -> None:
+    variants: tuple[Variant, ...] = ("fsq", "vq", "vq_no_context")
+    cells = StudyConfig(tasks=("depth", "colour"), variants=variants, seeds=2).cells()
+    assert sorted(kinds(cells)) == ["colour-fsq", "colour-vq", "depth-fsq", "depth-vq"]
+    timings = {kind: Timing(100.0 if kind.endswith("vq") else 50.0, 30.0) for kind in kinds(cells)}
+    assert hours(cells, timings, workers=2) == pytest.approx(((4 * 50 + 8 * 100) / 2 + 2 * 30) / 3600)
+
+
+def test_a_killed_cell_ends_with_the_figures_of_one_left_alone(tmp_path: Path) -> None:
+    study = StudyConfig(size="smoke", tasks=("panoptic",), variants=("vq",), seeds=1)
+    (cell,) = study.cells()
+    run = study.run(cell)
+    straight = run_cell(cell, run, study.evaluation(), tmp_path / "straight")
+    assert run_cell(cell, run, study.evaluation(), tmp_path / "straight") == straight
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom gridcode.studies.uvim import Cell, StudyConfig, run_cell\n"
+        "from gridcode.training import run as training\n"
+        "import os, signal\n"
+        "end = training.Run.end_step\n"
+        "def killed(self, step, *, save):\n"
+        "    end(self, step, save=save)\n"
+        "    if self.out.name == 'prior' and step == 3:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "training.Run.end_step = killed\n"
+        "study = StudyConfig(size='smoke', tasks=('panoptic',), variants=('vq',), seeds=1)\n"
+        "cell = study.cells()[0]\n"
+        "run_cell(cell, study.run(cell), study.evaluation(), Path(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "killed")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    again = run_cell(cell, run, study.evaluation(), tmp_path / "killed")
+    assert replace(again, seconds=0.0) == replace(straight, seconds=0.0)
+
+
+def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "study"
+    assert main([*SMOKE, "--out", str(out)]) == 0
+    seen = capsys.readouterr()
+    assert "about 0.0 hours" in seen.err
+    assert (out / "table.md").read_text() in seen.out
+    content = json.loads((out / "study.json").read_text())
+    assert [cell["cell"] for cell in content["cells"]] == [{"task": "depth", "variant": "fsq", "seed": 0}]
+    with Image.open(out / "depth.png") as picture, Image.open(out / "cells/depth-fsq-0/pictures/truth.png") as row:
+        assert picture.size == (row.width, 3 * row.height)
+    written = (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns
+    assert main([*SMOKE, "--out", str(out)]) == 0
+    assert "1 cells, 1 finished" in capsys.readouterr().err
+    assert (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns == written
+    assert main([*SMOKE, "--out", str(out), "--seeds", "2"]) == 2
+    assert "is a study with seeds=1, now 2; give the same settings" in capsys.readouterr().err
+
+
+DRIVER = """
+import os
+from gridcode.studies.uvim.run import _processes
+
+if __name__ == "__main__":
+    with _processes(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_processes_end_with_the_study(tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER)
+    killed = subprocess.run([sys.executable, str(tmp_path / "driver.py")], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    command = Path(f"/proc/{int(killed.stdout)}/cmdline")
+    deadline = time.monotonic() + 60
+    while _spawned(command) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _spawned(command)
+
+
+def _spawned(command: Path) -> bool:
+    try:
+        return b"spawn_main" in command.read_bytes()
+    except OSError:
+        return False
