@@ -9,8 +9,7 @@
 The autoregressive one (``ar.py``) writes one token after another, the masked one (``maskgit.py``) many at once.
 
 Reference: Kolesnikov et al., UViM, 2022 (arXiv 2205.10337), section 3.2; the paper, section 4.4.
-Differs from paper: the joint head's weights are the tokens' vectors, and initial weights are smaller, as in our
-other priors.
+Differs from paper: the joint head's weights are the tokens' vectors, as in our other priors.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
 from gridcode.nn.cross import Memory
-from gridcode.nn.transformer import truncated_normal_
+from gridcode.nn.initial import scaled_normal_
 from gridcode.nn.weights import load_weights
 from gridcode.prior.conditional.card import conditional_card
 from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
@@ -67,7 +66,7 @@ class ConditionalPrior(nn.Module, ABC):
         self.config, self.space, self.image = config, replace(space, classes=()), image
         self.vocabulary = make_vocabulary(config.head, self.space, width=config.width)
         self.decoder = ConditionalDecoder(config, space.length, causal=self.causal)
-        truncated_normal_(self)
+        scaled_normal_(self)
         self.encoder = ImageEncoder(config.encoder, image[0], image[1:])
 
     @staticmethod

@@ -15,7 +15,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from gridcode.nn.transformer import truncated_normal_
+from gridcode.nn.initial import scaled_normal_, scaled_vectors_
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTBlock
 from gridcode.prior.conditional.config import ImageEncoderConfig
 
@@ -63,8 +63,8 @@ class ImageEncoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, self.grid[0] * self.grid[1], config.width))
         self.blocks = nn.ModuleList(ViTBlock(config.width, config.heads, mlp=config.mlp) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
-        truncated_normal_(self)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02, a=-0.04, b=0.04)
+        scaled_normal_(self)
+        scaled_vectors_(self.pos_embed)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures in [-1, 1], (B, C, H, W) -> (B, h w, D)."""
