@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import isinf
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_stage_one_is_the_papers(name: str) -> None:
 def test_stage_two_is_the_papers(name: str) -> None:
     settings = recipe(name)
     run = settings.prior
-    assert run.model == MaskGITConfig(width=768, depth=24, heads=16, mlp=3072, dropout=0.1)
+    assert run.model == MaskGITConfig(style="maskgit", width=768, depth=24, heads=16, mlp=3072, dropout=0.1)
     assert (run.loop.steps, run.loop.batch_size) == LENGTHS[name][3:]
     assert (run.masking.min_masked, run.masking.label_dropout, run.masking.label_smoothing) == (0.45, 0.1, 0.1)
     assert (run.optim.betas, run.optim.weight_decay, run.optim.clip) == ((0.9, 0.96), 0.045, 0.0)
@@ -93,6 +94,11 @@ def test_a_dry_run_prints_the_papers_parameter_counts(capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "  all              52,962,951\n" in out
     assert "token grid   16 x 16 = 256 tokens of 1,000 codes" in out
+    # MaskGIT's widths from 256 to 4 pixels, by hand; a halving has two 3x3 convolutions and a 1x1 without bias.
+    halved = [(64, 128), (128, 256), (256, 512), (512, 512), (512, 512), (512, 512)]
+    games = 3 * 64 * 9 + 64 + sum(a * a * 9 + a + a * b * 9 + b + a * b for a, b in halved)
+    games += 512 * 512 * 9 + 512 + 512 * 16 * 512 + 512 + 512 + 1
+    assert f"VGG-16 and a discriminator of {games:,} parameters, and torch itself" in out
     vq = ["--quantizer", "vq", "--model.quantizer.channels", "256"]
     assert main(["train", "tokenizer", "imagenet256_paper", *vq, "--dry-run"]) == 0
     assert "  all              54,515,587\n" in capsys.readouterr().out
@@ -100,6 +106,12 @@ def test_a_dry_run_prints_the_papers_parameter_counts(capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert f"  all             {transformer(1000 + 1000 + 1, 256):,}\n" in out
     assert "classes      1000\n" in out
+    memory = [float(found) for found in re.findall(r"([\d.]+) activations", out)]
+    assert (
+        main(["train", "prior", "imagenet256_paper", "--loop.devices", "8", "--loop.accumulate", "2", "--dry-run"]) == 0
+    )
+    shared = [float(found) for found in re.findall(r"([\d.]+) activations", capsys.readouterr().out)]
+    assert shared == [pytest.approx(memory[0] / 16, abs=0.01)]
     assert f"{transformer(1024 + 1000 + 1, 256) / 1e6:.2f}" == "172.46", "the paper's, with VQ's 1024 codes"
 
 

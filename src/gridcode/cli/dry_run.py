@@ -19,6 +19,7 @@ from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.config import TokenizerRun
+from gridcode.tokenizer.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.precision import resolve_precision
@@ -51,8 +52,23 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
             "examples": _examples(run.loop),
         },
         weights=weights,
-        activations=run.loop.batch_size / run.loop.accumulate * kept * bytes_per_value,
+        activations=_at_a_time(run.loop) * kept * bytes_per_value,
+        beside=_networks_of_the_loss(run),
     )
+
+
+def _networks_of_the_loss(run: TokenizerRun) -> str:
+    """What Stage I's loss takes beside the tokenizer; nothing if pixels alone are compared."""
+    perceptual, adversarial, networks = run.loss.perceptual, run.loss.adversarial, []
+    if perceptual.active:
+        networks.append("VGG-16" if perceptual.kind == "lpips" else "a perceptual network")
+    if adversarial.active:
+        with torch.device("meta"):
+            discriminator = Discriminator(
+                run.data.channels, run.data.size, width=adversarial.width, patch=adversarial.patch
+            )
+        networks.append(f"a discriminator of {_parameters(discriminator):,} parameters")
+    return " and ".join(networks)
 
 
 def stored_space(folder: Path) -> TokenSpace:
@@ -100,7 +116,7 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
             "examples": _examples(run.loop),
         },
         weights=_parameters(prior),
-        activations=run.loop.batch_size / run.loop.accumulate * (layers + logits),
+        activations=_at_a_time(run.loop) * (layers + logits),
     )
 
 
@@ -110,6 +126,11 @@ def _sides(grid: Sequence[int]) -> str:
 
 def _examples(loop: LoopConfig) -> str:
     return f"{loop.steps} steps x {loop.batch_size} = {loop.steps * loop.batch_size:,}"
+
+
+def _at_a_time(loop: LoopConfig) -> float:
+    """Examples that a process has in memory together."""
+    return loop.batch_size / (loop.devices * loop.accumulate)
 
 
 def _parameters(module: nn.Module) -> int:
@@ -123,6 +144,7 @@ def _text(
     *,
     weights: int,
     activations: float,
+    beside: str = "",
 ) -> str:
     counts = {name: f"{count:,}" for name, count in {**parts, "all": weights}.items()}
     memory = COPIES * 4 * weights + activations
@@ -130,8 +152,8 @@ def _text(
     lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]
     lines += ["", *(f"{name:12} {fact}" for name, fact in facts.items())]
     lines += [
-        f"memory       about {memory / 2**30:.2f} GiB in training (estimate: "
+        f"memory       about {memory / 2**30:.2f} GiB in training on each device (estimate: "
         f"{COPIES * 4 * weights / 2**30:.2f} weights and optimiser, "
-        f"{activations / 2**30:.2f} activations), and torch itself"
+        f"{activations / 2**30:.2f} activations), and {f'{beside}, and ' * bool(beside)}torch itself"
     ]
     return "\n".join(lines)

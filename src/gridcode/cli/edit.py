@@ -24,7 +24,7 @@ class Arguments:
     """Command line of ``edit``."""
 
     prior: str
-    """A prior's folder or hub id."""
+    """A prior's folder or hub id; a masked one: what an autoregressive one draws fits what is above it alone."""
     tokenizer: str
     """Its tokenizer's folder or hub id."""
     input: Path

@@ -20,7 +20,8 @@ Differs from paper: moving averages begin with a lower decay (``OptimConfig.ema`
 hardware does; weight decay spares biases and norms; the prior has a moving average too, and learns from stored tokens
 of centre crops and their mirror images, where the original encodes random crops as it goes. The paper does not tell the
 crop of the pictures, here at least 0.8 of the shorter side at a random place, nor the tokens of a 128-pixel picture:
-here the networks are those of 256 pixels, so there are 8x8.
+here the networks are those of 256 pixels, so there are 8x8. The weights of L2 and R1 are the paper's numbers, on pixels
+in [-1, 1]; MaskGIT's are in [0, 1], where L2 counts a quarter of what it does here, and R1 four times as much.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def at_256() -> Recipe:
             ),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=768, depth=24, heads=16, mlp=3072, dropout=0.1),
+            model=MaskGITConfig.maskgit(),
             masking=MaskingConfig(min_masked=0.45, label_dropout=0.1, label_smoothing=0.1),
             optim=OptimConfig(
                 lr=1e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=5000, final_lr=CONSTANT, clip=0.0, ema=0.999

@@ -80,8 +80,9 @@ class PerceptualConfig:
 class AdversarialConfig:
     """The discriminator that reconstructions have to deceive, and how it learns.
 
-    The defaults, with ``kind="non-saturating"``, are MaskGIT's. A smaller ``width`` and a ``patch`` of 2 bring its cost
-    down to a laptop's; ``r1_every`` and ``clip`` are not MaskGIT's and off.
+    The defaults, with ``kind="non-saturating"``, are MaskGIT's numbers; its pixels are in [0, 1], where the same
+    discriminator has four times the penalty ``r1`` that it has on pixels in [-1, 1]. A smaller ``width`` and a
+    ``patch`` of 2 bring its cost down to a laptop's; ``r1_every`` and ``clip`` are not MaskGIT's and off.
 
     >>> AdversarialConfig(kind="hinge", start=1000).active
     True

@@ -6,6 +6,9 @@
 
 The gradient of a mean over the batch is the mean of its parts' gradients, weighted by their sizes, so a run in parts
 has the losses of a run in one, up to rounding (dropout draws other numbers).
+
+Not so what is no mean over examples: an entropy loss (of ``maskgit``'s VQ, LFQ and BSQ) is each part's own, and a book
+that moves by statistics (``uvim``'s VQ) takes a step at each part.
 """
 
 from __future__ import annotations
