@@ -115,7 +115,7 @@ DATA = {
     "sizes": (
         "depth",
         other_size,
-        "40x30 pixels, but the picture 0.png has 40x40; picture and map must be of one size",
+        "has 40x40; picture and map must be of one size",
     ),
     "JSON entry": (
         "panoptic",
@@ -138,9 +138,10 @@ def test_one_line_says_what_is_wrong_with_the_data(
     make(tmp_path / "data")
     words = [*TRAIN, "--task", task, "--data.source", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main([*words, *TINY.split(), "--data.val-fraction", "0.4"]) == 2
-    err = capsys.readouterr().err
-    assert message in err
-    assert err.count("\n") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("gridcode dense: ")
+    assert message in lines[-1]
+    assert not any(line.startswith("Traceback") for line in lines)
 
 
 KILLED = """
@@ -160,31 +161,44 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = [*TRAIN, "--task", "depth", *TINY.split(), "--quantizer", "vq", "--model.quantizer.preset", "uvim"]
-    command += ["--model.quantizer.size", "12", "--model.quantizer.channels", "8", "--out"]
-    run, straight = tmp_path / "run", tmp_path / "straight"
-    assert main([*command, str(straight)]) == 0
+COMMAND = [*TRAIN, "--task", "depth", *TINY.split(), "--quantizer", "vq", "--model.quantizer.preset", "uvim"]
+COMMAND += ["--model.quantizer.size", "12", "--model.quantizer.channels", "8", "--out"]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("dense") / "straight"
+    assert main([*COMMAND, str(folder)]) == 0
+    return folder
+
+
+def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(straight: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
     for stage in ("tokenizer", "prior"):
-        again = [*command, str(run), *(["--resume"] if run.exists() else [])]
+        again = [*COMMAND, str(run), *(["--resume"] if run.exists() else [])]
         killed = subprocess.run([sys.executable, "-c", KILLED, stage, *again], capture_output=True, check=False)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert main([*command, str(run), "--resume"]) == 0
+    assert main([*COMMAND, str(run), "--resume"]) == 0
     for file in ("tokenizer/last", "tokenizer/best", "prior/last", "prior/best"):
         weights = f"{file}/model.safetensors"
         assert (run / weights).read_bytes() == (straight / weights).read_bytes(), file
 
+
+def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", size=(30, 44))
-    words = ["dense", "predict", "--run", str(run), "--input", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    assert main([*words, "--depth-format", "npy"]) == 0
+    words = ["dense", "predict", "--run", str(straight), "--input"]
+    assert main([*words, str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--depth-format", "npy"]) == 0
     assert np.load(tmp_path / "out/depth/2.npy").shape == (30, 44)
-    assert main([*words[:4], "--input", str(tmp_path / "in/1.png"), "--out", str(tmp_path / "one")]) == 0
-    assert [path.name for path in (tmp_path / "one").rglob("*.png")] == ["1.png", "1.png"]
-    assert main(["dense", "eval", "--run", str(run), "--out", str(tmp_path / "report")]) == 0
+    assert main([*words, str(tmp_path / "in/1.png"), "--out", str(tmp_path / "one")]) == 0
+    written = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.png"))
+    assert written == ["depth/1.png", "overlay/1.png"]
+
+
+def test_eval_prints_every_row(straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dense", "eval", "--run", str(straight), "--out", str(tmp_path / "report")]) == 0
     assert "| both stages |" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report/report.json").read_text())["rows"]
     assert list(rows) == ["Stage I (oracle)", "another picture's codes", "both stages", "mean depth per pixel"]
-    assert main(["dense", "eval", "--run", str(run), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
+    assert main(["dense", "eval", "--run", str(straight), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
     assert "is for the task depth, not colour; leave out --task" in capsys.readouterr().err

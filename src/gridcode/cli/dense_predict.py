@@ -50,9 +50,9 @@ def run(arguments: list[str]) -> None:
         prog="gridcode dense predict",
         description="Predict depth, panoptic segments or colours of pictures.",
     )
-    parsed.models.tokenizer_at()
     if not parsed.input.exists():
         raise GridcodeError(f"{parsed.input}: no such picture or folder; check --input")
+    parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
     from gridcode.data.image import decode_image
     from gridcode.data.open import open_source

@@ -12,7 +12,7 @@ the picture; Stage II always does. The seed is that of weights and order, not of
 
     size      pictures         codes             for
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
-    laptop    64 px, 2000      16 of 64          about two minutes a cell on one CPU core
+    laptop    64 px, 3000      16 of 64          about two minutes a cell on one CPU core
     gpu       128 px, 50,000   64 of 4375, 4096  one GPU
 """
 
@@ -135,7 +135,7 @@ def _laptop(task: Task) -> DenseRun:
         crop=WHOLE,
         depth=DepthConfig(bins=32),
         instances=12,
-        train_count=2000,
+        train_count=3000,
         val_count=200,
         workers=0,
     )
