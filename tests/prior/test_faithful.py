@@ -26,7 +26,7 @@ K, N, HEADS, CLASSES = 7, 6, 2, 3
 @pytest.fixture(scope="module")
 def prior() -> MaskGIT:
     torch.manual_seed(0)
-    config = MaskGITConfig(width=8, depth=2, heads=HEADS, mlp=12, dropout=0.0)
+    config = MaskGITConfig(style="maskgit", width=8, depth=2, heads=HEADS, mlp=12, dropout=0.0)
     prior = MaskGIT(config, TokenSpace(K, (2, 3), ("a", "b", "c"), "", {})).eval().requires_grad_(False)
     for parameter in prior.parameters():
         parameter.add_(torch.randn_like(parameter) * 0.3)

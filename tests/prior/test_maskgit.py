@@ -52,7 +52,7 @@ LABELS = torch.tensor([0, 1, 2, -1])
 
 
 def test_the_papers_settings_give_the_papers_parameters() -> None:
-    config = MaskGITConfig(width=768, depth=24, heads=16, mlp=3072)
+    config = MaskGITConfig.maskgit()
     classes = tuple(str(number) for number in range(1000))
     with torch.device("meta"):
         prior = MaskGIT(config, space(codebook_size=1024, grid=(16, 16), classes=classes))

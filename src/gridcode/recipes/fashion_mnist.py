@@ -35,7 +35,7 @@ def laptop() -> Recipe:
             loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.0),
+            model=MaskGITConfig(style="maskgit", width=192, depth=6, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
             loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=2000, checkpoint_every=500),
         ),

@@ -44,7 +44,7 @@ def laptop() -> Recipe:
             loop=LoopConfig(steps=2000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=192, depth=6, heads=4, mlp=768, dropout=0.0),
+            model=MaskGITConfig(style="maskgit", width=192, depth=6, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
             loop=LoopConfig(steps=1000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
         ),

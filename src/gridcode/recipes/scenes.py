@@ -33,7 +33,7 @@ def laptop() -> Recipe:
             loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=192, depth=4, heads=4, mlp=768, dropout=0.0),
+            model=MaskGITConfig(style="maskgit", width=192, depth=4, heads=4, mlp=768, dropout=0.0),
             optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
             loop=LoopConfig(steps=1000, batch_size=64, val_every=250, val_count=500, checkpoint_every=500),
         ),
@@ -59,7 +59,7 @@ def smoke() -> Recipe:
             loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
         ),
         prior=PriorRun(
-            model=MaskGITConfig(width=64, depth=2, heads=2, mlp=128, dropout=0.0),
+            model=MaskGITConfig(style="maskgit", width=64, depth=2, heads=2, mlp=128, dropout=0.0),
             loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
         ),
         evaluation=EvaluationConfig(count=64, samples=40, classifier_steps=20),
