@@ -17,7 +17,7 @@ class MaskGITConfig:
     """The shape of MaskGIT's transformer; the defaults are laptop size; :meth:`maskgit` is the paper's."""
 
     style: Style = "modern"
-    """Layers: today's (pre-norm, rotary positions, SwiGLU, QK-norm), better at equal size, or BERT's, as in the paper."""
+    """Layers: today's (pre-norm, rotary positions, SwiGLU, QK-norm), better at equal size, or BERT's, the paper's."""
     head: Head = "joint"
     """Tokens as one softmax over the book, as in the paper, or by digits: independent ones, or a chain of them."""
     width: int = 256
