@@ -1,10 +1,10 @@
 """A prior's training step and its sampling, beside what they cannot do without and beside x-transformers.
 
-    python -m benchmarks.prior [--device cpu] [--shapes laptop maskgit] [--rounds 5] [--threads 2] [--heads]
+    python -m benchmarks.prior [--device cpu] [--shapes laptop laptop-modern maskgit] [--rounds 5] [--heads]
 
 Three sides of equal shape, one after another in every round, medians, ratios first:
 
-    gridcode   MaskGIT (style maskgit, joint head): loss, backward, clipping, AdamW; 12 steps of its own sampler
+    gridcode   MaskGIT (the shape's style, joint head): loss, backward, clipping, AdamW; 12 steps of its own sampler
     floor      the same matrix products and attention alone: no embedding, norm, activation, loss, optimiser or draw
     peer       x-transformers' ``Encoder`` in its ``NonAutoregressiveWrapper``: the loss and sampling loop of its users
 
@@ -66,10 +66,19 @@ class Shape:
 
 
 SHAPES = {
-    "laptop": Shape(MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.0), 16, train=16, sample=16),
-    "maskgit": Shape(MaskGITConfig(width=768, depth=24, heads=16, mlp=3072, dropout=0.0), 16, train=2, sample=2),
+    "laptop": Shape(
+        MaskGITConfig(style="maskgit", width=256, depth=6, heads=4, mlp=1024, dropout=0.0), 16, train=16, sample=16
+    ),
+    "laptop-modern": Shape(
+        MaskGITConfig(style="modern", width=256, depth=6, heads=4, mlp=1024, dropout=0.0), 16, train=16, sample=16
+    ),
+    "maskgit": Shape(
+        MaskGITConfig(style="maskgit", width=768, depth=24, heads=16, mlp=3072, dropout=0.0), 16, train=2, sample=2
+    ),
 }
-HEAD_SHAPE = Shape(MaskGITConfig(width=256, depth=6, heads=4, mlp=1024, dropout=0.0), 8, train=8, sample=8)
+HEAD_SHAPE = Shape(
+    MaskGITConfig(style="maskgit", width=256, depth=6, heads=4, mlp=1024, dropout=0.0), 8, train=8, sample=8
+)
 
 
 @dataclass(frozen=True)
