@@ -5,7 +5,7 @@ image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> block
 
 Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
 convolution instead of average pooling, convolutions have biases, and a block begins as its shortcut. With
-``style="maskgit"`` all is as in its published code.
+``style="maskgit"`` the layers are those of its published code; initial weights are PyTorch's defaults, not flax's.
 """
 
 from __future__ import annotations
