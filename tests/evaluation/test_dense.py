@@ -14,18 +14,23 @@ from gridcode.data.labels.config import DenseConfig, DepthConfig, Task
 from gridcode.data.labels.loader import dense_eval_batches
 from gridcode.data.labels.open import open_dense
 from gridcode.errors import GridcodeError
+from gridcode.evaluation.colour_sets import TRUE_COLOURS
 from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense_baselines import GreyMap
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.dense_errors import error_map
-from gridcode.evaluation.dense_report import publish_dense
+from gridcode.evaluation.dense_report import publish_dense, score_table
 from gridcode.evaluation.publish import Runs
+from gridcode.features.observer import load_observer
+from gridcode.metrics.colour import split_reference
+from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.labels.config import LabelTokenizerConfig
 from gridcode.tokenizer.labels.measure import TaskMeter
 from gridcode.tokenizer.labels.model import LabelTokenizer
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
-CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, shown=3)
+CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, shown=3, observer_steps=0)
 
 
 def subject(task: Task) -> DenseSubject:
@@ -74,6 +79,28 @@ def test_stage_one_alone_has_no_rows_of_stage_two() -> None:
     found = evaluate_dense(replace(subject("colour"), predict_codes=None), CONFIG, say=lambda text: None)
     assert list(found.scores) == [ORACLE, OTHERS, "grey"]
     assert found.token_accuracy is None
+
+
+def test_colours_are_compared_as_sets_of_pictures(tmp_path: Path) -> None:
+    whole = subject("colour")
+    config = replace(CONFIG, observer_steps=3, observer=str(tmp_path / "observer"))
+    found = evaluate_dense(whole, config, say=lambda text: None)
+    assert set(found.scores[TRUE_COLOURS]) == {"frechet"}
+    (batch,) = dense_eval_batches(whole.val, whole.data, batch_size=9)
+    colourise, reference = split_reference(batch.keys, 4)
+    vectors = load_observer(tmp_path / "observer").vectors
+    sets = [GaussianStatistics(32) for _ in range(2)]
+    sets[0].update(vectors(GreyMap().predict(batch)[colourise].float() / 127.5 - 1))
+    sets[1].update(vectors(batch.planes[reference].float() / 127.5 - 1))
+    assert found.scores["grey"]["frechet"] == pytest.approx(frechet_distance(*sets), rel=1e-5)
+    again = evaluate_dense(whole, config, say=lambda text: None)  # the observer is read, not trained
+    assert again.scores == found.scores
+    assert "true colours" in score_table(found.scores)
+
+
+def test_too_few_colours_to_compare_are_told() -> None:
+    with pytest.raises(GridcodeError, match="--observer-steps 0"):
+        evaluate_dense(subject("colour"), replace(CONFIG, count=3, observer_steps=1), say=lambda text: None)
 
 
 @pytest.mark.parametrize("task", TASKS)

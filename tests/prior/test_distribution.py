@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridcode.errors import GridcodeError
 from gridcode.prior.distribution import CategoricalTokens, draw
 
 
@@ -92,3 +93,18 @@ def test_cut_draws_keep_the_proportions_of_what_is_left() -> None:
     seen = drawn.bincount(minlength=4) / 40_000
     torch.testing.assert_close(seen[1:3], torch.tensor([1.0, 2.0]).softmax(0), atol=0.015, rtol=0)
     assert seen[0] == seen[3] == 0
+
+
+def test_no_draw_of_what_has_no_probability() -> None:
+    """At both ends of the row, where rounding would show, and in the middle."""
+    table = torch.full((100_000, 5), -torch.inf)
+    table[:, [1, 3]] = 0.0
+    drawn = draw(table, temperature=1.0, generator=torch.Generator().manual_seed(0))
+    assert drawn.unique().tolist() == [1, 3]
+
+
+def test_logits_that_are_not_finite_are_told() -> None:
+    table = logits(3, 4)
+    table[1, 2] = torch.nan
+    with pytest.raises(GridcodeError, match="not finite"):
+        draw(table, temperature=1.0, generator=torch.Generator())

@@ -28,6 +28,7 @@ from gridcode.data.labels.loader import DenseBatch, dense_eval_batches
 from gridcode.data.labels.source import DensePart, DenseSource, Planes
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
+from gridcode.evaluation.colour_sets import ColourSets, colour_observer
 from gridcode.evaluation.dense_baselines import Baseline, fit_baselines
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.dense_errors import error_map
@@ -131,15 +132,25 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
         subject.data, subject.train.categories, _batches(subject.train, config.train_count, subject.data, config)
     )
     say("encoding validation label maps")
-    indices = torch.cat(
-        [_encode(tokenizer, batch) for batch in _batches(subject.val, config.count, subject.data, config)]
-    )
+    keys: list[str] = []
+    encoded = []
+    for batch in _batches(subject.val, config.count, subject.data, config):
+        encoded.append(_encode(tokenizer, batch))
+        keys += batch.keys
+    indices = torch.cat(encoded)
     if len(indices) < 2:
         raise GridcodeError("dense evaluation needs at least 2 validation pictures: one decodes another's codes")
     usage = TokenUsageMeter(tokenizer.quantizer)
     usage.update(indices)
-    say("decoding, and predicting" if subject.predict_codes else "decoding")
     rows = _Rows(subject, baselines, set(some_of(len(indices), config.shown).tolist()))
+    if subject.data.task == "colour" and config.observer_steps:
+        say("the network whose features compare colours")
+        device = next(tokenizer.parameters()).device
+        observer = colour_observer(
+            subject.train, subject.data, steps=config.observer_steps, device=device, folder=config.observer
+        )
+        rows.colours = ColourSets(observer, keys, rows.names)
+    say("decoding, and predicting" if subject.predict_codes else "decoding")
     for batch in _batches(subject.val, config.count, subject.data, config):
         rows.add(batch, indices)
     return DenseEvaluation(
@@ -157,9 +168,11 @@ class _Rows:
 
     def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int]) -> None:
         self._subject, self._baselines, self._shown = subject, baselines, shown
-        names = [ORACLE, OTHERS, *([BOTH] if subject.predict_codes else []), *baselines]
+        self.names = [ORACLE, OTHERS, *([BOTH] if subject.predict_codes else []), *baselines]
         categories = subject.tokenizer.categories
-        self._meters = {name: TaskMeter(subject.data, categories) for name in names}
+        self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
+        self.colours: ColourSets | None = None
+        """Colour: the rows as sets of pictures, where they are compared as such."""
         self._pictures: dict[str, list[NDArray[np.uint8]]] = {}
         self._keys: list[str] = []
         self._seen = 0
@@ -184,6 +197,8 @@ class _Rows:
         decoded |= {name: baseline.predict(batch) for name, baseline in self._baselines.items()}
         for name, planes in decoded.items():
             self._meters[name].update(planes, batch.planes)
+        if self.colours is not None:
+            self.colours.update(batch, decoded)
         for place in range(count):
             if self._seen + place in self._shown:
                 self._keep(batch, place, decoded)
@@ -191,7 +206,11 @@ class _Rows:
 
     def scores(self) -> dict[str, dict[str, float]]:
         """The figures of each row."""
-        return {name: meter.compute() for name, meter in self._meters.items()}
+        found = {name: meter.compute() for name, meter in self._meters.items()}
+        if self.colours is not None:
+            for name, distance in self.colours.compute().items():
+                found.setdefault(name, {})["frechet"] = distance
+        return found
 
     def gallery(self) -> DenseGallery:
         """The pictures that were kept."""

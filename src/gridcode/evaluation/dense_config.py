@@ -23,9 +23,15 @@ class DenseEvaluationConfig:
     """Pictures at a time."""
     shown: int = 12
     """Pictures in the report."""
+    observer_steps: int = 300
+    """Colour: training steps of the network whose features the Fréchet distance compares; 0 leaves the distance out."""
+    observer: str | None = None
+    """That network's folder: read from there, or trained and kept there, so that reports share it."""
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
         for name in ("count", "train_count", "batch_size", "shown"):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
+        if self.observer_steps < 0:
+            raise GridcodeError(f"evaluation observer_steps must be >= 0, got {self.observer_steps}")

@@ -33,10 +33,9 @@ NOTES: Final = {
     "psnr": "against the true colours",
     "mse": "squared error on [-1, 1]",
     "mae": "absolute error on [-1, 1]",
+    "frechet": "Fréchet distance to other real pictures on an observer's features, not the FID",
 }
-ALIGNED: Final = (
-    "relative depth: RMSE, AbsRel and delta are those after each prediction was aligned; only SILog compares"
-)
+ALIGNED: Final = "relative depth: AbsRel and delta are those after each prediction was aligned; only SILog compares"
 
 
 def publish_dense(
@@ -121,7 +120,8 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     names = list(next(iter(scores.values())))
     lines = ["| | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     lines += [
-        f"| {row} | " + " | ".join(f"{found[name]:.4g}" for name in names) + " |" for row, found in scores.items()
+        f"| {row} | " + " | ".join(f"{found[name]:.4g}" if name in found else "" for name in names) + " |"
+        for row, found in scores.items()
     ]
     return "\n".join(lines)
 
@@ -129,7 +129,7 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
 def _key_figures(evaluation: DenseEvaluation) -> list[Figure]:
     name = next(iter(evaluation.scores[ORACLE]))
     unit = UNITS.get(name, "")
-    rows = {row: scores[name] for row, scores in evaluation.scores.items()}
+    rows = {row: scores[name] for row, scores in evaluation.scores.items() if name in scores}
     shown = [BOTH, *(row for row in rows if row != BOTH)]
     figures = [Figure(f"{name}, {row}", round(rows[row], 4), unit, NOTES[name]) for row in shown if row in rows]
     usage = evaluation.usage

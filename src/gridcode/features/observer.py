@@ -72,9 +72,13 @@ class Observer(nn.Module):
             found.append(images)
         return found
 
+    def vectors(self, images: Tensor) -> Tensor:
+        """The coarsest features' means over places, (B, F) of images (B, C, H, W) in [-1, 1]; F is the last width."""
+        return self.features(images)[-1].mean((2, 3))
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, targets) of images (B, C, H, W) in [-1, 1]."""
-        logits: Tensor = self.head(self.features(images)[-1].mean((2, 3)))
+        logits: Tensor = self.head(self.vectors(images))
         return logits
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
     x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))
 
-PyTorch's CPU kernel spends most of its time in tanh: 5.9 ms for 4112 x 1024 values in bf16, as much as the product
-before it. The right-hand side, in slices that stay in the processor's cache, takes 3.7 ms.
+PyTorch's CPU kernel spends most of its time in tanh: 13.3 ms for 4112 x 1024 values on two cores with AVX2, more than
+the product before it. The right-hand side, in slices that stay in the processor's cache, takes 4.1 ms.
 
 Reference: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
 """
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 _LINEAR = 2 * math.sqrt(2 / math.pi)
 _CUBIC = 0.044715 * _LINEAR
-_SLICE = 2**16
+_SLICE = 2**18
 
 
 class TanhGELU(nn.Module):
@@ -33,8 +33,9 @@ class TanhGELU(nn.Module):
         if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return F.gelu(x, approximate="tanh")
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        linear = torch.tensor(_LINEAR)
         for part, result in zip(torch.split(x.reshape(-1), _SLICE), torch.split(out.view(-1), _SLICE), strict=True):
             part = part.float()
-            gate = (part * part).mul_(_CUBIC).add_(_LINEAR).mul_(part).sigmoid_()
-            result.copy_(gate.mul_(part))
+            gate = torch.addcmul(linear, part, part, value=_CUBIC).mul_(part).sigmoid_()
+            torch.mul(gate, part, out=result)
         return out

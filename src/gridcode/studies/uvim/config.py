@@ -107,7 +107,7 @@ class StudyConfig:
     def evaluation(self) -> DenseEvaluationConfig:
         """How every cell is measured."""
         counts = {"smoke": (8, 16), "laptop": (200, 1000), "gpu": (2000, 5000)}[self.size]
-        return DenseEvaluationConfig(count=counts[0], train_count=counts[1], batch_size=50, shown=8)
+        return DenseEvaluationConfig(count=counts[0], train_count=counts[1], batch_size=50, shown=8, observer_steps=0)
 
 
 def _quantizer(book: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:
