@@ -13,7 +13,7 @@ from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.training.config import OptimConfig
-from gridcode.training.optim import learning_rate, make_optimizer
+from gridcode.training.optim import learning_rate, make_optimizer, set_learning_rate
 from gridcode.training.precision import fast_autocast
 
 
@@ -68,8 +68,7 @@ def train_classifier(
     classifier.train()
     for step in range(config.steps):
         images, labels = _labelled(_next(batches, step, config.steps), config.classes)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps=config.steps, config=optim)
+        set_learning_rate(optimizer, learning_rate(step, steps=config.steps, config=optim))
         with fast_autocast(torch.device(device)):
             logits = classifier(images.to(device))
         loss = F.cross_entropy(logits.float(), labels.to(device), label_smoothing=config.label_smoothing)

@@ -13,7 +13,7 @@ from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.train import LabelledBatch
 from gridcode.nn.conv import to_fast_layout
 from gridcode.training.config import OptimConfig
-from gridcode.training.optim import learning_rate, make_optimizer
+from gridcode.training.optim import learning_rate, make_optimizer, set_learning_rate
 from gridcode.training.precision import fast_autocast, multiplies_bfloat16
 
 
@@ -55,8 +55,7 @@ def train_observer(
     observer.train()
     for step in range(config.steps):
         images, targets = _exercise(next(batches), rotations=config.rotations)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps=config.steps, config=optim)
+        set_learning_rate(optimizer, learning_rate(step, steps=config.steps, config=optim))
         with fast_autocast(device):
             logits = observer(images.to(device))
         targets = targets.to(device)

@@ -6,8 +6,9 @@ exponential moving average of the weights is what is validated and saved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,16 @@ from gridcode.errors import GridcodeError
 from gridcode.nn.weights import load_weights
 from gridcode.prior.base import Prior
 from gridcode.prior.config import PriorRun
-from gridcode.prior.loss import MaskedScores, masked_token_loss
+from gridcode.prior.loop import Lessons, learn_tokens
+from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.make import load_prior, make_prior, prior_class
 from gridcode.prior.space import TokenSpace
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
-from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.optim import make_optimizer
 from gridcode.training.order import indices_at, some_of
-from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
-from gridcode.training.seeding import derive_seed, generator, seed_step
-from gridcode.training.sharding import clip_gradients, whole
-from gridcode.training.state import Trainee
+from gridcode.training.run import RunOptions, prepare_folder
+from gridcode.training.seeding import derive_seed, generator
 
 
 @dataclass(frozen=True)
@@ -102,43 +101,27 @@ def train_prior(
         start = prior_class(config.model).from_pretrained(init_from)
         load_weights(prior, start.state_dict(), origin=init_from)
     prior = prior.to(fabric.device)
-    ema = make_ema(prior, config.optim)
-    averaged = ema.module
-    assert isinstance(averaged, Prior)
-    optimizer = make_optimizer(prior, config.optim)
 
-    with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
-        adapt(prior, config.loop, blocks=prior.trunk.blocks)
-        model, optimizer = fabric.setup(prior, optimizer)
-        if val is None:
-            run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
-        for step in run.steps():
+    def batches(start: int) -> Iterator[tuple[Tensor, ...]]:
+        for step in count(start):
             batch = masked_batch(train, config, step=step, rank=fabric.global_rank, world=fabric.world_size)
-            tokens, labels, masked = (t.to(fabric.device) for t in (batch.tokens, batch.labels, batch.masked))
-            seed_step(config.loop.seed, step, rank=fabric.global_rank)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+            yield batch.tokens, batch.labels, batch.masked
 
-            parts: list[MaskedScores] = []
-            for part, share in in_parts(fabric, model, (tokens, labels, masked), count=config.loop.accumulate):
-                scored = masked_token_loss(model(*part, config.masking.label_smoothing), part[2])
-                fabric.backward(share * scored.loss)
-                parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
-            norm = clip_gradients(model, prior, config.optim.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            with whole(model):
-                ema.update_parameters(prior)
+    def measure(averaged: Prior) -> dict[str, float]:
+        loop, min_masked = config.loop, config.masking.min_masked
+        return measure_prior(
+            averaged, val or train, min_masked=min_masked, batch_size=loop.batch_size, limit=loop.val_count
+        )
 
-            loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
-            run.log(step, {"loss": loss, "accuracy": accuracy, "gradient_norm": norm})
-            if run.logs_at(step):
-                run.write_line(step)
-            if run.validates_at(step):
-                _validate(run, step, averaged, val or train, config)
-                fabric.barrier()
-            run.end_step(step, save=averaged.save_pretrained)
-    fabric.barrier()
+    learn_tokens(
+        prior,
+        make_optimizer(prior, config.optim),
+        Lessons(batches, measure, config.masking.label_smoothing, validated=val is not None),
+        config,
+        options,
+        fabric=fabric,
+        blocks=prior.trunk.blocks,
+    )
     return load_prior(options.out)
 
 
@@ -180,8 +163,8 @@ def measure_prior(
     """
     device = prior.device
     rows = len(table.tokens)
-    count = min(rows, limit or rows)
-    chosen = torch.from_numpy(some_of(rows, count))
+    seen = min(rows, limit or rows)
+    chosen = torch.from_numpy(some_of(rows, seen))
     totals = torch.zeros(2, dtype=torch.float64)
     for number, part in enumerate(torch.split(chosen, batch_size)):
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)
@@ -189,19 +172,5 @@ def measure_prior(
         masked = prior.asked((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
         scores = masked_token_loss(prior(tokens, labels, masked), masked)
         totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * len(part)
-    loss, accuracy = (totals / count).tolist()
+    loss, accuracy = (totals / seen).tolist()
     return {"loss": loss, "accuracy": accuracy}
-
-
-def _validate(run: Run, step: int, prior: Prior, table: TokenTable, config: PriorRun) -> None:
-    """Measure the averaged weights, keep the best."""
-    if not run.writer:
-        return
-    scores = measure_prior(
-        prior,
-        table,
-        min_masked=config.masking.min_masked,
-        batch_size=config.loop.batch_size,
-        limit=config.loop.val_count,
-    )
-    run.validated(step, scores, score=-scores["loss"], save=prior.save_pretrained)

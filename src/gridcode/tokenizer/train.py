@@ -35,13 +35,13 @@ from gridcode.tokenizer.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.alarms import few_channels, tokenizer_alarms
 from gridcode.training.fabric import make_fabric
-from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.precision import resolve_precision
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
-from gridcode.training.seeding import derive_seed, seed_step
-from gridcode.training.sharding import clip_gradients, whole
+from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
+from gridcode.training.step import begin_step, finish_step
 from gridcode.training.watch import Watch
 
 STRIP = 8
@@ -131,9 +131,7 @@ def train_tokenizer(
         meter = TokenUsageMeter(tokenizer.quantizer)
         for step in run.steps():
             images = _next_images(batches, run, step).to(fabric.device)
-            seed_step(config.loop.seed, step, rank=fabric.global_rank)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+            begin_step(optimizer, step, loop=config.loop, optim=config.optim, rank=fabric.global_rank)
             judge = adversary if step >= config.loss.adversarial.start else None
 
             parts: list[dict[str, Tensor]] = []
@@ -152,11 +150,7 @@ def train_tokenizer(
                 made.append(reconstructions.detach())
                 shown = terms | {"quantizer": quantizer_loss} if len(terms) > 1 else {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = clip_gradients(model, tokenizer, config.optim.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            with whole(model):
-                ema.update_parameters(tokenizer)
+            norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
 
             metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
             metrics |= {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}

@@ -11,6 +11,8 @@ from torch.optim.swa_utils import AveragedModel
 from gridcode.training.config import OptimConfig
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
+SCALE = "scale"
+"""The key of a group's share of the learning rate, where it has one of its own; checkpoints keep it."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig, *, no_decay: nn.Module | None = None) -> torch.optim.AdamW:
@@ -48,6 +50,19 @@ def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
     done = (step - config.warmup) / max(1, steps - config.warmup)
     share = 0.5 * (1 + math.cos(math.pi * done))
     return config.lr * (config.final_lr + (1 - config.final_lr) * share)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group a learning rate, or its share of it.
+
+    >>> weight = nn.Parameter(torch.zeros(1))
+    >>> optimizer = torch.optim.SGD([{"params": [weight], SCALE: 0.1}])
+    >>> set_learning_rate(optimizer, 2.0)
+    >>> optimizer.param_groups[0]["lr"]
+    0.2
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get(SCALE, 1.0)
 
 
 def make_ema(model: nn.Module, config: OptimConfig) -> AveragedModel:

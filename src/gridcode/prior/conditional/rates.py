@@ -6,10 +6,7 @@ import torch
 
 from gridcode.prior.conditional.base import ConditionalPrior
 from gridcode.training.config import OptimConfig
-from gridcode.training.optim import make_optimizer
-
-SCALE = "scale"
-"""The key of a group's share of the learning rate; checkpoints keep it."""
+from gridcode.training.optim import SCALE, make_optimizer, set_learning_rate
 
 
 def scaled_optimizer(prior: ConditionalPrior, config: OptimConfig, *, encoder_lr: float) -> torch.optim.AdamW:
@@ -29,16 +26,3 @@ def scaled_optimizer(prior: ConditionalPrior, config: OptimConfig, *, encoder_lr
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
     set_learning_rate(optimizer, config.lr)
     return optimizer
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its share of a learning rate.
-
-    >>> weight = torch.nn.Parameter(torch.zeros(1))
-    >>> optimizer = torch.optim.SGD([{"params": [weight], SCALE: 0.1}])
-    >>> set_learning_rate(optimizer, 2.0)
-    >>> optimizer.param_groups[0]["lr"]
-    0.2
-    """
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group[SCALE]

@@ -10,6 +10,7 @@ are the store's, so that a picture always has the same code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -24,17 +25,14 @@ from gridcode.prior.conditional.config import ConditionalRun
 from gridcode.prior.conditional.join import Pairs, check_same_data, eval_pairs, join_by_key, train_pairs
 from gridcode.prior.conditional.make import conditional_class, load_conditional_prior, make_conditional_prior
 from gridcode.prior.conditional.pretrained import load_vit
-from gridcode.prior.conditional.rates import scaled_optimizer, set_learning_rate
-from gridcode.prior.loss import MaskedScores, masked_token_loss
+from gridcode.prior.conditional.rates import scaled_optimizer
+from gridcode.prior.loop import Lessons, learn_tokens
+from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.train import token_space
 from gridcode.store.reader import TokenStore
 from gridcode.training.fabric import make_fabric
-from gridcode.training.optim import learning_rate, make_ema
-from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
-from gridcode.training.seeding import derive_seed, generator, seed_step
-from gridcode.training.sharding import clip_gradients, whole
-from gridcode.training.state import Trainee
+from gridcode.training.run import RunOptions, prepare_folder
+from gridcode.training.seeding import derive_seed, generator
 
 
 class PictureSources(Protocol):
@@ -86,47 +84,32 @@ def train_conditional_prior(
     if config.vit_weights is not None and not options.resume:
         load_vit(prior.encoder, config.vit_weights)
     prior = prior.to(fabric.device)
-    ema = make_ema(prior, config.optim)
-    averaged = ema.module
-    assert isinstance(averaged, ConditionalPrior)
-    optimizer = scaled_optimizer(prior, config.optim, encoder_lr=config.encoder_lr)
 
-    with open_run(options, config.loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
-        adapt(prior, config.loop, blocks=[*prior.encoder.blocks, *prior.decoder.blocks])
-        model, optimizer = fabric.setup(prior, optimizer)
-        if val is None:
-            run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
+    def batches(start: int) -> Iterator[tuple[Tensor, ...]]:
         rank, world, B = fabric.global_rank, fabric.world_size, config.loop.batch_size
-        batches = train_pairs(
-            train, config.data, batch_size=B, seed=config.loop.seed, start_step=run.start, rank=rank, world=world
+        pairs = train_pairs(
+            train, config.data, batch_size=B, seed=config.loop.seed, start_step=start, rank=rank, world=world
         )
-        for step in run.steps():
-            batch = next(batches)
+        for step, batch in enumerate(pairs, start):
             asked = asked_at(config, step, length=batch.tokens.shape[1], rank=rank, world=world)
-            images, tokens, asked = (t.to(fabric.device) for t in (batch.images, batch.tokens, asked))
-            seed_step(config.loop.seed, step, rank=rank)
-            set_learning_rate(optimizer, learning_rate(step, steps=config.loop.steps, config=config.optim))
+            yield batch.images, batch.tokens, asked
 
-            parts: list[MaskedScores] = []
-            for part, share in in_parts(fabric, model, (images, tokens, asked), count=config.loop.accumulate):
-                scored = masked_token_loss(model(*part, config.label_smoothing), part[2])
-                fabric.backward(share * scored.loss)
-                parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
-            norm = clip_gradients(model, prior, config.optim.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            with whole(model):
-                ema.update_parameters(prior)
+    def measure(averaged: ConditionalPrior) -> dict[str, float]:
+        pairs = (val or train).some(config.loop.val_count)
+        data = replace(config.data, workers=0)
+        return measure_conditional_prior(
+            averaged, pairs, data, min_masked=config.min_masked, batch_size=config.loop.batch_size
+        )
 
-            loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
-            run.log(step, {"loss": loss, "accuracy": accuracy, "gradient_norm": norm})
-            if run.logs_at(step):
-                run.write_line(step)
-            if run.validates_at(step):
-                _validate(run, step, averaged, val or train, config)
-                fabric.barrier()
-            run.end_step(step, save=averaged.save_pretrained)
-    fabric.barrier()
+    learn_tokens(
+        prior,
+        scaled_optimizer(prior, config.optim, encoder_lr=config.encoder_lr),
+        Lessons(batches, measure, config.label_smoothing, validated=val is not None),
+        config,
+        options,
+        fabric=fabric,
+        blocks=[*prior.encoder.blocks, *prior.decoder.blocks],
+    )
     return load_conditional_prior(options.out)
 
 
@@ -189,17 +172,3 @@ def measure_conditional_prior(
         totals += torch.tensor([float(found.loss), float(found.accuracy)]) * len(batch.tokens)
     loss, accuracy = (totals / len(pairs)).tolist()
     return {"loss": loss, "accuracy": accuracy}
-
-
-def _validate(run: Run, step: int, prior: ConditionalPrior, pairs: Pairs, config: ConditionalRun) -> None:
-    """Measure the averaged weights, keep the best."""
-    if not run.writer:
-        return
-    scores = measure_conditional_prior(
-        prior,
-        pairs.some(config.loop.val_count),
-        replace(config.data, workers=0),
-        min_masked=config.min_masked,
-        batch_size=config.loop.batch_size,
-    )
-    run.validated(step, scores, score=-scores["loss"], save=prior.save_pretrained)

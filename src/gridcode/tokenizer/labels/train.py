@@ -29,13 +29,13 @@ from gridcode.tokenizer.labels.strip import save_label_strip
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.alarms import few_channels, tokenizer_alarms
 from gridcode.training.fabric import make_fabric
-from gridcode.training.optim import learning_rate, make_ema, make_optimizer
+from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.order import some_of
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
-from gridcode.training.seeding import derive_seed, seed_step
-from gridcode.training.sharding import clip_gradients, whole
+from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
+from gridcode.training.step import begin_step, finish_step
 from gridcode.training.watch import Watch
 
 STRIP = 8
@@ -114,9 +114,7 @@ def train_label_tokenizer(
             batch = next(batches)
             dropped = draw_dropped(len(batch.keys), config.model.codes, seed=seed, step=step, rank=rank, world=world)
             examples = (batch.labels, batch.images, dropped & config.code_dropout)
-            seed_step(seed, step, rank=rank)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps=config.loop.steps, config=config.optim)
+            begin_step(optimizer, step, loop=config.loop, optim=config.optim, rank=rank)
 
             parts: list[dict[str, Tensor]] = []
             on_device = tuple(tensor.to(fabric.device) for tensor in examples)
@@ -128,11 +126,7 @@ def train_label_tokenizer(
                 meter.update(indices)
                 shown = (terms if len(terms) > 1 else {}) | {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = clip_gradients(model, tokenizer, config.optim.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            with whole(model):
-                ema.update_parameters(tokenizer)
+            norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
 
             metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
             metrics |= {"gradient_norm": norm}
