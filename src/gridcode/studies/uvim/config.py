@@ -12,7 +12,7 @@ the picture; Stage II always does. The seed is that of weights and order, not of
 
     size      pictures         codes             for
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
-    laptop    64 px, 3000      16 of 64          about two minutes a cell on one CPU core
+    laptop    64 px, 9000      16 of 64          about four minutes a cell on one CPU core
     gpu       128 px, 50,000   64 of 4375, 4096  one GPU
 """
 
@@ -106,7 +106,7 @@ class StudyConfig:
 
     def evaluation(self) -> DenseEvaluationConfig:
         """How every cell is measured."""
-        counts = {"smoke": (8, 16), "laptop": (200, 1000), "gpu": (2000, 5000)}[self.size]
+        counts = {"smoke": (8, 16), "laptop": (600, 1000), "gpu": (2000, 5000)}[self.size]
         return DenseEvaluationConfig(count=counts[0], train_count=counts[1], batch_size=50, shown=8, observer_steps=0)
 
 
@@ -135,8 +135,8 @@ def _laptop(task: Task) -> DenseRun:
         crop=WHOLE,
         depth=DepthConfig(bins=32),
         instances=12,
-        train_count=3000,
-        val_count=200,
+        train_count=9000,
+        val_count=600,
         workers=0,
     )
     stage_one = LabelTokenizerRun(
@@ -153,13 +153,13 @@ def _laptop(task: Task) -> DenseRun:
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
         loop=_loop(steps=900, batch_size=16),
     )
-    encoder = ImageEncoderConfig(width=64, depth=2, heads=2, mlp=128)
+    encoder = ImageEncoderConfig(width=64, depth=3, heads=2, mlp=128)
     stage_two = ConditionalRun(
         data=data,
-        # Too short a training to overfit: without dropout.
+        # Six epochs are too few to overfit: without dropout.
         model=ConditionalConfig(encoder=encoder, width=64, depth=2, heads=2, mlp=128, dropout=0.0),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
-        loop=_loop(steps=1200, batch_size=32),
+        loop=_loop(steps=1800, batch_size=32),
     )
     return DenseRun(stage_one, stage_two)
 
