@@ -15,7 +15,7 @@ from gridcode.data.labels.loader import dense_eval_batches
 from gridcode.data.labels.open import open_dense
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.colour_sets import TRUE_COLOURS
-from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense import BOTH, NONE, ORACLE, OTHERS, DenseSubject, evaluate_dense
 from gridcode.evaluation.dense_baselines import GreyMap
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.dense_errors import error_map
@@ -62,10 +62,11 @@ def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
     own = tokenizer.encode(batch.labels, batch.images)
     assert whole.predict_codes is not None
     predicted = whole.predict_codes(batch.images)
-    codes = {ORACLE: own, OTHERS: own.roll(-4, 0), BOTH: predicted}
+    codes = {ORACLE: own, OTHERS: own.roll(-4, 0), BOTH: predicted, NONE: own}
     for row, indices in codes.items():
         meter = TaskMeter(whole.data, tokenizer.categories)
-        meter.update(tokenizer.decode(indices, batch.images), batch.planes)
+        known = torch.full(indices.shape, row != NONE)
+        meter.update(tokenizer.decode(indices, batch.images, known=known), batch.planes)
         assert found.scores[row] == pytest.approx(meter.compute(), nan_ok=True), row
     assert found.token_accuracy == pytest.approx(float((predicted == own).double().mean()))
     assert found.usage.used == len(own.unique())
@@ -77,7 +78,7 @@ def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
 
 def test_stage_one_alone_has_no_rows_of_stage_two() -> None:
     found = evaluate_dense(replace(subject("colour"), predict_codes=None), CONFIG, say=lambda text: None)
-    assert list(found.scores) == [ORACLE, OTHERS, "grey"]
+    assert list(found.scores) == [ORACLE, OTHERS, NONE, "grey"]
     assert found.token_accuracy is None
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from gridcode.cli.main import main
 from gridcode.data.labels.config import Task
-from gridcode.evaluation.dense import BOTH, ORACLE, OTHERS
+from gridcode.evaluation.dense import BOTH, NONE, ORACLE, OTHERS
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.uvim.cell import CellResult, run_cell
 from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
@@ -28,7 +28,8 @@ SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "
 
 
 def result(cell: Cell, both: float, oracle: float, others: float) -> CellResult:
-    scores = {ORACLE: {"rmse": oracle}, OTHERS: {"rmse": others}, BOTH: {"rmse": both}, "mean depth": {"rmse": 1.0}}
+    rows = {ORACLE: oracle, OTHERS: others, NONE: 0.7, BOTH: both, "mean depth": 1.0}
+    scores = {name: {"rmse": value} for name, value in rows.items()}
     return CellResult(cell, scores, 0.5, 20.0, 64, 0.25, 1.0)
 
 
@@ -75,8 +76,22 @@ def test_the_table_says_on_how_many_seeds_both_stages_beat_the_rest() -> None:
     assert (rows["FSQ"].beats, rows["FSQ"].seeds) == (1, 2)
     assert (rows["VQ"].beats, rows["VQ"].seeds) == (0, 1)
     lines = study_table(study, found).splitlines()
-    assert "| FSQ | 0.850 ± 0.071 | 0.500 ± 0.000 | 1.025 ± 0.247 | 25.0 ± 0.0 % | 50.0 ± 0.0 % | 1 of 2 |" in lines
+    assert (
+        "| FSQ | 0.850 ± 0.071 | 0.500 ± 0.000 | 1.025 ± 0.247 | 0.700 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 0.0 % | 1 of 2 |"
+        in lines
+    )
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_colours_beat_grey_as_a_set_and_other_codes_by_pixels() -> None:
+    study = StudyConfig(tasks=("colour",), variants=("fsq",), seeds=1)
+    rows = {ORACLE: (25.0, 0.1), OTHERS: (19.0, 0.2), NONE: (22.0, 0.5), BOTH: (20.0, 0.3), "grey": (21.0, 0.6)}
+    scores = {name: {"psnr": psnr, "frechet": frechet} for name, (psnr, frechet) in rows.items()}
+    cell = CellResult(Cell("colour", "fsq", 0), scores | {"true colours": {"frechet": 0.05}}, 0.5, 20.0, 64, 0.25, 1.0)
+    found = [(row.figure, row.name, row.beats) for row in study_rows(study, [cell])]
+    frechet, psnr = "colour, Fréchet distance", "colour, PSNR (dB)"
+    assert found[:3] == [(frechet, "FSQ", 1), (frechet, "grey", None), (frechet, "true colours", None)]
+    assert found[3:] == [(psnr, "FSQ", 1), (psnr, "grey", None)]
 
 
 def test_hours_add_cells_over_processes_and_pictures_once_a_task() -> None:

@@ -1,12 +1,14 @@
 """Measure dense prediction: Stage I alone, both stages, and what takes no codes or no model.
 
     own codes of a label map     -> label tokenizer -> Stage I, the oracle
-    another picture's codes      -> label tokenizer -> what the context alone would give
+    another picture's codes      -> label tokenizer -> what codes that say nothing of this picture give
+    no codes, nulls in their place -> label tokenizer -> what the context alone gives (trained by code dropout)
     picture -> Stage II -> codes -> label tokenizer -> the prediction
     training label maps                             -> trivial baselines
 
 All rows are figures of the same validation pictures. Were Stage II no better than another picture's codes, the
-codes would carry nothing.
+codes would carry nothing. Figures that average over pixels (RMSE, PSNR) favour what hedges where much is uncertain: no
+codes, and trivial baselines.
 
 Reference: the paper, section 5.3 and Table 2.
 """
@@ -45,6 +47,7 @@ PredictCodes = Callable[[Tensor], Tensor]
 
 ORACLE = "Stage I (oracle)"
 OTHERS = "another picture's codes"
+NONE = "no codes"
 BOTH = "both stages"
 _SHOWN = (ORACLE, BOTH)
 
@@ -168,7 +171,7 @@ class _Rows:
 
     def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int]) -> None:
         self._subject, self._baselines, self._shown = subject, baselines, shown
-        self.names = [ORACLE, OTHERS, *([BOTH] if subject.predict_codes else []), *baselines]
+        self.names = [ORACLE, OTHERS, NONE, *([BOTH] if subject.predict_codes else []), *baselines]
         categories = subject.tokenizer.categories
         self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
         self.colours: ColourSets | None = None
@@ -186,9 +189,11 @@ class _Rows:
         here = torch.arange(self._seen, self._seen + count)
         # The picture half a set away: neighbours in a folder are often of one room.
         others = (here + max(1, len(indices) // 2)) % len(indices)
+        nothing = (count, *tokenizer.config.codes)
         decoded = {
             ORACLE: tokenizer.decode(indices[here].to(device), images),
             OTHERS: tokenizer.decode(indices[others].to(device), images),
+            NONE: tokenizer.decode(indices[here].to(device), images, known=torch.zeros(nothing, dtype=torch.bool)),
         }
         if self._subject.predict_codes is not None:
             predicted = self._subject.predict_codes(images)

@@ -106,8 +106,10 @@ class StudyConfig:
 
     def evaluation(self) -> DenseEvaluationConfig:
         """How every cell is measured."""
-        counts = {"smoke": (8, 16), "laptop": (600, 1000), "gpu": (2000, 5000)}[self.size]
-        return DenseEvaluationConfig(count=counts[0], train_count=counts[1], batch_size=50, shown=8, observer_steps=0)
+        count, train_count, steps = {"smoke": (8, 16, 3), "laptop": (600, 1000, 300), "gpu": (2000, 5000, 2000)}[
+            self.size
+        ]
+        return DenseEvaluationConfig(count, train_count, batch_size=50, shown=8, observer_steps=steps)
 
 
 def _quantizer(book: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:

@@ -3,6 +3,7 @@
     out/
       settings.json              what the study compares; another study wants another folder
       cells/TASK-VARIANT-SEED/   one folder a cell (cell.py)
+      observer/                  the network whose features compare colours
       table.md, study.json, TASK.png
 
 Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +34,7 @@ from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.files import read_json, write_json
 from gridcode.studies.uvim.cell import CellResult, run_cell
 from gridcode.studies.uvim.config import Cell, StudyConfig
-from gridcode.studies.uvim.table import FIGURE, write_study
+from gridcode.studies.uvim.table import SHOWN, write_study
 from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
 from gridcode.tasks.dense.config import DenseRun
 
@@ -137,11 +138,12 @@ def _timings(config: StudyConfig, cells: list[Cell], pool: ProcessPoolExecutor) 
 
 
 def _run_cells(config: StudyConfig, cells: list[Cell], out: Path, pool: ProcessPoolExecutor, say: Say) -> None:
-    evaluation = config.evaluation()
+    # The first cell of colours leaves the network there; two that begin together make the same one.
+    evaluation = replace(config.evaluation(), observer=str(out / "observer"))
     futures = [pool.submit(_safely_run, cell, config.run(cell), evaluation, _folder(out, cell)) for cell in cells]
     for number, future in enumerate(as_completed(futures), 1):
         result = _value(future)
-        name = FIGURE[result.cell.task][0]
+        name = SHOWN[result.cell.task][0].name
         figure = result.scores[BOTH][name]
         say(f"{number}/{len(cells)}  {result.cell.name}: {name} {figure:.4g}, {result.seconds:.0f} s")
 

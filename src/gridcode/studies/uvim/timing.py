@@ -81,10 +81,12 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
         predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer")
     subject = DenseSubject(predictor.tokenizer, predictor.predict_codes, short.data, sources.train, sources.val)
     start = time.perf_counter()
-    evaluate_dense(subject, replace(evaluation, count=HELD, train_count=HELD), say=lambda text: None)
+    # Without the network that compares colours: the study trains it once.
+    few = replace(evaluation, count=HELD, train_count=HELD, observer_steps=0)
+    evaluate_dense(subject, few, say=lambda text: None)
     picture = (time.perf_counter() - start) / HELD
-    # A validation while training decodes each picture once, the final measurement three times.
-    validated = sum(_validations(loop) * loop.val_count / 3 for loop in (run.tokenizer.loop, run.prior.loop))
+    # A validation while training decodes each picture once, the final measurement four times.
+    validated = sum(_validations(loop) * loop.val_count / 4 for loop in (run.tokenizer.loop, run.prior.loop))
     count = run.data.train_count + run.data.val_count
     return Timing(LOADING + training + picture * (min(evaluation.count, run.data.val_count) + validated), scene * count)
 
