@@ -1,6 +1,6 @@
 """Dense prediction: pictures a second and peak memory, one code after another, with and without a cache, and masked.
 
-    python -m benchmarks.dense [--shapes laptop paper] [--batches 1 16 64] [--repeats 3] [--limit-gib 12]
+    python -m benchmarks.dense [--shapes laptop laptop-256 paper] [--batches 1 16 64] [--repeats 3] [--limit-gib 12]
         [--device cpu] [--threads N] [--out FILE.json]
 
 Random weights: speed does not depend on them. Each row runs in a process of its own, so that its peak memory is its
@@ -9,10 +9,11 @@ all. The picture's encoder runs once in every way. `cache` keeps keys and values
 again, `maskgit` fills the grid in 12 steps. What would not fit into --limit-gib is left out and says so (weights and
 an estimate of activations).
 
-    shape    picture   codes              networks
-    laptop   64 px     16 of 240          the recipe scenes_depth_laptop
-    paper    512 px    256 of 4375        the recipe uvim_depth_paper
-    toy      32 px     4 of 240           to see that it runs
+    shape        picture   codes              networks
+    laptop       64 px     16 of 240          the recipe scenes_depth_laptop
+    laptop-256   128 px    256 of 240         the same networks
+    paper        512 px    256 of 4375        the recipe uvim_depth_paper
+    toy          32 px     4 of 240           to see that it runs
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.training.precision import fast_autocast
 
 WAYS = ("cache", "none", "maskgit")
+SHAPES = ("toy", "laptop", "laptop-256", "paper")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def run_of(shape: str) -> DenseRun:
     run = dense_recipe("scenes_depth_laptop").run
     if shape == "laptop":
         return run
+    if shape == "laptop-256":
+        data, model = replace(run.data, height=128, width=128), replace(run.tokenizer.model, codes=(16, 16))
+        return DenseRun(replace(run.tokenizer, data=data, model=model), replace(run.prior, data=data))
     data = replace(run.data, height=32, width=32)
     book = run.tokenizer.model.quantizer
     tokenizer = LabelTokenizerConfig(book, codes=(2, 2), width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=32)
@@ -154,7 +159,7 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", nargs="+", choices=("toy", "laptop", "paper"), default=["laptop", "paper"])
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES[1:]))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16, 64])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit-gib", type=float, default=12.0)

@@ -226,7 +226,7 @@ def test_a_config_that_does_not_fit_is_refused_in_one_line(what: str, tmp_path: 
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(GridcodeError, match=message) as found:
         convert_tokenizer(tmp_path)
-    assert str(found.value).startswith(f"convert: {tmp_path}")
+    assert str(found.value).startswith(f"{tmp_path}")
     assert "\n" not in str(found.value)
 
 

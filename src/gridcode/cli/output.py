@@ -16,12 +16,21 @@ def fresh_folder(folder: Path, *, force: bool) -> Path:
     Raises:
         GridcodeError: It is a file, or not empty.
     """
+    check_fresh(folder, force=force)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def check_fresh(folder: Path, *, force: bool) -> None:
+    """Refuse what :func:`fresh_folder` would refuse, before work that takes long; nothing is made.
+
+    Raises:
+        GridcodeError: It is a file, or not empty.
+    """
     if folder.is_file():
         raise GridcodeError(f"{folder} is a file; give a folder as --out")
     if folder.exists() and any(folder.iterdir()) and not force:
         raise GridcodeError(f"{folder} is not empty; give another --out, or --force to write into it")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def file_name(key: str) -> str:

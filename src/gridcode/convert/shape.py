@@ -43,7 +43,7 @@ def shape_of(source: Source, *, unit_range: bool = False) -> VQGANConfig:
             return _by_config(source.config, unit_range=unit_range)
         return _by_tensors(source.tensors, unit_range=unit_range)
     except GridcodeError as error:
-        raise GridcodeError(f"convert: {source.path}: {error}") from None
+        raise GridcodeError(f"{source.path}: {error}") from None
 
 
 def _by_config(config: Mapping[str, Any], *, unit_range: bool) -> VQGANConfig:

@@ -66,8 +66,7 @@ def read_source(path: str | Path, *, allow_pickle: bool = False) -> Source:
         return _diffusers(path, allow_pickle=allow_pickle)
     if not path.is_file():
         raise GridcodeError(
-            f"convert: there is no file or folder {path}; download the model first, as by hf download ORG/NAME "
-            "--local-dir DIR"
+            f"there is no file or folder {path}; download the model first, as by hf download ORG/NAME --local-dir DIR"
         )
     found = _read(path, allow_pickle=allow_pickle)
     if isinstance(found.get("state_dict"), dict):
@@ -83,18 +82,18 @@ def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
         hint = (
             f"perhaps {folder / inner[0]} was meant" if inner else "give a folder that diffusers' VQModel was saved to"
         )
-        raise GridcodeError(f"convert: {folder} has no config.json; {hint}")
+        raise GridcodeError(f"{folder} has no config.json; {hint}")
     config = read_json(folder / "config.json", "convert")
     if config.get("_class_name") != "VQModel":
         raise GridcodeError(
-            f"convert: {folder} holds {config.get('_class_name', 'no model of diffusers')}, not a VQModel; of "
+            f"{folder} holds {config.get('_class_name', 'no model of diffusers')}, not a VQModel; of "
             "diffusers' autoencoders only that one has a book"
         )
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         others = sorted(place.name for place in folder.glob("diffusion_pytorch_model*"))
         raise GridcodeError(
-            f"convert: {folder} has no {WEIGHTS[0]} ({', '.join(others) or 'no weights at all'}); save the model "
+            f"{folder} has no {WEIGHTS[0]} ({', '.join(others) or 'no weights at all'}); save the model "
             "whole, without variant and shards"
         )
     found = _tensors(_read(weights, allow_pickle=allow_pickle), weights)
@@ -106,18 +105,17 @@ def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
     pickled = path.suffix != ".safetensors"
     if pickled and not allow_pickle:
         raise GridcodeError(
-            f"convert: {path} is a pickle; if you trust where it comes from, say --allow-pickle (tensors alone are "
-            "read)"
+            f"{path} is a pickle; if you trust where it comes from, say --allow-pickle (tensors alone are read)"
         )
     try:
         found = _unpickle(path) if pickled else load_file(path)
     except Exception as error:  # a damaged pickle makes the unpickler raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GridcodeError(
-            f"convert: {path} cannot be read as weights ({reason}); save its state_dict alone, best as .safetensors"
+            f"{path} cannot be read as weights ({reason}); save its state_dict alone, best as .safetensors"
         ) from None
     if not isinstance(found, dict):
-        raise GridcodeError(f"convert: {path} holds a {type(found).__name__}, no tensors by name; save its state_dict")
+        raise GridcodeError(f"{path} holds a {type(found).__name__}, no tensors by name; save its state_dict")
     return found
 
 
@@ -139,5 +137,5 @@ def _tensors(found: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     other = next((name for name, value in found.items() if not isinstance(value, Tensor)), None)
     if other is not None or not found:
         seen = f"{other!r} is a {type(found[other]).__name__}" if found else "it is empty"
-        raise GridcodeError(f"convert: {path} holds no tensors by name ({seen}); save its state_dict alone")
+        raise GridcodeError(f"{path} holds no tensors by name ({seen}); save its state_dict alone")
     return {str(name): value for name, value in found.items()}

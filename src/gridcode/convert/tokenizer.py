@@ -67,7 +67,7 @@ def convert_tokenizer(
     >>> convert_tokenizer("nowhere/vqvae")
     Traceback (most recent call last):
     ...
-    gridcode.errors.GridcodeError: convert: there is no file or folder nowhere/vqvae; download the model first, ...
+    gridcode.errors.GridcodeError: there is no file or folder nowhere/vqvae; download the model first, ...
     """
     source = read_source(path, allow_pickle=allow_pickle)
     config = shape_of(source, unit_range=unit_range)
@@ -95,7 +95,7 @@ def _filled(own: dict[str, Tensor], source: Source, names: dict[str, str]) -> di
     ]
     if missing or unknown or reshaped:
         raise GridcodeError(
-            f"convert: {source.path} is not a VQGAN as {source.project} makes them: {len(missing)} tensors missing, "
+            f"{source.path} is not a VQGAN as {source.project} makes them: {len(missing)} tensors missing, "
             f"{len(unknown)} unknown, {len(reshaped)} of another shape (the first: "
             f"{(missing + unknown + reshaped)[0]}); give the whole state dict of a VQGAN without changes to its layers"
         )

@@ -39,3 +39,5 @@ class EvaluationConfig:
         for name in ("count", "samples", "neighbours", "batch_size", "classifier_steps"):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
+        if not self.guidance >= 0:
+            raise GridcodeError(f"evaluation guidance must be >= 0, got {self.guidance}")

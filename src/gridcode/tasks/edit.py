@@ -59,7 +59,7 @@ class EditConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be blended."""
-        if self.guidance < 0 or (self.seam is not None and self.seam < 0):
+        if not self.guidance >= 0 or (self.seam is not None and self.seam < 0):
             raise GridcodeError(f"guidance and seam must be >= 0, got {self.guidance} and {self.seam}")
 
 

@@ -134,7 +134,7 @@ class Generator:
         if len(wanted) and not (int(wanted.min()) >= -1 and int(wanted.max()) < classes):
             known = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
             raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
-        if guidance < 0 or batch_size < 1:
+        if not guidance >= 0 or batch_size < 1:
             raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
         for number, part in enumerate(torch.split(wanted, batch_size)):
