@@ -153,7 +153,7 @@ def _laptop(task: Task) -> DenseRun:
             mlp=128,
         ),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
-        loop=_loop(steps=900, batch_size=16),
+        loop=_loop(steps=700, batch_size=16),
     )
     encoder = ImageEncoderConfig(width=64, depth=3, heads=2, mlp=128)
     stage_two = ConditionalRun(
@@ -161,7 +161,7 @@ def _laptop(task: Task) -> DenseRun:
         # Six epochs are too few to overfit: without dropout.
         model=ConditionalConfig(encoder=encoder, width=64, depth=2, heads=2, mlp=128, dropout=0.0),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
-        loop=_loop(steps=1800, batch_size=32),
+        loop=_loop(steps=1600, batch_size=32),
     )
     return DenseRun(stage_one, stage_two)
 
