@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,9 +32,9 @@ from gridcode.tokenizer.losses.pixel import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.networks import blocks_of
 from gridcode.tokenizer.perception import perceptual_loss
+from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
 from gridcode.tokenizer.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.alarms import few_channels, tokenizer_alarms
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
@@ -42,7 +43,6 @@ from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
 from gridcode.training.step import begin_step, finish_step
-from gridcode.training.watch import Watch
 
 STRIP = 8
 """Validation pictures that are kept to be looked at, with their reconstructions."""
@@ -109,16 +109,14 @@ def train_tokenizer(
         perceptual = perceptual_loss(config, sources.train, options, fabric=fabric)
     if config.loss.adversarial.active:
         others["discriminator"] = make_discriminator(config, fabric.device)
-    book = {"channels": tokenizer.quantizer.channels, "codebook_size": tokenizer.codebook_size}
-    watch = Watch(tokenizer_alarms(config.alarms, **book), every=config.alarms.every, window=config.alarms.patience)
+    watch = make_watch(config.alarms, tokenizer.quantizer)
     trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
         adapt(tokenizer, config.loop, blocks=[*blocks_of(tokenizer.encoder), *blocks_of(tokenizer.decoder)])
         model, optimizer = fabric.setup(_Forward(tokenizer, config.quantizer_dropout), optimizer)
         adversary = Adversary(others["discriminator"], config, fabric=fabric) if others else None
-        if run.start == 0 and (text := few_channels(config.alarms, **book)):
-            run.warn(0, text, alarm="few channels")
+        progress = Progress(run, watch, tokenizer.quantizer, config.alarms)
         batches = train_batches(
             sources.train,
             config.data,
@@ -128,7 +126,6 @@ def train_tokenizer(
             rank=fabric.global_rank,
             world=fabric.world_size,
         )
-        meter = TokenUsageMeter(tokenizer.quantizer)
         for step in run.steps():
             images = _next_images(batches, run, step).to(fabric.device)
             begin_step(optimizer, step, loop=config.loop, optim=config.optim, rank=fabric.global_rank)
@@ -146,29 +143,17 @@ def train_tokenizer(
                         terms |= judge.judge(reconstructions)
                 loss = torch.stack([*terms.values(), quantizer_loss]).sum()
                 fabric.backward(share * loss)
-                meter.update(indices)
+                progress.count(indices)
                 made.append(reconstructions.detach())
                 shown = terms | {"quantizer": quantizer_loss} if len(terms) > 1 else {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
             norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
 
-            metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
-            metrics |= {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}
+            metrics = summed(parts) | {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}
             if judge is not None:
                 metrics |= judge.learn(images, torch.cat(made), step)
-            seen = {name: float(value) for name, value in metrics.items() if name != "quantizer" or float(value)}
-            run.log(step, seen)
-            if run.logs_at(step):
-                usage = meter.compute()
-                run.write_line(step, {"usage": usage.pooled.usage} | usage.by_book())
-                seen["training_usage"] = usage.least.usage_of_ceiling
-                meter = TokenUsageMeter(tokenizer.quantizer)
-            if run.validates_at(step):
-                seen |= _validate(run, step, averaged, sources.val, config)
-                fabric.barrier()
-            for alarm in watch.observe(step + 1, seen):
-                run.warn(step + 1, alarm.text, alarm=alarm.name)
-            run.end_step(step, save=averaged.save_pretrained)
+            validate = partial(_validate, run, step, averaged, sources.val, config)
+            progress.end_step(step, metrics, validate=validate, save=averaged.save_pretrained)
     fabric.barrier()
     return Tokenizer.from_pretrained(options.out)
 
@@ -231,8 +216,6 @@ def measure(tokenizer: Tokenizer, batches: Iterable[Batch]) -> tuple[dict[str, f
 
 def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, config: TokenizerRun) -> dict[str, float]:
     """Measure the averaged weights and keep the best; what the alarms look at."""
-    if not run.writer:
-        return {}
     data = replace(config.data, workers=0)
     batches = eval_batches(few(source, config.loop.val_count), data, batch_size=config.loop.batch_size)
     scores, tokens = measure(tokenizer, batches)
@@ -240,13 +223,4 @@ def _validate(run: Run, step: int, tokenizer: Tokenizer, source: ImageSource, co
     images = next(eval_batches(few(source, STRIP), data, batch_size=STRIP)).images
     decoded = tokenizer.decode(tokenizer.encode(images.to(run.fabric.device)))
     save_strip(run.out / "pictures" / f"step-{step + 1:08d}.png", images, decoded)
-    usage = tokens.least
-    return {
-        "validation_psnr": scores["psnr"],
-        "progress": (step + 1) / config.loop.steps,
-        "usage": usage.usage_of_ceiling,
-        "used": usage.used,
-        "codes": usage.codebook_size,
-        "tokens": usage.count,
-        "book": tokens.books.index(usage) + 1 if len(tokens.books) > 1 else 0,
-    }
+    return {"validation_psnr": scores["psnr"]} | usage_facts(tokens)

@@ -11,6 +11,7 @@ Differs from paper: AdamW instead of a variant of Adafactor; a moving average of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import PurePath
 
 import torch
@@ -26,8 +27,7 @@ from gridcode.tokenizer.labels.measure import measure_labels
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.labels.networks import blocks_of
 from gridcode.tokenizer.labels.strip import save_label_strip
-from gridcode.tokenizer.usage import TokenUsageMeter
-from gridcode.training.alarms import few_channels, tokenizer_alarms
+from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.order import some_of
@@ -36,7 +36,6 @@ from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
 from gridcode.training.step import begin_step, finish_step
-from gridcode.training.watch import Watch
 
 STRIP = 8
 """Validation pictures that are kept to be looked at, with their maps."""
@@ -90,15 +89,13 @@ def train_label_tokenizer(
     # Decay would pull a book's vectors to the origin, away from the latents that they stand for.
     optimizer = make_optimizer(tokenizer, config.optim, no_decay=tokenizer.quantizer)
     task_loss = make_label_loss(data.task, tokenizer.label_map.masked)
-    book = {"channels": tokenizer.quantizer.channels, "codebook_size": tokenizer.codebook_size}
-    watch = Watch(tokenizer_alarms(config.alarms, **book), every=config.alarms.every, window=config.alarms.patience)
+    watch = make_watch(config.alarms, tokenizer.quantizer)
     trainee = Trainee(tokenizer, ema, optimizer, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="label tokenizer") as run:
         adapt(tokenizer, config.loop, blocks=blocks_of([tokenizer.encoder, tokenizer.decoder]))
         model, optimizer = fabric.setup(_Forward(tokenizer), optimizer)
-        if run.start == 0 and (text := few_channels(config.alarms, **book)):
-            run.warn(0, text, alarm="few channels")
+        progress = Progress(run, watch, tokenizer.quantizer, config.alarms)
         rank, world, seed = fabric.global_rank, fabric.world_size, config.loop.seed
         batches = dense_train_batches(
             sources.train,
@@ -109,7 +106,6 @@ def train_label_tokenizer(
             rank=rank,
             world=world,
         )
-        meter = TokenUsageMeter(tokenizer.quantizer)
         for step in run.steps():
             batch = next(batches)
             dropped = draw_dropped(len(batch.keys), config.model.codes, seed=seed, step=step, rank=rank, world=world)
@@ -123,26 +119,14 @@ def train_label_tokenizer(
                 terms = task_loss(outputs, tokenizer.targets(part[0]))
                 loss = torch.stack([*terms.values(), quantizer_loss]).sum()
                 fabric.backward(share * loss)
-                meter.update(indices)
+                progress.count(indices)
                 shown = (terms if len(terms) > 1 else {}) | {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
             norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
 
-            metrics = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
-            metrics |= {"gradient_norm": norm}
-            seen = {name: float(value) for name, value in metrics.items() if name != "quantizer" or float(value)}
-            run.log(step, seen)
-            if run.logs_at(step):
-                usage = meter.compute()
-                run.write_line(step, {"usage": usage.pooled.usage} | usage.by_book())
-                seen["training_usage"] = usage.least.usage_of_ceiling
-                meter = TokenUsageMeter(tokenizer.quantizer)
-            if run.validates_at(step):
-                seen |= _validate(run, step, averaged, sources.val, config)
-                fabric.barrier()
-            for alarm in watch.observe(step + 1, seen):
-                run.warn(step + 1, alarm.text, alarm=alarm.name)
-            run.end_step(step, save=averaged.save_pretrained)
+            validate = partial(_validate, run, step, averaged, sources.val, config)
+            metrics = summed(parts) | {"gradient_norm": norm}
+            progress.end_step(step, metrics, validate=validate, save=averaged.save_pretrained)
     fabric.barrier()
     return LabelTokenizer.from_pretrained(options.out)
 
@@ -171,8 +155,6 @@ def _validate(
     run: Run, step: int, tokenizer: LabelTokenizer, source: DenseSource, config: LabelTokenizerRun
 ) -> dict[str, float]:
     """Measure the averaged weights and keep the best; what the alarms look at."""
-    if not run.writer:
-        return {}
     data = replace(config.data, workers=0)
     chosen = some_examples(source, config.loop.val_count)
     measured = measure_labels(tokenizer, dense_eval_batches(chosen, data, batch_size=config.loop.batch_size))
@@ -181,12 +163,4 @@ def _validate(
     labels, images = batch.labels.to(run.fabric.device), batch.images.to(run.fabric.device)
     decoded = tokenizer.decode(tokenizer.encode(labels, images), images)
     save_label_strip(run.out / "pictures" / f"step-{step + 1:08d}.png", batch, decoded, tokenizer.label_map)
-    usage, books = measured.usage.least, measured.usage.books
-    return {
-        "progress": (step + 1) / config.loop.steps,
-        "usage": usage.usage_of_ceiling,
-        "used": usage.used,
-        "codes": usage.codebook_size,
-        "tokens": usage.count,
-        "book": books.index(usage) + 1 if len(books) > 1 else 0,
-    }
+    return usage_facts(measured.usage)
