@@ -39,9 +39,8 @@ from gridcode.tokenizer.labels.measure import TaskMeter
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.order import some_of
+from gridcode.training.progress import Say
 
-Say = Callable[[str], None]
-"""Told what is being done, for the person who waits."""
 PredictCodes = Callable[[Tensor], Tensor]
 """Stage II: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w)."""
 

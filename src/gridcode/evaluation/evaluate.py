@@ -9,7 +9,7 @@ The classifier behind the last line is trained here, on the data's own labels; i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +37,7 @@ from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.order import some_of
-
-Say = Callable[[str], None]
-"""Told what is being done, for the person who waits."""
+from gridcode.training.progress import Say
 
 GALLERY = 24
 """Reconstructions that are kept to be looked at."""
@@ -196,6 +194,7 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
             seed=config.seed,
             device=next(subject.tokenizer.parameters()).device,
             folder=config.classifier,
+            say=say,
         )
         real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")

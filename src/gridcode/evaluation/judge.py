@@ -21,6 +21,7 @@ from gridcode.features.config import ClassifierConfig
 from gridcode.features.distance import feature_distance
 from gridcode.features.train import accuracy, train_classifier
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
+from gridcode.training.progress import Say
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def measuring_classifier(
     seed: int,
     device: torch.device | str,
     folder: str | Path | None = None,
+    say: Say = lambda text: None,
 ) -> Classifier:
     """The classifier that measures: trained on labelled pictures, or read from where it was kept.
 
@@ -80,6 +82,7 @@ def measuring_classifier(
         seed: Seeds weights and order.
         device: Where it runs.
         folder: Where it is kept; one that is there already is taken as it is. None keeps none.
+        say: Told how far its training is, in quarters.
 
     Raises:
         GridcodeError: The classifier in the folder is for other pictures or classes, or cannot be read.
@@ -98,7 +101,12 @@ def measuring_classifier(
                 )
         return kept.to(device)
     batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)
-    classifier = train_classifier(settings, batches, device=device)
+
+    def tell(done: int, total: int, loss: float) -> None:
+        if done % -(-total // 4) == 0:
+            say(f"step {done} of {total}, loss {loss:.3f}")
+
+    classifier = train_classifier(settings, batches, progress=tell, device=device)
     if folder is not None:
         save_classifier(classifier, Path(folder), classes=train.classes)
     return classifier

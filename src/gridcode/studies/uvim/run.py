@@ -17,7 +17,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -37,10 +37,9 @@ from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
 from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
 from gridcode.tasks.dense.config import DenseRun
+from gridcode.training.progress import Say
 
 T = TypeVar("T")
-Say = Callable[[str], None]
-"""Told what is being done, for the person who waits."""
 
 
 def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = print, only_time: bool = False) -> None:
