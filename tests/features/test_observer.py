@@ -116,12 +116,24 @@ def test_a_config_that_is_no_observers_is_one_line(tmp_path: Path) -> None:
             load_observer(tmp_path / "observer")
 
 
+def test_a_trained_observer_sees_that_a_picture_is_too_pale_or_too_dark() -> None:
+    """A norm over a picture's own values would not: blur and a wrong brightness then cost the same nothing."""
+    draw = torch.Generator().manual_seed(0)
+    pictures = torch.rand(64, 3, 4, 4, generator=draw).repeat_interleave(4, 2).repeat_interleave(4, 3) * 2 - 1
+    batch = Batch(pictures, torch.arange(64) % 4, keys=("",) * 64)
+    config = ObserverConfig(targets=4, rotations=True, widths=(8, 16), steps=30)
+    observer = train_observer(config, iter([batch] * 30))
+    near = observer.distance(pictures, pictures + 0.01 * torch.randn(pictures.shape, generator=draw)).mean()
+    for wrong in (pictures * 0.4, pictures + 0.5, pictures - 0.5):
+        assert observer.distance(pictures, wrong).mean() > 5 * near
+
+
 def test_no_model_is_graded_by_its_own_teacher() -> None:
     """Other layers and other names than the classifier behind the Fréchet distance: neither can stand for the other."""
     teacher, grader = Observer(ObserverConfig(targets=10)), Classifier(ClassifierConfig(classes=10, size=32))
     kinds = [{type(module) for module in network.modules()} for network in (teacher, grader)]
-    assert nn.GroupNorm in kinds[0] - kinds[1]
-    assert nn.BatchNorm2d in kinds[1] - kinds[0]
+    assert nn.ReLU in kinds[0] - kinds[1]
+    assert nn.SiLU in kinds[1] - kinds[0]
     assert not {n for n in teacher.state_dict() if n.startswith("stages")} & grader.state_dict().keys()
 
 

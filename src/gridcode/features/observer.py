@@ -4,17 +4,17 @@
 
 It learns on the run's own pictures: their classes where they have labels, else which way up they were turned (0, 90,
 180 or 270 degrees). Features are taken at every resolution, the first at the pictures' own, as LPIPS does with VGG-16;
-so blur shows in the first ones and a wrong part in the last ones.
+so blur shows in the first ones and a wrong part in the last ones. Batch norm, because once trained it is the same
+affine map for every picture: a norm over each picture's own values would not see that one is too dark or too pale.
 
-No model is graded by its own teacher: this is a plain stack with group norm and average pooling, while the classifier
-that measures (:mod:`gridcode.features.classifier`) is residual with batch norm and strides, and their seeds differ.
+No model is graded by its own teacher: this is a plain stack with average pooling, while the classifier that measures
+(:mod:`gridcode.features.classifier`) is residual with strides, and their seeds differ.
 
 Reference: Gidaris et al. 2018 (rotations); Zhang et al. 2018 (LPIPS).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,10 @@ class Observer(nn.Module):
 
 
 class _Conv(nn.Sequential):
-    """3 x 3 convolution, group norm, ReLU."""
+    """3 x 3 convolution, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.GroupNorm(math.gcd(outputs, 8), outputs),
-            nn.ReLU(),
-        )
+        super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def save_observer(observer: Observer, folder: Path) -> None:
