@@ -48,10 +48,10 @@ class Shown:
 SHOWN: Final[dict[Task, tuple[Shown, ...]]] = {
     "depth": (Shown("rmse", "depth, RMSE (m)", 3, more=False),),
     "panoptic": (Shown("pq", "panoptic, PQ", 3, more=True),),
-    # Many colours may be right: a set of pictures tells them from grey, as in the paper. It does not tell whose they
-    # are; pixels do, although on average over pixels grey is better than any guess at what cannot be known.
+    # Many colours may be right: as in the paper a set of pictures is compared with another. On average over pixels
+    # grey is better than any guess at what cannot be known.
     "colour": (
-        Shown("frechet", "colour, Fréchet distance", 3, more=False, rivals=("grey",)),
+        Shown("frechet", "colour, Fréchet distance", 3, more=False, rivals=("grey", OTHERS)),
         Shown("psnr", "colour, PSNR (dB)", 2, more=True, rivals=(OTHERS,)),
     ),
 }
