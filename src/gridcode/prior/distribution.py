@@ -71,7 +71,7 @@ def draw(
         (M,) int64.
 
     Raises:
-        GridcodeError: Logits that are not finite.
+        GridcodeError: Logits that are NaN, or infinite and positive.
 
     >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, generator=torch.Generator(), top_k=1)
     tensor([1])
@@ -96,7 +96,7 @@ def draw(
 def _invert(weights: Tensor, generator: torch.Generator) -> Tensor:
     """One place of each row (M, V), as likely as its weight: where the running sum passes a uniform draw.
 
-    ``torch.multinomial`` draws a number for every entry, on one thread: 95 ms for 4096 rows of 1000, to 5 ms.
+    ``torch.multinomial`` draws a number for every entry, on one thread: 95 ms for 4096 rows of 1000, to 3 ms.
     """
     running = weights.cumsum(-1)
     total = running[:, -1:]
