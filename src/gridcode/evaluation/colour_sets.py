@@ -12,7 +12,6 @@ observers do not compare, so one can be kept and shared. It sees colours, and ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.loader import DenseBatch, dense_train_batches
 from gridcode.data.labels.source import DenseSource
+from gridcode.data.loader import Batch
 from gridcode.errors import GridcodeError
 from gridcode.features.observer import Observer, load_observer, save_observer
 from gridcode.features.observer_config import ObserverConfig
@@ -32,14 +32,6 @@ TRUE_COLOURS: Final = "true colours"
 """What is as far from the reference as any other real pictures."""
 _FEATURES: Final = "observer"
 _BATCH: Final = 32
-
-
-@dataclass(frozen=True)
-class _Turned:
-    """Square pictures for the observer to learn from."""
-
-    images: Tensor
-    labels: Tensor
 
 
 class ColourSets:
@@ -123,10 +115,10 @@ def colour_observer(
     return observer
 
 
-def _squares(train: DenseSource, data: DenseConfig, *, seed: int) -> Iterator[_Turned]:
+def _squares(train: DenseSource, data: DenseConfig, *, seed: int) -> Iterator[Batch]:
     """Central squares of training pictures, which can be turned; without labels."""
     side = min(data.shape)
     top, left = ((length - side) // 2 for length in data.shape)
     for batch in dense_train_batches(train, data, batch_size=_BATCH, seed=seed):
         images = batch.labels[..., top : top + side, left : left + side]
-        yield _Turned(images, torch.full((len(images),), -1))
+        yield Batch(images, torch.full((len(images),), -1), batch.keys)
