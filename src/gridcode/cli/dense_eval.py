@@ -50,14 +50,14 @@ def run(arguments: list[str]) -> None:
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.labels.open import open_dense
-    from gridcode.evaluation.dense import DenseSubject, evaluate_dense
+    from gridcode.evaluation.dense import DenseSubject, StageTwo, evaluate_dense
     from gridcode.evaluation.dense_report import publish_dense, score_table
     from gridcode.evaluation.publish import Runs
 
     tokenizer = load_tokenizer(parsed.models)
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
     data = parsed.data.applied(tokenizer.data)
-    codes = None if predictor is None else predictor.predict_codes
+    codes = None if predictor is None else StageTwo(predictor.predict_codes, predictor.draw_codes)
     subject = DenseSubject(tokenizer, codes, data, open_dense(data, "train"), open_dense(data, "val"))
     fresh_folder(parsed.out, force=parsed.force)
     evaluation = evaluate_dense(subject, parsed.evaluation, say=narrator())

@@ -30,6 +30,8 @@ class Arguments:
     """Depth as 16-bit PNG (millimetres unless the data had another scale; relative depth: 60000 is 1), or .npy."""
     sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = NEAR_GREEDY
     """How codes are drawn; the most probable ones by default."""
+    draws: int = 1
+    """Depth and colour: average the maps of so many codes, drawn as they are probable; 16 err less than the one."""
     seed: int = 0
     """Same seed, same maps."""
     batch_size: int = 16
@@ -62,7 +64,7 @@ def run(arguments: list[str]) -> None:
 
     options = PredictOptions(parsed.out, fit=parsed.fit, depth_format=parsed.depth_format, batch_size=parsed.batch_size)
     tokenizer = load_tokenizer(parsed.models)
-    predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
+    predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed, draws=parsed.draws)
     if predictor is None:
         raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
     source: ImageSource | list[Example]

@@ -91,7 +91,7 @@ def load_tokenizer(flags: RunFlags) -> LabelTokenizer:
 
 
 def load_predictor(
-    flags: RunFlags, tokenizer: LabelTokenizer, *, sampler: SamplerConfig, seed: int
+    flags: RunFlags, tokenizer: LabelTokenizer, *, sampler: SamplerConfig, seed: int, draws: int = 1
 ) -> DensePredictor | None:
     """Both stages; None where the run has no Stage II yet.
 
@@ -106,4 +106,4 @@ def load_predictor(
     if where is None:
         return None
     prior = load_conditional_prior(where, device=usable_device(flags.device))
-    return DensePredictor(tokenizer, prior, sampler=sampler, seed=seed)
+    return DensePredictor(tokenizer, prior, sampler=sampler, seed=seed, draws=draws)

@@ -3,12 +3,13 @@
     own codes of a label map     -> label tokenizer -> Stage I, the oracle
     another picture's codes      -> label tokenizer -> what codes that say nothing of this picture give
     no codes, nulls in their place -> label tokenizer -> what the context alone gives (trained by code dropout)
-    picture -> Stage II -> codes -> label tokenizer -> the prediction
+    picture -> Stage II -> the most probable codes -> label tokenizer -> the prediction, as the paper measures it
+    picture -> Stage II -> codes drawn as they are probable -> label tokenizer -> one draw, and the mean of several
     training label maps                             -> trivial baselines
 
 All rows are figures of the same validation pictures. Were Stage II no better than another picture's codes, the
-codes would carry nothing. Figures that average over pixels (RMSE, PSNR) favour what hedges where much is uncertain: no
-codes, and trivial baselines.
+codes would carry nothing. Where a picture leaves its labels open, the best prediction depends on the figure: the mean
+of draws for a squared error (RMSE, PSNR), single draws for a set of pictures against another (Fréchet distance).
 
 Reference: the paper, section 5.3 and Table 2.
 """
@@ -42,13 +43,30 @@ from gridcode.training.order import some_of
 from gridcode.training.progress import Say
 
 PredictCodes = Callable[[Tensor], Tensor]
-"""Stage II: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w)."""
+"""Pictures in [-1, 1], (B, C, H, W), to their most probable indices (B, h, w)."""
+DrawCodes = Callable[[Tensor, int], Tensor]
+"""Pictures and a number of draws to indices (draws, B, h, w)."""
 
 ORACLE = "Stage I (oracle)"
 OTHERS = "another picture's codes"
 NONE = "no codes"
 BOTH = "both stages"
-_SHOWN = (ORACLE, BOTH)
+DRAW = "one draw"
+MEAN = "mean of draws"
+_SHOWN = (ORACLE, BOTH, DRAW, MEAN)
+
+
+@dataclass(frozen=True)
+class StageTwo:
+    """How a prior answers for pictures.
+
+    Attributes:
+        predict: Its most probable codes.
+        draw: Codes drawn as they are probable; None leaves out the rows of draws.
+    """
+
+    predict: PredictCodes
+    draw: DrawCodes | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +75,14 @@ class DenseSubject:
 
     Attributes:
         tokenizer: Stage I, in evaluation mode.
-        predict_codes: Stage II; None measures Stage I alone.
+        stage_two: The prior; None measures Stage I alone.
         data: How pictures and label maps are read; task and size are the tokenizer's.
         train: Training pictures, for the baselines.
         val: Validation pictures.
     """
 
     tokenizer: LabelTokenizer
-    predict_codes: PredictCodes | None
+    stage_two: StageTwo | None
     data: DenseConfig
     train: DenseSource
     val: DenseSource
@@ -144,7 +162,8 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
         raise GridcodeError("dense evaluation needs at least 2 validation pictures: one decodes another's codes")
     usage = TokenUsageMeter(tokenizer.quantizer)
     usage.update(indices)
-    rows = _Rows(subject, baselines, set(some_of(len(indices), config.shown).tolist()))
+    shown = set(some_of(len(indices), config.shown).tolist())
+    rows = _Rows(subject, baselines, shown, draws=config.draws)
     if subject.data.task == "colour" and config.observer_steps:
         say("the network whose features compare colours")
         device = next(tokenizer.parameters()).device
@@ -152,14 +171,14 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
             subject.train, subject.data, steps=config.observer_steps, device=device, folder=config.observer
         )
         rows.colours = ColourSets(observer, keys, rows.names)
-    say("decoding, and predicting" if subject.predict_codes else "decoding")
+    say("decoding, and predicting" if subject.stage_two else "decoding")
     for batch in _batches(subject.val, config.count, subject.data, config):
         rows.add(batch, indices)
     return DenseEvaluation(
         scores=rows.scores(),
         usage=usage.compute().pooled,
         codes=CodeUsage.from_indices(indices.numpy(), tokenizer.quantizer.levels),
-        token_accuracy=rows.hits / indices.numel() if subject.predict_codes else None,
+        token_accuracy=rows.hits / indices.numel() if subject.stage_two else None,
         count=len(indices),
         gallery=rows.gallery(),
     )
@@ -168,9 +187,12 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
 class _Rows:
     """The figures of every row and the pictures to look at, batch by batch."""
 
-    def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int]) -> None:
+    def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int], *, draws: int) -> None:
         self._subject, self._baselines, self._shown = subject, baselines, shown
-        self.names = [ORACLE, OTHERS, NONE, *([BOTH] if subject.predict_codes else []), *baselines]
+        self._draws = draws if subject.stage_two and subject.stage_two.draw else 0
+        drawn = [DRAW, MEAN] if subject.tokenizer.label_map.averages else [DRAW]
+        predicted = [BOTH, *(drawn if self._draws else [])] if subject.stage_two else []
+        self.names = [ORACLE, OTHERS, NONE, *predicted, *baselines]
         categories = subject.tokenizer.categories
         self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
         self.colours: ColourSets | None = None
@@ -194,10 +216,11 @@ class _Rows:
             OTHERS: tokenizer.decode(indices[others].to(device), images),
             NONE: tokenizer.decode(indices[here].to(device), images, known=torch.zeros(nothing, dtype=torch.bool)),
         }
-        if self._subject.predict_codes is not None:
-            predicted = self._subject.predict_codes(images)
+        if self._subject.stage_two is not None:
+            predicted = self._subject.stage_two.predict(images)
             self.hits += int((predicted.cpu() == indices[here]).sum())
             decoded[BOTH] = tokenizer.decode(predicted, images)
+            decoded |= self._drawn(self._subject.stage_two.draw, images)
         decoded |= {name: baseline.predict(batch) for name, baseline in self._baselines.items()}
         for name, planes in decoded.items():
             self._meters[name].update(planes, batch.planes)
@@ -207,6 +230,16 @@ class _Rows:
             if self._seen + place in self._shown:
                 self._keep(batch, place, decoded)
         self._seen += count
+
+    def _drawn(self, draw: DrawCodes | None, images: Tensor) -> dict[str, Tensor]:
+        """The first draw, and the mean of all where the task has one."""
+        if draw is None or not self._draws:
+            return {}
+        tokenizer = self._subject.tokenizer
+        if not tokenizer.label_map.averages:
+            return {DRAW: tokenizer.decode(draw(images, 1)[0], images)}
+        maps = [tokenizer.decode(codes, images) for codes in draw(images, self._draws)]
+        return {DRAW: maps[0], MEAN: tokenizer.label_map.mean(maps)}
 
     def scores(self) -> dict[str, dict[str, float]]:
         """The figures of each row."""

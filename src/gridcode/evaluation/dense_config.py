@@ -21,6 +21,8 @@ class DenseEvaluationConfig:
     """Training pictures, at most, from which the trivial baselines are made."""
     batch_size: int = 50
     """Pictures at a time."""
+    draws: int = 16
+    """Codes of each picture that are drawn as they are probable; 0 leaves out the rows of draws."""
     shown: int = 12
     """Pictures in the report."""
     observer_steps: int = 300
@@ -33,5 +35,6 @@ class DenseEvaluationConfig:
         for name in ("count", "train_count", "batch_size", "shown"):
             if getattr(self, name) < 1:
                 raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
-        if self.observer_steps < 0:
-            raise GridcodeError(f"evaluation observer_steps must be >= 0, got {self.observer_steps}")
+        for name in ("draws", "observer_steps"):
+            if getattr(self, name) < 0:
+                raise GridcodeError(f"evaluation {name} must be >= 0, got {getattr(self, name)}")

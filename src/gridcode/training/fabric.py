@@ -55,6 +55,15 @@ def make_fabric(config: LoopConfig) -> Fabric:
     return fabric
 
 
+def loop_device(config: LoopConfig) -> torch.device:
+    """Where a loop of one process runs, for what is done beside it: its tokens, its figures."""
+    if config.accelerator in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda")
+    if config.accelerator in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
 def _sharded(config: LoopConfig) -> Strategy:
     """Fabric's FSDP with everything in fp32 but what autocast casts: a quantizer's statistics are buffers.
 

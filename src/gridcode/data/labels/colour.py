@@ -43,6 +43,10 @@ class ColourMap(LabelMap):
         (colours,) = outputs
         return ((colours.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
+    def mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """Mean colours, rounded to bytes."""
+        return torch.stack(list(maps)).float().mean(dim=0).round().to(torch.uint8)
+
     def resize(self, planes: Planes, height: int, width: int) -> Planes:
         """As the picture is resized."""
         return resize_image(planes.transpose(1, 2, 0), height, width).transpose(2, 0, 1)

@@ -91,6 +91,10 @@ class DepthMap(LabelMap):
         (logits,) = outputs
         return self.values(logits[:, 1:].argmax(dim=1, keepdim=True) + 1)
 
+    def mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """Mean depth of each pixel; decoded maps are valid everywhere."""
+        return torch.stack(list(maps)).mean(dim=0)
+
     def values(self, bins: Tensor) -> Tensor:
         """Depth at the middle of each bin, float32 of the bins' shape; 0 for bin 0."""
         depth = self.config.low + (bins.to(torch.float64) + 0.5) * self._width

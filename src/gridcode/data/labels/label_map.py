@@ -26,6 +26,8 @@ class LabelMap(ABC):
     """Label that no loss counts (depth's invalid bin), or None where all count."""
     context_channels: int
     """Channels of the picture that the model sees: 3, or 1 for colour."""
+    averages: bool = True
+    """Whether maps of this kind have a mean; segments have none."""
 
     @abstractmethod
     def encode(self, planes: Planes) -> Planes:
@@ -47,6 +49,14 @@ class LabelMap(ABC):
 
         Returns:
             (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
+        """
+
+    @abstractmethod
+    def mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """The mean of decoded maps (B, n, H, W), of their type: of all predictions the least squared error on average.
+
+        Raises:
+            GridcodeError: This kind has no mean.
         """
 
     @abstractmethod

@@ -27,6 +27,7 @@ from gridcode.data.labels.config import PanopticConfig
 from gridcode.data.labels.geometry import resize_nearest
 from gridcode.data.labels.label_map import LabelMap
 from gridcode.data.labels.source import Planes
+from gridcode.errors import GridcodeError
 
 _GOLDEN: Final = 0.618033988749895  # steps of the golden ratio give neighbours in number colours far apart
 
@@ -46,6 +47,7 @@ class PanopticMap(LabelMap):
 
     masked = None
     context_channels = 3
+    averages = False
 
     def __init__(self, config: PanopticConfig) -> None:
         self.config = config
@@ -65,6 +67,14 @@ class PanopticMap(LabelMap):
         classes = sums.argmax(dim=1).gather(1, ids.flatten(1)).reshape(ids.shape)
         pairs = zip(classes.cpu().numpy(), ids.cpu().numpy(), strict=True)
         return torch.from_numpy(np.stack([self._segments(c, i) for c, i in pairs]))
+
+    def mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """Refused.
+
+        Raises:
+            GridcodeError: Segments of two maps have no mean.
+        """
+        raise GridcodeError("panoptic segments have no mean")
 
     def resize(self, planes: Planes, height: int, width: int) -> Planes:
         """The label at each pixel's centre."""

@@ -7,6 +7,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from gridcode.prior.conditional.ar import ConditionalAR as ConditionalAR
     from gridcode.prior.conditional.base import ConditionalPrior as ConditionalPrior
+    from gridcode.prior.conditional.config import AS_PROBABLE as AS_PROBABLE
     from gridcode.prior.conditional.config import NEAR_GREEDY as NEAR_GREEDY
     from gridcode.prior.conditional.config import ConditionalConfig as ConditionalConfig
     from gridcode.prior.conditional.config import ConditionalRun as ConditionalRun
@@ -21,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "ar": ["ConditionalAR"],
         "base": ["ConditionalPrior"],
-        "config": ["NEAR_GREEDY", "ConditionalConfig", "ConditionalRun", "ImageEncoderConfig"],
+        "config": ["AS_PROBABLE", "NEAR_GREEDY", "ConditionalConfig", "ConditionalRun", "ImageEncoderConfig"],
         "make": ["load_conditional_prior", "make_conditional_prior"],
         "maskgit": ["ConditionalMaskGIT"],
         "train": ["train_conditional_prior"],

@@ -4,7 +4,8 @@
     tokens -> vocabulary's vectors -> decoder (decoder.py) -> vocabulary's head -> p(tokens)
 
     forward   the loss of the tokens asked for, in training
-    predict   the token grid of a picture
+    predict   the token grid of a picture, the most probable one
+    draw      several, as often as they are probable
 
 The autoregressive one (``ar.py``) writes one token after another, the masked one (``maskgit.py``) many at once.
 
@@ -29,7 +30,7 @@ from gridcode.nn.cross import Memory
 from gridcode.nn.initial import scaled_normal_
 from gridcode.nn.weights import load_weights
 from gridcode.prior.conditional.card import conditional_card
-from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
+from gridcode.prior.conditional.config import AS_PROBABLE, NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
 from gridcode.prior.conditional.decoder import ConditionalDecoder
 from gridcode.prior.conditional.encoder import ImageEncoder
 from gridcode.prior.samplers.config import SamplerConfig
@@ -129,10 +130,33 @@ class ConditionalPrior(nn.Module, ABC):
         Raises:
             GridcodeError: The pictures have another shape than those the prior was made for.
         """
-        draw = torch.Generator(self.device).manual_seed(derive_seed(seed, "predict"))
+        return self.draw(images, 1, config, seed=seed)[0]
+
+    @torch.no_grad()
+    def draw(self, images: Tensor, count: int, config: SamplerConfig = AS_PROBABLE, *, seed: int = 0) -> Tensor:
+        """Write several token grids of each picture, which is looked at once.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W), on any device.
+            count: Grids of each picture; all of them are written together, in the memory of a batch of count * B.
+            config: How tokens are drawn; by default as the prior's probabilities say.
+            seed: Same seed, same grids.
+
+        Returns:
+            (count, B, h, w) int64 in [0, K), or with (…, q), on the prior's device.
+
+        Raises:
+            GridcodeError: The pictures have another shape than those the prior was made for, or count is below 1.
+        """
+        if count < 1:
+            raise GridcodeError(f"a prior draws at least 1 grid of a picture, got count={count}")
+        generator = torch.Generator(self.device).manual_seed(derive_seed(seed, "predict"))
         with fast_autocast(self.device):
-            tokens = self.write(self.look(images.to(self.device)), config=config, generator=draw)
-        return tokens.view(-1, *self.space.grid)
+            memories = self.look(images.to(self.device))
+            if count > 1:
+                memories = [(keys.repeat(count, 1, 1, 1), values.repeat(count, 1, 1, 1)) for keys, values in memories]
+            tokens = self.write(memories, config=config, generator=generator)
+        return tokens.view(count, -1, *self.space.grid)
 
     @property
     def device(self) -> torch.device:

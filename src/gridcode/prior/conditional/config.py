@@ -16,6 +16,9 @@ Decoding = Literal["ar", "maskgit"]
 NEAR_GREEDY: Final = SamplerConfig(steps=12, temperature=1e-7, choice_temperature=0.0)
 """The most probable tokens, as the paper predicts (T = 1e-7); a masked prior keeps the surest, without noise."""
 
+AS_PROBABLE: Final = SamplerConfig(steps=12)
+"""Each token as often as the prior says (T = 1): draws differ where a picture leaves open what its labels are."""
+
 
 @dataclass(frozen=True)
 class ImageEncoderConfig:

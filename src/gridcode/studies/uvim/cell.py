@@ -17,11 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.open import open_dense
-from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.files import read_json, write_json
@@ -30,6 +28,7 @@ from gridcode.tasks.dense.config import DenseRun
 from gridcode.tasks.dense.predictor import DensePredictor
 from gridcode.tasks.dense.train import DenseOptions, train_dense
 from gridcode.tokenizer.labels.train import DenseSources
+from gridcode.training.fabric import loop_device
 
 RESULT = "result.json"
 """The file that ends a cell."""
@@ -91,8 +90,9 @@ def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folde
     out = folder / "run"
     options = DenseOptions(out, resume=out.is_dir(), show=False)
     train_dense(run, options, sources=sources)
-    predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", device=_device(run))
-    subject = DenseSubject(predictor.tokenizer, predictor.predict_codes, run.data, sources.train, sources.val)
+    predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", device=loop_device(run.prior.loop))
+    stage_two = StageTwo(predictor.predict_codes, predictor.draw_codes)
+    subject = DenseSubject(predictor.tokenizer, stage_two, run.data, sources.train, sources.val)
     found = evaluate_dense(subject, evaluation, say=lambda text: None)
     _save_pictures(found, folder / "pictures")
     assert found.token_accuracy is not None
@@ -115,10 +115,6 @@ def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folde
 def rendered(data: DenseConfig) -> DenseSources:
     """A task's scenes, kept for the next cell of this process: rendering takes as long as a part of a stage."""
     return DenseSources(open_dense(data, "train"), open_dense(data, "val"))
-
-
-def _device(run: DenseRun) -> str:
-    return "cuda" if run.prior.loop.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _save_pictures(found: DenseEvaluation, folder: Path) -> None:

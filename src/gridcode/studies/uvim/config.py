@@ -14,10 +14,13 @@ the picture; Stage II always does. The seed is that of weights and order, not of
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
     laptop    64 px, 9000      16 of 64          about four minutes a cell on one CPU core
     gpu       128 px, 50,000   64 of 4375, 4096  one GPU
+
+On a GPU a size may be ``--length`` times as long: a small one leaves it idle most of the time.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -79,11 +82,17 @@ class StudyConfig:
     """What is compared."""
     seeds: int = 3
     """Runs of each, seeds 0, 1, …"""
+    length: float = 1.0
+    """Both stages' steps and the training pictures, times this."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
 
     def __post_init__(self) -> None:
-        """Refuse a study of nothing, or of one thing twice."""
+        """Refuse a study of nothing, of one thing twice, or of no length."""
         if self.seeds < 1:
             raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
+        if not 0 < self.length < math.inf:
+            raise GridcodeError(f"a study's length must be above 0 and finite, got {self.length}")
         for name, chosen in (("tasks", self.tasks), ("variants", self.variants)):
             if not chosen or len(set(chosen)) != len(chosen):
                 raise GridcodeError(f"--{name} must name at least one, each once, got {' '.join(chosen) or 'none'}")
@@ -97,19 +106,38 @@ class StudyConfig:
         """The settings of both stages of a cell."""
         base = {"smoke": _smoke, "laptop": _laptop, "gpu": _gpu}[self.size](cell.task)
         stage_one, stage_two = base.tokenizer, base.prior
+        data = replace(base.data, train_count=math.ceil(self.length * base.data.train_count))
         book = _quantizer(stage_one.model.quantizer, cell.variant, channels=stage_one.model.width)
         model = replace(stage_one.model, quantizer=book, context=not cell.variant.endswith("no_context"))
         return DenseRun(
-            replace(stage_one, model=model, loop=replace(stage_one.loop, seed=cell.seed)),
-            replace(stage_two, loop=replace(stage_two.loop, seed=cell.seed)),
+            replace(stage_one, data=data, model=model, loop=self._loop(stage_one.loop, cell)),
+            replace(stage_two, data=data, loop=self._loop(stage_two.loop, cell)),
+        )
+
+    def _loop(self, loop: LoopConfig, cell: Cell) -> LoopConfig:
+        """A stage's loop, longer; what it does on the way it does as often."""
+
+        def times(steps: int) -> int:
+            return math.ceil(self.length * steps)
+
+        return replace(
+            loop,
+            seed=cell.seed,
+            steps=times(loop.steps),
+            log_every=times(loop.log_every),
+            val_every=times(loop.val_every),
+            checkpoint_every=times(loop.checkpoint_every),
+            accelerator=self.accelerator,
         )
 
     def evaluation(self) -> DenseEvaluationConfig:
         """How every cell is measured."""
-        count, train_count, steps = {"smoke": (8, 16, 3), "laptop": (600, 1000, 300), "gpu": (2000, 5000, 2000)}[
-            self.size
-        ]
-        return DenseEvaluationConfig(count, train_count, batch_size=50, shown=8, observer_steps=steps)
+        count, train_count, draws, steps = {
+            "smoke": (8, 16, 2, 3),
+            "laptop": (600, 1000, 16, 300),
+            "gpu": (2000, 5000, 16, 2000),
+        }[self.size]
+        return DenseEvaluationConfig(count, train_count, batch_size=50, draws=draws, shown=8, observer_steps=steps)
 
 
 def _quantizer(book: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:
@@ -206,7 +234,6 @@ def _loop(*, steps: int, batch_size: int) -> LoopConfig:
         steps=steps,
         batch_size=batch_size,
         precision="fp32",
-        accelerator="cpu",
         log_every=max(2, steps // 20),
         val_every=max(3, steps // 2),
         val_count=100,

@@ -18,13 +18,13 @@ from PIL import Image
 
 from gridcode.data.labels.config import Task
 from gridcode.evaluation.colour_sets import TRUE_COLOURS
-from gridcode.evaluation.dense import BOTH, NONE, ORACLE, OTHERS
+from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.evaluation.pictures import save_png
 from gridcode.files import write_json, write_text
 from gridcode.studies.uvim.cell import CellResult
 from gridcode.studies.uvim.config import NAMES, StudyConfig
 
-_OF_A_VARIANT: Final = (ORACLE, OTHERS, NONE, BOTH)
+_OF_A_VARIANT: Final = (ORACLE, OTHERS, NONE, BOTH, DRAW, MEAN)
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,24 @@ class Shown:
         title: The table's words for it.
         digits: Decimals.
         more: Whether more is better.
+        answer: The row of both stages that this figure is asked of: the mean of draws for squared errors, one draw for
+            a set of pictures, the most probable codes for segments.
     """
 
     name: str
     title: str
     digits: int
     more: bool
+    answer: str
 
 
 SHOWN: Final[dict[Task, tuple[Shown, ...]]] = {
-    "depth": (Shown("rmse", "depth, RMSE (m)", 3, more=False),),
-    "panoptic": (Shown("pq", "panoptic, PQ", 3, more=True),),
+    "depth": (Shown("rmse", "depth, RMSE (m)", 3, more=False, answer=MEAN),),
+    "panoptic": (Shown("pq", "panoptic, PQ", 3, more=True, answer=BOTH),),
     # Many colours may be right, so as in the paper a set of pictures is compared with another; pixels follow.
     "colour": (
-        Shown("frechet", "colour, Fréchet distance", 3, more=False),
-        Shown("psnr", "colour, PSNR (dB)", 2, more=True),
+        Shown("frechet", "colour, Fréchet distance", 3, more=False, answer=DRAW),
+        Shown("psnr", "colour, PSNR (dB)", 2, more=True, answer=MEAN),
     ),
 }
 """The table's figures, the one that a task is known by first."""
@@ -88,13 +91,15 @@ class Row:
         figure: The figure's title.
         digits: Its decimals.
         name: The variant, or what needs no model.
-        both: Both stages, or the baseline's figure.
+        both: Both stages, the most probable codes; or the baseline's figure.
+        draw: Both stages, one draw of the codes.
+        mean: Both stages, the mean of several draws; None where the task has no mean.
         oracle: Stage I alone.
         others: Stage I on another picture's codes.
         nothing: Stage I without codes, nulls in their place.
         predicted: Share of codes predicted exactly.
         usage: Share of the codebook in use.
-        beats: On how many seeds both stages beat every baseline and another picture's codes.
+        beats: On how many seeds both stages (the row that answers) beat every baseline and another picture's codes.
         seeds: Of how many.
     """
 
@@ -103,6 +108,8 @@ class Row:
     digits: int
     name: str
     both: Spread
+    draw: Spread | None = None
+    mean: Spread | None = None
     oracle: Spread | None = None
     others: Spread | None = None
     nothing: Spread | None = None
@@ -140,8 +147,8 @@ def study_rows(config: StudyConfig, results: Sequence[CellResult]) -> list[Row]:
 def study_table(config: StudyConfig, results: Sequence[CellResult]) -> str:
     """Markdown, one table of all tasks."""
     head = (
-        "| | both stages | Stage I (oracle) | another picture's codes | no codes | codes predicted | usage "
-        "| beats the rest |"
+        "| | both stages | one draw | mean of draws | Stage I (oracle) | another picture's codes | no codes "
+        "| codes predicted | usage | beats the rest |"
     )
     lines = [f"UViM's two stages at size {config.size}; mean ± deviation over {config.seeds} seeds.", "", head]
     lines.append("|---" * (head.count("|") - 1) + "|")
@@ -151,11 +158,15 @@ def study_table(config: StudyConfig, results: Sequence[CellResult]) -> str:
             figure = row.figure
             lines.append(f"| **{figure}** |" + " |" * (head.count("|") - 2))
         texts = [row.both.text(row.digits)]
-        texts += [spread.text(row.digits) if spread else "" for spread in (row.oracle, row.others, row.nothing)]
+        texts += [spread.text(row.digits) if spread else "" for spread in _spreads(row)]
         texts += [f"{spread.text(1, scale=100)} %" if spread else "" for spread in (row.predicted, row.usage)]
         texts.append(f"{row.beats} of {row.seeds}" if row.beats is not None else "")
         lines.append(f"| {row.name} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
+
+
+def _spreads(row: Row) -> tuple[Spread | None, ...]:
+    return row.draw, row.mean, row.oracle, row.others, row.nothing
 
 
 def write_study(config: StudyConfig, results: Sequence[CellResult], out: Path) -> None:
@@ -181,11 +192,14 @@ def _variant(task: Task, shown: Shown, name: str, found: Sequence[CellResult]) -
     sign = 1 if shown.more else -1
 
     def beats(result: CellResult) -> bool:
-        rivals = [row for row in result.scores if row not in (ORACLE, NONE, BOTH, TRUE_COLOURS)]
-        return all(sign * result.scores[BOTH][shown.name] > sign * result.scores[row][shown.name] for row in rivals)
+        rivals = [row for row in result.scores if row == OTHERS or row not in (*_OF_A_VARIANT, TRUE_COLOURS)]
+        answer = result.scores[shown.answer][shown.name]
+        return all(sign * answer > sign * result.scores[row][shown.name] for row in rivals)
 
     def spread(row: str) -> Spread:
         return Spread.of([result.scores[row][shown.name] for result in found])
+
+    averaged = all(MEAN in result.scores for result in found)
 
     return Row(
         task,
@@ -193,6 +207,8 @@ def _variant(task: Task, shown: Shown, name: str, found: Sequence[CellResult]) -
         shown.digits,
         name,
         both=spread(BOTH),
+        draw=spread(DRAW),
+        mean=spread(MEAN) if averaged else None,
         oracle=spread(ORACLE),
         others=spread(OTHERS),
         nothing=spread(NONE),

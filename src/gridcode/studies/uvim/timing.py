@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from gridcode.data.labels.open import open_dense
-from gridcode.evaluation.dense import DenseSubject, evaluate_dense
+from gridcode.evaluation.dense import DenseSubject, StageTwo, evaluate_dense
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.studies.uvim.config import Cell
 from gridcode.tasks.dense.config import DenseRun
@@ -23,6 +23,7 @@ from gridcode.tasks.dense.predictor import DensePredictor
 from gridcode.tasks.dense.train import DenseOptions, train_dense
 from gridcode.tokenizer.labels.train import DenseSources
 from gridcode.training.config import LoopConfig
+from gridcode.training.fabric import loop_device
 from gridcode.training.log import read_log
 
 STEPS: Final = 6
@@ -78,8 +79,9 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
             loop.steps * loop.batch_size / _images_per_second(out / part)
             for part, loop in (("tokenizer", run.tokenizer.loop), ("prior", run.prior.loop))
         )
-        predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer")
-    subject = DenseSubject(predictor.tokenizer, predictor.predict_codes, short.data, sources.train, sources.val)
+        predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", device=loop_device(run.prior.loop))
+    stage_two = StageTwo(predictor.predict_codes, predictor.draw_codes)
+    subject = DenseSubject(predictor.tokenizer, stage_two, short.data, sources.train, sources.val)
     start = time.perf_counter()
     # Without the network that compares colours: the study trains it once.
     few = replace(evaluation, count=HELD, train_count=HELD, observer_steps=0)

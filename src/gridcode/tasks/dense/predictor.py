@@ -2,6 +2,9 @@
 
 picture -> context (C, H, W) -> Stage II -> indices (h, w) -> Stage I's decoder, context -> label map (n, H, W)
 
+With several draws of the code the label map is the mean of theirs, of all predictions the least squared error: where a
+picture leaves its labels open, one code must decide, and the mean need not.
+
 The picture need not have the model's size: it is squeezed into it as a whole, or its central part is cut out, and the
 map comes back at the size of what was looked at.
 
@@ -23,7 +26,7 @@ from gridcode.data.labels.geometry import center_region, resize_image
 from gridcode.data.labels.source import Planes
 from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.base import ConditionalPrior
-from gridcode.prior.conditional.config import NEAR_GREEDY
+from gridcode.prior.conditional.config import AS_PROBABLE, NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.labels.model import LabelTokenizer
@@ -40,9 +43,12 @@ class DensePredictor:
         prior: The picture-conditioned prior that learned its tokens.
         sampler: How tokens are drawn; by default the most probable ones.
         seed: Same seed, same maps.
+        draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, unless
+            the sampler is another than the default, of which all draws are the same.
 
     Raises:
-        GridcodeError: The prior learned from another tokenizer's tokens, or takes other pictures.
+        GridcodeError: The prior learned from another tokenizer's tokens, takes other pictures, or draws do not fit the
+            task.
 
     >>> from gridcode.data.labels.config import DenseConfig
     >>> from gridcode.prior.conditional import ConditionalAR, ConditionalConfig
@@ -63,6 +69,7 @@ class DensePredictor:
         *,
         sampler: SamplerConfig = NEAR_GREEDY,
         seed: int = 0,
+        draws: int = 1,
     ) -> None:
         seen = tokenizer.weights_hash()
         if prior.space.tokenizer != seen:
@@ -75,7 +82,11 @@ class DensePredictor:
             raise GridcodeError(
                 f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
             )
-        self.tokenizer, self.prior, self.sampler, self.seed = tokenizer, prior, sampler, seed
+        if draws < 1:
+            raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
+        if draws > 1 and not tokenizer.label_map.averages:
+            raise GridcodeError(f"label maps of the task {tokenizer.data.task} have no mean; leave --draws at 1")
+        self.tokenizer, self.prior, self.sampler, self.seed, self.draws = tokenizer, prior, sampler, seed, draws
 
     @classmethod
     def from_pretrained(
@@ -86,6 +97,7 @@ class DensePredictor:
         device: str | torch.device = "cpu",
         sampler: SamplerConfig = NEAR_GREEDY,
         seed: int = 0,
+        draws: int = 1,
     ) -> DensePredictor:
         """Load both halves; each is a folder or a hub id.
 
@@ -93,11 +105,17 @@ class DensePredictor:
             GridcodeError: One cannot be loaded, or they do not belong together.
         """
         label_tokenizer = LabelTokenizer.from_pretrained(tokenizer, device=device)
-        return cls(label_tokenizer, load_conditional_prior(prior, device=device), sampler=sampler, seed=seed)
+        conditional = load_conditional_prior(prior, device=device)
+        return cls(label_tokenizer, conditional, sampler=sampler, seed=seed, draws=draws)
 
     def predict_codes(self, images: Tensor) -> Tensor:
         """Stage II alone: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w, *index_shape) on their device."""
         return self.prior.predict(images, self.sampler, seed=self.seed)
+
+    def draw_codes(self, images: Tensor, count: int) -> Tensor:
+        """Several codes of each picture, (count, B, h, w, *index_shape)."""
+        sampler = AS_PROBABLE if self.sampler == NEAR_GREEDY else self.sampler
+        return self.prior.draw(images, count, sampler, seed=self.seed)
 
     def predict(self, images: Tensor) -> Tensor:
         """Label maps of pictures as the model takes them.
@@ -112,7 +130,10 @@ class DensePredictor:
             GridcodeError: The pictures have another shape.
         """
         images = images.to(self.prior.device)
-        return self.tokenizer.decode(self.predict_codes(images), images)
+        if self.draws == 1:
+            return self.tokenizer.decode(self.predict_codes(images), images)
+        codes = self.draw_codes(images, self.draws)
+        return self.tokenizer.label_map.mean([self.tokenizer.decode(one, images) for one in codes])
 
     def predict_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole") -> list[Planes]:
         """The label maps of pictures of any sizes, each at its own.

@@ -21,6 +21,7 @@ from gridcode.tasks.dense.config import DenseRun, Stage
 from gridcode.tasks.dense.tokens import finished_tokens, tokenize_labels
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.labels.train import DenseSources, train_label_tokenizer
+from gridcode.training.fabric import loop_device
 from gridcode.training.progress import ProgressBar
 from gridcode.training.run import RUN_FILE, RunOptions
 from gridcode.training.state import checkpoints
@@ -89,7 +90,7 @@ def _options(options: DenseOptions, part: str) -> RunOptions:
 
 
 def _write_tokens(run: DenseRun, options: DenseOptions, sources: DenseSources) -> None:
-    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer")
+    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer", device=loop_device(run.tokenizer.loop))
     splits = {"train": sources.train, "val": sources.val}
     out = options.out / "tokens"
     if options.resume and finished_tokens(tokenizer, splits, run.data, out) is not None:
