@@ -44,8 +44,8 @@ from gridcode.training.progress import Say
 
 PredictCodes = Callable[[Tensor], Tensor]
 """Pictures in [-1, 1], (B, C, H, W), to their most probable indices (B, h, w)."""
-DrawCodes = Callable[[Tensor, int], Tensor]
-"""Pictures and a number of draws to indices (draws, B, h, w)."""
+DrawCodes = Callable[[Tensor, int, int], Tensor]
+"""Pictures, a number of draws and a seed to indices (draws, B, h, w)."""
 
 ORACLE = "Stage I (oracle)"
 OTHERS = "another picture's codes"
@@ -237,8 +237,8 @@ class _Rows:
             return {}
         tokenizer = self._subject.tokenizer
         if not tokenizer.label_map.averages:
-            return {DRAW: tokenizer.decode(draw(images, 1)[0], images)}
-        maps = [tokenizer.decode(codes, images) for codes in draw(images, self._draws)]
+            return {DRAW: tokenizer.decode(draw(images, 1, self._seen)[0], images)}
+        maps = [tokenizer.decode(codes, images) for codes in draw(images, self._draws, self._seen)]
         return {DRAW: maps[0], MEAN: tokenizer.label_map.mean(maps)}
 
     def scores(self) -> dict[str, dict[str, float]]:

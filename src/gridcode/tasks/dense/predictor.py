@@ -30,6 +30,7 @@ from gridcode.prior.conditional.config import AS_PROBABLE, NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.training.seeding import derive_seed
 
 Fit: TypeAlias = Literal["whole", "crop"]
 """How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
@@ -112,10 +113,10 @@ class DensePredictor:
         """Stage II alone: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w, *index_shape) on their device."""
         return self.prior.predict(images, self.sampler, seed=self.seed)
 
-    def draw_codes(self, images: Tensor, count: int) -> Tensor:
-        """Several codes of each picture, (count, B, h, w, *index_shape)."""
+    def draw_codes(self, images: Tensor, count: int, batch: int = 0) -> Tensor:
+        """Several codes of each picture, (count, B, h, w, *index_shape); another batch number, other randomness."""
         sampler = AS_PROBABLE if self.sampler == NEAR_GREEDY else self.sampler
-        return self.prior.draw(images, count, sampler, seed=self.seed)
+        return self.prior.draw(images, count, sampler, seed=derive_seed(self.seed, "batch", batch))
 
     def predict(self, images: Tensor) -> Tensor:
         """Label maps of pictures as the model takes them.
