@@ -109,6 +109,8 @@ def resize_nearest(planes: Planes, height: int, width: int) -> Planes:
     >>> resize_nearest(np.arange(6).reshape(1, 1, 6), 1, 2).tolist()
     [[[1, 4]]]
     """
+    if planes.shape[1:] == (height, width):
+        return planes
     rows, columns = _centres(planes.shape[1], height), _centres(planes.shape[2], width)
     return planes[:, rows[:, None], columns]
 
@@ -120,6 +122,8 @@ def resize_valid(planes: Planes, height: int, width: int) -> Planes:
     [[[7, 5]]]
     """
     source = planes.shape[1:]
+    if source == (height, width):
+        return planes
     reach = [max(0, -(-side // small) // 2) for side, small in zip(source, (height, width), strict=True)]
     rows, columns = _centres(source[0], height), _centres(source[1], width)
     result = planes[:, rows[:, None], columns].copy()

@@ -29,6 +29,7 @@ from gridcode.data.labels.label_map import LabelMap
 from gridcode.data.labels.source import Planes
 from gridcode.errors import GridcodeError
 
+_TABLE: Final = 1 << 16
 _GOLDEN: Final = 0.618033988749895  # steps of the golden ratio give neighbours in number colours far apart
 
 
@@ -131,8 +132,7 @@ def canonical(
     """
     shape, wide = classes.shape, int(instances.max(initial=0)) + 1
     joint = np.where(classes > 0, classes.astype(np.int64) * wide + instances, 0)
-    found, place, areas = np.unique(joint, return_inverse=True, return_counts=True)
-    place = place.reshape(shape)
+    found, place, areas = _distinct(joint)
     centre_y, centre_x = (
         np.bincount(place.ravel(), weights=axis.ravel(), minlength=len(found)) / areas
         for axis in np.broadcast_arrays(np.arange(shape[0])[:, None], np.arange(shape[1]))
@@ -144,6 +144,20 @@ def canonical(
     number[order] = np.arange(1, len(order) + 1)
     result = number[place]
     return np.stack([np.where(result > 0, classes, 0).astype(np.int64), result])
+
+
+def _distinct(
+    numbers: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct numbers in order, where each pixel's is among them, and how many pixels each has."""
+    if numbers.max(initial=0) < _TABLE:  # counting takes a fifth of the time that sorting does
+        counts = np.bincount(numbers.ravel())
+        found = np.flatnonzero(counts)
+        rank = np.zeros(len(counts), np.int64)
+        rank[found] = np.arange(len(found))
+        return found, rank[numbers], counts[found]
+    found, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return found, place.reshape(numbers.shape), counts
 
 
 def class_colour(number: int) -> NDArray[np.float64]:

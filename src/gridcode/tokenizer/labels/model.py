@@ -187,7 +187,7 @@ class LabelTokenizer(nn.Module):
                     f"known is {known.dtype} of shape {tuple(known.shape)}; give bool of shape "
                     f"{tuple(indices.shape[:3])}, True where an index is known"
                 )
-            dropped = ~known
+            dropped = ~known.to(indices.device)
             indices = indices.masked_fill(dropped.reshape(*known.shape, *[1] * len(self.quantizer.index_shape)), 0)
         codes = self.quantizer.indices_to_codes(indices)
         return self.planes(self.decoder(codes, self._context(images, len(indices)), dropped))
