@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -174,17 +175,15 @@ def main() -> None:
         row = measure(shape, way, int(batch), repeats=options.repeats, device=options.device)
         print(json.dumps(asdict(row)))
         return
-    rows = []
-    for shape in options.shapes:
-        for batch in options.batches:
-            for way in WAYS:
-                rows.append(row_in_its_process(shape, way, batch, options))
-                print(rows[-1], file=sys.stderr)
     settings = {"repeats": options.repeats, "threads": options.threads, "torch": torch.__version__}
-    write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
-    text = table(rows)
-    options.out.with_suffix(".md").write_text(f"{text}\n\n{json.dumps(settings)}\n")
-    print(text)
+    rows: list[Row] = []
+    for shape, batch, way in product(options.shapes, options.batches, WAYS):
+        rows.append(row_in_its_process(shape, way, batch, options))
+        print(rows[-1], file=sys.stderr)
+        # After every row: whoever stops it keeps what was measured.
+        write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
+        options.out.with_suffix(".md").write_text(f"{table(rows)}\n\n{json.dumps(settings)}\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,17 @@ from gridcode.data.labels.loader import dense_eval_batches
 from gridcode.data.labels.open import open_dense
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.colour_sets import TRUE_COLOURS
-from gridcode.evaluation.dense import BOTH, NONE, ORACLE, OTHERS, DenseSubject, evaluate_dense
+from gridcode.evaluation.dense import (
+    BOTH,
+    DRAW,
+    MEAN,
+    NONE,
+    ORACLE,
+    OTHERS,
+    DenseSubject,
+    StageTwo,
+    evaluate_dense,
+)
 from gridcode.evaluation.dense_baselines import GreyMap
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.dense_errors import error_map
@@ -30,7 +40,7 @@ from gridcode.tokenizer.labels.measure import TaskMeter
 from gridcode.tokenizer.labels.model import LabelTokenizer
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
-CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, shown=3, observer_steps=0)
+CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, draws=3, shown=3, observer_steps=0)
 
 
 def subject(task: Task) -> DenseSubject:
@@ -43,14 +53,15 @@ def subject(task: Task) -> DenseSubject:
         quantizer=FSQConfig((4, 3)), codes=(2, 2), patch=8, width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=16
     )
     tokenizer = LabelTokenizer(model, data, train.categories).eval()
+
     # The codes say how bright the picture is: far from right, and a function of the picture alone.
-    return DenseSubject(
-        tokenizer,
-        lambda images: (images.mean((1, 2, 3)) * 9).long().abs().view(-1, 1, 1).expand(-1, 2, 2),
-        data,
-        train,
-        val,
-    )
+    def predict(images: torch.Tensor) -> torch.Tensor:
+        return (images.mean((1, 2, 3)) * 9).long().abs().view(-1, 1, 1).expand(-1, 2, 2)
+
+    def draw(images: torch.Tensor, count: int, batch: int) -> torch.Tensor:
+        return torch.stack([(predict(images) + number) % 12 for number in range(count)])
+
+    return DenseSubject(tokenizer, StageTwo(predict, draw), data, train, val)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -60,14 +71,23 @@ def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
     (batch,) = dense_eval_batches(whole.val, whole.data, batch_size=9)
     tokenizer = whole.tokenizer
     own = tokenizer.encode(batch.labels, batch.images)
-    assert whole.predict_codes is not None
-    predicted = whole.predict_codes(batch.images)
-    codes = {ORACLE: own, OTHERS: own.roll(-4, 0), BOTH: predicted, NONE: own}
-    for row, indices in codes.items():
+    assert whole.stage_two is not None
+    predicted = whole.stage_two.predict(batch.images)
+    codes = {ORACLE: own, OTHERS: own.roll(-4, 0), BOTH: predicted, DRAW: predicted, NONE: own}
+    decoded = {
+        row: tokenizer.decode(indices, batch.images, known=torch.full(indices.shape, row != NONE))
+        for row, indices in codes.items()
+    }
+    if task != "panoptic":
+        drawn = [tokenizer.decode((predicted + number) % 12, batch.images) for number in range(CONFIG.draws)]
+        mean = np.mean([planes.numpy().astype(np.float64) for planes in drawn], axis=0)
+        decoded[MEAN] = torch.from_numpy(mean.round() if task == "colour" else mean)
+    assert decoded.keys() <= found.scores.keys()
+    assert (MEAN in found.scores) == (task != "panoptic")
+    for row, planes in decoded.items():
         meter = TaskMeter(whole.data, tokenizer.categories)
-        known = torch.full(indices.shape, row != NONE)
-        meter.update(tokenizer.decode(indices, batch.images, known=known), batch.planes)
-        assert found.scores[row] == pytest.approx(meter.compute(), nan_ok=True), row
+        meter.update(planes, batch.planes)
+        assert found.scores[row] == pytest.approx(meter.compute(), nan_ok=True, rel=1e-5), row
     assert found.token_accuracy == pytest.approx(float((predicted == own).double().mean()))
     assert found.usage.used == len(own.unique())
     assert found.count == 9
@@ -77,9 +97,16 @@ def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
 
 
 def test_stage_one_alone_has_no_rows_of_stage_two() -> None:
-    found = evaluate_dense(replace(subject("colour"), predict_codes=None), CONFIG, say=lambda text: None)
+    found = evaluate_dense(replace(subject("colour"), stage_two=None), CONFIG, say=lambda text: None)
     assert list(found.scores) == [ORACLE, OTHERS, NONE, "grey"]
     assert found.token_accuracy is None
+
+
+def test_draws_are_left_out_where_none_are_asked_for() -> None:
+    found = evaluate_dense(subject("colour"), replace(CONFIG, draws=0), say=lambda text: None)
+    assert list(found.scores) == [ORACLE, OTHERS, NONE, BOTH, "grey"]
+    with pytest.raises(GridcodeError, match="draws must be >= 0, got -1"):
+        replace(CONFIG, draws=-1)
 
 
 def test_colours_are_compared_as_sets_of_pictures(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from gridcode.cli.main import main
 from gridcode.data.labels.config import Task
-from gridcode.evaluation.dense import BOTH, NONE, ORACLE, OTHERS
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.uvim.cell import CellResult, run_cell
 from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
@@ -27,8 +28,8 @@ from gridcode.studies.uvim.timing import Timing, hours, kinds
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
 
 
-def result(cell: Cell, both: float, oracle: float, others: float) -> CellResult:
-    rows = {ORACLE: oracle, OTHERS: others, NONE: 0.7, BOTH: both, "mean depth": 1.0}
+def result(cell: Cell, mean: float, oracle: float, others: float) -> CellResult:
+    rows = {ORACLE: oracle, OTHERS: others, NONE: 0.7, BOTH: 2.0, DRAW: 3.0, MEAN: mean, "mean depth": 1.0}
     scores = {name: {"rmse": value} for name, value in rows.items()}
     return CellResult(cell, scores, 0.5, 20.0, 64, 0.25, 1.0)
 
@@ -55,6 +56,19 @@ def test_cells_differ_in_their_variant_and_seed_alone(size: Size, task: Task) ->
         assert run.stage_two() == runs["fsq"].stage_two()
 
 
+def test_a_longer_study_has_more_steps_and_pictures_and_does_the_rest_as_often() -> None:
+    cell = Cell("depth", "vq", 1)
+    run, longer = (StudyConfig(length=length, accelerator="cpu").run(cell) for length in (1.0, 2.5))
+    assert longer.data == replace(run.data, train_count=22_500)
+    for short, long in ((run.tokenizer, longer.tokenizer), (run.prior, longer.prior)):
+        for name in ("steps", "log_every", "val_every", "checkpoint_every"):
+            assert getattr(long.loop, name) == np.ceil(2.5 * getattr(short.loop, name))
+        assert (long.loop.batch_size, long.loop.seed, long.loop.accelerator) == (short.loop.batch_size, 1, "cpu")
+    for length in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(GridcodeError, match="length must be above 0 and finite"):
+            StudyConfig(length=length)
+
+
 def test_a_spread_is_numpys_mean_and_sample_deviation() -> None:
     values = [0.3, 0.9, 0.4]
     spread = Spread.of(values)
@@ -77,15 +91,23 @@ def test_the_table_says_on_how_many_seeds_both_stages_beat_the_rest() -> None:
     assert (rows["VQ"].beats, rows["VQ"].seeds) == (0, 1)
     lines = study_table(study, found).splitlines()
     assert (
-        "| FSQ | 0.850 ± 0.071 | 0.500 ± 0.000 | 1.025 ± 0.247 | 0.700 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 0.0 % | 1 of 2 |"
-        in lines
+        "| FSQ | 2.000 ± 0.000 | 3.000 ± 0.000 | 0.850 ± 0.071 | 0.500 ± 0.000 | 1.025 ± 0.247 | 0.700 ± 0.000 "
+        "| 25.0 ± 0.0 % | 50.0 ± 0.0 % | 1 of 2 |" in lines
     )
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
 
 
 def test_colours_are_to_beat_grey_and_other_codes_as_a_set_and_by_pixels() -> None:
     study = StudyConfig(tasks=("colour",), variants=("fsq",), seeds=1)
-    rows = {ORACLE: (25.0, 0.1), OTHERS: (19.0, 0.4), NONE: (22.0, 0.5), BOTH: (20.0, 0.3), "grey": (21.0, 0.6)}
+    rows = {
+        ORACLE: (25.0, 0.1),
+        OTHERS: (19.0, 0.4),
+        NONE: (22.0, 0.5),
+        BOTH: (20.0, 0.9),
+        DRAW: (18.0, 0.3),  # as a set, draws answer
+        MEAN: (20.5, 0.8),  # by pixels, their mean
+        "grey": (21.0, 0.6),
+    }
     scores = {name: {"psnr": psnr, "frechet": frechet} for name, (psnr, frechet) in rows.items()}
     cell = CellResult(Cell("colour", "fsq", 0), scores | {"true colours": {"frechet": 0.05}}, 0.5, 20.0, 64, 0.25, 1.0)
     found = [(row.figure, row.name, row.beats) for row in study_rows(study, [cell])]

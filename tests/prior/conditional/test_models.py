@@ -14,7 +14,13 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.ar import ConditionalAR
 from gridcode.prior.conditional.base import ConditionalPrior
-from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ConditionalRun, ImageEncoderConfig
+from gridcode.prior.conditional.config import (
+    AS_PROBABLE,
+    NEAR_GREEDY,
+    ConditionalConfig,
+    ConditionalRun,
+    ImageEncoderConfig,
+)
 from gridcode.prior.conditional.make import conditional_class, load_conditional_prior, make_conditional_prior
 from gridcode.prior.conditional.maskgit import ConditionalMaskGIT
 from gridcode.prior.config import Head
@@ -180,6 +186,22 @@ def test_predictions_are_grids_of_codes_that_depend_on_the_picture(kind: str, gr
     other = SamplerConfig(steps=3)
     assert torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=1))
     assert not torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_are_those_of_as_many_pictures(kind: str) -> None:
+    prior = make(kind)
+    seen: list[int] = []
+    prior.encoder.register_forward_hook(lambda module, given, found: seen.append(len(given[0])))
+    found = prior.draw(pictures(2), 5, seed=3)
+    assert seen == [2], "a picture is looked at once"
+    assert found.shape == (5, 2, *prior.space.grid)
+    assert torch.equal(found, prior.draw(pictures(2), 5, seed=3))
+    assert len(set(map(tuple, found[:, 0].flatten(1).tolist()))) > 1
+    repeated = prior.predict(pictures(2).repeat(5, 1, 1, 1), AS_PROBABLE, seed=3)
+    assert torch.equal(found.flatten(0, 1), repeated)
+    with pytest.raises(GridcodeError, match="at least 1 grid of a picture, got count=0"):
+        prior.draw(pictures(2), 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

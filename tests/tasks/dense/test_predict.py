@@ -61,6 +61,30 @@ def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: De
         np.testing.assert_array_equal(planes, wanted)
 
 
+@pytest.mark.parametrize("predictor", ["depth", "colour"], indirect=True)
+def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
+    data, tokenizer = predictor.tokenizer.data, predictor.tokenizer
+    (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
+    several = DensePredictor(tokenizer, predictor.prior, draws=5, seed=3)
+    maps = [tokenizer.decode(codes, batch.images) for codes in several.draw_codes(batch.images, 5)]
+    assert not torch.equal(maps[0], maps[1]), "the default sampler draws where there are several"
+    assert not torch.equal(several.draw_codes(batch.images, 5), several.draw_codes(batch.images, 5, 1))
+    mean = torch.stack(maps).double().mean(0)
+    found = several.predict(batch.images)
+    assert found.dtype == maps[0].dtype
+    torch.testing.assert_close(found.double(), mean.round() if data.task == "colour" else mean, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
+def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
+    with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; leave --draws at 1"):
+        DensePredictor(predictor.tokenizer, predictor.prior, draws=2)
+    with pytest.raises(GridcodeError, match="at least 1 draw of the code, got draws=0"):
+        DensePredictor(predictor.tokenizer, predictor.prior, draws=0)
+    with pytest.raises(GridcodeError, match="segments have no mean"):
+        predictor.tokenizer.label_map.mean([])
+
+
 @pytest.mark.parametrize("predictor", TASKS, indirect=True)
 @pytest.mark.parametrize("fit", ["whole", "crop"])
 def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredictor, fit: str, tmp_path: Path) -> None:

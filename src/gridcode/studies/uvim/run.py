@@ -29,14 +29,16 @@ from typing import TypeVar
 import torch
 
 from gridcode.errors import GridcodeError
+from gridcode.evaluation.colour_sets import colour_observer
 from gridcode.evaluation.dense import BOTH
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.files import read_json, write_json
-from gridcode.studies.uvim.cell import CellResult, run_cell
+from gridcode.studies.uvim.cell import CellResult, rendered, run_cell
 from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
 from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
 from gridcode.tasks.dense.config import DenseRun
+from gridcode.training.fabric import loop_device
 from gridcode.training.progress import Say
 
 T = TypeVar("T")
@@ -137,8 +139,11 @@ def _timings(config: StudyConfig, cells: list[Cell], pool: ProcessPoolExecutor) 
 
 
 def _run_cells(config: StudyConfig, cells: list[Cell], out: Path, pool: ProcessPoolExecutor, say: Say) -> None:
-    # The first cell of colours leaves the network there; two that begin together make the same one.
     evaluation = replace(config.evaluation(), observer=str(out / "observer"))
+    colours = [cell for cell in cells if cell.task == "colour"]
+    if colours and not (out / "observer").exists():
+        say("the network whose features compare colours")
+        _value(pool.submit(_safely_observe, config.run(colours[0]), evaluation))
     futures = [pool.submit(_safely_run, cell, config.run(cell), evaluation, _folder(out, cell)) for cell in cells]
     for number, future in enumerate(as_completed(futures), 1):
         result = _value(future)
@@ -168,6 +173,22 @@ def _safely_run(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, fo
         return run_cell(cell, run, evaluation, folder)
     except GridcodeError as error:
         return f"{cell.name}: {error}"
+
+
+def _safely_observe(run: DenseRun, evaluation: DenseEvaluationConfig) -> str | None:
+    """Train the observer and leave it in its folder, for the cells of all processes."""
+    try:
+        device = loop_device(run.prior.loop)
+        colour_observer(
+            rendered(run.data).train,
+            run.data,
+            steps=evaluation.observer_steps,
+            device=device,
+            folder=evaluation.observer,
+        )
+    except GridcodeError as error:
+        return f"observer: {error}"
+    return None
 
 
 def _safely_time(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing | str:
