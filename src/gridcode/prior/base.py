@@ -161,9 +161,7 @@ class Prior(nn.Module, ABC):
         if name != cls.name:
             raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
         try:
-            space = folder.config["space"]
-            space |= {name: tuple(space[name]) for name in ("grid", "classes", "levels")}
-            prior = cls(cls.settings(**folder.config["model"]), TokenSpace(**space))
+            prior = cls(cls.settings(**folder.config["model"]), TokenSpace.from_json(folder.config["space"]))
         except (KeyError, TypeError) as error:
             raise GridcodeError(f"{where} is not a prior's ({error}); was it saved by another version?") from None
         load_weights(prior, folder.tensors, origin=folder.path)

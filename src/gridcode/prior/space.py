@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -29,6 +30,21 @@ class TokenSpace:
     tokenizer: str
     data: dict[str, Any]
     levels: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TokenSpace:
+        """The space that ``dataclasses.asdict`` and JSON made these values of.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: There is one too many, or it is of another type.
+
+        >>> space = TokenSpace(40, (4, 4), ("cat",), tokenizer="", data={}, levels=(8, 5))
+        >>> TokenSpace.from_json({**vars(space), "grid": [4, 4], "classes": ["cat"], "levels": [8, 5]}) == space
+        True
+        """
+        tuples = {name: tuple(values[name]) for name in ("grid", "classes", "levels")}
+        return cls(**{**values, **tuples})
 
     @property
     def length(self) -> int:

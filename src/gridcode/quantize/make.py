@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from pathlib import Path
+from typing import Any, assert_never
 
+from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantizer
 from gridcode.quantize.config import (
     BSQConfig,
@@ -80,3 +82,21 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
             return preset(config.size, config.channels, channel_dim=channel_dim)
         case _:
             assert_never(config)
+
+
+def check_spec(quantizer: Quantizer, recorded: Any, *, where: Path) -> None:
+    """Refuse a saved model whose quantizer this version would build otherwise: its indices would mean other codes.
+
+    Args:
+        quantizer: As it was built.
+        recorded: The spec that was saved with the model.
+        where: The file that says so.
+
+    Raises:
+        GridcodeError: They differ.
+    """
+    if recorded != quantizer.spec():
+        raise GridcodeError(
+            f"{where} names the quantizer {recorded}, this gridcode makes {quantizer.spec()}; load it with the version "
+            "that saved it"
+        )

@@ -19,7 +19,7 @@ from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.mode import in_evaluation
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.make import make_quantizer
+from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
 from gridcode.tokenizer.config import ArchitectureConfig, architecture_from_json
 from gridcode.tokenizer.networks import make_networks
@@ -182,11 +182,7 @@ class Tokenizer(nn.Module):
             ) from None
         tokenizer = cls(config)
         load_weights(tokenizer, folder.tensors, origin=folder.path)
-        if folder.config.get("quantizer") != tokenizer.quantizer.spec():
-            raise GridcodeError(
-                f"{folder.path / CONFIG} names the quantizer {folder.config.get('quantizer')}, this gridcode makes "
-                f"{tokenizer.quantizer.spec()}; load it with the version that saved it"
-            )
+        check_spec(tokenizer.quantizer, folder.config.get("quantizer"), where=folder.path / CONFIG)
         tokenizer.info = folder.config.get("info", {})
         to_fast_layout(tokenizer, torch.device(device), reduced=False)
         return tokenizer.eval()

@@ -207,11 +207,10 @@ class ConditionalPrior(nn.Module, ABC):
         if name != cls.name:
             raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
         try:
-            space, model = dict(folder.config["space"]), dict(folder.config["model"])
-            space |= {key: tuple(space[key]) for key in ("grid", "classes", "levels")}
+            space, model = TokenSpace.from_json(folder.config["space"]), dict(folder.config["model"])
             model["encoder"] = ImageEncoderConfig(**model["encoder"])
             channels, height, width = folder.config["image"]
-            prior = cls(ConditionalConfig(**model), TokenSpace(**space), (channels, height, width))
+            prior = cls(ConditionalConfig(**model), space, (channels, height, width))
         except (KeyError, TypeError, ValueError) as error:
             raise GridcodeError(
                 f"{where} is not a picture-conditioned prior's ({error}); was it saved by another version?"

@@ -28,7 +28,7 @@ from gridcode.hub import CONFIG, load_model, save_model, weights_hash
 from gridcode.nn.mode import in_evaluation
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.make import make_quantizer
+from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.quantize.radix import values_visible
 from gridcode.tokenizer.labels.card import label_card
 from gridcode.tokenizer.labels.config import (
@@ -236,11 +236,7 @@ class LabelTokenizer(nn.Module):
                 f"{folder.path / CONFIG} is not a label tokenizer's ({error}); was it saved by another version?"
             ) from None
         load_weights(tokenizer, folder.tensors, origin=folder.path)
-        if folder.config.get("quantizer") != tokenizer.quantizer.spec():
-            raise GridcodeError(
-                f"{folder.path / CONFIG} names the quantizer {folder.config.get('quantizer')}, this gridcode makes "
-                f"{tokenizer.quantizer.spec()}; load it with the version that saved it"
-            )
+        check_spec(tokenizer.quantizer, folder.config.get("quantizer"), where=folder.path / CONFIG)
         tokenizer.info = folder.config.get("info", {})
         return tokenizer.to(device).eval()
 
