@@ -82,7 +82,7 @@ def check_indices(indices: Tensor, levels: Sequence[int], size: int) -> Tensor:
     indices = indices.to(torch.int64)
     if indices.numel() == 0 or not values_visible(indices):
         return indices
-    low, high = (int(bound) for bound in torch.aminmax(indices))
+    low, high = torch.stack(torch.aminmax(indices)).tolist()  # a GPU is waited for once
     if low < 0 or high >= size:
         raise GridcodeError(
             f"saw index {low if low < 0 else high}, but indices of levels {list(levels)} lie in [0, {size}); "

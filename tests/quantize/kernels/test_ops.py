@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gridcode.quantize.forms import FORMS, FormName
 from gridcode.quantize.fsq import FSQ
@@ -39,6 +42,53 @@ def test_operators_pass_pytorchs_own_checks(name: str) -> None:
         "fsq_decode": (torch.arange(5), *book, torch.float32),
     }
     torch.library.opcheck(getattr(torch.ops.gridcode, name).default, arguments[name])
+
+
+class Seen(TorchDispatchMode):
+    """What a counter of operators sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_with_and_without_its_operator_it_is_the_same(form: FormName) -> None:
+    quantizer = FSQ([8, 5, 5, 5], form=form).eval()
+    z, upstream = torch.randn(2, 50, 4) * 2, torch.randn(50, 4)
+    z = z[0].requires_grad_()
+    codes, indices, _ = vars(quantizer(z)).values()
+    (gradient,) = torch.autograd.grad(codes, z, upstream)
+    assert not indices.requires_grad
+    with Seen() as seen:
+        operator = quantizer(z)
+        (expected,) = torch.autograd.grad(operator.codes, z, upstream)
+        decoded = quantizer.indices_to_codes(indices)
+    assert {"gridcode.fsq.default", "gridcode.fsq_backward.default", "gridcode.fsq_decode.default"} <= seen.names
+    assert torch.equal(codes, operator.codes)
+    assert torch.equal(indices, operator.indices)
+    assert torch.equal(gradient, expected)
+    assert torch.equal(quantizer.indices_to_codes(indices), decoded)
+    with torch.no_grad():
+        assert torch.equal(quantizer(z).codes, codes)
+
+
+def test_fake_tensors_go_through_the_operator() -> None:
+    quantizer = FSQ([8, 5])
+    with FakeTensorMode():
+        out = quantizer(torch.randn(3, 2, requires_grad=True))
+    assert (out.codes.shape, out.indices.shape, out.indices.dtype) == ((3, 2), (3,), torch.int64)
+
+
+def test_a_second_derivative_is_refused() -> None:
+    z = torch.randn(3, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(FSQ([8, 5])(z).codes.square().sum(), z, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.sum().backward()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,8 @@
 (Triton comes with torch there; float32, bfloat16 and float16), the numba kernel on a CPU (extra ``fast``; float32 and
 bfloat16) and the plain reference elsewhere; all give the same indices. The straight-through gradient keeps nothing but
 the latents. An ONNX graph has no such operators, and ``torch.func`` cannot transform them: there the reference is
-taken, which is made of standard ones.
+taken, which is made of standard ones. Where nobody looks on (no compiler, tracer, dispatch mode or kind of tensor) the
+kernels are called without their operators, whose layers take as long as a small call itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from gridcode.quantize.forms import Book, FormName
 from gridcode.quantize.kernels import reference
@@ -53,6 +55,11 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
         codes, indices = reference.quantize(latents, book, channel_dim=channel_dim, check_nan=False)
         bounded = reference.bounded(latents, book, channel_dim=channel_dim)
         return codes + (bounded - bounded.detach()), indices
+    if _unseen(latents):
+        if torch.is_grad_enabled() and latents.requires_grad:
+            return _StraightThrough.apply(latents, book, channel_dim, check_nan)  # type: ignore[no-any-return, no-untyped-call]
+        run = _kernel(latents.device, latents.dtype).quantize
+        return run(latents, book, channel_dim=channel_dim, check_nan=check_nan)  # type: ignore[no-any-return]
     out: tuple[Tensor, Tensor] = _fsq(latents, list(book.levels), book.form, book.eps, channel_dim, check_nan)
     return out
 
@@ -61,8 +68,41 @@ def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype)
     """The codes of int64 indices in [0, K); see ``reference.decode``."""
     if _plain():
         return reference.decode(indices, book, channel_dim=channel_dim, dtype=dtype)
+    if _unseen(indices):
+        run = _kernel(indices.device, dtype).decode
+        return run(indices, book, channel_dim=channel_dim, dtype=dtype)  # type: ignore[no-any-return]
     out: Tensor = _fsq_decode(indices, list(book.levels), book.form, book.eps, channel_dim, dtype)
     return out
+
+
+def _unseen(values: Tensor) -> bool:
+    """Whether these are plain tensors that nothing traces, compiles or counts operators of."""
+    return (
+        type(values) in (Tensor, nn.Parameter)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
+class _StraightThrough(torch.autograd.Function):
+    """``gridcode::fsq`` with its gradient, called directly."""
+
+    @staticmethod
+    def forward(ctx: Any, latents: Tensor, book: Book, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+        ctx.book, ctx.channel_dim = book, channel_dim
+        ctx.save_for_backward(latents)
+        run = _kernel(latents.device, latents.dtype).quantize
+        codes, indices = run(latents, book, channel_dim=channel_dim, check_nan=check_nan)
+        ctx.mark_non_differentiable(indices)
+        return codes, indices
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        (latents,) = ctx.saved_tensors
+        run = _kernel(latents.device, latents.dtype).gradient
+        return run(upstream, latents, ctx.book, channel_dim=ctx.channel_dim), None, None, None
 
 
 def _plain() -> bool:
