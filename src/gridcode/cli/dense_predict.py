@@ -31,7 +31,7 @@ class Arguments:
     sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = NEAR_GREEDY
     """How codes are drawn; the most probable ones by default."""
     draws: int = 1
-    """Depth and colour: average the maps of so many codes, drawn as they are probable; 16 err less than the one."""
+    """Depth and colour: average the maps of so many codes, drawn as they are probable, and write deviation/ too."""
     seed: int = 0
     """Same seed, same maps."""
     batch_size: int = 16

@@ -27,7 +27,11 @@ def laptop(task: Task) -> DenseRecipe:
 
 
 def gpu(task: Task) -> DenseRecipe:
-    """128 px, 64 codes of the paper's book, for one GPU. Expected result and cost: not measured yet."""
+    """128 px, 64 codes of the paper's book, for one GPU.
+
+    Expected result: not measured in full length; docs/results.md has a run of five minutes. Cost: about two hours of
+    an H100 that three runs share (depth).
+    """
     return DenseRecipe(tokenizer=label_presets.gpu(task), prior=prior_presets.gpu(task))
 
 

@@ -57,8 +57,9 @@ def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: De
     assert torch.equal(predictor.predict(batch.images), expected)
     examples = list(open_dense(data, "val"))
     found = predictor.predict_pictures([example.image for example in examples])
-    for planes, wanted in zip(found, expected.numpy(), strict=True):
-        np.testing.assert_array_equal(planes, wanted)
+    for prediction, wanted in zip(found, expected.numpy(), strict=True):
+        np.testing.assert_array_equal(prediction.planes, wanted)
+        assert prediction.deviation is None
 
 
 @pytest.mark.parametrize("predictor", ["depth", "colour"], indirect=True)
@@ -73,6 +74,24 @@ def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
     found = several.predict(batch.images)
     assert found.dtype == maps[0].dtype
     torch.testing.assert_close(found.double(), mean.round() if data.task == "colour" else mean, rtol=1e-6, atol=1e-6)
+    deviation = several.predict_with_deviation(batch.images)[1]
+    assert deviation is not None
+    spread = np.stack([one.double().numpy() for one in maps]).std(0)
+    np.testing.assert_allclose(deviation.numpy(), np.sqrt((spread**2).mean(1)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("predictor", ["depth", "colour"], indirect=True)
+def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_path: Path) -> None:
+    cut = pictures(tmp_path / "in")
+    several = DensePredictor(predictor.tokenizer, predictor.prior, draws=3)
+    scale, rounding = (1000, 0.00051) if predictor.tokenizer.data.task == "depth" else (1, 0.501)
+    predict_source(several, open_source(tmp_path / "in"), PredictOptions(tmp_path / "out", batch_size=3))
+    for name, found in zip(cut, several.predict_pictures(list(cut.values())), strict=True):
+        stem = name.replace("/", "-").replace(" ", "-").removesuffix(".png")
+        assert found.deviation is not None
+        assert found.deviation.shape == cut[name].shape[:2]
+        with Image.open(tmp_path / f"out/deviation/{stem}.png") as file:
+            np.testing.assert_allclose(np.asarray(file) / scale, found.deviation, atol=rounding)
 
 
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
@@ -99,7 +118,7 @@ def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredic
         assert [category["name"] for category in content["categories"]][:2] == ["sky", "ground"]
     for name, image in cut.items():
         seen = predictor.seen_part(image, options.fit)
-        (planes,) = predictor.predict_pictures([image], fit=options.fit)
+        planes = predictor.predict_pictures([image], fit=options.fit)[0].planes
         assert planes.shape[1:] == seen.shape[:2] == ((min(image.shape[:2]),) * 2 if fit == "crop" else image.shape[:2])
         stem = name.replace("/", "-").replace(" ", "-").removesuffix(".png")
         if task == "depth":

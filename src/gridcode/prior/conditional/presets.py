@@ -46,7 +46,10 @@ def paper(
 
 
 def gpu(task: Task, source: str = "scenes", *, prior: Decoding = "ar") -> ConditionalRun:
-    """128 px, 64 codes, for one GPU; the encoder learns from nothing. Expected result and cost: not measured yet."""
+    """128 px, 64 codes, for one GPU; the encoder learns from nothing.
+
+    Expected result: not measured in full length. Cost: 1300 to 2500 pictures a second where three runs share an H100.
+    """
     return ConditionalRun(
         data=DenseConfig(
             task=task, source=source, height=128, width=128, train_count=50_000, val_count=2000, workers=8

@@ -4,6 +4,7 @@ depth      depth/NAME.png, 16 bits, value / png_scale metres (relative depth: 60
 panoptic   panoptic_predicted/NAME.png with ids and annotations/panoptic_predicted.json, COCO's layout
 colour     colour/NAME.png
 all        overlay/NAME.png: the map's colours over the picture; for colour grey and colours side by side
+draws      deviation/NAME.png, standard deviation over several draws: depth in depth's units, colours in bytes
 """
 
 from __future__ import annotations
@@ -82,6 +83,30 @@ def write_maps(
             write_depth(folder / f"{stem}.{depth_format}", planes, scale=depth_scale(data.depth))
         else:
             _save(folder / f"{stem}.png", np.ascontiguousarray(planes.astype(np.uint8).transpose(1, 2, 0)))
+
+
+def write_deviation(
+    folder: Path,
+    stem: str,
+    deviation: NDArray[np.float32],
+    data: DenseConfig,
+    *,
+    depth_format: Literal["png", "npy"] = "png",
+) -> None:
+    """Write a map of standard deviations in its task's units.
+
+    Args:
+        folder: Where it goes; it is made.
+        stem: The picture's file stem.
+        deviation: (H, W), of depth or of colours.
+        data: The task, and the units of depth.
+        depth_format: Of depth: 16-bit PNG, or .npy in metres.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if data.task == "depth":
+        write_depth(folder / f"{stem}.{depth_format}", deviation[None], scale=depth_scale(data.depth))
+    else:
+        _save(folder / f"{stem}.png", deviation.round().astype(np.uint8))  # of bytes it is below 128
 
 
 def write_overlay(path: Path, image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> None:

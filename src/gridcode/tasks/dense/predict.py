@@ -11,7 +11,7 @@ from gridcode.data.crop import to_channels
 from gridcode.data.labels.source import Planes
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import GridcodeError
-from gridcode.tasks.dense.files import file_stem, write_maps, write_overlay
+from gridcode.tasks.dense.files import file_stem, write_deviation, write_maps, write_overlay
 from gridcode.tasks.dense.predictor import DensePredictor, Fit
 
 
@@ -75,8 +75,8 @@ def _predicted(
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
         pictures = [to_channels(example.image, 3) for example in examples]
-        maps = predictor.predict_pictures(pictures, fit=options.fit)
-        for example, picture, planes in zip(examples, pictures, maps, strict=True):
+        predictions = predictor.predict_pictures(pictures, fit=options.fit)
+        for example, picture, found in zip(examples, pictures, predictions, strict=True):
             stem = file_stem(example.key)
             if stem in keys:
                 raise GridcodeError(
@@ -84,7 +84,10 @@ def _predicted(
                 )
             keys[stem] = example.key
             seen = predictor.seen_part(picture, options.fit)
-            write_overlay(options.out / "overlay" / f"{stem}.png", seen, planes, predictor.tokenizer.label_map)
-            yield stem, planes
+            write_overlay(options.out / "overlay" / f"{stem}.png", seen, found.planes, predictor.tokenizer.label_map)
+            if found.deviation is not None:
+                data, where = predictor.tokenizer.data, options.out / "deviation"
+                write_deviation(where, stem, found.deviation, data, depth_format=options.depth_format)
+            yield stem, found.planes
         if progress is not None:
             progress(len(keys), len(source))

@@ -14,6 +14,7 @@ Reference: the paper, section 4.4; Kolesnikov et al., UViM, 2022.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridcode.data.labels.geometry import center_region, resize_image
+from gridcode.data.labels.geometry import center_region, resize_image, resize_nearest
 from gridcode.data.labels.source import Planes
 from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.base import ConditionalPrior
@@ -34,6 +35,20 @@ from gridcode.training.seeding import derive_seed
 
 Fit: TypeAlias = Literal["whole", "crop"]
 """How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
+
+
+@dataclass(frozen=True)
+class DensePrediction:
+    """A picture's label map, and where it is sure.
+
+    Attributes:
+        planes: The map at the picture's size, (n, H, W).
+        deviation: Standard deviation over the draws, float32 (H, W), in the map's units (colours: bytes, the root mean
+            square over red, green and blue); None of a single draw.
+    """
+
+    planes: Planes
+    deviation: NDArray[np.float32] | None = None
 
 
 class DensePredictor:
@@ -58,9 +73,9 @@ class DensePredictor:
     >>> tokenizer = LabelTokenizer(LabelTokenizerConfig.laptop(), DenseConfig(height=32, width=32)).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
     >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
-    >>> [depth] = DensePredictor(tokenizer, prior).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
-    >>> depth.shape
-    (1, 20, 30)
+    >>> [depth] = DensePredictor(tokenizer, prior, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
+    >>> depth.planes.shape, depth.deviation.shape
+    ((1, 20, 30), (20, 30))
     """
 
     def __init__(
@@ -130,13 +145,29 @@ class DensePredictor:
         Raises:
             GridcodeError: The pictures have another shape.
         """
+        return self.predict_with_deviation(images)[0]
+
+    def predict_with_deviation(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Label maps as :meth:`predict` gives them, and the standard deviation over the draws.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W) of the tokenizer's size.
+
+        Returns:
+            Maps (B, n, H, W); deviations float32 (B, H, W), see :class:`DensePrediction`, or None of a single draw.
+
+        Raises:
+            GridcodeError: The pictures have another shape.
+        """
         images = images.to(self.prior.device)
         if self.draws == 1:
-            return self.tokenizer.decode(self.predict_codes(images), images)
+            return self.tokenizer.decode(self.predict_codes(images), images), None
         codes = self.draw_codes(images, self.draws)
-        return self.tokenizer.label_map.mean([self.tokenizer.decode(one, images) for one in codes])
+        maps = [self.tokenizer.decode(one, images) for one in codes]
+        deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
+        return self.tokenizer.label_map.mean(maps), deviation
 
-    def predict_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole") -> list[Planes]:
+    def predict_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole") -> list[DensePrediction]:
         """The label maps of pictures of any sizes, each at its own.
 
         Args:
@@ -144,14 +175,21 @@ class DensePredictor:
             fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
 
         Returns:
-            (n, H, W) of each picture, or of its central part.
+            The map of each picture, or of its central part.
         """
         parts = [self.seen_part(picture, fit) for picture in pictures]
         label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
         images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
-        maps = self.predict(images).cpu().numpy()
-        return [label_map.resize(planes, *part.shape[:2]) for planes, part in zip(maps, parts, strict=True)]
+        maps, deviations = self.predict_with_deviation(images)
+        found = []
+        for place, (planes, part) in enumerate(zip(maps.cpu().numpy(), parts, strict=True)):
+            rows, columns = part.shape[:2]
+            deviation = None
+            if deviations is not None:
+                (deviation,) = resize_nearest(deviations[place, None].cpu().numpy(), rows, columns)
+            found.append(DensePrediction(label_map.resize(planes, rows, columns), deviation))
+        return found
 
     def seen_part(self, image: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
         """What the model looks at: the picture, or its largest central part of the model's shape."""

@@ -55,7 +55,12 @@ def paper(
 def gpu(
     task: Task, source: str = "scenes", *, quantizer: QuantizerConfig = PAPER_BOOK, context: bool = True
 ) -> LabelTokenizerRun:
-    """128 px, 64 codes, for one GPU. Expected result and cost: not measured yet."""
+    """128 px, 64 codes, for one GPU.
+
+    Expected after 800 steps on 15,000 scenes: depth RMSE 0.36 m, PQ 0.85, colours 32.3 dB (docs/results.md); in full
+    length not measured. Cost: 1000 (depth), 550 (panoptic), 1900 (colour) pictures a second where three runs share an
+    H100.
+    """
     return LabelTokenizerRun(
         data=DenseConfig(
             task=task,
