@@ -184,3 +184,26 @@ def test_bfloat16_leaves_the_quantizer_in_float32(config: QuantizerConfig) -> No
     assert out.codes.dtype == torch.bfloat16, "what it gives on has the decoder's precision"
     assert torch.equal(out.indices, expected.indices)
     assert torch.equal(out.codes, expected.codes.bfloat16())
+
+
+DENSE = words(
+    "dense train --data.height 32 --data.width 32 --data.workers 0 --data.train-count 12 --data.val-count 4 "
+    "--data.depth.bins 8 --model.width 16 --model.heads 2 --model.mlp 32 --model.encoder-depth 1 "
+    "--model.decoder-depth 1 --model.codes 2 2 --loop.steps 2 --loop.batch-size 4 --prior.model.width 16 "
+    "--prior.model.depth 1 --prior.model.heads 2 --prior.model.mlp 32 --prior.model.encoder.width 16 "
+    "--prior.model.encoder.depth 1 --prior.model.encoder.heads 2 --prior.model.encoder.mlp 32 --prior.loop.steps 2 "
+    "--prior.loop.batch-size 4 --loop.accelerator cpu --prior.loop.accelerator cpu"
+)
+
+
+def test_two_processes_train_both_stages_of_dense_prediction(tmp_path: Path) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gridcode"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *DENSE, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/prior/done.json").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +47,22 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no run to resume in"),
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "give one of them"),
     "missing data": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
-    "tokens before their tokenizer": ((*TRAIN, "--out", "OUT", "--stage", "tokens", *TINY.split()), "check the path"),
+    "tokens before their tokenizer": (
+        (*TRAIN, "--out", "OUT", "--stage", "tokens", *TINY.split()),
+        "no label tokenizer yet; make it with gridcode dense train --stage tokenizer",
+    ),
+    "prior before its tokens": (
+        (*TRAIN, "--out", "OUT", "--stage", "prior", *TINY.split()),
+        "no tokens yet; make them with gridcode dense train --stage tokens",
+    ),
+    "weights that are not there": (
+        (*TRAIN, "--out", "OUT", "--prior.vit-weights", "MISSING", *TINY.split()),
+        "--prior.vit-weights: there is no file",
+    ),
+    "size that Stage II's patch does not fit": (
+        (*TRAIN, "--out", "OUT", "--data.height", "36", "--data.width", "36", "--model.patch", "4"),
+        "or --prior.model.encoder.patch",
+    ),
     "no models": (("dense", "eval", "--out", "OUT"), "give the models with --run RUN"),
     "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "holds no tokenizer/; give the folder"),
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
@@ -195,11 +211,34 @@ def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> 
     assert written == ["depth/1.png", "overlay/1.png"]
 
 
+def test_patches_that_fit_the_size_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    size = "--data.height 48 --data.width 48 --model.patch 12 --prior.model.encoder.patch 12 --dry-run"
+    assert main([*TRAIN, "--task", "depth", *size.split()]) == 0
+    assert "parameters" in capsys.readouterr().out
+
+
+def test_info_describes_the_parts(straight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(straight)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["tokenizer/", "tokens/", "prior/"]
+    assert any("token store: 24 train, 6 val" in line for line in lines)
+
+
+def test_tokens_have_the_labels_that_the_tokenizer_learned(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(straight / "tokenizer", tmp_path / "tokenizer")
+    assert main([*TRAIN, "--out", str(tmp_path), "--stage", "tokens", *TINY.split(), "--data.depth.far", "40"]) == 2
+    assert "was trained with data.depth=" in capsys.readouterr().err
+    assert main([*TRAIN, "--out", str(tmp_path), "--stage", "tokens", *TINY.split()]) == 0
+    assert "next: the same command with --stage prior" in capsys.readouterr().out
+
+
 def test_eval_prints_every_row(straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dense", "eval", "--run", str(straight), "--out", str(tmp_path / "report")]) == 0
     assert "| both stages |" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report/report.json").read_text())["rows"]
     stage_one = ["Stage I (oracle)", "another picture's codes", "no codes"]
-    assert list(rows) == [*stage_one, "both stages", "mean depth per pixel"]
+    assert list(rows) == [*stage_one, "both stages", "one draw", "mean of draws", "mean depth per pixel"]
     assert main(["dense", "eval", "--run", str(straight), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
     assert "is for the task depth, not colour; leave out --task" in capsys.readouterr().err

@@ -162,6 +162,10 @@ def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
     assert [cell["cell"] for cell in content["cells"]] == [{"task": "depth", "variant": "fsq", "seed": 0}]
     with Image.open(out / "depth.png") as picture, Image.open(out / "cells/depth-fsq-0/pictures/truth.png") as row:
         assert picture.size == (row.width, 3 * row.height)
+    (out / "cells/broken").mkdir()
+    (out / "cells/broken/result.json").write_text('{"cell": {}}')
+    with pytest.raises(GridcodeError, match="is no result of a cell"):
+        CellResult.read(out / "cells/broken")
     written = (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns
     assert main([*SMOKE, "--out", str(out)]) == 0
     assert "1 cells, 1 finished" in capsys.readouterr().err

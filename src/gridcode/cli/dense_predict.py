@@ -33,7 +33,7 @@ class Arguments:
     draws: int = 1
     """Depth and colour: average the maps of so many codes, drawn as they are probable, and write deviation/ too."""
     seed: int = 0
-    """Same seed, same maps."""
+    """Same seed and batch size, same maps."""
     batch_size: int = 16
     """Pictures at a time."""
     force: bool = False

@@ -42,6 +42,9 @@ class StageTwo(ConditionalRun):
     data: Annotated[DenseConfig, tyro.conf.Suppress] = field(default_factory=DenseConfig)
     prior: Annotated[Decoding, tyro.conf.Suppress] = "ar"
 
+    def check_grid(self) -> None:
+        """Nothing: the size is Stage I's, which is not known here."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -77,8 +80,16 @@ def run(arguments: list[str]) -> None:
     options = DenseOptions(flags.out, stage=flags.stage, resume=flags.resume, force=flags.force)
     train_dense(settings, options)
     if first_process():
-        print(f"{flags.stage} in {flags.out}; next: gridcode dense eval --run {flags.out} --out DIR")
+        print(f"{flags.stage} in {flags.out}; next: {_next(flags.stage, flags.out)}")
     return None
+
+
+def _next(stage: Stage, out: Path) -> str:
+    """The command that comes after a part."""
+    after: dict[Stage, Stage] = {"tokenizer": "tokens", "tokens": "prior"}
+    if stage in after:
+        return f"the same command with --stage {after[stage]}"
+    return f"gridcode dense eval --run {out} --out DIR"
 
 
 def _parse(words: Sequence[str]) -> tuple[DenseRun, DenseFlags]:

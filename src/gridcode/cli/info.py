@@ -32,6 +32,18 @@ def run(arguments: list[str]) -> None:
     path = parse(Arguments, arguments, prog="gridcode info", description="Say what a folder is.").path
     if not path.is_dir():
         raise GridcodeError(f"there is no folder {path}")
+    lines = _describe(path)
+    if not lines:  # the folder of several parts, as gridcode dense train and the demo make it
+        for part in ("tokenizer", "tokens", "prior"):
+            found = _describe(path / part)
+            lines += [f"{part}/", *(f"    {line}" for line in found)] if found else []
+    if not lines:
+        raise GridcodeError(f"{path} is no model, training run or token store of gridcode's")
+    print("\n".join(lines))
+
+
+def _describe(path: Path) -> list[str]:
+    """What lies in a folder; nothing where it is none of gridcode's."""
     lines: list[str] = []
     if (path / "run.json").exists():
         lines += _run(path)
@@ -40,9 +52,7 @@ def run(arguments: list[str]) -> None:
     model = next((p for p in (path, path / "best", path / "last") if (p / "config.json").exists()), None)
     if model is not None:
         lines += _model(model)
-    if not lines:
-        raise GridcodeError(f"{path} is no model, training run or token store of gridcode's")
-    print("\n".join(lines))
+    return lines
 
 
 def _run(path: Path) -> list[str]:

@@ -42,10 +42,10 @@ from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.order import some_of
 from gridcode.training.progress import Say
 
-PredictCodes = Callable[[Tensor], Tensor]
-"""Pictures in [-1, 1], (B, C, H, W), to their most probable indices (B, h, w)."""
+PredictCodes = Callable[[Tensor, int], Tensor]
+"""Pictures in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""
 DrawCodes = Callable[[Tensor, int, int], Tensor]
-"""Pictures, a number of draws and a seed to indices (draws, B, h, w)."""
+"""Pictures, a number of draws and the batch's number to indices (draws, B, h, w)."""
 
 ORACLE = "Stage I (oracle)"
 OTHERS = "another picture's codes"
@@ -217,7 +217,7 @@ class _Rows:
             NONE: tokenizer.decode(indices[here].to(device), images, known=torch.zeros(nothing, dtype=torch.bool)),
         }
         if self._subject.stage_two is not None:
-            predicted = self._subject.stage_two.predict(images)
+            predicted = self._subject.stage_two.predict(images, self._seen)
             self.hits += int((predicted.cpu() == indices[here]).sum())
             decoded[BOTH] = tokenizer.decode(predicted, images)
             decoded |= self._drawn(self._subject.stage_two.draw, images)

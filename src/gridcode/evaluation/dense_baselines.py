@@ -109,9 +109,12 @@ def _mean_depth(label_map: DepthMap, batches: Iterable[DenseBatch]) -> Tensor:
 def _class_counts(batches: Iterable[DenseBatch], classes: int) -> Tensor:
     """How often each class is at each pixel, (1 + classes, H, W) int64."""
     counts = torch.zeros(1 + classes, 1, 1, dtype=torch.int64)
-    numbers = torch.arange(1 + classes).view(-1, 1, 1, 1)
     for batch in batches:
-        counts = counts + (batch.planes[None, :, 0] == numbers).sum(dim=1)
+        seen = batch.planes[:, 0].long()
+        pixels = torch.arange(seen[0].numel()).view(seen.shape[1:])
+        places = seen * pixels.numel() + pixels
+        found = torch.bincount(places.flatten(), minlength=len(counts) * pixels.numel())
+        counts = counts + found.view(len(counts), *pixels.shape)
     if not counts[1:].any():
         raise GridcodeError("no training pixel is labelled; check the label maps")
     return counts

@@ -240,6 +240,22 @@ def test_parquet_semantics(tmp_path):
     assert len(source) == 3  # of the only file that knows classes
 
 
+def test_parquet_is_validated_on_val_and_not_on_test(tmp_path):
+    for name, count in (("train", 4), ("val", 3), ("test", 2)):
+        write_rows(tmp_path / f"{name}-0.parquet", count)
+    assert len(open_dense(DenseConfig(source=str(tmp_path)), "val")) == 3
+    (tmp_path / "val-0.parquet").unlink()
+    assert len(open_dense(DenseConfig(source=str(tmp_path)), "val")) == 2
+
+
+def test_numbered_classes_are_those_of_both_splits(tmp_path):
+    write_rows(tmp_path / "train.parquet", 2, label="segmentation")
+    write_rows(tmp_path / "val.parquet", 5, label="segmentation")
+    for split in ("train", "val"):
+        source = open_dense(DenseConfig(task="panoptic", source=str(tmp_path)), split)
+        assert source.categories.names == ("1", "2", "3", "4", "5")
+
+
 def paired(root, *, task="depth"):
     for number, name in enumerate(("b/1", "b/2", "a/3")):
         folder = root / ("depth" if task == "depth" else "segmentation")

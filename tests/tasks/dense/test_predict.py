@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from gridcode.data.labels.panoptic import canonical
 from gridcode.data.open import open_source, open_split
 from gridcode.data.source import Example
 from gridcode.errors import GridcodeError
+from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tasks.dense.config import DenseRun
 from gridcode.tasks.dense.files import write_maps
 from gridcode.tasks.dense.predict import PredictOptions, predict_source
@@ -94,6 +97,37 @@ def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_p
             np.testing.assert_allclose(np.asarray(file) / scale, found.deviation, atol=rounding)
 
 
+@pytest.mark.parametrize("predictor", ["depth"], indirect=True)
+@pytest.mark.parametrize("sampler", [NEAR_GREEDY, replace(NEAR_GREEDY, top_k=50), replace(NEAR_GREEDY, steps=5)])
+def test_draws_differ_whatever_else_the_sampler_says(predictor: DensePredictor, sampler: SamplerConfig) -> None:
+    several = DensePredictor(predictor.tokenizer, predictor.prior, sampler=sampler)
+    codes = several.draw_codes(torch.zeros(1, 3, 32, 32), 8)
+    assert len(set(map(tuple, codes.flatten(1).tolist()))) > 1
+
+
+@pytest.mark.parametrize("predictor", ["depth"], indirect=True)
+def test_each_batch_has_randomness_of_its_own(predictor: DensePredictor, tmp_path: Path) -> None:
+    same = np.full((32, 32, 3), 90, np.uint8)
+    twins = [Example(image=same, label=None, key=f"{number}.png") for number in range(4)]
+    several = DensePredictor(predictor.tokenizer, predictor.prior, draws=2, seed=1)
+    for out in ("one", "two"):
+        predict_source(several, twins, PredictOptions(tmp_path / out, batch_size=2, depth_format="npy"))
+    maps = [np.load(tmp_path / f"one/depth/{number}.npy") for number in range(4)]
+    assert len({planes.tobytes() for planes in maps}) == 4
+    assert all(np.array_equal(maps[n], np.load(tmp_path / f"two/depth/{n}.npy")) for n in range(4))
+
+
+@pytest.mark.parametrize("predictor", ["depth"], indirect=True)
+def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> None:
+    assert predictor.predict_pictures([]) == []
+    grey, floats = np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3))
+    for picture in (grey, floats):
+        with pytest.raises(GridcodeError, match=r"a picture is uint8 \(H, W, 3\), got"):
+            predictor.predict_pictures([picture])  # type: ignore[list-item]
+    with pytest.raises(GridcodeError, match="fit is 'centre'; choose whole or crop"):
+        predictor.predict_pictures([], fit="centre")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
 def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
     with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; leave --draws at 1"):
@@ -157,6 +191,7 @@ def test_two_pictures_of_one_name_are_refused(predictor: DensePredictor, tmp_pat
     twins = [Example(image=image, label=None, key=key) for key in ("a/b.png", "a-b.jpg")]
     with pytest.raises(GridcodeError, match=r"a/b\.png and a-b\.jpg would both be written as a-b; rename one"):
         predict_source(predictor, twins, PredictOptions(tmp_path))
+    assert not list(tmp_path.iterdir()), "told before anything is written"
 
 
 def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task], Path]) -> None:

@@ -115,7 +115,8 @@ class DenseConfig:
     task: Task = "depth"
     """What to predict: 'depth', 'panoptic' or 'colour'."""
     source: str = "scenes"
-    """'scenes', or the path of a data set; :mod:`gridcode.data.labels.open` lists the layouts."""
+    """'scenes', or a data set's path: COCO panoptic, Parquet files, folders image/ and depth/ or segmentation/; for colour
+    any pictures."""
     height: int = 64
     """Pixels of a picture in a batch, downwards."""
     width: int = 64

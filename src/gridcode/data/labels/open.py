@@ -11,16 +11,17 @@ Where there is no split, a share is held out by a hash of the keys.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.labels.coco import CocoPanoptic, coco_splits
 from gridcode.data.labels.colour import ColourPictures
-from gridcode.data.labels.config import DenseConfig
+from gridcode.data.labels.config import Categories, DenseConfig
 from gridcode.data.labels.scenes import DenseScenes
 from gridcode.data.labels.source import DensePart, DenseSource
-from gridcode.data.labels.stored import COLUMN, FolderLabels, ParquetLabels, parquet_columns
+from gridcode.data.labels.stored import COLUMN, FolderLabels, ParquetLabels, StoredLabels, parquet_columns
 from gridcode.data.open import SCENES, open_split
 from gridcode.data.views import split_keys
 from gridcode.errors import GridcodeError
@@ -95,14 +96,33 @@ def _stored(
                 f"{shards[0]}: no column '{COLUMN[task]}' among {', '.join(parquet_columns(shards[0]))}; "
                 f"the task '{task}' needs it"
             )
-        named = {part: [path for path in labelled if path.name.startswith(words)] for part, words in _WORDS.items()}
+        named = {
+            part: _first([path for path in labelled if path.name.startswith(word)] for word in words)
+            for part, words in _WORDS.items()
+        }
         if named["train"] and named["val"]:
-            return ParquetLabels(named[split], task, config.depth)
+            return _of_both(lambda part: ParquetLabels(named[part], task, config.depth), split)
         return _part(ParquetLabels(named["train"] or labelled, task, config.depth), config, split)
     folders = {part: [root / word for word in words if (root / word).is_dir()] for part, words in _WORDS.items()}
     if folders["train"] and folders["val"]:
-        return FolderLabels(folders[split][0], task, config.depth)
+        return _of_both(lambda part: FolderLabels(folders[part][0], task, config.depth), split)
     return _part(FolderLabels(folders["train"][0] if folders["train"] else root, task, config.depth), config, split)
+
+
+def _of_both(labels: Callable[[str], StoredLabels], split: Literal["train", "val"]) -> StoredLabels:
+    """A split, with the classes of both where they have numbers alone: a split may lack the highest."""
+    chosen = labels(split)
+    if chosen.categories is not None and not chosen.named:
+        other = labels("val" if split == "train" else "train").categories
+        assert other is not None
+        names = max(chosen.categories.names, other.names, key=len)
+        chosen.categories = Categories(names, (False,) * len(names))
+    return chosen
+
+
+def _first(found: Iterable[list[Path]]) -> list[Path]:
+    """The files of the first word that has any: those called test are looked at where none are called val."""
+    return next((paths for paths in found if paths), [])
 
 
 def _part(source: DenseSource, config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:

@@ -40,6 +40,9 @@ class StoredLabels(DenseSource):
         task: What the labels are.
         depth: Scale of depth PNGs.
         names: Class names; where there are none, numbers up to the highest value of all maps, which are read once.
+
+    Attributes:
+        named: Whether the classes have names, which do not depend on what the maps hold.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class StoredLabels(DenseSource):
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
+        self.named = bool(names)
         if task == "panoptic":
             names = names or self._numbers()
             self.categories = Categories(names, (False,) * len(names))

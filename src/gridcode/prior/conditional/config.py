@@ -54,7 +54,7 @@ class ImageEncoderConfig:
         if height < 1 or width < 1 or height % P or width % P:
             raise GridcodeError(
                 f"the image encoder takes sides that are multiples of its patch, {P}; got {height}x{width}: set "
-                "another size, or --model.encoder.patch"
+                "another size, or --prior.model.encoder.patch"
             )
         return height // P, width // P
 
@@ -122,12 +122,20 @@ class ConditionalRun:
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other, and shares out of range."""
-        self.model.encoder.grid(*self.data.shape)
+        self.check_grid()
         for name in ("min_masked", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise GridcodeError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not self.encoder_lr >= 0:
             raise GridcodeError(f"encoder_lr must be >= 0, got {self.encoder_lr}; 0 leaves the encoder as it is")
+
+    def check_grid(self) -> None:
+        """Refuse pictures that the encoder's patches do not cut.
+
+        Raises:
+            GridcodeError: A side is no multiple of the patch.
+        """
+        self.model.encoder.grid(*self.data.shape)
 
     @property
     def channels(self) -> int:

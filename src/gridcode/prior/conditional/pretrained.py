@@ -30,6 +30,20 @@ _LEFT_OUT = ("head.", "pre_logits.", "fc_norm.")
 _PATCHES, _POSITIONS, _CLASS = "patch_embed.proj.weight", "pos_embed", "cls_token"
 
 
+def find_vit(path: str | Path) -> Path:
+    """The file of weights; to be asked before long work that ends with loading it.
+
+    Raises:
+        GridcodeError: It is not there.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise GridcodeError(
+            f"--prior.vit-weights: there is no file {path}; download a ViT's model.safetensors (timm's names)"
+        )
+    return path
+
+
 def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
     """Replace every weight of an image encoder by those of a file.
 
@@ -40,15 +54,13 @@ def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
     Raises:
         GridcodeError: The file cannot be read, or is of another shape; the encoder is as it was.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise GridcodeError(
-            f"--vit-weights: there is no file {path}; download a ViT's model.safetensors (timm's names)"
-        )
+    path = find_vit(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise GridcodeError(f"--vit-weights: {path} is no readable safetensors file ({error}); convert it") from None
+        raise GridcodeError(
+            f"--prior.vit-weights: {path} is no readable safetensors file ({error}); convert it"
+        ) from None
     taken = {name: tensor for name, tensor in tensors.items() if not name.startswith(_LEFT_OUT) and name != _CLASS}
     _check(encoder, taken, path)
     own = encoder.state_dict()
@@ -65,8 +77,8 @@ def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> Non
     if missing or unknown:
         what = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}, which the encoder has not"
         raise GridcodeError(
-            f"--vit-weights: {path} does not fit the encoder of {len(encoder.blocks)} layers: {what}; give a plain "
-            "vision transformer with timm's names, and set --model.encoder.depth to its layers"
+            f"--prior.vit-weights: {path} does not fit the encoder of {len(encoder.blocks)} layers: {what}; give a "
+            "plain vision transformer with timm's names, and set --prior.model.encoder.depth to its layers"
         )
     for name, tensor in own.items():
         found, wanted = tuple(tensors[name].shape), tuple(tensor.shape)
@@ -76,8 +88,8 @@ def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> Non
             found, wanted = (found[0], *found[2:]), (wanted[0], *wanted[2:])
         if found != wanted:
             raise GridcodeError(
-                f"--vit-weights: {name} of {path} has shape {tuple(tensors[name].shape)}, the encoder's has "
-                f"{tuple(tensor.shape)}; set --model.encoder to the patch, width and mlp of these weights"
+                f"--prior.vit-weights: {name} of {path} has shape {tuple(tensors[name].shape)}, the encoder's has "
+                f"{tuple(tensor.shape)}; set --prior.model.encoder to the patch, width and mlp of these weights"
             )
 
 
@@ -87,8 +99,8 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
         return weight
     if channels != 1:
         raise GridcodeError(
-            f"--vit-weights: these weights take pictures of {weight.shape[1]} channels, the encoder's have {channels}; "
-            "give weights of a transformer that sees RGB"
+            f"--prior.vit-weights: these weights take pictures of {weight.shape[1]} channels, the encoder's have "
+            f"{channels}; give weights of a transformer that sees RGB"
         )
     return weight.sum(1, keepdim=True)
 
@@ -103,8 +115,8 @@ def _resized(places: Tensor, grid: tuple[int, int]) -> Tensor:
     side, D = math.isqrt(places.shape[1]), places.shape[2]
     if side * side != places.shape[1]:
         raise GridcodeError(
-            f"--vit-weights: {places.shape[1]} positions beside the class token's make no square; give weights of a "
-            "plain vision transformer that was trained on square pictures"
+            f"--prior.vit-weights: {places.shape[1]} positions beside the class token's make no square; give those of "
+            "a plain vision transformer that was trained on square pictures"
         )
     if grid == (side, side):
         return places

@@ -19,6 +19,7 @@ from typing import Any
 
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.open import open_dense
+from gridcode.errors import GridcodeError
 from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import contact_sheet, save_png
@@ -66,7 +67,12 @@ class CellResult:
         if not (folder / RESULT).is_file():
             return None
         values: dict[str, Any] = read_json(folder / RESULT, "result of a cell")
-        return CellResult(**values | {"cell": Cell(**values["cell"])})
+        try:
+            return CellResult(**values | {"cell": Cell(**values["cell"])})
+        except (KeyError, TypeError) as error:
+            raise GridcodeError(
+                f"{folder / RESULT} is no result of a cell ({error}); remove it, and the study makes it again"
+            ) from None
 
 
 def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult:
@@ -105,9 +111,9 @@ def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folde
         token_accuracy=found.token_accuracy,
         seconds=time.perf_counter() - start,
     )
+    write_json(folder / RESULT, asdict(result))
     for part in ("tokenizer", "prior"):
         shutil.rmtree(out / part / "state", ignore_errors=True)
-    write_json(folder / RESULT, asdict(result))
     return result
 
 

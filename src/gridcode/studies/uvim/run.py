@@ -59,7 +59,7 @@ def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = pr
     """
     if workers < 1:
         raise GridcodeError(f"--workers must be at least 1, got {workers}")
-    _claim(out, config)
+    _claim(out, config, write=not only_time)
     cells = config.cells()
     pending = [cell for cell in cells if CellResult.read(_folder(out, cell)) is None]
     say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
@@ -80,8 +80,8 @@ def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = pr
     write_study(config, [result for result in found if result is not None], out)
 
 
-def _claim(out: Path, config: StudyConfig) -> None:
-    """Make the study's folder, or check that it is this study's."""
+def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
+    """Make the study's folder, or check that it is this study's; without ``write`` only check."""
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
     file = out / "settings.json"
     if out.is_file():
@@ -89,8 +89,9 @@ def _claim(out: Path, config: StudyConfig) -> None:
     if not file.exists():
         if out.exists() and any(out.iterdir()):
             raise GridcodeError(f"{out} is not empty and holds no study; give another --out")
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(file, settings)
+        if write:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(file, settings)
         return
     before = read_json(file, "settings of a study")
     changed = [name for name, value in settings.items() if before.get(name) != value]

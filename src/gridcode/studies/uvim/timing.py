@@ -87,8 +87,9 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     few = replace(evaluation, count=HELD, train_count=HELD, observer_steps=0)
     evaluate_dense(subject, few, say=lambda text: None)
     picture = (time.perf_counter() - start) / HELD
-    # A validation while training decodes each picture once, the final measurement four times.
-    validated = sum(_validations(loop) * loop.val_count / 4 for loop in (run.tokenizer.loop, run.prior.loop))
+    # A validation while training decodes each picture once, the final measurement four times and each draw.
+    decoded = 4 + evaluation.draws
+    validated = sum(_validations(loop) * loop.val_count / decoded for loop in (run.tokenizer.loop, run.prior.loop))
     count = run.data.train_count + run.data.val_count
     return Timing(LOADING + training + picture * (min(evaluation.count, run.data.val_count) + validated), scene * count)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gridcode.data.crop import to_channels
 from gridcode.data.labels.source import Planes
-from gridcode.data.source import Example, ImageSource
+from gridcode.data.source import Example, ImageSource, StoredImages
 from gridcode.errors import GridcodeError
 from gridcode.tasks.dense.files import file_stem, write_deviation, write_maps, write_overlay
 from gridcode.tasks.dense.predictor import DensePredictor, Fit
@@ -59,6 +59,7 @@ def predict_source(
         GridcodeError: A picture cannot be read, or two would be written under one name.
     """
     tokenizer = predictor.tokenizer
+    _check_stems(source)
     maps = _predicted(predictor, source, options, progress)
     write_maps(options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format)
     return len(source)
@@ -71,18 +72,12 @@ def _predicted(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[str, Planes]]:
     """File stem and map of each picture; the overlay is written on the way."""
-    keys: dict[str, str] = {}
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
         pictures = [to_channels(example.image, 3) for example in examples]
-        predictions = predictor.predict_pictures(pictures, fit=options.fit)
+        predictions = predictor.predict_pictures(pictures, fit=options.fit, batch=start)
         for example, picture, found in zip(examples, pictures, predictions, strict=True):
             stem = file_stem(example.key)
-            if stem in keys:
-                raise GridcodeError(
-                    f"the pictures {keys[stem]} and {example.key} would both be written as {stem}; rename one"
-                )
-            keys[stem] = example.key
             seen = predictor.seen_part(picture, options.fit)
             write_overlay(options.out / "overlay" / f"{stem}.png", seen, found.planes, predictor.tokenizer.label_map)
             if found.deviation is not None:
@@ -90,4 +85,15 @@ def _predicted(
                 write_deviation(where, stem, found.deviation, data, depth_format=options.depth_format)
             yield stem, found.planes
         if progress is not None:
-            progress(len(keys), len(source))
+            progress(start + len(examples), len(source))
+
+
+def _check_stems(source: ImageSource | Sequence[Example]) -> None:
+    """Refuse two pictures that would be written as one, before any is."""
+    keys: dict[str, str] = {}
+    for position in range(len(source)):
+        key = source.key(position) if isinstance(source, StoredImages) else source[position].key
+        stem = file_stem(key)
+        if stem in keys:
+            raise GridcodeError(f"the pictures {keys[stem]} and {key} would both be written as {stem}; rename one")
+        keys[stem] = key

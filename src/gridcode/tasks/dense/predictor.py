@@ -14,9 +14,9 @@ Reference: the paper, section 4.4; Kolesnikov et al., UViM, 2022.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -58,9 +58,9 @@ class DensePredictor:
         tokenizer: The label tokenizer.
         prior: The picture-conditioned prior that learned its tokens.
         sampler: How tokens are drawn; by default the most probable ones.
-        seed: Same seed, same maps.
-        draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, unless
-            the sampler is another than the default, of which all draws are the same.
+        seed: Same seed, same maps of the same batches.
+        draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, at
+            temperature 1 where the sampler has that of the most probable ones.
 
     Raises:
         GridcodeError: The prior learned from another tokenizer's tokens, takes other pictures, or draws do not fit the
@@ -124,20 +124,32 @@ class DensePredictor:
         conditional = load_conditional_prior(prior, device=device)
         return cls(label_tokenizer, conditional, sampler=sampler, seed=seed, draws=draws)
 
-    def predict_codes(self, images: Tensor) -> Tensor:
-        """Stage II alone: pictures in [-1, 1], (B, C, H, W), to indices (B, h, w, *index_shape) on their device."""
-        return self.prior.predict(images, self.sampler, seed=self.seed)
+    def predict_codes(self, images: Tensor, batch: int = 0) -> Tensor:
+        """Stage II alone: one code of each picture.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W).
+            batch: Number of this batch among several: another one, other randomness.
+
+        Returns:
+            Indices (B, h, w, *index_shape) on the prior's device.
+        """
+        return self.prior.predict(images, self.sampler, seed=derive_seed(self.seed, "batch", batch))
 
     def draw_codes(self, images: Tensor, count: int, batch: int = 0) -> Tensor:
-        """Several codes of each picture, (count, B, h, w, *index_shape); another batch number, other randomness."""
-        sampler = AS_PROBABLE if self.sampler == NEAR_GREEDY else self.sampler
+        """Several codes of each picture, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
+        sampler = self.sampler
+        if sampler.temperature == NEAR_GREEDY.temperature:  # of which all draws are the same
+            chance, choice = AS_PROBABLE.temperature, AS_PROBABLE.choice_temperature
+            sampler = replace(sampler, temperature=chance, choice_temperature=choice)
         return self.prior.draw(images, count, sampler, seed=derive_seed(self.seed, "batch", batch))
 
-    def predict(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor, batch: int = 0) -> Tensor:
         """Label maps of pictures as the model takes them.
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size; C is 1 for colour.
+            batch: Number of this batch among several.
 
         Returns:
             (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
@@ -145,13 +157,14 @@ class DensePredictor:
         Raises:
             GridcodeError: The pictures have another shape.
         """
-        return self.predict_with_deviation(images)[0]
+        return self.predict_with_deviation(images, batch)[0]
 
-    def predict_with_deviation(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def predict_with_deviation(self, images: Tensor, batch: int = 0) -> tuple[Tensor, Tensor | None]:
         """Label maps as :meth:`predict` gives them, and the standard deviation over the draws.
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size.
+            batch: Number of this batch among several.
 
         Returns:
             Maps (B, n, H, W); deviations float32 (B, H, W), see :class:`DensePrediction`, or None of a single draw.
@@ -161,27 +174,40 @@ class DensePredictor:
         """
         images = images.to(self.prior.device)
         if self.draws == 1:
-            return self.tokenizer.decode(self.predict_codes(images), images), None
-        codes = self.draw_codes(images, self.draws)
+            return self.tokenizer.decode(self.predict_codes(images, batch), images), None
+        codes = self.draw_codes(images, self.draws, batch)
         maps = [self.tokenizer.decode(one, images) for one in codes]
         deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
         return self.tokenizer.label_map.mean(maps), deviation
 
-    def predict_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole") -> list[DensePrediction]:
+    def predict_pictures(
+        self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", batch: int = 0
+    ) -> list[DensePrediction]:
         """The label maps of pictures of any sizes, each at its own.
 
         Args:
-            pictures: uint8, (H, W, 3) each.
+            pictures: uint8, (H, W, 3) each; they go through the model together.
             fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
+            batch: Number of this batch among several.
 
         Returns:
             The map of each picture, or of its central part.
+
+        Raises:
+            GridcodeError: A picture is of another kind, or fit is another word.
         """
+        if fit not in get_args(Fit):
+            raise GridcodeError(f"fit is {fit!r}; choose {' or '.join(get_args(Fit))}")
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise GridcodeError(f"a picture is uint8 (H, W, 3), got {picture.dtype} of shape {picture.shape}")
+        if not pictures:
+            return []
         parts = [self.seen_part(picture, fit) for picture in pictures]
         label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
         images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
-        maps, deviations = self.predict_with_deviation(images)
+        maps, deviations = self.predict_with_deviation(images, batch)
         found = []
         for place, (planes, part) in enumerate(zip(maps.cpu().numpy(), parts, strict=True)):
             rows, columns = part.shape[:2]

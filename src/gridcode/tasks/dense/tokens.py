@@ -19,6 +19,7 @@ from torch import Tensor
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.loader import DenseBatch, dense_eval_batches
 from gridcode.data.labels.source import DenseSource
+from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.join import FLIP
 from gridcode.store.manifest import MANIFEST
 from gridcode.store.reader import TokenStore
@@ -43,7 +44,7 @@ def tokenize_labels(
     Args:
         tokenizer: In evaluation mode.
         splits: Pictures with label maps, by split name.
-        data: How they are read; recorded in the manifest. Task and size are the tokenizer's.
+        data: How they are read; recorded in the manifest. Task, size and what labels mean are the tokenizer's.
         out: The store's folder.
         force: Replace a store that is there.
         progress: Called with (maps done, maps in all).
@@ -52,8 +53,10 @@ def tokenize_labels(
         The written store, opened.
 
     Raises:
-        GridcodeError: A file cannot be read, or the folder is occupied.
+        GridcodeError: A file cannot be read, the folder is occupied, or the labels would be others than those that the
+            tokenizer learned.
     """
+    _check_labels(tokenizer.data, data)
     device = next(tokenizer.parameters()).device
     done, total = 0, sum(len(source) for source in splits.values())
     with StoreWriter(
@@ -94,6 +97,18 @@ def finished_tokens(
     store = TokenStore.open(out)
     same = store.manifest.tokenizer == tokenizer.weights_hash() and store.manifest.data == _described(data, splits)
     return store if same else None
+
+
+def _check_labels(learned: DenseConfig, read: DenseConfig) -> None:
+    """Refuse labels of another meaning than the tokenizer learned; where they come from may differ."""
+    depth = replace(read.depth, png_scale=learned.depth.png_scale)
+    for name in ("task", "height", "width", "depth", "instances", "min_share"):
+        then, now = getattr(learned, name), depth if name == "depth" else getattr(read, name)
+        if then != now:
+            raise GridcodeError(
+                f"the label tokenizer was trained with data.{name}={then}, these label maps are read with {now}; give "
+                "the same settings, or train the label tokenizer again"
+            )
 
 
 def _mirrored(tokenizer: LabelTokenizer, batch: DenseBatch) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from gridcode.data.labels.open import open_dense
 from gridcode.errors import GridcodeError
+from gridcode.prior.conditional.pretrained import find_vit
 from gridcode.prior.conditional.train import train_conditional_prior
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.dense.config import DenseRun, Stage
 from gridcode.tasks.dense.tokens import finished_tokens, tokenize_labels
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.labels.train import DenseSources, train_label_tokenizer
-from gridcode.training.fabric import loop_device
+from gridcode.training.fabric import make_fabric
 from gridcode.training.progress import ProgressBar
 from gridcode.training.run import RUN_FILE, RunOptions
 from gridcode.training.state import checkpoints
@@ -68,13 +71,24 @@ def train_dense(
     if options.resume and not options.out.is_dir():
         raise GridcodeError(f"there is no run to resume in {options.out}; leave out --resume")
     stage_two = run.stage_two()
+    if options.stage in ("prior", "all") and stage_two.vit_weights is not None:
+        find_vit(stage_two.vit_weights)
+    if options.stage == "tokens" and not (options.out / "tokenizer").is_dir():
+        raise GridcodeError(
+            f"{options.out} has no label tokenizer yet; make it with gridcode dense train --stage tokenizer"
+        )
+    if options.stage == "prior" and not (options.out / "tokens").is_dir():
+        raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
     opened = sources or DenseSources(open_dense(run.data, "train"), open_dense(run.data, "val"))
     if options.stage in ("tokenizer", "all"):
         # A run records given sources by their name; that of files is no path, by which they could be opened again.
         given = sources or (opened if opened.train.name == run.data.source else None)
         train_label_tokenizer(run.tokenizer, _options(options, "tokenizer"), sources=given)
     if options.stage in ("tokens", "all"):
-        _write_tokens(run, options, opened)
+        fabric = make_fabric(run.tokenizer.loop)
+        if fabric.global_rank == 0:
+            _write_tokens(run, options, opened, device=fabric.device)
+        fabric.barrier()
     if options.stage in ("prior", "all"):
         store = TokenStore.open(options.out / "tokens")
         train_conditional_prior(stage_two, store, _options(options, "prior"), sources=opened)
@@ -89,8 +103,8 @@ def _options(options: DenseOptions, part: str) -> RunOptions:
     return RunOptions(out, resume=resume, force=force and begun, show=options.show)
 
 
-def _write_tokens(run: DenseRun, options: DenseOptions, sources: DenseSources) -> None:
-    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer", device=loop_device(run.tokenizer.loop))
+def _write_tokens(run: DenseRun, options: DenseOptions, sources: DenseSources, *, device: torch.device) -> None:
+    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer", device=device)
     splits = {"train": sources.train, "val": sources.val}
     out = options.out / "tokens"
     if options.resume and finished_tokens(tokenizer, splits, run.data, out) is not None:
