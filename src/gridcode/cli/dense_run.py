@@ -106,4 +106,4 @@ def load_predictor(
     if where is None:
         return None
     prior = load_conditional_prior(where, device=usable_device(flags.device))
-    return DensePredictor(tokenizer, prior, sampler=sampler, seed=seed, draws=draws)
+    return DensePredictor(prior, tokenizer, sampler=sampler, seed=seed, draws=draws)

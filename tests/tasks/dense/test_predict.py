@@ -69,7 +69,7 @@ def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: De
 def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
     data, tokenizer = predictor.tokenizer.data, predictor.tokenizer
     (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
-    several = DensePredictor(tokenizer, predictor.prior, draws=5, seed=3)
+    several = DensePredictor(predictor.prior, tokenizer, draws=5, seed=3)
     maps = [tokenizer.decode(codes, batch.images) for codes in several.draw_codes(batch.images, 5)]
     assert not torch.equal(maps[0], maps[1]), "the default sampler draws where there are several"
     assert not torch.equal(several.draw_codes(batch.images, 5), several.draw_codes(batch.images, 5, 1))
@@ -86,7 +86,7 @@ def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
 @pytest.mark.parametrize("predictor", ["depth", "colour"], indirect=True)
 def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_path: Path) -> None:
     cut = pictures(tmp_path / "in")
-    several = DensePredictor(predictor.tokenizer, predictor.prior, draws=3)
+    several = DensePredictor(predictor.prior, predictor.tokenizer, draws=3)
     scale, rounding = (1000, 0.00051) if predictor.tokenizer.data.task == "depth" else (1, 0.501)
     predict_source(several, open_source(tmp_path / "in"), PredictOptions(tmp_path / "out", batch_size=3))
     for name, found in zip(cut, several.predict_pictures(list(cut.values())), strict=True):
@@ -100,7 +100,7 @@ def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_p
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
 @pytest.mark.parametrize("sampler", [NEAR_GREEDY, replace(NEAR_GREEDY, top_k=50), replace(NEAR_GREEDY, steps=5)])
 def test_draws_differ_whatever_else_the_sampler_says(predictor: DensePredictor, sampler: SamplerConfig) -> None:
-    several = DensePredictor(predictor.tokenizer, predictor.prior, sampler=sampler)
+    several = DensePredictor(predictor.prior, predictor.tokenizer, sampler=sampler)
     codes = several.draw_codes(torch.zeros(1, 3, 32, 32), 8)
     assert len(set(map(tuple, codes.flatten(1).tolist()))) > 1
 
@@ -109,7 +109,7 @@ def test_draws_differ_whatever_else_the_sampler_says(predictor: DensePredictor, 
 def test_each_batch_has_randomness_of_its_own(predictor: DensePredictor, tmp_path: Path) -> None:
     same = np.full((32, 32, 3), 90, np.uint8)
     twins = [Example(image=same, label=None, key=f"{number}.png") for number in range(4)]
-    several = DensePredictor(predictor.tokenizer, predictor.prior, draws=2, seed=1)
+    several = DensePredictor(predictor.prior, predictor.tokenizer, draws=2, seed=1)
     for out in ("one", "two"):
         predict_source(several, twins, PredictOptions(tmp_path / out, batch_size=2, depth_format="npy"))
     maps = [np.load(tmp_path / f"one/depth/{number}.npy") for number in range(4)]
@@ -131,9 +131,9 @@ def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> Non
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
 def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
     with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; leave --draws at 1"):
-        DensePredictor(predictor.tokenizer, predictor.prior, draws=2)
+        DensePredictor(predictor.prior, predictor.tokenizer, draws=2)
     with pytest.raises(GridcodeError, match="at least 1 draw of the code, got draws=0"):
-        DensePredictor(predictor.tokenizer, predictor.prior, draws=0)
+        DensePredictor(predictor.prior, predictor.tokenizer, draws=0)
     with pytest.raises(GridcodeError, match="segments have no mean"):
         predictor.tokenizer.label_map.mean([])
 
@@ -198,4 +198,4 @@ def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task]
     prior = load_conditional_prior(trained("depth") / "prior")
     tokenizer = LabelTokenizer.from_pretrained(trained("panoptic") / "tokenizer")
     with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
-        DensePredictor(tokenizer, prior)
+        DensePredictor(prior, tokenizer)

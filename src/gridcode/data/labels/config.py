@@ -115,8 +115,8 @@ class DenseConfig:
     task: Task = "depth"
     """What to predict: 'depth', 'panoptic' or 'colour'."""
     source: str = "scenes"
-    """'scenes', or a data set's path: COCO panoptic, Parquet files, folders image/ and depth/ or segmentation/; for colour
-    any pictures."""
+    """'scenes', or a data set's path: COCO panoptic, Parquet files, folders image/ and depth/ or segmentation/; for
+    colour any pictures."""
     height: int = 64
     """Pixels of a picture in a batch, downwards."""
     width: int = 64

@@ -29,6 +29,7 @@ SPLIT: Final = "predicted"
 """What stands for the split in COCO's layout."""
 RELATIVE_SCALE: Final = 60000.0
 """Value of a depth PNG that stands for relative depth 1."""
+_ENDING: Final = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
 BLEND: Final = 0.6
 """Share of the map's colours in an overlay."""
 
@@ -36,10 +37,10 @@ BLEND: Final = 0.6
 def file_stem(key: str) -> str:
     """A file name without ending for a picture's key.
 
-    >>> file_stem("room/1.jpg")
-    'room-1'
+    >>> file_stem("room/1.jpg"), file_stem("v1.5")
+    ('room-1', 'v1-5')
     """
-    return re.sub(r"[^\w-]+", "-", re.sub(r"\.\w+$", "", key)).strip("-") or "picture"
+    return re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-") or "picture"
 
 
 def depth_scale(depth: DepthConfig) -> float:

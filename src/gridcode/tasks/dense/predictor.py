@@ -55,8 +55,8 @@ class DensePredictor:
     """Stage I and Stage II of one task.
 
     Args:
-        tokenizer: The label tokenizer.
-        prior: The picture-conditioned prior that learned its tokens.
+        prior: The picture-conditioned prior.
+        tokenizer: The label tokenizer whose tokens it learned.
         sampler: How tokens are drawn; by default the most probable ones.
         seed: Same seed, same maps of the same batches.
         draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, at
@@ -73,15 +73,15 @@ class DensePredictor:
     >>> tokenizer = LabelTokenizer(LabelTokenizerConfig.laptop(), DenseConfig(height=32, width=32)).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
     >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
-    >>> [depth] = DensePredictor(tokenizer, prior, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
+    >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
     >>> depth.planes.shape, depth.deviation.shape
     ((1, 20, 30), (20, 30))
     """
 
     def __init__(
         self,
-        tokenizer: LabelTokenizer,
         prior: ConditionalPrior,
+        tokenizer: LabelTokenizer,
         *,
         sampler: SamplerConfig = NEAR_GREEDY,
         seed: int = 0,
@@ -122,7 +122,7 @@ class DensePredictor:
         """
         label_tokenizer = LabelTokenizer.from_pretrained(tokenizer, device=device)
         conditional = load_conditional_prior(prior, device=device)
-        return cls(label_tokenizer, conditional, sampler=sampler, seed=seed, draws=draws)
+        return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
 
     def predict_codes(self, images: Tensor, batch: int = 0) -> Tensor:
         """Stage II alone: one code of each picture.
