@@ -150,6 +150,7 @@ def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredic
     if task == "panoptic":
         content = json.loads((tmp_path / "out/annotations/panoptic_predicted.json").read_text())
         assert [category["name"] for category in content["categories"]][:2] == ["sky", "ground"]
+        assert [image["file_name"] for image in content["images"]] == list(cut), "as the pictures are called"
     for name, image in cut.items():
         seen = predictor.seen_part(image, options.fit)
         planes = predictor.predict_pictures([image], fit=options.fit)[0].planes
@@ -170,11 +171,11 @@ def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredic
 
 def test_written_panoptic_files_are_read_back_as_they_were(tmp_path: Path, tiny: Callable[[Task], DenseRun]) -> None:
     source = open_dense(tiny("panoptic").data, "val")
-    maps = [(f"p{n}", example.planes) for n, example in enumerate(source)]
+    maps = [(f"p{n}.png", example.planes) for n, example in enumerate(source)]
     write_maps(tmp_path, iter(maps), tiny("panoptic").data, source.categories)
     (tmp_path / "predicted").mkdir()
-    for (stem, _), example in zip(maps, source, strict=True):
-        Image.fromarray(example.image).save(tmp_path / "predicted" / f"{stem}.png")
+    for (name, _), example in zip(maps, source, strict=True):
+        Image.fromarray(example.image).save(tmp_path / "predicted" / name)
     back = CocoPanoptic(tmp_path, "predicted")
     assert back.categories == source.categories
     for (_, planes), example in zip(maps, back, strict=True):
@@ -183,6 +184,17 @@ def test_written_panoptic_files_are_read_back_as_they_were(tmp_path: Path, tiny:
         np.testing.assert_array_equal(
             canonical(*example.planes[:2], most=1000), canonical(planes[0], planes[1], most=1000)
         )
+
+
+@pytest.mark.parametrize("predictor", ["depth"], indirect=True)
+def test_depth_that_no_png_holds_is_told_before(predictor: DensePredictor, tmp_path: Path) -> None:
+    data = predictor.tokenizer.data
+    predictor.tokenizer.data = replace(data, depth=replace(data.depth, far=80.0))
+    with pytest.raises(
+        GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; write --depth-format npy"
+    ):
+        predict_source(predictor, [], PredictOptions(tmp_path))
+    assert predict_source(predictor, [], PredictOptions(tmp_path, depth_format="npy")) == 0
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)

@@ -13,7 +13,7 @@ Reference: Kirillov et al., "Panoptic Segmentation", CVPR 2019; format: https://
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,14 @@ def coco_splits(root: Path) -> dict[str, str]:
     return {part: matches[0] for part, matches in found.items() if matches}
 
 
-def write_coco(root: Path, split: str, maps: Iterable[tuple[str, Planes]], categories: Categories) -> None:
+def write_coco(
+    root: Path,
+    split: str,
+    maps: Iterable[tuple[str, Planes]],
+    categories: Categories,
+    *,
+    stem: Callable[[str], str] = lambda file: Path(file).stem,
+) -> None:
     """Write panoptic maps as PNGs with a JSON, category ids being class numbers.
 
     Args:
@@ -141,6 +148,7 @@ def write_coco(root: Path, split: str, maps: Iterable[tuple[str, Planes]], categ
         split: Name of the set.
         maps: File name of each picture and its class and instance (and crowd), (2 or 3, H, W); class 0 is unlabelled.
         categories: Names of the classes.
+        stem: What a picture's PNG is called, without the ending.
     """
     folder = root / f"panoptic_{split}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +156,7 @@ def write_coco(root: Path, split: str, maps: Iterable[tuple[str, Planes]], categ
     images, annotations = [], []
     for number, (file, planes) in enumerate(maps):
         ids, segments = _segments(planes)
-        name = f"{Path(file).stem}.png"
+        name = f"{stem(file)}.png"
         write_ids(folder / name, ids)
         images.append({"id": number, "file_name": file, "height": ids.shape[0], "width": ids.shape[1]})
         annotations.append({"image_id": number, "file_name": name, "segments_info": segments})

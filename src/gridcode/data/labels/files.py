@@ -27,7 +27,7 @@ from gridcode.errors import GridcodeError
 from gridcode.files import write_atomic
 
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_SATURATED = 65535
+SATURATED = 65535
 
 
 def read_values(source: bytes | Path, *, name: str) -> NDArray[Any]:
@@ -73,7 +73,7 @@ def read_depth(source: bytes | Path, *, scale: float, name: str) -> Planes:
     values = read_values(source, name=name)
     if values.ndim != 2:
         raise GridcodeError(f"{name}: depth must be one grey channel, not {values.shape[2]}; is this a picture of it?")
-    return (np.where(values == _SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)[None]
+    return (np.where(values == SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)[None]
 
 
 def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
@@ -93,7 +93,7 @@ def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
     elif path.suffix == ".png":
         metres = np.asarray(planes[0], np.float64)
         values = np.where(metres > 0, np.maximum(np.rint(metres * scale), 1), 0)
-        if values.max(initial=0) >= _SATURATED:
+        if values.max(initial=0) >= SATURATED:
             raise GridcodeError(
                 f"{path}: {metres.max():.4g} m times {scale:g} exceeds 65534; use a smaller scale or .npy"
             )

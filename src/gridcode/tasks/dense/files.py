@@ -64,7 +64,7 @@ def write_maps(
 
     Args:
         out: The folder.
-        maps: File stem of each picture and its map as decoded, (n, H, W); taken one at a time.
+        maps: Key of each picture and its map as decoded, (n, H, W); taken one at a time.
         data: The task, and the units of depth.
         categories: The classes of a panoptic task.
         depth_format: 16-bit PNG, or .npy in metres.
@@ -75,15 +75,15 @@ def write_maps(
     if data.task == "panoptic":
         assert categories is not None
         out.mkdir(parents=True, exist_ok=True)
-        write_coco(out, SPLIT, ((f"{stem}.png", planes) for stem, planes in maps), categories)
+        write_coco(out, SPLIT, maps, categories, stem=file_stem)
         return
     folder = out / data.task
     folder.mkdir(parents=True, exist_ok=True)
-    for stem, planes in maps:
+    for key, planes in maps:
         if data.task == "depth":
-            write_depth(folder / f"{stem}.{depth_format}", planes, scale=depth_scale(data.depth))
+            write_depth(folder / f"{file_stem(key)}.{depth_format}", planes, scale=depth_scale(data.depth))
         else:
-            _save(folder / f"{stem}.png", np.ascontiguousarray(planes.astype(np.uint8).transpose(1, 2, 0)))
+            _save(folder / f"{file_stem(key)}.png", np.ascontiguousarray(planes.astype(np.uint8).transpose(1, 2, 0)))
 
 
 def write_deviation(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from gridcode.data.crop import to_channels
+from gridcode.data.labels.config import DenseConfig
+from gridcode.data.labels.files import SATURATED
 from gridcode.data.labels.source import Planes
 from gridcode.data.source import Example, ImageSource, StoredImages
 from gridcode.errors import GridcodeError
-from gridcode.tasks.dense.files import file_stem, write_deviation, write_maps, write_overlay
+from gridcode.tasks.dense.files import depth_scale, file_stem, write_deviation, write_maps, write_overlay
 from gridcode.tasks.dense.predictor import DensePredictor, Fit
 
 
@@ -56,9 +58,10 @@ def predict_source(
         The number of pictures.
 
     Raises:
-        GridcodeError: A picture cannot be read, or two would be written under one name.
+        GridcodeError: A picture cannot be read, two would be written under one name, or depth does not fit a PNG.
     """
     tokenizer = predictor.tokenizer
+    _check_range(tokenizer.data, options)
     _check_stems(source)
     maps = _predicted(predictor, source, options, progress)
     write_maps(options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format)
@@ -71,7 +74,7 @@ def _predicted(
     options: PredictOptions,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[str, Planes]]:
-    """File stem and map of each picture; the overlay is written on the way."""
+    """Key and map of each picture; overlay and deviation are written on the way."""
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
         pictures = [to_channels(example.image, 3) for example in examples]
@@ -83,9 +86,19 @@ def _predicted(
             if found.deviation is not None:
                 data, where = predictor.tokenizer.data, options.out / "deviation"
                 write_deviation(where, stem, found.deviation, data, depth_format=options.depth_format)
-            yield stem, found.planes
+            yield example.key, found.planes
         if progress is not None:
             progress(start + len(examples), len(source))
+
+
+def _check_range(data: DenseConfig, options: PredictOptions) -> None:
+    """Refuse a 16-bit PNG for depths that it cannot hold, before any is predicted."""
+    far, scale = data.depth.high, depth_scale(data.depth)
+    if data.task == "depth" and options.depth_format == "png" and far * scale >= SATURATED:
+        raise GridcodeError(
+            f"depth up to {far:g} m times {scale:g} does not fit a 16-bit PNG; write --depth-format npy, or train with "
+            "a smaller --data.depth.png-scale"
+        )
 
 
 def _check_stems(source: ImageSource | Sequence[Example]) -> None:
