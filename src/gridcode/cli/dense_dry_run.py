@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 import torch
 
-from gridcode.cli.dry_run import COPIES
 from gridcode.prior.conditional.make import make_conditional_prior
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
 from gridcode.tasks.dense.config import DenseRun
 from gridcode.tokenizer.labels.describe import describe_label_run, run_categories
 from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.training.optim import COPIES
 
 
 def describe_dense_run(run: DenseRun) -> str:

@@ -22,10 +22,8 @@ from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
+from gridcode.training.optim import COPIES
 from gridcode.training.precision import resolve_precision
-
-COPIES = 5
-"""fp32 copies of the weights while training: weights, gradients, two moments, the moving average."""
 
 
 def describe_tokenizer_run(run: TokenizerRun) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from gridcode.training.config import OptimConfig
 Tensors = list[Tensor] | tuple[Tensor, ...]
 SCALE = "scale"
 """The key of a group's share of the learning rate, where it has one of its own; checkpoints keep it."""
+
+COPIES: Final = 5
+"""fp32 copies of the weights while training: weights, gradients, two moments, the moving average."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig, *, no_decay: nn.Module | None = None) -> torch.optim.AdamW:

@@ -28,6 +28,7 @@ from gridcode.files import write_atomic
 
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 SATURATED = 65535
+"""The value of a 16-bit depth PNG that says invalid in some data sets; it is never written as a depth."""
 
 
 def read_values(source: bytes | Path, *, name: str) -> NDArray[Any]:

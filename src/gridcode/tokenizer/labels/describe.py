@@ -15,10 +15,8 @@ from gridcode.data.labels.scenes import SCENE_CATEGORIES
 from gridcode.data.open import SCENES
 from gridcode.tokenizer.labels.config import LabelTokenizerRun
 from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.training.optim import COPIES
 from gridcode.training.precision import resolve_precision
-
-COPIES = 5
-"""fp32 copies of the weights while training: weights, gradients, two moments, the moving average."""
 
 
 def run_categories(run: LabelTokenizerRun) -> Categories | None:
