@@ -17,8 +17,8 @@ from gridcode.tokenizer.labels import presets as label_presets
 def laptop(task: Task) -> DenseRecipe:
     """64 px, 16 codes of a 240-code book, for one CPU core.
 
-    Expected, both stages and (oracle): depth RMSE 0.83 m, by the mean of draws 0.67 m (0.43 m); PQ 0.47 (0.63); colours not
-    measured. Cost: about 14 minutes on one core, half of it Stage I.
+    Expected, both stages and (oracle): depth RMSE 0.83 m, by the mean of draws 0.67 m (0.43 m); PQ 0.47 (0.63); colours
+    not measured. Cost: about 14 minutes on one core, half of it Stage I.
     """
     return DenseRecipe(
         tokenizer=label_presets.laptop(task, quantizer=FSQConfig(levels=(8, 6, 5))),
