@@ -15,7 +15,7 @@ from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.config import ConditionalRun, Decoding
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes.dense import DENSE_RECIPES, dense_recipe
-from gridcode.tasks.dense.config import DenseRun, Stage
+from gridcode.tasks.dense.config import STAGES, DenseRun, Stage
 from gridcode.tokenizer.labels.config import LabelTokenizerRun
 
 
@@ -36,14 +36,11 @@ class DenseFlags:
 
 
 @dataclass(frozen=True)
-class StageTwo(ConditionalRun):
+class StageTwoFlags(ConditionalRun):
     """Stage II's flags: without the data, which are Stage I's, and without its kind, which is --decoding."""
 
     data: Annotated[DenseConfig, tyro.conf.Suppress] = field(default_factory=DenseConfig)
     prior: Annotated[Decoding, tyro.conf.Suppress] = "ar"
-
-    def check_grid(self) -> None:
-        """Nothing: the size is Stage I's, which is not known here."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Arguments:
 
     flags: Annotated[DenseFlags, tyro.conf.arg(name="")]
     run: Annotated[LabelTokenizerRun, tyro.conf.arg(name="")]
-    prior: StageTwo
+    prior: StageTwoFlags
     task: Task
     """What to predict; a recipe has its own."""
     quantizer: Literal[tuple(QUANTIZERS)]  # type: ignore[valid-type]  # the names are known when it runs
@@ -86,9 +83,8 @@ def run(arguments: list[str]) -> None:
 
 def _next(stage: Stage, out: Path) -> str:
     """The command that comes after a part."""
-    after: dict[Stage, Stage] = {"tokenizer": "tokens", "tokens": "prior"}
-    if stage in after:
-        return f"the same command with --stage {after[stage]}"
+    if stage in STAGES[:-1]:
+        return f"the same command with --stage {STAGES[STAGES.index(stage) + 1]}"
     return f"gridcode dense eval --run {out} --out DIR"
 
 
@@ -104,7 +100,7 @@ def _parse(words: Sequence[str]) -> tuple[DenseRun, DenseFlags]:
     default = Arguments(
         DenseFlags(),
         run,
-        StageTwo(**plain),
+        StageTwoFlags(**plain),
         task=run.data.task,
         quantizer=run.model.quantizer.name,
         decoding=prior.prior,

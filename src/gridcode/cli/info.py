@@ -13,6 +13,7 @@ import tyro
 from gridcode.cli.arguments import parse
 from gridcode.errors import GridcodeError
 from gridcode.files import read_json
+from gridcode.tasks.dense.config import STAGES
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"there is no folder {path}")
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode dense train and the demo make it
-        for part in ("tokenizer", "tokens", "prior"):
+        for part in STAGES:
             found = _describe(path / part)
             lines += [f"{part}/", *(f"    {line}" for line in found)] if found else []
     if not lines:

@@ -21,6 +21,7 @@ from gridcode.prior.conditional.config import (
     ConditionalRun,
     ImageEncoderConfig,
 )
+from gridcode.prior.conditional.encoder import ImageEncoder
 from gridcode.prior.conditional.make import conditional_class, load_conditional_prior, make_conditional_prior
 from gridcode.prior.conditional.maskgit import ConditionalMaskGIT
 from gridcode.prior.config import Head
@@ -261,7 +262,7 @@ class TestRefused:
         with pytest.raises(GridcodeError, match="encoder patch must be at least 1, got 0"):
             ImageEncoderConfig(patch=0)
         with pytest.raises(GridcodeError, match="multiples of its patch, 8; got 64x60: set another size"):
-            ConditionalRun(data=replace(ConditionalRun().data, width=60))
+            ImageEncoder(ImageEncoderConfig(), 3, (64, 60))
 
     def test_shares_out_of_range(self) -> None:
         with pytest.raises(GridcodeError, match=r"min_masked must be in \[0, 1\), got 1.0"):

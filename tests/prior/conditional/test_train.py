@@ -269,6 +269,14 @@ class TestTraining:
         train_conditional_prior(other, store, quiet(tmp_path / "seed"), sources=SOURCES)
         assert (tmp_path / "seed" / "last" / "model.safetensors").read_bytes() != a
 
+    def test_a_size_that_no_patch_fits_is_refused_before_a_folder_is_made(
+        self, tmp_path: Path, make_store: MakeStore
+    ) -> None:
+        run = replace(RUN, data=replace(RUN.data, width=RUN.data.width + 1))
+        with pytest.raises(GridcodeError, match="multiples of its patch"):
+            train_conditional_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
+        assert not (tmp_path / "run").exists()
+
     def test_parts_of_a_batch_are_the_batch(self, tmp_path: Path, make_store: MakeStore) -> None:
         for name, count in (("whole", 1), ("parts", 2)):
             run = replace(RUN, loop=replace(LOOP, accumulate=count, recompute=count > 1, log_every=1))

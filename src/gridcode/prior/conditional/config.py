@@ -121,21 +121,12 @@ class ConditionalRun:
     """Length, batch, precision, and how often things happen."""
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not fit each other, and shares out of range."""
-        self.check_grid()
+        """Refuse shares out of range."""
         for name in ("min_masked", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise GridcodeError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not self.encoder_lr >= 0:
             raise GridcodeError(f"encoder_lr must be >= 0, got {self.encoder_lr}; 0 leaves the encoder as it is")
-
-    def check_grid(self) -> None:
-        """Refuse pictures that the encoder's patches do not cut.
-
-        Raises:
-            GridcodeError: A side is no multiple of the patch.
-        """
-        self.model.encoder.grid(*self.data.shape)
 
     @property
     def channels(self) -> int:

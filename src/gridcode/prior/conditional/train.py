@@ -71,6 +71,7 @@ def train_conditional_prior(
             finite.
         Stopped: A signal ended the run; its checkpoint is written.
     """
+    config.model.encoder.grid(*config.data.shape)  # before the folder is made
     check_same_data(store.manifest.data, config.data)
     learned = {"tokenizer": store.manifest.tokenizer, "rows": store.rows("train")}
     prepare_folder(options, config, {"tokens": learned})

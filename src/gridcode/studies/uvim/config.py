@@ -13,7 +13,7 @@ the picture; Stage II always does. The seed is that of weights and order, not of
     size      pictures         codes             for
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
     laptop    64 px, 9000      16 of 64          about four minutes a cell on one CPU core; colours, with 20,000
-                                                 pictures and twice the steps, nine
+                                                 pictures and over twice the steps, about seven
     gpu       128 px, 50,000   64 of 4375, 4096  one GPU
 
 On a GPU a size may be ``--length`` times as long: a small one leaves it idle most of the time.

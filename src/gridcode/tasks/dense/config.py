@@ -45,4 +45,5 @@ class DenseRun:
         Raises:
             GridcodeError: The pictures' size does not fit the image encoder.
         """
+        self.prior.model.encoder.grid(*self.data.shape)
         return replace(self.prior, data=self.data)
