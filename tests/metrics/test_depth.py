@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ def oracle(d, g):
     return (
         math.sqrt(((d - g) ** 2).sum() / n),
         (abs(d - g) / g).sum() / n,
-        sum(max(a / b, b / a) < 1.25 for a, b in zip(d, g, strict=True)) / n,
+        *(sum(max(a / b, b / a) < 1.25**k for a, b in zip(d, g, strict=True)) / n for k in (1, 2, 3)),
+        math.sqrt((e**2).sum() / n),
         math.sqrt(pairs),
     )
 
@@ -31,7 +33,7 @@ def scores(d, g, **settings):
     errors = DepthErrors(**settings)
     errors.update(torch.as_tensor(d), torch.as_tensor(g))
     found = errors.compute()
-    return found.rmse, found.abs_rel, found.delta, found.si_log
+    return astuple(found)[:7]
 
 
 def depths(count=3, size=(4, 5), seed=0):
@@ -54,7 +56,7 @@ def test_each_image_counts_once_and_invalid_pixels_do_not():
 def test_any_depths_agree_with_the_oracle(seed, factor, height, width):
     d, g = depths(1, (height, width), seed)
     assert scores(d * factor, g) == pytest.approx(oracle(factor * d.ravel(), g.ravel()), rel=1e-6, abs=1e-6)
-    assert scores(d * factor, g)[3] == pytest.approx(scores(d, g)[3], abs=1e-6)
+    assert scores(d * factor, g)[6] == pytest.approx(scores(d, g)[6], abs=1e-6)
 
 
 def test_alignment_solves_least_squares():
@@ -70,8 +72,8 @@ def test_alignment_solves_least_squares():
 @given(st.integers(0, 2**31), st.floats(0.1, 10), st.floats(-5, 5))
 def test_alignment_undoes_scale_and_shift(seed, scale, shift):
     _, g = depths(1, seed=seed)
-    assert scores(g * scale, g, align="scale") == pytest.approx((0, 0, 1, 0), abs=1e-6)
-    assert scores(g * scale + shift, g, align="scale_shift") == pytest.approx((0, 0, 1, 0), abs=1e-6)
+    assert scores(g * scale, g, align="scale") == pytest.approx((0, 0, 1, 1, 1, 0, 0), abs=1e-6)
+    assert scores(g * scale + shift, g, align="scale_shift") == pytest.approx((0, 0, 1, 1, 1, 0, 0), abs=1e-6)
 
 
 def test_a_constant_prediction_becomes_the_mean():
@@ -90,6 +92,18 @@ def test_crops_are_those_of_the_papers():
     assert scores(d, g, crop="nyu") == pytest.approx(scores(d[..., rows, columns], g[..., rows, columns]))
 
 
+def test_every_figure_has_its_own_name():
+    """Ratios of 1.2, 1.5, 1.9 and 2: a quarter of the pixels passes each threshold in turn."""
+    g = torch.ones(1, 1, 2, 2)
+    errors = DepthErrors()
+    errors.update(g * torch.tensor([[1.2, 1 / 1.5], [1.9, 2.0]]), g)
+    found = errors.compute()
+    assert (found.delta, found.delta_2, found.delta_3) == (0.25, 0.5, 0.75)
+    logs = np.log([1.2, 1 / 1.5, 1.9, 2.0])
+    assert found.rmse_log == pytest.approx(math.sqrt((logs**2).mean()))
+    assert found.si_log == pytest.approx(logs.std())
+
+
 def test_merged_parts_equal_the_whole_and_empty_images_are_counted():
     d, g = depths(4)
     g[3] = 0
@@ -98,7 +112,7 @@ def test_merged_parts_equal_the_whole_and_empty_images_are_counted():
     right.update(torch.as_tensor(d[1:]), torch.as_tensor(g[1:]))
     left.merge(right)
     found = left.compute()
-    assert (found.rmse, found.abs_rel, found.delta, found.si_log) == pytest.approx(scores(d, g))
+    assert astuple(found)[:7] == pytest.approx(scores(d, g))
     assert (found.count, found.empty) == (3, 1)
 
 

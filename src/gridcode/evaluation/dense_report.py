@@ -19,11 +19,14 @@ from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Report, Ta
 from gridcode.files import write_json
 from gridcode.training.log import read_log
 
-UNITS: Final = {"rmse": "m", "si_log": "nats", "psnr": "dB"}
+UNITS: Final = {"rmse": "m", "rmse_log": "nats", "si_log": "nats", "psnr": "dB"}
 NOTES: Final = {
     "rmse": "root mean squared error of each picture, then averaged",
     "abs_rel": "mean |d - g| / g",
     "delta": "share of pixels within a factor of 1.25",
+    "delta_2": "share of pixels within a factor of 1.25² = 1.56",
+    "delta_3": "share of pixels within a factor of 1.25³ = 1.95",
+    "rmse_log": "root mean squared error of log depth",
     "si_log": "scale-invariant error of log depth",
     "pq": "panoptic quality, all classes",
     "pq_things": "countable classes",
@@ -35,7 +38,9 @@ NOTES: Final = {
     "mae": "absolute error on [-1, 1]",
     "frechet": "Fréchet distance to other real pictures on an observer's features, not the FID",
 }
-ALIGNED: Final = "relative depth: AbsRel and delta are those after each prediction was aligned; only SILog compares"
+ALIGNED: Final = (
+    "relative depth: AbsRel, delta and log RMSE are those after each prediction was aligned; only SILog compares"
+)
 
 
 def publish_dense(

@@ -4,7 +4,8 @@ Over the n counted pixels of an image, with depth d predicted and g true, e = lo
 
     RMSE     = sqrt(mean (d - g)^2)         metres
     AbsRel   = mean |d - g| / g
-    delta    = share of pixels with max(d / g, g / d) < 1.25
+    delta_k  = share of pixels with max(d / g, g / d) < 1.25^k, k = 1, 2, 3
+    log RMSE = sqrt(mean e^2)               nats
     SILog    = sqrt(mean e^2 - (mean e)^2)  nats; the same for a d and b g, whatever a, b > 0
 
 A pixel counts where near < g < far and the crop, named, contains it. Where truth or prediction is known up to a
@@ -46,6 +47,12 @@ class DepthScores:
     """Relative error, a share."""
     delta: float
     """Share of pixels within a factor of 1.25."""
+    delta_2: float
+    """Share of pixels within a factor of 1.25² = 1.5625."""
+    delta_3: float
+    """Share of pixels within a factor of 1.25³ = 1.953125."""
+    rmse_log: float
+    """Root mean squared error of log depth, nats."""
     si_log: float
     """Scale-invariant error in nats."""
     count: int
@@ -85,7 +92,7 @@ class DepthErrors:
         if align not in ("none", "scale", "scale_shift"):
             raise GridcodeError(f"depth errors: align must be 'none', 'scale' or 'scale_shift', not {align!r}")
         self.near, self.far, self.crop, self.align = near, far, crop, align
-        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._sums = torch.zeros(7, dtype=torch.float64)
         self._count = 0
         self._empty = 0
 
@@ -133,8 +140,8 @@ class DepthErrors:
                 f"depth errors: no pixel with {self.near} < depth < {self.far} was seen in {self._empty} images; "
                 "check units and range"
             )
-        rmse, abs_rel, delta, si_log = (self._sums / self._count).tolist()
-        return DepthScores(rmse, abs_rel, delta, si_log, self._count, self._empty)
+        means = (self._sums / self._count).tolist()
+        return DepthScores(*means, count=self._count, empty=self._empty)
 
     def _aligned(self, d: Tensor, g: Tensor) -> Tensor:
         """The prediction fitted to the truth over the pixels that count, (n,) float64."""
@@ -170,14 +177,15 @@ def crop_region(crop: Literal["none", "nyu", "eigen"], height: int, width: int) 
 
 
 def _errors(d: Tensor, g: Tensor) -> Tensor:
-    """RMSE, AbsRel, delta and SILog of one image, (4,) float64."""
-    difference = d - g
+    """The figures of one image in the order of :class:`DepthScores`, (7,) float64."""
+    difference, e = d - g, (d / g).log()
     ratio = torch.maximum(d / g, g / d)
     return torch.stack(
         [
             difference.square().mean().sqrt(),
             (difference.abs() / g).mean(),
-            (ratio < 1.25).double().mean(),
-            (d / g).log().var(unbiased=False).sqrt(),
+            *((ratio < 1.25**k).double().mean() for k in (1, 2, 3)),
+            e.square().mean().sqrt(),
+            e.var(unbiased=False).sqrt(),
         ]
     )

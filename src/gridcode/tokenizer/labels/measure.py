@@ -1,7 +1,7 @@
 """How good are decoded label maps? The task's own figures, on validation pictures.
 
-    depth      RMSE, AbsRel, delta, SILog
-    relative   SILog; AbsRel and delta after the alignment that undoes how it was normalised
+    depth      RMSE, AbsRel, delta < 1.25, 1.25², 1.25³, log RMSE, SILog
+    relative   SILog; the others but RMSE after the alignment that undoes how it was normalised
     panoptic   PQ (all, things, stuff), SQ, RQ
     colour     PSNR, MSE and mean absolute error on [-1, 1]
 
@@ -76,9 +76,11 @@ class TaskMeter:
             groups = {"pq": found.all.pq, "pq_things": found.things.pq, "pq_stuff": found.stuff.pq}
             return groups | {"sq": found.all.sq, "rq": found.all.rq}
         depth = self._errors.compute()
+        deltas = {"delta": depth.delta, "delta_2": depth.delta_2, "delta_3": depth.delta_3}
+        ratios = {"abs_rel": depth.abs_rel} | deltas | {"rmse_log": depth.rmse_log}
         if self._errors.align != "none":  # an RMSE would be in units that nobody knows
-            return {"si_log": depth.si_log, "abs_rel": depth.abs_rel, "delta": depth.delta}
-        return {"rmse": depth.rmse, "abs_rel": depth.abs_rel, "delta": depth.delta, "si_log": depth.si_log}
+            return {"si_log": depth.si_log} | ratios
+        return {"rmse": depth.rmse} | ratios | {"si_log": depth.si_log}
 
 
 @dataclass(frozen=True)
