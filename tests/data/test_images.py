@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gridcode.data import CropPolicy
 from gridcode.data.crop import center_crop, to_channels, train_crop
@@ -247,3 +247,24 @@ def test_channels():
     luma = colour.astype(float) @ [0.299, 0.587, 0.114]
     assert np.abs(to_channels(colour, 1)[..., 0] - luma).max() <= 1
     np.testing.assert_array_equal(to_channels(to_channels(grey, 3), 1), grey)
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+def test_pictures_are_turned_by_their_tag_or_left_as_they_lie(tmp_path, tag, ending):
+    stored = np.kron(np.array([[250, 150, 100], [50, 0, 200]], np.uint8), np.ones((16, 16), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    lossless = {"quality": 95} if ending == "jpg" else {"lossless": True} if ending == "webp" else {}
+    Image.fromarray(stored).convert("RGB").save(tmp_path / f"a.{ending}", exif=exif, **lossless)
+    expected = np.asarray(ImageOps.exif_transpose(_tagged(stored, tag)))
+    for orientation, pixels in (("exif", expected), ("stored", stored)):
+        seen = decode_image(tmp_path / f"a.{ending}", name="a", orientation=orientation)
+        assert seen.shape == (*pixels.shape, 3)
+        assert abs(seen[..., 0].astype(int) - pixels).max() <= 8
+
+
+def _tagged(pixels, tag):
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = tag
+    return image

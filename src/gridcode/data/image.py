@@ -5,8 +5,8 @@
     P, CMYK, YCbCr, RGB  -> (H, W, 3)
     P with alpha, RGBA   -> (H, W, 3)    over white
 
-The camera's rotation (EXIF) is applied; an animation gives its first frame. Anything Pillow cannot decode
-whole is refused: a half-decoded picture would silently train a model on grey bars.
+The camera's rotation (EXIF) is applied unless told otherwise; an animation gives its first frame. Anything Pillow
+cannot decode whole is refused: a half-decoded picture would silently train a model on grey bars.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gridcode.errors import GridcodeError
 
@@ -49,12 +50,15 @@ _DECODE_ERRORS = (
 )
 
 
-def decode_image(source: bytes | Path, *, name: str) -> NDArray[np.uint8]:
+def decode_image(
+    source: bytes | Path, *, name: str, orientation: Literal["exif", "stored"] = "exif"
+) -> NDArray[np.uint8]:
     """Decode one image file.
 
     Args:
         source: The file's bytes, or its path.
         name: What to call the image in an error: its path, and its row if it has one.
+        orientation: 'exif' turns the image as its EXIF orientation says, 'stored' leaves it as it lies in the file.
 
     Returns:
         uint8 pixels, (H, W, 3) in RGB or (H, W, 1) in grey. The array may be read-only.
@@ -74,8 +78,9 @@ def decode_image(source: bytes | Path, *, name: str) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
+                tag = orientation_tag(image)  # Pillow forgets a TIFF's when it loads it
                 image.load()
-                return pillow_pixels(image)
+                return oriented(_pixels(image), tag, turned=image.format == "TIFF", orientation=orientation)
     except FileNotFoundError:
         raise GridcodeError(f"{name}: there is no such file; was it moved after it was listed?") from None
     except UnidentifiedImageError:
@@ -103,8 +108,46 @@ def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
     >>> pillow_pixels(Image.new("1", (2, 1), 1)).tolist()
     [[[255], [255]]]
     """
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    return oriented(_pixels(image), orientation_tag(image), turned=False, orientation="exif")
+
+
+def orientation_tag(image: Image.Image) -> int:
+    """An image's EXIF orientation, 1 … 8; 1 (upright) where it has none that can be read.
+
+    >>> orientation_tag(Image.new("L", (1, 1)))
+    1
+    """
+    try:
+        tag = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DECODE_ERRORS:
+        return 1
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+def oriented(values: NDArray[Any], tag: int, *, turned: bool, orientation: Literal["exif", "stored"]) -> NDArray[Any]:
+    """Pixels the way up that is asked for.
+
+    Args:
+        values: (H, W) or (H, W, C).
+        tag: The file's EXIF orientation, 1 … 8.
+        turned: Whether the values are turned by it already, as Pillow does with TIFF.
+        orientation: 'exif' for upright, 'stored' for the way they lie in the file.
+
+    >>> oriented(np.array([[1, 2]]), 6, turned=False, orientation="exif").tolist()
+    [[1], [2]]
+    """
+    if tag == 1 or turned == (orientation == "exif"):
+        return values
+    if orientation == "stored":
+        tag = {6: 8, 8: 6}.get(tag, tag)  # the others are their own inverse
+    if tag >= 5:
+        values = values.swapaxes(0, 1)
+    rows, columns = (-1 if tag in (3, 4, 7, 8) else 1), (-1 if tag in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(values[::rows, ::columns])
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels as they lie in the file."""
     if image.mode == "L" and "transparency" not in image.info:
         return np.asarray(image)[..., None]
     if image.mode == "RGB" and "transparency" not in image.info:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from itertools import product
 
 import numpy as np
@@ -27,7 +29,7 @@ from gridcode.data.labels import (
     read_depth,
     write_depth,
 )
-from gridcode.data.labels.files import read_classes, read_ids, read_values, write_ids
+from gridcode.data.labels.files import highest_class, read_classes, read_ids, read_values, write_ids
 from gridcode.data.labels.geometry import center_region, resize_nearest, resize_valid, train_region
 from gridcode.data.labels.panoptic import class_colour
 from gridcode.errors import GridcodeError
@@ -277,20 +279,99 @@ def test_holes_are_invalid(tmp_path):
     assert read_depth(tmp_path / "a.npy", scale=1, name="a").ravel().tolist() == [0, 0, 0, 0, 2.5]
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 2, 3)])
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+@pytest.mark.parametrize("kind", ["float16", "float32", ">f8", "uint16", "int64"])
+def test_depth_arrays_of_any_shape_and_type(tmp_path, shape, ending, kind):
+    """Floats are metres, integers are what a PNG would hold; nothing that is no depth becomes one."""
+    metres = np.array([[1.5, 0, 2], [3, 0.5, 0.25]])
+    whole = np.dtype(kind).kind in "iu"
+    values = (metres * (1000 if whole else 1)).astype(kind)
+    if not whole:
+        values[0, 1] = -1
+    elif kind == "int64":
+        values[0, 1] = -40_000
+    (np.save if ending == "npy" else np.savez)(tmp_path / f"a.{ending}", values.reshape(shape))
+    depth = read_depth(tmp_path / f"a.{ending}", scale=1000, name="a")
+    assert (depth.dtype, depth.tolist()) == (np.float32, [metres.tolist()])
+
+
+@pytest.mark.parametrize("holes", [(np.nan, np.inf, -np.inf, -9999, 0)], ids=["holes"])
+def test_depth_tiffs(tmp_path, holes):
+    floats = np.array([[*holes, 2.5]], np.float32)
+    Image.fromarray(floats).save(tmp_path / "metres.tif")
+    Image.fromarray(np.array([[0, 65535, 2500]], np.uint16)).save(tmp_path / "millimetres.tiff")
+    assert read_depth(tmp_path / "metres.tif", scale=1000, name="a").tolist() == [[[0] * len(holes) + [2.5]]]
+    assert read_depth(tmp_path / "millimetres.tiff", scale=1000, name="a").tolist() == [[[0, 0, 2.5]]]
+    np.save(tmp_path / "huge.npy", np.array([[1e300, 1.0]]))
+    assert read_depth(tmp_path / "huge.npy", scale=1, name="a").tolist() == [[[0, 1]]]
+
+
+def packed(values, bits):
+    """A grey PNG of few bits a pixel, written by hand: Pillow writes none."""
+    rows = b"".join(b"\0" + np.packbits(np.unpackbits(r[:, None], axis=1)[:, -bits:].ravel()).tobytes() for r in values)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    body = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_class_numbers_do_not_depend_on_a_files_bits(bits):
+    values = np.arange(6, dtype=np.uint8).reshape(2, 3) & (1 << bits) - 1
+    assert read_classes(packed(values, bits), count=255, name="a")[0].tolist() == values.tolist()
+
+
+def test_a_class_is_a_value_whatever_the_kind_of_file(tmp_path):
+    values = np.array([[0, 15, 255], [1, 2, 255]], np.uint8)
+    palette = Image.fromarray(values)
+    palette.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    palette.save(tmp_path / "palette.png")
+    palette.save(tmp_path / "palette.tif")
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "wide.png")
+    Image.fromarray(np.stack([values] * 3, -1)).save(tmp_path / "rgb.png")
+    np.save(tmp_path / "array.npy", values[..., None].astype(np.int64))
+    for path in tmp_path.iterdir():
+        assert highest_class(path, name="a", ignore=255) == 15
+        found = read_classes(path, count=15, name="a", ignore=255)
+        assert found[0].tolist() == [[0, 15, 0], [1, 2, 0]]
+        with pytest.raises(GridcodeError, match=r"class 255, but there are 15 classes; .* set data.ignore_value"):
+            read_classes(path, count=15, name="a")
+
+
 def test_bad_label_files_get_one_line(tmp_path):
     rgb, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 9, np.uint8)
+    rgb[0, 0] = 128, 0, 0
+    np.save(tmp_path / "negative.npy", np.full((2, 2), -3))
+    np.save(tmp_path / "mask.npy", np.ones((2, 2), bool))
+    np.savez(tmp_path / "two.npz", a=grey, b=grey)
+    np.save(tmp_path / "objects.npy", np.array([[{}]]), allow_pickle=True)
+    Image.fromarray(grey).save(tmp_path / "pages.tif", save_all=True, append_images=[Image.fromarray(grey)])
+    Image.fromarray(np.full((2, 2), 26001, np.uint16)).save(tmp_path / "instances.png")
     Image.fromarray(rgb).save(tmp_path / "rgb.png")
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(rgb).save(tmp_path / "lossy.jpg")
     Image.fromarray(rgb).convert("RGBA").save(tmp_path / "alpha.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "rgb.png").read_bytes()[:40])
+    np.save(tmp_path / "floats.npy", np.ones((2, 2)))
     np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
     (tmp_path / "text.npy").write_text("hello")
     cases = [
         (lambda: read_depth(tmp_path / "rgb.png", scale=1, name="rgb.png"), "rgb.png: depth must be one grey channel"),
         (lambda: read_ids(tmp_path / "grey.png", name="grey.png"), "this one is grey"),
         (lambda: read_classes(tmp_path / "grey.png", count=3, name="g"), "class 9, but there are 3 classes"),
-        (lambda: read_classes(tmp_path / "rgb.png", count=3, name="g"), "classes must be one grey"),
+        (lambda: read_classes(tmp_path / "rgb.png", count=3, name="g"), "classes must be one grey .* colour-coded"),
+        (lambda: read_classes(tmp_path / "negative.npy", count=3, name="g"), "class -3; classes count from 1"),
+        (lambda: read_classes(tmp_path / "floats.npy", count=3, name="g"), "whole numbers, not float64"),
+        (lambda: highest_class(tmp_path / "instances.png", name="i"), "26001 .* data.ignore_value=26001"),
+        (lambda: read_depth(tmp_path / "mask.npy", scale=1, name="m"), "numbers, not bool; is this a mask"),
+        (lambda: read_depth(tmp_path / "two.npz", scale=1, name="t"), "arrays a, b, none of them called depth"),
+        (lambda: read_depth(tmp_path / "objects.npy", scale=1, name="o"), r"not a readable \.npy"),
+        (lambda: read_depth(tmp_path / "pages.tif", scale=1, name="p"), "several pages"),
         (lambda: read_values(tmp_path / "lossy.jpg", name="l"), "lossless PNG"),
         (lambda: read_values(tmp_path / "cut.png", name="c"), "not a readable PNG"),
         (lambda: read_values(tmp_path / "alpha.png", name="a"), "not RGBA; remove the alpha"),

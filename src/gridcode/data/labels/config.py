@@ -19,6 +19,9 @@ from gridcode.errors import GridcodeError
 
 Task: TypeAlias = Literal["depth", "panoptic", "colour"]
 
+Orientation: TypeAlias = Literal["exif", "stored"]
+"""Which way up pictures and label maps are: each turned by its own EXIF orientation, or neither is turned."""
+
 
 @dataclass(frozen=True)
 class DepthConfig:
@@ -74,8 +77,12 @@ class Categories:
     """One name a class."""
     things: tuple[bool, ...]
     """True for countable classes (things), False for stuff."""
+    ids: tuple[int, ...] = field(default=(), compare=False)
+    """The classes' numbers in the data set's own files; 1, 2, … where there are none."""
 
     def __post_init__(self) -> None:
+        if self.ids and len(self.ids) != len(self.names):
+            raise GridcodeError(f"categories: {len(self.names)} names and {len(self.ids)} ids; give one each a class")
         if not self.names or len(self.names) != len(self.things):
             raise GridcodeError(
                 f"categories: {len(self.names)} names and {len(self.things)} flags of things; give one each a class"
@@ -129,6 +136,11 @@ class DenseConfig:
     """Size of the instance channel; for the task 'panoptic'."""
     min_share: float = 0.0
     """Smallest predicted segment as a share of the picture; for the task 'panoptic'."""
+    ignore_value: int = 255
+    """Value of a semantic map that is unlabelled, as 0 is, unless so many classes have names; -1 for none."""
+    orientation: Orientation = "exif"
+    """'exif' turns pictures by their EXIF orientation, and label maps by their own if they have one (maps drawn on the
+    picture as viewers show it); 'stored' turns neither (maps drawn on the pixels as they lie in the file)."""
     val_fraction: float = 0.05
     """Share held out where the source has no split of its own, in (0, 1)."""
     train_count: int = 10_000
@@ -145,6 +157,8 @@ class DenseConfig:
             raise GridcodeError(f"task must be 'depth', 'panoptic' or 'colour', not {self.task!r}")
         if not 0.0 < self.val_fraction < 1.0:
             raise GridcodeError(f"val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %")
+        if self.orientation not in ("exif", "stored"):
+            raise GridcodeError(f"data.orientation must be 'exif' or 'stored', not {self.orientation!r}")
         for name, value, least in (
             ("height", self.height, 1),
             ("width", self.width, 1),

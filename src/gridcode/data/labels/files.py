@@ -1,9 +1,9 @@
-"""Label files: depth as 16-bit PNG or .npy, classes as grey or palette PNG, panoptic ids as RGB PNG.
+"""Label files: depth, classes and panoptic ids as PNG, TIFF or .npy, told apart by what they hold, not by their ending.
 
-    depth      value / png_scale metres (1000: millimetres, the habit of most sensors); .npy in metres
-               0 is invalid, and so is 65535, which some sensors' files (7-Scenes) hold for it
-    classes    grey value or palette index = class, 0 unlabelled
-    ids        R + 256 G + 65536 B = segment id, 0 unlabelled (COCO)
+    depth      grey; integers are value / png_scale metres (1000: millimetres, the habit of most sensors), floats are
+               metres. Invalid: 0 and less, NaN, infinity, and 65535, which some sensors' files (7-Scenes) hold for it
+    classes    grey value or palette index = class; 0 is unlabelled, and so is ``ignore`` (255 in most data sets)
+    ids        R + 256 G + 65536 B = segment id, 0 unlabelled (COCO); PNG alone
 
 A value is never rescaled: gridcode.data.image would turn 16 bits into 8. JPEG is refused, because its values are
 not those that were written.
@@ -16,26 +16,49 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gridcode.data.image import orientation_tag, oriented
+from gridcode.data.labels.config import Orientation
 from gridcode.data.labels.source import Planes
 from gridcode.errors import GridcodeError
 from gridcode.files import write_atomic
 
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-SATURATED = 65535
-"""The value of a 16-bit depth PNG that says invalid in some data sets; it is never written as a depth."""
+SUFFIXES: Final = (".png", ".tif", ".tiff", ".npy", ".npz")
+"""Endings of label files, in small letters."""
+SATURATED: Final = 65535
+"""The value of a 16-bit depth file that says invalid in some data sets; it is never written as a depth."""
+MOST_UNNAMED: Final = 9_999
+"""Classes without names end here: a higher value is an instance id or a mark, and would make so many classes."""
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    struct.error,
+    zlib.error,
+    BadZipFile,
+    Image.DecompressionBombError,
+)
+_STRETCH: Final = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of 2 and 4 bits over 0 … 255
 
 
-def read_values(source: bytes | Path, *, name: str) -> NDArray[Any]:
-    """The values of a PNG as they are stored: (H, W) for grey and palette, (H, W, 3) for RGB.
+def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "exif") -> NDArray[Any]:
+    """The values of a label file as they are stored: (H, W) for grey and palette, (H, W, 3) for RGB.
+
+    Args:
+        source: Bytes or path of a PNG, TIFF, .npy or .npz file.
+        name: What to call the file in an error.
+        orientation: 'exif' turns a PNG or TIFF by its own EXIF orientation, if it has one.
 
     Raises:
-        GridcodeError: It is no PNG, is damaged, or has an alpha channel.
+        GridcodeError: It is no such file, is damaged, or has an alpha channel.
 
     >>> file = BytesIO()
     >>> Image.fromarray(np.array([[0, 40000]], np.uint16)).save(file, "png")
@@ -43,38 +66,60 @@ def read_values(source: bytes | Path, *, name: str) -> NDArray[Any]:
     [[0, 40000]]
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG",)) as image:
-                image.load()
-                mode, values = image.mode, np.asarray(image)
+        encoded = source if isinstance(source, bytes) else source.read_bytes()
     except FileNotFoundError:
         raise GridcodeError(f"{name}: there is no such label file; every picture needs one") from None
+    except OSError as error:
+        raise GridcodeError(f"{name}: the label file cannot be read ({error.strerror}); check it") from None
+    ending = source.suffix.lower() if isinstance(source, Path) else ""
+    if encoded.startswith((b"\x93NUMPY", b"PK")) or ending in (".npy", ".npz"):
+        return _read_array(encoded, name=name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(encoded), formats=("PNG", "TIFF")) as image:
+                if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+                    raise ValueError("several pages; one label map a file")
+                stretch = _STRETCH.get(str(image.tile[0][3]) if image.tile else "", 1)  # gone after the load
+                tag = orientation_tag(image)
+                image.load()
+                mode, values = image.mode, np.asarray(image)
+                turned = image.format == "TIFF"  # Pillow does it at load
     except _DECODE_ERRORS as error:
         line = " ".join(str(error).split())[:160]
-        raise GridcodeError(f"{name}: not a readable PNG ({line}); labels must be lossless PNG files") from None
-    if mode not in ("L", "P", "I", "RGB", "1") and not mode.startswith("I;16"):
-        raise GridcodeError(f"{name}: a label PNG must be grey, palette or RGB, not {mode}; remove the alpha channel")
-    return values
+        raise GridcodeError(
+            f"{name}: not a readable PNG or TIFF ({line}); labels must be lossless PNG, TIFF or .npy files"
+        ) from None
+    if mode not in ("L", "P", "I", "F", "RGB", "1") and not mode.startswith("I;16"):
+        raise GridcodeError(f"{name}: a label file must be grey, palette or RGB, not {mode}; remove the alpha channel")
+    values = oriented(values, tag, turned=turned, orientation=orientation)
+    return values // stretch if stretch > 1 else values
 
 
-def read_depth(source: bytes | Path, *, scale: float, name: str) -> Planes:
+def read_depth(source: bytes | Path, *, scale: float, name: str, orientation: Orientation = "exif") -> Planes:
     """A depth map: float32 metres (1, H, W), 0 where invalid.
 
     Args:
-        source: Bytes or path of a grey PNG, or the path of an .npy file of metres.
-        scale: PNG value of one metre.
+        source: Bytes or path of a grey PNG or TIFF, or of an .npy or .npz file of (H, W), (H, W, 1) or (1, H, W).
+        scale: Value of one metre in a file of integers; floats are metres.
         name: What to call the file in an error.
+        orientation: As for :func:`read_values`.
 
     Raises:
-        GridcodeError: The file is no depth map. In .npy, NaN, infinity and what is not positive is invalid depth.
+        GridcodeError: The file is no depth map.
     """
-    if isinstance(source, Path) and source.suffix == ".npy":
-        return _read_npy(source, name=name)
-    values = read_values(source, name=name)
+    values = _grey(read_values(source, name=name, orientation=orientation))
     if values.ndim != 2:
-        raise GridcodeError(f"{name}: depth must be one grey channel, not {values.shape[2]}; is this a picture of it?")
-    return (np.where(values == SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)[None]
+        seen = f"{values.dtype} {values.shape}"
+        raise GridcodeError(f"{name}: depth must be one grey channel (H, W), not {seen}; is this a picture of it?")
+    if values.dtype.kind in "iu":
+        depth = (np.where(values == SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)
+    elif values.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            depth = values.astype(np.float32)
+    else:
+        raise GridcodeError(f"{name}: depth must be numbers, not {values.dtype}; is this a mask?")
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))[None]
 
 
 def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
@@ -104,37 +149,86 @@ def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
     write_atomic(path, lambda part: part.write_bytes(buffer.getvalue()))
 
 
-def read_classes(source: bytes | Path, *, count: int, name: str) -> Planes:
+def read_classes(
+    source: bytes | Path, *, count: int, name: str, ignore: int = -1, orientation: Orientation = "exif"
+) -> Planes:
     """A semantic map as panoptic planes, each class one segment: int32 (3, H, W) of class, instance 1, crowd 0.
 
     Args:
-        source: Bytes or path of a grey or palette PNG.
+        source: Bytes or path of a grey or palette PNG or TIFF, or of an .npy or .npz file of integers.
         count: Number of classes; the values are 0 (unlabelled) to ``count``.
         name: What to call the file in an error.
+        ignore: A value that is unlabelled too.
+        orientation: As for :func:`read_values`.
 
     Raises:
         GridcodeError: The file is no such map, or holds a class beyond ``count``.
     """
-    values = read_values(source, name=name)
-    if values.ndim != 2:
-        raise GridcodeError(f"{name}: classes must be one grey or palette channel, not {values.shape[2]}")
-    if values.max(initial=0) > count:
-        raise GridcodeError(f"{name}: class {values.max()}, but there are {count} classes; add its name or correct it")
-    classes = values.astype(np.int32)
-    return np.stack([classes, (classes > 0).astype(np.int32), np.zeros_like(classes)])
+    classes = _classes(source, name=name, ignore=ignore, orientation=orientation)
+    if classes.max(initial=0) > count:
+        raise GridcodeError(
+            f"{name}: class {classes.max()}, but there are {count} classes; name it in classes.txt, correct the map, "
+            "or set data.ignore_value"
+        )
+    planes = classes.astype(np.int32)
+    return np.stack([planes, (planes > 0).astype(np.int32), np.zeros_like(planes)])
 
 
-def read_ids(source: bytes | Path, *, name: str) -> NDArray[np.int64]:
+def highest_class(source: bytes | Path, *, name: str, ignore: int = -1) -> int:
+    """The highest value of a semantic map that is not ``ignore``.
+
+    Raises:
+        GridcodeError: The file is no such map, or its values are no classes.
+    """
+    highest = int(_classes(source, name=name, ignore=ignore, orientation="stored").max(initial=0))
+    if highest > MOST_UNNAMED:
+        raise GridcodeError(
+            f"{name}: value {highest} would make {highest} unnamed classes; name them in classes.txt, or set "
+            f"data.ignore_value={highest} if it means unlabelled"
+        )
+    return highest
+
+
+def read_ids(source: bytes | Path, *, name: str, orientation: Orientation = "exif") -> NDArray[np.int64]:
     """Segment ids of a COCO panoptic PNG, (H, W).
 
     Raises:
         GridcodeError: The file is no RGB PNG.
     """
-    values = read_values(source, name=name).astype(np.int64)
-    if values.ndim != 3:
+    values = read_values(source, name=name, orientation=orientation)
+    if values.ndim != 3 or values.dtype != np.uint8:
         raise GridcodeError(f"{name}: a panoptic PNG holds ids as R + 256 G + 65536 B; this one is grey")
-    ids: NDArray[np.int64] = values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
+    wide = values.astype(np.int64)
+    ids: NDArray[np.int64] = wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
     return ids
+
+
+def _classes(source: bytes | Path, *, name: str, ignore: int, orientation: Orientation) -> NDArray[Any]:
+    """The values of a semantic map, (H, W), with 0 for what is ignored."""
+    values = _grey(read_values(source, name=name, orientation=orientation))
+    if values.ndim == 3 and values.shape[2] == 3 and (values == values[..., :1]).all():
+        values = values[..., 0]  # a grey map that was saved as RGB
+    if values.ndim != 2:
+        raise GridcodeError(
+            f"{name}: classes must be one grey or palette channel; this map has {values.shape[-1]}, as a "
+            "colour-coded one has: replace each colour by its class's number"
+        )
+    if values.dtype.kind not in "iub":
+        raise GridcodeError(f"{name}: classes must be whole numbers, not {values.dtype}; save integers")
+    classes = np.where(values == ignore, 0, values)
+    if classes.min(initial=0) < 0:
+        raise GridcodeError(
+            f"{name}: class {classes.min()}; classes count from 1 and 0 is unlabelled; correct the map, or set "
+            "data.ignore_value"
+        )
+    return classes
+
+
+def _grey(values: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) of (H, W, 1) and (1, H, W); other shapes as they are."""
+    if values.ndim == 3 and values.shape[2] == 1:
+        return values[..., 0]
+    return values[0] if values.ndim == 3 and values.shape[0] == 1 else values
 
 
 def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
@@ -147,15 +241,20 @@ def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
     write_atomic(path, lambda part: part.write_bytes(buffer.getvalue()))
 
 
-def _read_npy(path: Path, *, name: str) -> Planes:
+def _read_array(encoded: bytes, *, name: str) -> NDArray[Any]:
+    """The array of an .npy file, or the only one (or that called depth or arr_0) of an .npz file."""
     try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise GridcodeError(f"{name}: there is no such label file; every picture needs one") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise GridcodeError(f"{name}: not a readable .npy file ({error}); write it with numpy.save") from None
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
-        seen = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise GridcodeError(f"{name}: a depth map must be numbers of shape (H, W), not {seen}")
-    depth = values.astype(np.float32)
-    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))[None]
+        values = np.load(BytesIO(encoded), allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            keys = list(values)
+            key = keys[0] if len(keys) == 1 else next((word for word in ("depth", "arr_0") if word in keys), None)
+            if key is None:
+                raise ValueError(f"arrays {', '.join(keys[:5])}, none of them called depth")
+            values = values[key]
+    except _DECODE_ERRORS as error:
+        line = " ".join(str(error).split())[:160]
+        raise GridcodeError(
+            f"{name}: not a readable .npy or .npz file of one array ({line}); write it with numpy.save"
+        ) from None
+    result: NDArray[Any] = values
+    return result
