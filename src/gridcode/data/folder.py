@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from gridcode.data.image import SUFFIXES, decode_image
-from gridcode.data.source import Example, StoredImages
+from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)
 _CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})  # what systems leave behind without being asked
 
 
-class ImageFolder(StoredImages):
+class ImageFolder(EncodedImages):
     """The image files of a folder; hidden files are ignored.
 
     Args:
@@ -77,13 +77,20 @@ class ImageFolder(StoredImages):
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Example:
-        key = self._keys[index]
-        image = decode_image(self.path / key, name=str(self.path / key))
-        return Example(image=image, label=self._labels[index] if self._labels else None, key=key)
+        image = decode_image(self.encoded(index), name=self.where(index))
+        return Example(image=image, label=self._labels[index] if self._labels else None, key=self._keys[index])
 
     def key(self, index: int) -> str:
         """The file's path inside the folder, with forward slashes."""
         return self._keys[index]
+
+    def encoded(self, index: int) -> Path:
+        """The file's path."""
+        return self.path / self._keys[index]
+
+    def where(self, index: int) -> str:
+        """The file's path, as text."""
+        return str(self.encoded(index))
 
     def _add_classes(self, by_class: dict[str, list[str]]) -> None:
         for name, keys in by_class.items():

@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gridcode.data.image import decode_image
-from gridcode.data.source import Example, StoredImages
+from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
 
 
-class ParquetImages(StoredImages):
+class ParquetImages(EncodedImages):
     """The rows of one or several Parquet files.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,3 +75,19 @@ class StoredImages(ImageSource):
     @abstractmethod
     def key(self, index: int) -> str:
         """The key of image number ``index``: what ``self[index].key`` would be."""
+
+
+class EncodedImages(StoredImages):
+    """Images in files of their own or in cells: the encoded file is at hand, for readers that need more than pixels."""
+
+    @abstractmethod
+    def encoded(self, index: int) -> bytes | Path:
+        """The file of image number ``index``, or its bytes.
+
+        Raises:
+            GridcodeError: There is none.
+        """
+
+    @abstractmethod
+    def where(self, index: int) -> str:
+        """What an error calls image number ``index``: its path, and its row if it has one."""
