@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gridcode.data.config import CropPolicy
 from gridcode.data.labels import (
@@ -35,7 +35,7 @@ from gridcode.data.labels import (
     write_coco,
     write_depth,
 )
-from gridcode.data.labels.coco import coco_splits
+from gridcode.data.labels.coco import coco_image_ids, coco_splits
 from gridcode.data.labels.loader import crop_example
 from gridcode.data.scenes import render_scene
 from gridcode.errors import GridcodeError
@@ -166,6 +166,10 @@ def test_coco_splits_are_used_or_made(tmp_path):
     assert [len(open_dense(config, part)) for part in ("train", "val")] == [4, 2]
 
 
+def segments(content):
+    return content["annotations"][0]["segments_info"]
+
+
 def spoil_png(root):
     Image.new("RGB", (4, 6), (7, 7, 7)).save(root / "panoptic_val2017/000000000000.png")
 
@@ -183,8 +187,14 @@ def resize_png(root):
         (lambda root: (root / "annotations/panoptic_val2017.json").write_text("{"), "not valid JSON"),
         (lambda root: (root / "val2017/000000000001.png").unlink(), "000000000001.png: no such picture"),
         (lambda root: (root / "panoptic_val2017/000000000001.png").unlink(), "000000000001.png: no such map"),
-        (lambda root: Image.new("RGB", (4, 6)).save(root / "val2017/x.png"), "x.png: no entry in"),
-        (lambda root: edit(root, lambda c: c["annotations"].pop()), "000000000002.png has no entry in 'annotations'"),
+        (lambda root: edit(root, lambda c: c["annotations"].append(c["annotations"][0])), "image 0 .* two annotations"),
+        (lambda root: edit(root, lambda c: c["images"].append(c["images"][0])), "lists id 0 twice"),
+        (lambda root: edit(root, lambda c: c["images"][0].update(id=9, file_name="000000000001.png")), "name twice"),
+        (
+            lambda root: edit(root, lambda c: segments(c).append(segments(c)[1])),
+            "segment 2 of 000000000000.png is liste",
+        ),
+        (lambda root: edit(root, lambda c: segments(c)[0].update(id=0)), "segment id 0 of .* 0 is unlabelled"),
         (lambda root: edit(root, lambda c: c["images"].pop()), "image 2, which 'images' does not list"),
         (lambda root: edit(root, lambda c: c.pop("categories")), "no list 'categories'"),
         (lambda root: edit(root, lambda c: c["categories"].pop()), "category 2 of 000000000000.png is not in"),
@@ -194,7 +204,7 @@ def resize_png(root):
         (lambda root: edit(root, lambda c: c["images"][0].update(id="x")), "'id' must be a whole number"),
         (lambda root: edit(root, lambda c: c["annotations"][0]["segments_info"].pop()), "segment 3 is not in"),
         (spoil_png, "segment 460551 is not in segments_info"),
-        (resize_png, "4x5 pixels, but 000000000000.png has 4x6"),
+        (resize_png, "4x5 pixels, but the picture 000000000000.png has 4x6"),
     ],
 )
 def test_a_spoilt_coco_folder_gets_one_line(tmp_path, spoil, message):
@@ -292,6 +302,225 @@ def test_a_folder_of_semantic_pairs_names_its_classes(tmp_path):
     (tmp_path / "classes.txt").write_text("\n")
     with pytest.raises(GridcodeError, match="no class names"):
         FolderLabels(tmp_path, "panoptic", DepthConfig())
+
+
+@pytest.mark.parametrize(
+    ("train", "val"), [("Train", "Val"), ("training", "validation"), ("TRAIN", "Testing"), ("train", "valid")]
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_split_folders_are_known_by_a_word(tmp_path, train, val, inside):
+    for split in (train, val):
+        paired(tmp_path / split)
+        (tmp_path / split / "depth/b/2.npy").rename(tmp_path / split / "depth/b/2.NPY")
+    if inside:
+        for folder in ("image", "depth"):
+            for split in (train, val):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                shutil.move(tmp_path / split / folder, tmp_path / folder / split)
+    for clutter in ("__MACOSX", ".git", "depth/.DS_Store" if inside else "docs"):
+        (tmp_path / clutter).mkdir(parents=True)
+    parts = [open_dense(DenseConfig(source=str(tmp_path)), split) for split in ("train", "val")]
+    assert [(len(part), part.key(0)) for part in parts] == [(3, "a/3.png")] * 2
+    assert [Path(part.name).name for part in parts] == [train, val]
+
+
+@pytest.mark.parametrize("names", [("Train.parquet", "Valid.parquet"), ("x-train-0.parquet", "x-val-0.parquet")])
+def test_split_files_are_known_by_a_word(tmp_path, names):
+    for name, count in zip(names, (4, 3), strict=True):
+        write_rows(tmp_path / "data" / name, count)
+    assert [len(open_dense(DenseConfig(source=str(tmp_path)), split)) for split in ("train", "val")] == [4, 3]
+
+
+def test_folders_may_have_other_names_and_be_links(tmp_path):
+    paired(tmp_path / "real", task="panoptic")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/Images").symlink_to(tmp_path / "real/image")
+    (tmp_path / "data/masks").symlink_to(tmp_path / "real/segmentation")
+    source = FolderLabels(tmp_path / "data", "panoptic", DepthConfig())
+    assert [int(example.planes[0].max()) for example in source] == [2, 0, 1]
+    (tmp_path / "data/labels").mkdir()
+    with pytest.raises(GridcodeError, match="labels: beside masks; a folder of labelled pictures holds"):
+        FolderLabels(tmp_path / "data", "panoptic", DepthConfig())
+
+
+def test_two_pictures_do_not_share_a_map(tmp_path):
+    paired(tmp_path)
+    shutil.copy(tmp_path / "image/b/1.png", tmp_path / "image/b/1.jpg")
+    with pytest.raises(GridcodeError, match=r"b/1.jpg and b/1.png share it; rename one picture"):
+        FolderLabels(tmp_path, "depth", DepthConfig())
+
+
+def voc(root):
+    """Pictures whose maps hold 0, 15 and 255."""
+    for folder in ("image", "segmentation"):
+        (root / folder).mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (3, 2)).save(root / f"image/{number}.png")
+        Image.fromarray(np.array([[0, 15, 255]] * 2, np.uint8)).save(root / f"segmentation/{number}.png")
+
+
+def test_255_is_ignored_where_it_is_no_class(tmp_path):
+    def opened(**settings):
+        return open_dense(DenseConfig(task="panoptic", source=str(tmp_path), **settings), "train")
+
+    voc(tmp_path)
+    source = opened()
+    assert source.categories.names == tuple(map(str, range(1, 16)))
+    assert source[0].planes[0].tolist() == [[0, 15, 0]] * 2
+    assert len(opened(ignore_value=-1).categories.names) == 255
+    assert opened(ignore_value=15)[0].planes[0].tolist() == [[0, 0, 255]] * 2
+    (tmp_path / "classes.txt").write_text("".join(f"class {n}\n" for n in range(1, 22)))
+    assert opened()[0].planes[0].tolist() == [[0, 15, 0]] * 2
+    with pytest.raises(GridcodeError, match="class 255, but there are 21 classes"):
+        _ = opened(ignore_value=-1)[0]
+    (tmp_path / "classes.txt").write_text("".join(f"class {n}\n" for n in range(1, 256)))
+    assert opened()[0].planes[0].tolist() == [[0, 15, 255]] * 2
+
+
+@pytest.mark.parametrize("layout", ["root", "splits", "split", "parquet"])
+def test_classes_txt_at_the_root_names_every_split(tmp_path, layout):
+    if layout == "parquet":
+        write_rows(tmp_path / "data/train.parquet", 2, label="segmentation")
+        write_rows(tmp_path / "data/val.parquet", 2, label="segmentation")
+    elif layout == "root":
+        voc(tmp_path)
+    else:
+        voc(tmp_path / "train")
+        voc(tmp_path / "val")
+    listed = tmp_path / "train" / "classes.txt" if layout == "split" else tmp_path / "classes.txt"
+    names = [f"café {n}" for n in range(15)]
+    listed.write_text("\n".join(names), encoding="utf-8-sig")
+    config = DenseConfig(task="panoptic", source=str(tmp_path))
+    assert open_dense(config, "train").categories.names == tuple(names)
+    if layout != "split":
+        assert open_dense(config, "val").categories.names == tuple(names)
+    listed.write_bytes("café".encode("latin-1"))
+    with pytest.raises(GridcodeError, match="not UTF-8 text"):
+        open_dense(config, "train")
+
+
+def turned(pixels, tag):
+    """What a viewer shows of pixels with an EXIF orientation, by Pillow."""
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = tag
+    return np.asarray(ImageOps.exif_transpose(image))
+
+
+READERS = ("coco", "parquet depth", "parquet classes", "folder png", "folder tiff", "folder npy", "folder classes")
+
+
+def oriented(root, reader, stored, labels, tag):
+    """One picture whose file says that it must be turned, with its label map, as a reader wants it; its settings."""
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    file = io.BytesIO()
+    Image.fromarray(np.stack([stored] * 3, -1)).save(file, "png", exif=exif)
+    task = "panoptic" if reader in ("coco", "parquet classes", "folder classes") else "depth"
+    labels = np.ascontiguousarray(labels)
+    for number in range(2):
+        if reader == "coco":
+            (root / "train").mkdir(parents=True, exist_ok=True)
+            (root / f"train/{number}.png").write_bytes(file.getvalue())
+            classes = Categories(tuple(map(str, range(1, 65))), (False,) * 64)
+            planes = np.stack([labels, np.ones_like(labels)])
+            write_coco(root, "train", [(f"{n}.png", planes) for n in range(2)], classes)
+            continue
+        folder = "segmentation" if task == "panoptic" else "depth"
+        kind, values = reader.split()[1], labels.astype(np.uint8 if task == "panoptic" else np.uint16)
+        encoded = io.BytesIO()
+        if kind == "npy":
+            np.save(encoded, values)
+        else:
+            Image.fromarray(values).save(encoded, "tiff" if kind == "tiff" else "png")
+        if reader.startswith("parquet"):
+            cells = pa.array([{"bytes": file.getvalue()}] * 2), pa.array([{"bytes": encoded.getvalue()}] * 2)
+            root.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({"image": cells[0], folder: cells[1]}), root / "a.parquet")
+            continue
+        (root / "image").mkdir(parents=True, exist_ok=True)
+        (root / folder).mkdir(exist_ok=True)
+        (root / f"image/{number}.png").write_bytes(file.getvalue())
+        ending = {"tiff": "tif", "npy": "npy"}.get(kind, "png")
+        (root / f"{folder}/{number}.{ending}").write_bytes(encoded.getvalue())
+    return DenseConfig(task=task, source=str(root), depth=DepthConfig(png_scale=1))
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("size", [(4, 4), (3, 5)], ids=["square", "oblong"])
+def test_every_orientation_against_every_reader(tmp_path, reader, size, caplog):
+    """Labels are the picture's own values: whichever way up, each pixel must sit on its label."""
+    stored = np.arange(1, 1 + size[0] * size[1], dtype=np.uint8).reshape(size)
+    for tag in range(1, 9):
+        for drawn_on, labels in (("exif", turned(stored, tag)), ("stored", stored)):
+            config = oriented(tmp_path / f"{tag} {drawn_on}", reader, stored, labels, tag)
+            caplog.clear()
+            source = open_dense(replace(config, orientation=drawn_on), "train")
+            example = source[0]
+            assert (example.image[..., 0] == example.planes[0]).all()
+            assert (example.planes[0] == labels).all()
+            assert source.tag(0) == tag
+            unclear = tag in (2, 3, 4) or (tag > 4 and size[0] == size[1])
+            assert len(caplog.messages) == unclear
+            assert all(f"data.orientation={drawn_on}" in said for said in caplog.messages)
+            other = "stored" if drawn_on == "exif" else "exif"
+            if tag > 4 and size[0] != size[1]:
+                with pytest.raises(GridcodeError, match=f"orientation is {tag}: .* set data.orientation={drawn_on}"):
+                    _ = open_dense(replace(config, orientation=other), "train")[0]
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_label_map_is_turned_by_its_own_tag(tmp_path, tag, ending):
+    stored = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    for folder, kind in (("image", "png"), ("depth", ending)):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            Image.fromarray(stored).save(tmp_path / folder / f"{number}.{kind}", exif=exif)
+    for orientation, expected in (("exif", turned(stored, tag)), ("stored", stored)):
+        settings = {"depth": DepthConfig(png_scale=1), "orientation": orientation}
+        example = open_dense(DenseConfig(source=str(tmp_path), **settings), "train")[0]
+        assert (example.image[..., 0] == expected).all()
+        assert (example.planes[0] == expected).all()
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_colours_are_the_pictures_own_whichever_way_up(tmp_path, tag):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
+    for number in range(3):
+        Image.fromarray(stored).save(tmp_path / f"{number}.png", exif=exif)
+    example = open_dense(DenseConfig(task="colour", source=str(tmp_path)), "train")[0]
+    assert (example.image[..., 0] == turned(stored, tag)).all()
+    assert (example.planes == example.image.transpose(2, 0, 1)).all()
+
+
+def test_coco_annotations_say_what_belongs_to_a_split(tmp_path):
+    """As the official tool has it: extra files are left out, and so is a listed picture without annotation."""
+    coco(tmp_path, count=4)
+    Image.new("RGB", (4, 6)).save(tmp_path / "val2017/extra.png")
+    (tmp_path / "panoptic_val2017/.DS_Store").touch()
+
+    def change(content):
+        content["annotations"].pop(1)
+        for entry in (content["images"][0], content["annotations"][0]):
+            entry["file_name"] = f"deep/er/{entry['file_name']}"
+
+    edit(tmp_path, change)
+    for folder in ("val2017", "panoptic_val2017"):
+        (tmp_path / folder / "deep/er").mkdir(parents=True)
+        (tmp_path / folder / "000000000000.png").rename(tmp_path / folder / "deep/er/000000000000.png")
+    source = CocoPanoptic(tmp_path, "val2017")
+    assert [example.key for example in source] == [
+        "000000000002.png",
+        "000000000003.png",
+        "deep/er/000000000000.png",
+    ]
+    assert source.left_out == 1
+    keys = ["000000000001.png", "000000000002.png", "deep/er/000000000000.png", "extra.png"]
+    assert list(coco_image_ids(tmp_path / "val2017", keys).values()) == [1, 2, 0, 4]
 
 
 def test_bad_places_get_one_line(tmp_path):

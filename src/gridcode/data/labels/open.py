@@ -2,18 +2,21 @@
 
 scenes                                       the first train_count scenes, then the next val_count
 root/annotations/panoptic_train*.json, …     COCO's panoptic layout (task 'panoptic')
-folder/train*.parquet, val*|test*.parquet    pictures and label maps in columns, also in folder/data/
+folder/*train*.parquet, *val*|*test*         pictures and label maps in columns, also in folder/data/
 root/train/, val|test/ or root/              image/ and depth/ or segmentation/, files of the same names
+root/image/train/, root/depth/train/, …      the same, the other way round
 anything that open_split takes               pictures alone (task 'colour')
 
-Where there is no split, a share is held out by a hash of the keys.
+Splits are told by a word in a name, in any case. Where there is none, a share is held out by a hash of the keys.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.labels.coco import CocoPanoptic, coco_splits
@@ -21,12 +24,21 @@ from gridcode.data.labels.colour import ColourPictures
 from gridcode.data.labels.config import Categories, DenseConfig
 from gridcode.data.labels.scenes import DenseScenes
 from gridcode.data.labels.source import DensePart, DenseSource
-from gridcode.data.labels.stored import COLUMN, FolderLabels, ParquetLabels, StoredLabels, parquet_columns
+from gridcode.data.labels.stored import (
+    COLUMN,
+    PICTURES,
+    FolderLabels,
+    ParquetLabels,
+    StoredLabels,
+    StoredTask,
+    label_folders,
+    parquet_columns,
+)
 from gridcode.data.open import SCENES, open_split
 from gridcode.data.views import split_keys
 from gridcode.errors import GridcodeError
 
-_WORDS = {"train": ("train",), "val": ("val", "test")}
+_WORDS: Final = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -78,35 +90,44 @@ def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> De
     if not splits:
         raise GridcodeError(f"{root / 'annotations'}: no panoptic_train*.json or panoptic_val*.json; download them")
     if split in splits and len(splits) == 2:
-        return CocoPanoptic(root, splits[split])
-    return _part(CocoPanoptic(root, next(iter(splits.values()))), config, split)
+        return CocoPanoptic(root, splits[split], config.orientation)
+    return _part(CocoPanoptic(root, next(iter(splits.values())), config.orientation), config, split)
 
 
-def _stored(
-    root: Path, config: DenseConfig, task: Literal["depth", "panoptic"], split: Literal["train", "val"]
-) -> DenseSource:
+def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["train", "val"]) -> DenseSource:
     if root.is_file() and root.suffix != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
+    parquet = partial(
+        ParquetLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
+    )
+    folder = partial(
+        FolderLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
+    )
     shards = [root] if root.is_file() else sorted(root.glob("*.parquet")) or sorted(root.glob("data/*.parquet"))
     if shards:
         # NYUv2 as we have it knows classes only in its test file: that is then all there is.
-        labelled = [shard for shard in shards if COLUMN[task] in parquet_columns(shard)]
+        column = COLUMN[task]
+        labelled = [shard for shard in shards if column in parquet_columns(shard)]
         if not labelled:
             raise GridcodeError(
-                f"{shards[0]}: no column '{COLUMN[task]}' among {', '.join(parquet_columns(shards[0]))}; "
+                f"{shards[0]}: no column '{column}' among {', '.join(parquet_columns(shards[0]))}; "
                 f"the task '{task}' needs it"
             )
-        named = {
-            part: _first([path for path in labelled if path.name.startswith(word)] for word in words)
-            for part, words in _WORDS.items()
-        }
-        if named["train"] and named["val"]:
-            return _of_both(lambda part: ParquetLabels(named[part], task, config.depth), split)
-        return _part(ParquetLabels(named["train"] or labelled, task, config.depth), config, split)
-    folders = {part: [root / word for word in words if (root / word).is_dir()] for part, words in _WORDS.items()}
-    if folders["train"] and folders["val"]:
-        return _of_both(lambda part: FolderLabels(folders[part][0], task, config.depth), split)
-    return _part(FolderLabels(folders["train"][0] if folders["train"] else root, task, config.depth), config, split)
+        named = _by_split(labelled)
+        if len(named) == 2:
+            return _of_both(lambda part: parquet(named[part]), split)
+        return _part(parquet(named.get("train", labelled)), config, split)
+    entries = [entry for entry in sorted(root.iterdir()) if entry.is_dir()]
+    folders = _by_split(entries)
+    if not folders or any(entry.name.lower() in PICTURES for entry in entries):
+        inside = label_folders(root, task)[0]
+        parts = _by_split(entry for entry in sorted(inside.iterdir()) if entry.is_dir())
+        if len(parts) == 2:
+            return _of_both(lambda part: folder(root, part=_only(parts[part]).name), split)
+        return _part(folder(root), config, split)
+    if len(folders) == 2:
+        return _of_both(lambda part: folder(_only(folders[part])), split)
+    return _part(folder(_only(next(iter(folders.values())))), config, split)
 
 
 def _of_both(labels: Callable[[str], StoredLabels], split: Literal["train", "val"]) -> StoredLabels:
@@ -120,9 +141,23 @@ def _of_both(labels: Callable[[str], StoredLabels], split: Literal["train", "val
     return chosen
 
 
-def _first(found: Iterable[list[Path]]) -> list[Path]:
-    """The files of the first word that has any: those called test are looked at where none are called val."""
-    return next((paths for paths in found if paths), [])
+def _by_split(entries: Iterable[Path]) -> dict[str, list[Path]]:
+    """The entries whose names tell a split: 'train', and 'val' (those called test where none is called val)."""
+    found: dict[str, list[Path]] = {word: [] for word in _WORDS}
+    for entry in entries:
+        words = set(re.split(r"[^a-z]+", entry.name.lower()))
+        for split, called in _WORDS.items():
+            if words.intersection(called):
+                found[split].append(entry)
+                break
+    named = {"train": found["train"], "val": found["val"] or found["test"]}
+    return {split: paths for split, paths in named.items() if paths}
+
+
+def _only(folders: list[Path]) -> Path:
+    if len(folders) > 1:
+        raise GridcodeError(f"{folders[0]} and {folders[1].name}: both look like one split; rename or move one")
+    return folders[0]
 
 
 def _part(source: DenseSource, config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:

@@ -73,6 +73,10 @@ class DenseSource(ABC):
             GridcodeError: A file cannot be decoded, or picture and labels do not fit; the message names both.
         """
 
+    def tag(self, index: int) -> int:
+        """The EXIF orientation of the picture's file, 1 … 8; 1 (upright) where pictures have none."""
+        return 1
+
     def __iter__(self) -> Iterator[DenseExample]:
         """All examples in order."""
         return (self[index] for index in range(len(self)))
@@ -100,6 +104,10 @@ class DensePart(DenseSource):
     def key(self, index: int) -> str:
         """The key in the whole source."""
         return self._source.key(self._indices[index])
+
+    def tag(self, index: int) -> int:
+        """The EXIF orientation in the whole source."""
+        return self._source.tag(self._indices[index])
 
     def __getitem__(self, index: int) -> DenseExample:
         return self._source[self._indices[index]]

@@ -1,12 +1,13 @@
 """Pictures with label maps on disk: columns of Parquet files, or folders of files with the same names.
 
     a.parquet                      columns image and depth (or segmentation), each {bytes, path}
-    root/image/ROOM/1.jpg          pictures
-    root/depth/ROOM/1.png          depth of the same name, .png or .npy
-    root/segmentation/ROOM/1.png   classes, value 0 unlabelled
+    root/image/ROOM/1.jpg          pictures; also images/
+    root/depth/ROOM/1.png          depth of the same name: .png, .tif, .tiff, .npy or .npz
+    root/segmentation/ROOM/1.png   classes, likewise; value 0 is unlabelled, and so is 255; also masks/ or labels/
     root/classes.txt               names of classes 1, 2, …, one a line; without it the highest value counts
 
-A semantic map is a panoptic one in which each class is one segment of stuff.
+A semantic map is a panoptic one in which each class is one segment of stuff. ``classes.txt`` may lie beside the folders
+of the splits, too.
 """
 
 from __future__ import annotations
@@ -14,22 +15,32 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridcode.data.crop import to_channels
 from gridcode.data.folder import ImageFolder
-from gridcode.data.labels.config import Categories, DepthConfig
-from gridcode.data.labels.files import read_classes, read_depth, read_values
+from gridcode.data.labels.config import Categories, DepthConfig, Orientation
+from gridcode.data.labels.files import SUFFIXES, highest_class, read_classes, read_depth
+from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.parquet import ParquetImages
-from gridcode.data.source import StoredImages
+from gridcode.data.source import EncodedImages
 from gridcode.errors import GridcodeError
 
-COLUMN: Final[dict[Literal["depth", "panoptic"], str]] = {"depth": "depth", "panoptic": "segmentation"}
-"""Name of the column or folder of a task's labels."""
+StoredTask: TypeAlias = Literal["depth", "panoptic"]
+IGNORED: Final = 255
+"""The value of semantic maps that says unlabelled in most data sets."""
+COLUMN: Final[dict[StoredTask, str]] = {"depth": "depth", "panoptic": "segmentation"}
+"""Name of the column of a task's labels."""
+PICTURES: Final = ("image", "images")
+"""What a folder of pictures beside one of labels may be called."""
+LABELS: Final[dict[StoredTask, tuple[str, ...]]] = {
+    "depth": ("depth", "depths"),
+    "panoptic": ("segmentation", "segmentations", "masks", "labels"),
+}
+"""What a folder of a task's labels may be called."""
 
 
 class StoredLabels(DenseSource):
@@ -38,8 +49,10 @@ class StoredLabels(DenseSource):
     Args:
         images: The pictures.
         task: What the labels are.
-        depth: Scale of depth PNGs.
+        depth: Scale of depth files.
         names: Class names; where there are none, numbers up to the highest value of all maps, which are read once.
+        ignore_value: A value of semantic maps that is unlabelled, unless so many classes have names.
+        orientation: Whether pictures and maps are turned by their EXIF orientation.
 
     Attributes:
         named: Whether the classes have names, which do not depend on what the maps hold.
@@ -47,15 +60,20 @@ class StoredLabels(DenseSource):
 
     def __init__(
         self,
-        images: StoredImages,
-        task: Literal["depth", "panoptic"],
+        images: EncodedImages,
+        task: StoredTask,
         depth: DepthConfig,
         names: tuple[str, ...] = (),
+        *,
+        ignore_value: int = IGNORED,
+        orientation: Orientation = "exif",
     ) -> None:
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
+        self._pictures = LabelledPictures(self.name, orientation)
         self.named = bool(names)
+        self.ignored = -1 if names and ignore_value <= len(names) else ignore_value
         if task == "panoptic":
             names = names or self._numbers()
             self.categories = Categories(names, (False,) * len(names))
@@ -67,21 +85,20 @@ class StoredLabels(DenseSource):
         """The picture's key among the images."""
         return self._images.key(index)
 
+    def tag(self, index: int) -> int:
+        """The EXIF orientation of the picture's file."""
+        return file_tag(self._images.encoded(index))
+
     def __getitem__(self, index: int) -> DenseExample:
-        example = self._images[index]
-        source, name = self._label(index)
+        (source, name), key, up = self._label(index), self.key(index), self._pictures.orientation
         planes: Planes = (
-            read_depth(source, scale=self._scale, name=name)
+            read_depth(source, scale=self._scale, name=name, orientation=up)
             if self.categories is None
-            else read_classes(source, count=len(self.categories.names), name=name)
+            else read_classes(source, count=len(self.categories.names), name=name, ignore=self.ignored, orientation=up)
         )
-        height, width = example.image.shape[:2]
-        if planes.shape[1:] != (height, width):
-            raise GridcodeError(
-                f"{name}: {planes.shape[2]}x{planes.shape[1]} pixels, but the picture {example.key} has "
-                f"{width}x{height}; picture and map must be of one size"
-            )
-        return DenseExample(to_channels(example.image, 3), planes, example.key)
+        shape = (planes.shape[1], planes.shape[2])
+        picture, where = self._images.encoded(index), self._images.where(index)
+        return DenseExample(self._pictures.read(picture, name=where, key=key, shape=shape, labels=name), planes, key)
 
     @abstractmethod
     def _label(self, index: int) -> tuple[bytes | Path, str]:
@@ -89,7 +106,7 @@ class StoredLabels(DenseSource):
 
     def _numbers(self) -> tuple[str, ...]:
         labels = (self._label(index) for index in range(len(self._images)))
-        highest = max(int(read_values(source, name=name).max()) for source, name in labels)
+        highest = max(highest_class(source, name=name, ignore=self.ignored) for source, name in labels)
         return tuple(str(number) for number in range(1, max(highest, 1) + 1))
 
 
@@ -99,57 +116,114 @@ class ParquetLabels(StoredLabels):
     Args:
         paths: The files, in order.
         task: 'depth' (column depth) or 'panoptic' (column segmentation).
-        depth: Scale of depth PNGs.
+        depth: Scale of depth files.
+        ignore_value: As for :class:`StoredLabels`.
+        orientation: Likewise.
 
     Raises:
         GridcodeError: A file is missing or damaged, or lacks a column.
     """
 
-    def __init__(self, paths: Sequence[Path], task: Literal["depth", "panoptic"], depth: DepthConfig) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        task: StoredTask,
+        depth: DepthConfig,
+        *,
+        ignore_value: int = IGNORED,
+        orientation: Orientation = "exif",
+    ) -> None:
         self._labels = ParquetImages(paths, image_column=COLUMN[task])
-        super().__init__(ParquetImages(paths), task, depth)
+        folder = paths[0].parent
+        names = _names(folder, folder.parent) if task == "panoptic" else ()
+        super().__init__(ParquetImages(paths), task, depth, names, ignore_value=ignore_value, orientation=orientation)
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._labels.encoded(index), f"{self._labels.where(index)}, label map"
 
 
 class FolderLabels(StoredLabels):
-    """A folder ``image/`` and beside it ``depth/`` or ``segmentation/`` with files of the same names.
+    """A folder of pictures and one of label files with the same names.
 
     Args:
-        root: The folder that holds both.
+        root: The folder that holds both, as in the table above.
         task: 'depth' or 'panoptic'.
-        depth: Scale of depth PNGs.
+        depth: Scale of depth files.
+        part: A subfolder of both, where the splits lie inside them.
+        ignore_value: As for :class:`StoredLabels`.
+        orientation: Likewise.
 
     Raises:
-        GridcodeError: A folder is missing, or a picture has no label file.
+        GridcodeError: A folder is missing, a picture has no label file or two, or two pictures share one.
     """
 
-    def __init__(self, root: Path, task: Literal["depth", "panoptic"], depth: DepthConfig) -> None:
-        self._root = root
-        self._folder = root / COLUMN[task]
-        for folder in (root / "image", self._folder):
-            if not folder.is_dir():
-                raise GridcodeError(
-                    f"{folder}: no such folder; a folder of labelled pictures holds image/ and {COLUMN[task]}/ "
-                    "with files of the same names"
-                )
-        images = ImageFolder(root / "image", name=str(root))
-        endings = (".png", ".npy") if task == "depth" else (".png",)
-        self._files: list[Path] = []
-        for index in range(len(images)):
-            stem = self._folder / images.key(index)
-            found = [path for ending in endings if (path := stem.with_suffix(ending)).is_file()]
-            if len(found) != 1:
-                seen = "no label file" if not found else "two label files"
-                raise GridcodeError(
-                    f"{self._folder}: {seen} for {images.key(index)}; give one {' or '.join(endings)} of its name"
-                )
-            self._files += found
-        super().__init__(images, task, depth, _names(root / "classes.txt") if task == "panoptic" else ())
+    def __init__(
+        self,
+        root: Path,
+        task: StoredTask,
+        depth: DepthConfig,
+        *,
+        part: str = "",
+        ignore_value: int = IGNORED,
+        orientation: Orientation = "exif",
+    ) -> None:
+        pictures, labels = label_folders(root, task)
+        self._folder = labels / part
+        images = ImageFolder(pictures / part, name=str(root / part))
+        self._files = [self._file(images.key(index)) for index in range(len(images))]
+        owner: dict[Path, int] = {}
+        for index, file in enumerate(self._files):
+            if (other := owner.setdefault(file, index)) != index:
+                raise GridcodeError(f"{file}: {images.key(other)} and {images.key(index)} share it; rename one picture")
+        names = _names(root, root.parent) if task == "panoptic" else ()
+        super().__init__(images, task, depth, names, ignore_value=ignore_value, orientation=orientation)
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._files[index], str(self._files[index])
+
+    def _file(self, key: str) -> Path:
+        stem = self._folder / key
+        endings = [*SUFFIXES, *(ending.upper() for ending in SUFFIXES)]
+        found = [path for ending in endings if (path := stem.with_suffix(ending)).is_file()]
+        if len(found) == 2 and found[0].samefile(found[1]):
+            found = found[:1]  # a disk that does not tell large letters from small ones
+        if len(found) != 1:
+            seen = "no label file" if not found else "two label files"
+            raise GridcodeError(f"{self._folder}: {seen} for {key}; give one {', '.join(SUFFIXES)} of its name")
+        return found[0]
+
+
+def label_folders(root: Path, task: StoredTask) -> tuple[Path, Path]:
+    """The folder of pictures and the folder of label files in ``root``.
+
+    Raises:
+        GridcodeError: One is missing, or there are two.
+    """
+    found = []
+    for words in (PICTURES, LABELS[task]):
+        here = sorted(entry for entry in root.iterdir() if entry.name.lower() in words and entry.is_dir())
+        if len(here) != 1:
+            seen = "no such folder" if not here else f"beside {here[1].name}"
+            raise GridcodeError(
+                f"{here[0] if here else root / words[0]}: {seen}; a folder of labelled pictures holds image/ and "
+                f"{LABELS[task][0]}/ with files of the same names"
+            )
+        found += here
+    return found[0], found[1]
+
+
+def _names(*folders: Path) -> tuple[str, ...]:
+    """The lines of the first ``classes.txt`` in the folders; none without one."""
+    listed = next((path for folder in folders if (path := folder / "classes.txt").is_file()), None)
+    if listed is None:
+        return ()
+    try:
+        names = tuple(line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except UnicodeDecodeError as error:
+        raise GridcodeError(f"{listed}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    if not names:
+        raise GridcodeError(f"{listed}: no class names; write one a line, class 1 first")
+    return names
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -162,13 +236,3 @@ def parquet_columns(path: Path) -> list[str]:
         return list(pq.read_schema(path).names)
     except (pa.ArrowException, OSError) as error:
         raise GridcodeError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
-
-
-def _names(listed: Path) -> tuple[str, ...]:
-    """The lines of ``classes.txt``; none where there is no such file."""
-    if not listed.is_file():
-        return ()
-    names = tuple(line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip())
-    if not names:
-        raise GridcodeError(f"{listed}: no class names; write one a line, class 1 first")
-    return names
