@@ -50,7 +50,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     config = read_json(path, "config")
     config["classifier"]["classes"] = 4
     write_json(path, config)
-    with pytest.raises(GridcodeError, match="do not fit"):
+    with pytest.raises(GridcodeError, match="does not fit"):
         load_classifier(tmp_path / "model")
     write_json(path, {**config, "classifier": {"depth": 3}})
     with pytest.raises(GridcodeError, match="no valid 'classifier'"):

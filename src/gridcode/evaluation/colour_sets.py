@@ -105,7 +105,7 @@ def colour_observer(
         GridcodeError: What the folder holds cannot be read, or pictures cannot.
     """
     if folder is not None and Path(folder).exists():
-        return load_observer(folder).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return load_observer(folder).to(device)
     side = min(data.shape)
     widths = tuple(width for number, width in enumerate((16, 32, 64, 128)) if side >= 8 << number) or (16,)
     config = ObserverConfig(targets=4, rotations=True, widths=widths, steps=steps)

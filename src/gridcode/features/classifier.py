@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from gridcode.errors import GridcodeError
 from gridcode.features.config import ClassifierConfig
 from gridcode.hub import load_model, save_model
+from gridcode.nn.conv import Conv2d
+from gridcode.nn.weights import load_weights
 
 KIND = "classifier"
 
@@ -101,7 +103,7 @@ class _Conv(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.SiLU(),
         )
@@ -150,12 +152,7 @@ def load_classifier(source: str | Path) -> Classifier:
     """
     model = load_model(source, kind=KIND)
     classifier = Classifier(_read_config(model.config.get("classifier"), model.path))
-    try:
-        classifier.load_state_dict(model.tensors)
-    except RuntimeError:
-        raise GridcodeError(
-            f"load_classifier: the weights in {model.path} do not fit its config.json; copy or train it again"
-        ) from None
+    load_weights(classifier, model.tensors, origin=model.path)
     return classifier.eval()
 
 

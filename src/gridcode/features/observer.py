@@ -26,6 +26,7 @@ from gridcode.errors import GridcodeError
 from gridcode.features.distance import feature_distance
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.hub import load_model, save_model
+from gridcode.nn.conv import Conv2d
 from gridcode.nn.weights import load_weights
 
 KIND = "observer"
@@ -90,7 +91,7 @@ class _Conv(nn.Sequential):
     """3 x 3 convolution, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+        super().__init__(Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def save_observer(observer: Observer, folder: Path) -> None:

@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from gridcode.features.observer import Observer
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.train import LabelledBatch
-from gridcode.nn.conv import to_fast_layout
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import learning_rate, make_optimizer, set_learning_rate
-from gridcode.training.precision import fast_autocast, multiplies_bfloat16
+from gridcode.training.precision import fast_autocast
 
 
 def train_observer(
@@ -48,8 +47,7 @@ def train_observer(
     device = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        observer = Observer(config)
-    to_fast_layout(observer, device, reduced=multiplies_bfloat16(device))
+        observer = Observer(config).to(device)
     optim = OptimConfig(lr=config.lr, weight_decay=0.02, warmup=config.steps // 10, final_lr=0.0)
     optimizer = make_optimizer(observer, optim)
     observer.train()

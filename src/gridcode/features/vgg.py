@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
+from gridcode.nn.conv import Conv2d
 from gridcode.nn.weights import load_weights
 
 WIDTHS = (64, 128, 256, 512, 512)
@@ -43,7 +44,7 @@ class VGG16(nn.Module):
         before = 3
         for width, count in zip(WIDTHS, CONVS, strict=True):
             for _ in range(count):
-                layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+                layers += [Conv2d(before, width, 3, padding=1), nn.ReLU()]
                 before = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)

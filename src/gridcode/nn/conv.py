@@ -1,8 +1,10 @@
 """Convolutional blocks: residual block, and the two changes of resolution.
 
 The block is the pre-activation one that VQ-GAN made the habit of the field: norm, SiLU, 3x3 convolution,
-twice, around a shortcut. Weights may live in either memory layout; :func:`to_fast_layout` says which is
-faster where.
+twice, around a shortcut.
+
+Weights are contiguous, as files hold them. What passes through :class:`Conv2d` is in the memory layout that is fastest
+where it runs; so neither the layout of a picture nor the way in which a network was made changes its result.
 """
 
 from __future__ import annotations
@@ -12,6 +14,26 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Conv2d(nn.Conv2d):
+    """PyTorch's convolution, on its input in the fastest memory layout.
+
+    That is channels-last, except in half precision on a CPU: there PyTorch's group normalisation is twenty times slower
+    in channels-last than in the default layout, and oneDNN's convolutions are equally fast in both (LOG.md has the
+    figures).
+
+    >>> layer, x = Conv2d(2, 4, 3), torch.zeros(1, 2, 5, 5)
+    >>> layer(x).is_contiguous(memory_format=torch.channels_last), layer.weight.is_contiguous()
+    (True, True)
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H', W')."""
+        kind = input.device.type
+        half = torch.is_autocast_enabled(kind) or input.dtype in (torch.bfloat16, torch.float16)
+        layout = torch.contiguous_format if kind == "cpu" and half else torch.channels_last
+        return super().forward(input.to(memory_format=layout))
 
 
 class Norm(nn.GroupNorm):
@@ -39,10 +61,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.norm1 = Norm(width_in)
-        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.conv1 = Conv2d(width_in, width_out, 3, padding=1)
         self.norm2 = Norm(width_out)
-        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1)
-        self.shortcut = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
+        self.conv2 = Conv2d(width_out, width_out, 3, padding=1)
+        self.shortcut = nn.Identity() if width_in == width_out else Conv2d(width_in, width_out, 1)
         # A block starts as its shortcut: deep stacks then train from the first step.
         nn.init.zeros_(self.conv2.weight)
 
@@ -68,10 +90,10 @@ class MaskGITBlock(nn.Module):
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.norm1 = Norm(width_in)
-        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(width_in, width_out, 3, padding=1, bias=False)
         self.norm2 = Norm(width_out)
-        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
-        self.shortcut = None if width_in == width_out else nn.Conv2d(width_out, width_out, 1, bias=False)
+        self.conv2 = Conv2d(width_out, width_out, 3, padding=1, bias=False)
+        self.shortcut = None if width_in == width_out else Conv2d(width_out, width_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width_in, H, W) -> (B, width_out, H, W)."""
@@ -80,7 +102,7 @@ class MaskGITBlock(nn.Module):
         return h + (x if self.shortcut is None else self.shortcut(h))
 
 
-class Downsample(nn.Conv2d):
+class Downsample(Conv2d):
     """Halves height and width (which are even) by a 3x3 convolution of stride 2.
 
     >>> Downsample(4)(torch.zeros(1, 4, 8, 6)).shape
@@ -100,25 +122,9 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
         out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return out
-
-
-def to_fast_layout(module: nn.Module, device: torch.device, *, reduced: bool) -> None:
-    """Move a convolutional model, in place, to a device and the memory layout in which it runs fastest there.
-
-    Channels-last everywhere, except in bf16 on a CPU: there PyTorch's group normalisation is twenty times
-    slower in channels-last than in the default layout, and oneDNN's convolutions are equally fast in both
-    (LOG.md has the figures).
-
-    Args:
-        module: The model.
-        device: Where it runs.
-        reduced: Whether it runs in bf16 or fp16.
-    """
-    layout = torch.contiguous_format if device.type == "cpu" and reduced else torch.channels_last
-    module.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # missing in PyTorch's stubs

@@ -19,7 +19,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
         origin: Where they come from, named in the error.
 
     Raises:
-        GridcodeError: A name is missing or unknown, or a shape differs; the model is as it was.
+        GridcodeError: A name is missing or unknown, a shape differs, or numbers are to become counts or the other way
+            round (any floating-point type is taken); the model is as it was.
 
     >>> import torch
     >>> model = nn.Linear(2, 3)
@@ -31,10 +32,16 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
     missing = sorted(own.keys() - tensors.keys())
     unknown = sorted(tensors.keys() - own.keys())
     reshaped = sorted(name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape)
-    if missing or unknown or reshaped:
+    retyped = sorted(
+        name
+        for name in own.keys() & tensors.keys()
+        if own[name].is_floating_point() != tensors[name].is_floating_point()
+    )
+    if missing or unknown or reshaped or retyped:
         raise GridcodeError(
             f"{origin} does not fit this model: {len(missing)} weights missing, {len(unknown)} unknown, "
-            f"{len(reshaped)} of another shape (the first: {(missing + unknown + reshaped)[0]}); give a "
-            "model of the same settings, saved by this version of gridcode"
+            f"{len(reshaped)} of another shape, {len(retyped)} of another type (the first: "
+            f"{(missing + unknown + reshaped + retyped)[0]}); give a model of the same settings, saved by this version "
+            "of gridcode"
         )
     module.load_state_dict(tensors)

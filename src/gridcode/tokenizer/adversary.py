@@ -16,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
-from gridcode.nn.conv import to_fast_layout
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.discriminator import Discriminator
 from gridcode.tokenizer.losses.adversarial import AdversarialLoss, Hinge, NonSaturating, gradient_penalty
 from gridcode.training.parallel import in_parts
-from gridcode.training.precision import resolve_precision
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Learner
 
@@ -41,7 +39,7 @@ def make_discriminator(run: TokenizerRun, device: torch.device) -> Learner:
     config = run.loss.adversarial
     torch.manual_seed(derive_seed(run.loop.seed, "discriminator"))
     discriminator = Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)
-    to_fast_layout(discriminator, device, reduced=resolve_precision(run.loop) == "bf16")
+    discriminator.to(device)
     optimizer = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=config.betas, fused=True)
     return Learner(discriminator, optimizer)
 

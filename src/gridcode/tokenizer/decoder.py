@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gridcode.nn.conv import MaskGITBlock, Norm, ResidualBlock, Upsample
+from gridcode.nn.conv import Conv2d, MaskGITBlock, Norm, ResidualBlock, Upsample
 from gridcode.tokenizer.config import TokenizerConfig
 
 
@@ -24,7 +24,7 @@ class Decoder(nn.Sequential):
         widths = config.widths[::-1]
         before = widths[0]
         block = MaskGITBlock if config.style == "maskgit" else ResidualBlock
-        stages: list[nn.Module] = [nn.Conv2d(latents, before, 3, padding=1)]
+        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1)]
         stages += [block(before, before), block(before, before)]
         for stage, width in enumerate(widths):
             for _ in range(config.decoder_blocks):
@@ -35,7 +35,7 @@ class Decoder(nn.Sequential):
         stages += [
             Norm(before),
             nn.SiLU(),
-            nn.Conv2d(before, config.channels * config.patch**2, 3, padding=1),
+            Conv2d(before, config.channels * config.patch**2, 3, padding=1),
             nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
         ]
         super().__init__(*stages)

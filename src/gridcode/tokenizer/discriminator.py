@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
+from gridcode.nn.conv import Conv2d
 
 SLOPE = 0.2
 LEAST_SIDE = 4
@@ -57,14 +58,14 @@ class Discriminator(nn.Module):
             )
         self.patches = nn.PixelUnshuffle(patch) if patch > 1 else nn.Identity()
         before = width_at(side, width)
-        self.first = nn.Conv2d(channels * patch**2, before, 3, padding=1)
+        self.first = Conv2d(channels * patch**2, before, 3, padding=1)
         blocks: list[nn.Module] = []
         for _ in range(int(math.log2(side)) - 2):
             side = (side + 1) // 2
             blocks.append(DownBlock(before, width_at(side, width)))
             before = width_at(side, width)
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Conv2d(before, before, 3, padding=1)
+        self.last = Conv2d(before, before, 3, padding=1)
         self.dense = nn.Linear(before * side**2, before)
         self.score = nn.Linear(before, 1)
         for module in self.modules():
@@ -96,9 +97,9 @@ class DownBlock(nn.Module):
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width_in, width_in, 3, padding=1)
-        self.conv2 = nn.Conv2d(width_in, width_out, 3, padding=1)
-        self.shortcut = nn.Conv2d(width_in, width_out, 1, bias=False)
+        self.conv1 = Conv2d(width_in, width_in, 3, padding=1)
+        self.conv2 = Conv2d(width_in, width_out, 3, padding=1)
+        self.shortcut = Conv2d(width_in, width_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width_in, H, W) -> (B, width_out, ceil(H / 2), ceil(W / 2))."""

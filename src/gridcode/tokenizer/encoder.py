@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gridcode.nn.conv import Downsample, MaskGITBlock, Norm, ResidualBlock
+from gridcode.nn.conv import Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock
 from gridcode.tokenizer.config import TokenizerConfig
 
 
@@ -29,7 +29,7 @@ class Encoder(nn.Sequential):
         block = MaskGITBlock if maskgit else ResidualBlock
         stages: list[nn.Module] = [
             nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity(),
-            nn.Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1, bias=not maskgit),
+            Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1, bias=not maskgit),
         ]
         before = widths[0]
         for stage, width in enumerate(widths):
@@ -39,7 +39,7 @@ class Encoder(nn.Sequential):
             if stage < len(widths) - 1:
                 stages.append(nn.AvgPool2d(2) if maskgit else Downsample(width))
         stages += [block(before, before), block(before, before)]
-        stages += [Norm(before), nn.SiLU(), nn.Conv2d(before, latents, 1)]
+        stages += [Norm(before), nn.SiLU(), Conv2d(before, latents, 1)]
         super().__init__(*stages)
 
     def forward(self, images: Tensor) -> Tensor:

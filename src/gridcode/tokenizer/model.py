@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model, save_model, weights_hash
-from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.mode import in_evaluation
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
@@ -184,5 +183,4 @@ class Tokenizer(nn.Module):
         load_weights(tokenizer, folder.tensors, origin=folder.path)
         check_spec(tokenizer.quantizer, folder.config.get("quantizer"), where=folder.path / CONFIG)
         tokenizer.info = folder.config.get("info", {})
-        to_fast_layout(tokenizer, torch.device(device), reduced=False)
-        return tokenizer.eval()
+        return tokenizer.to(device).eval()

@@ -14,10 +14,8 @@ from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.train_observer import train_observer
-from gridcode.nn.conv import to_fast_layout
 from gridcode.tokenizer.config import TokenizerRun
 from gridcode.tokenizer.losses.perceptual import PerceptualLoss
-from gridcode.training.precision import resolve_precision
 from gridcode.training.progress import ProgressBar
 from gridcode.training.run import RunOptions
 from gridcode.training.seeding import derive_seed
@@ -42,17 +40,14 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
         GridcodeError: LPIPS's files, or the observer of a resumed run, cannot be read.
     """
     config = run.loss.perceptual
-    reduced = resolve_precision(run.loop) == "bf16"
     if config.kind == "lpips":
         lpips = load_lpips(config.vgg, config.heads, download=config.download)
-        to_fast_layout(lpips, fabric.device, reduced=reduced)
-        return PerceptualLoss(lpips, weight=config.weight)
+        return PerceptualLoss(lpips.to(fabric.device), weight=config.weight)
     folder = options.out / FOLDER
     if fabric.is_global_zero and not (options.resume and folder.exists()):
         _train(run, source, folder, show=options.show, fabric=fabric)
     fabric.barrier()
-    observer = load_observer(folder)
-    to_fast_layout(observer, fabric.device, reduced=reduced)
+    observer = load_observer(folder).to(fabric.device)
     return PerceptualLoss(observer.distance, weight=config.weight)
 
 

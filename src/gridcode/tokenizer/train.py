@@ -23,7 +23,6 @@ from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
 from gridcode.data.views import few
 from gridcode.metrics.image import psnr
-from gridcode.nn.conv import to_fast_layout
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.tokenizer.adversary import Adversary, make_discriminator
@@ -38,7 +37,6 @@ from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.precision import resolve_precision
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
@@ -97,7 +95,7 @@ def train_tokenizer(
     if init_from is not None:
         load_weights(tokenizer, Tokenizer.from_pretrained(init_from).state_dict(), origin=init_from)
     tokenizer.info = {"data": asdict(data), "dataset": data.dataset}
-    to_fast_layout(tokenizer, fabric.device, reduced=resolve_precision(config.loop) == "bf16")
+    tokenizer.to(fabric.device)
     ema = make_ema(tokenizer, config.optim)
     averaged = ema.module
     assert isinstance(averaged, Tokenizer)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gridcode.nn.conv import Conv2d
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.nn.vit import LAYER_NORM_EPS, GridPositions, ViTBlock
 from gridcode.tokenizer.vit_config import ViTConfig
@@ -33,7 +34,7 @@ class ViTEncoder(nn.Module):
 
     def __init__(self, config: ViTConfig, latents: int) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(config.channels, config.width, config.patch, stride=config.patch)
+        self.patches = Conv2d(config.channels, config.width, config.patch, stride=config.patch)
         self.positions = GridPositions(config.width, side=config.side)
         self.blocks = _blocks(config, config.encoder_depth)
         self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
@@ -64,7 +65,7 @@ class ViTDecoder(nn.Module):
 
     def __init__(self, config: ViTConfig, latents: int) -> None:
         super().__init__()
-        self.codes = nn.Conv2d(latents, config.width, 1)
+        self.codes = Conv2d(latents, config.width, 1)
         self.positions = GridPositions(config.width, side=config.side)
         self.blocks = _blocks(config, config.decoder_depth)
         self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)

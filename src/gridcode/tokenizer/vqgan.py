@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.nn.attention import attend
-from gridcode.nn.conv import Norm, ResidualBlock, Upsample
+from gridcode.nn.conv import Conv2d, Norm, ResidualBlock, Upsample
 from gridcode.tokenizer.vqgan_config import VQGANConfig
 
 
@@ -39,7 +39,7 @@ class VQGANEncoder(nn.Module):
         super().__init__()
         self.unit_range = config.unit_range
         before, last = config.widths[0], len(config.widths) - 1
-        self.conv_in = nn.Conv2d(config.channels, before, 3, padding=1)
+        self.conv_in = Conv2d(config.channels, before, 3, padding=1)
         self.levels = nn.ModuleList()
         for level, width in enumerate(config.widths):
             resample = AsymmetricDownsample(width) if level < last else nn.Identity()
@@ -50,8 +50,8 @@ class VQGANEncoder(nn.Module):
             before = width
         self.middle = _middle(config)
         self.norm_out = Norm(before)
-        self.conv_out = nn.Conv2d(before, config.latents, 3, padding=1)
-        self.to_codes = nn.Conv2d(config.latents, latents, 1)
+        self.conv_out = Conv2d(before, config.latents, 3, padding=1)
+        self.to_codes = Conv2d(config.latents, latents, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, d, h, w)."""
@@ -79,8 +79,8 @@ class VQGANDecoder(nn.Module):
         super().__init__()
         self.unit_range = config.unit_range
         before = config.widths[-1]
-        self.from_codes = nn.Conv2d(latents, config.latents, 1)
-        self.conv_in = nn.Conv2d(config.latents, before, 3, padding=1)
+        self.from_codes = Conv2d(latents, config.latents, 1)
+        self.conv_in = Conv2d(config.latents, before, 3, padding=1)
         self.middle = _middle(config)
         self.levels = nn.ModuleList()
         for level, width in reversed([*enumerate(config.widths)]):
@@ -91,7 +91,7 @@ class VQGANDecoder(nn.Module):
             )
             before = width
         self.norm_out = Norm(before)
-        self.conv_out = nn.Conv2d(before, config.channels, 3, padding=1)
+        self.conv_out = Conv2d(before, config.channels, 3, padding=1)
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, H, W)."""
@@ -144,10 +144,10 @@ class SpatialAttention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = Norm(width)
-        self.q = nn.Conv2d(width, width, 1)
-        self.k = nn.Conv2d(width, width, 1)
-        self.v = nn.Conv2d(width, width, 1)
-        self.out = nn.Conv2d(width, width, 1)
+        self.q = Conv2d(width, width, 1)
+        self.k = Conv2d(width, width, 1)
+        self.v = Conv2d(width, width, 1)
+        self.out = Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -169,7 +169,7 @@ class AsymmetricDownsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2)
+        self.conv = Conv2d(width, width, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / 2, W / 2)."""

@@ -140,20 +140,11 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
             index, _, key = name.partition("/")
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": values.pop(groups, [])})
-        _match_layout(optimizer)
     kept = values.pop("memories", {})
     for name, memory in trainee.memories.items():
         if name in kept:
             memory.load_state_dict(kept[name])
     return values
-
-
-def _match_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Give Adam's moments their parameter's memory layout: files do not keep it, fused kernels need it."""
-    for parameter, entries in optimizer.state.items():
-        for key, value in entries.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
-                entries[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from gridcode.nn.conv import Conv2d
 from gridcode.nn.initial import scaled_normal_, scaled_vectors_
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTBlock
 from gridcode.prior.conditional.config import ImageEncoderConfig
@@ -31,7 +32,7 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, channels: int, width: int, *, patch: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
+        self.proj = Conv2d(channels, width, patch, stride=patch)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, h w, D), row by row."""

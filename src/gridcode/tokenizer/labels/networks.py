@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gridcode.nn.conv import Conv2d
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTBlock
 from gridcode.tokenizer.labels.config import LabelTokenizerConfig
@@ -69,7 +70,7 @@ class LabelEncoder(nn.Module):
         self.codes = config.codes
         self.embeddings = make_embeddings(shape.groups, config.width, patch=config.patch)
         self.trunk = _Trunk(config, shape, config.encoder_depth)
-        self.head = nn.Conv2d(config.width, latents, 1)
+        self.head = Conv2d(config.width, latents, 1)
 
     def forward(self, labels: Tensor, images: Tensor | None) -> Tensor:
         """Labels as :class:`LabelTokenizer` takes them; pictures where there is a context."""
@@ -98,7 +99,7 @@ class LabelDecoder(nn.Module):
         super().__init__()
         self.grid = config.grid(shape.height, shape.width)
         self.pixels = config.patch**2
-        self.stem = nn.Conv2d(latents, config.width, 1)
+        self.stem = Conv2d(latents, config.width, 1)
         self.null = nn.Parameter(torch.empty(config.width))
         nn.init.trunc_normal_(self.null, std=0.02, a=-0.04, b=0.04)
         self.trunk = _Trunk(config, shape, config.decoder_depth)
@@ -122,9 +123,9 @@ class _Trunk(nn.Module):
     def __init__(self, config: LabelTokenizerConfig, shape: LabelShape, depth: int) -> None:
         super().__init__()
         D, grid = config.width, config.grid(shape.height, shape.width)
-        self.context: nn.Conv2d | None = None
+        self.context: Conv2d | None = None
         if shape.context_channels:
-            self.context = nn.Conv2d(shape.context_channels, D, config.patch, stride=config.patch)
+            self.context = Conv2d(shape.context_channels, D, config.patch, stride=config.patch)
         self.positions = nn.Parameter(torch.empty(1, D, *grid))
         nn.init.trunc_normal_(self.positions, std=0.02, a=-0.04, b=0.04)
         self.blocks = nn.ModuleList(ViTBlock(D, config.heads, mlp=config.mlp) for _ in range(depth))

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gridcode.nn.conv import Conv2d
+
 
 def to_patches(maps: Tensor, patch: int) -> Tensor:
     """Maps (B, c, H, W) as patches (B, c, N, P^2), patches and pixels in reading order.
@@ -84,5 +86,5 @@ def make_embeddings(groups: tuple[int, ...], width: int, *, patch: int) -> nn.Mo
         One :class:`LabelEmbedding` a channel, or one convolution.
     """
     if not groups:
-        return nn.ModuleList([nn.Conv2d(3, width, patch, stride=patch)])
+        return nn.ModuleList([Conv2d(3, width, patch, stride=patch)])
     return nn.ModuleList(LabelEmbedding(values, width, patch=patch) for values in groups)
