@@ -36,6 +36,7 @@ from gridcode.prior.conditional.ar import ConditionalAR
 from gridcode.prior.conditional.base import ConditionalPrior
 from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
 from gridcode.prior.conditional.make import make_conditional_prior
+from gridcode.prior.noise import Noise
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
 from gridcode.recipes.dense import dense_recipe
@@ -115,11 +116,11 @@ def measure(shape: str, way: str, batch: int, *, repeats: int, device: str) -> R
     def predict() -> None:
         with fast_autocast(prior.device):
             memories = prior.look(images)
-            draw = torch.Generator(device).manual_seed(0)
+            noise = Noise.of_pictures(0, torch.arange(batch, device=device))
             if isinstance(prior, ConditionalAR):
-                codes = prior.write(memories, config=NEAR_GREEDY, generator=draw, cached=way == "cache")
+                codes = prior.write(memories, config=NEAR_GREEDY, noise=noise, cached=way == "cache")
             else:
-                codes = prior.write(memories, config=NEAR_GREEDY, generator=draw)
+                codes = prior.write(memories, config=NEAR_GREEDY, noise=noise)
         tokenizer.decode(codes.view(-1, *tokenizer.token_grid), images)
 
     predict()

@@ -37,6 +37,7 @@ from gridcode.nn.attention import attend
 from gridcode.prior.config import MaskGITConfig, MaskingConfig
 from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.schedule import still_masked, training_mask
 from gridcode.prior.space import TokenSpace
@@ -135,7 +136,7 @@ def gridcode(shape: Shape, levels: tuple[int, ...], device: str) -> Side:
     prior = MaskGIT(shape.config, space).to(device)
     optimizer = make_optimizer(prior, OptimConfig())
     tokens, labels, masked = batch_of(shape, space.codebook_size, device)
-    draw = torch.Generator(device).manual_seed(0)
+    noise = Noise.of_pictures(0, torch.arange(shape.sample, device=device))
 
     def step() -> None:
         prior.train()
@@ -151,7 +152,7 @@ def gridcode(shape: Shape, levels: tuple[int, ...], device: str) -> Side:
         hidden = torch.full((shape.sample, shape.side**2), prior.mask, device=device)
         classes = torch.zeros(shape.sample, dtype=torch.int64, device=device)
         with torch.inference_mode(), fast_autocast(torch.device(device)):
-            prior.fill(hidden, classes, config=SamplerConfig(steps=STEPS), guidance=0.0, generator=draw)
+            prior.fill(hidden, classes, config=SamplerConfig(steps=STEPS), guidance=0.0, noise=noise)
 
     return Side(step, sample)
 

@@ -31,6 +31,7 @@ from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.files import write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers import SamplerConfig, fill_masked
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.config import TokenizerConfig
@@ -149,7 +150,7 @@ def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, fl
     labels = torch.arange(batch, device=device) % 2
 
     def draw(precision: str) -> None:
-        generator = torch.Generator(device).manual_seed(0)
+        noise = Noise.of_pictures(0, torch.arange(batch, device=device))
         start = torch.full((batch, space.length), prior.mask, device=device)
         with (
             torch.inference_mode(),
@@ -162,7 +163,7 @@ def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, fl
                 mask=prior.mask,
                 grid=prior.space.grid,
                 config=SamplerConfig(),
-                generator=generator,
+                noise=noise,
                 guidance=0.2,
             )
             tokenizer.decode(tokens.view(batch, side, side))

@@ -18,6 +18,7 @@ from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, Pri
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import measure_prior
@@ -47,8 +48,8 @@ def tokens(rows: int = 3, *, length: int = N, seed: int = 0) -> Tensor:
     return torch.randint(0, K, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-def draw(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def draw(seed: int = 0, rows: int = 3) -> Noise:
+    return Noise.of_pictures(seed, torch.arange(rows))
 
 
 def test_a_token_is_said_from_the_class_and_the_tokens_before_it_alone(prior: Autoregressive) -> None:
@@ -115,13 +116,13 @@ def test_probabilities_of_whole_grids_add_up_to_1() -> None:
 def test_the_cache_changes_no_token(prior: Autoregressive, guidance: float, temperature: float) -> None:
     config = SamplerConfig(temperature=temperature, top_k=5, top_p=0.9)
     hidden = torch.full((3, N), prior.mask)
-    cached = prior.fill(hidden, LABELS, config=config, guidance=guidance, generator=draw(4))
-    generator, known = draw(4), torch.empty(3, 0, dtype=torch.int64)
-    for _ in range(N):
+    cached = prior.fill(hidden, LABELS, config=config, guidance=guidance, noise=draw(4))
+    noises, known = draw(4).spread(N), torch.empty(3, 0, dtype=torch.int64)
+    for n in range(N):
         answer = slow_answer(prior, known, LABELS)
         if guidance:
             answer = answer.guide(slow_answer(prior, known, torch.full_like(LABELS, -1)), guidance)
-        drawn = answer.sample(temperature=temperature, generator=generator, top_k=5, top_p=0.9)
+        drawn = answer.sample(temperature=temperature, noise=noises[:, n], top_k=5, top_p=0.9)
         known = torch.cat([known, drawn[:, None]], 1)
     assert torch.equal(cached, known)
 
@@ -132,14 +133,14 @@ def test_what_is_known_stays_and_is_conditioned_on_once_passed(prior: Autoregres
     holes[0, 2:4] = True
     holes[1, 3] = True
     config = SamplerConfig(temperature=0.0)
-    found = prior.fill(truth.masked_fill(holes, prior.mask), LABELS, config=config, guidance=0.0, generator=draw())
+    found = prior.fill(truth.masked_fill(holes, prior.mask), LABELS, config=config, guidance=0.0, noise=draw())
     assert torch.equal(found[~holes], truth[~holes])
     expected = truth.clone()
     for n in (2, 3):
-        likely = slow_answer(prior, expected[:, :n], LABELS).sample(temperature=0.0, generator=draw())
+        likely = slow_answer(prior, expected[:, :n], LABELS).sample(temperature=0.0, noise=draw())
         expected[:, n] = torch.where(holes[:, n], likely, truth[:, n])
     assert torch.equal(found, expected)
-    assert torch.equal(prior.fill(truth, LABELS, config=config, guidance=0.0, generator=draw()), truth)
+    assert torch.equal(prior.fill(truth, LABELS, config=config, guidance=0.0, noise=draw()), truth)
 
 
 def test_temperature_and_guidance_move_from_the_first_token_to_the_last(
@@ -150,7 +151,7 @@ def test_temperature_and_guidance_move_from_the_first_token_to_the_last(
     monkeypatch.setattr(prior, "_answer", lambda hidden, scale: (asked.append(scale), answer(hidden, scale))[1])
     hidden = torch.full((3, N), prior.mask)
     config = SamplerConfig(steps=2, guidance_from=0.0)
-    prior.fill(hidden, LABELS, config=config, guidance=1.0, generator=draw())
+    prior.fill(hidden, LABELS, config=config, guidance=1.0, noise=draw())
     np.testing.assert_allclose(asked, np.arange(N) / (N - 1))
 
 
@@ -158,7 +159,7 @@ def test_draws_follow_the_first_tokens_probabilities(prior: Autoregressive) -> N
     rows = 4000
     hidden = torch.full((rows, N), prior.mask)
     config, labels = SamplerConfig(), torch.zeros(rows, dtype=torch.int64)
-    first = prior.fill(hidden, labels, config=config, guidance=0.0, generator=draw())[:, 0]
+    first = prior.fill(hidden, labels, config=config, guidance=0.0, noise=draw(rows=rows))[:, 0]
     expected = slow_answer(prior, torch.empty(K, 0, dtype=torch.int64), torch.zeros(K, dtype=torch.int64))
     chance = expected.log_prob(torch.arange(K)).exp()
     seen = first.bincount(minlength=K) / rows
@@ -171,7 +172,7 @@ def test_the_tokens_of_a_place_are_told_apart() -> None:
     log_p = prior.log_probs(same, LABELS[:1], steps=12)[0]
     assert len(set(log_p.tolist())) == 12
     hidden = torch.full((3, 12), prior.mask)
-    filled = prior.fill(hidden, LABELS, config=SamplerConfig(), guidance=0.5, generator=draw())
+    filled = prior.fill(hidden, LABELS, config=SamplerConfig(), guidance=0.5, noise=draw())
     assert filled.min() >= 0
     assert [len(group) for group in prior.groups(12)] == [6, 6]
 

@@ -16,6 +16,7 @@ from gridcode.prior import train
 from gridcode.prior.ar import Autoregressive
 from gridcode.prior.config import Head, MaskGITConfig, MaskingConfig, PriorRun, autoregressive
 from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.train import MaskedBatch, masked_batch, measure_prior, token_space, train_prior
@@ -139,8 +140,8 @@ class TestTraining:
             mask=prior.mask,
             grid=GRID,
             guidance=0.5,
-            config=SamplerConfig(steps=4, temperature=0.5),
-            generator=torch.Generator().manual_seed(0),
+            config=SamplerConfig(steps=4, temperature=0.0),
+            noise=Noise.of_pictures(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 
@@ -169,9 +170,9 @@ class TestTraining:
         filled = prior.fill(
             torch.full((6, 8), prior.mask),
             labels,
-            config=SamplerConfig(temperature=0.5),
+            config=SamplerConfig(temperature=0.0),
             guidance=0.5,
-            generator=torch.Generator().manual_seed(0),
+            noise=Noise.of_pictures(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 
@@ -188,9 +189,9 @@ class TestTraining:
         filled = prior.fill(
             torch.full((6, 8), prior.mask),
             labels,
-            config=SamplerConfig(steps=4, temperature=0.5),
+            config=SamplerConfig(steps=4, temperature=0.0),
             guidance=0.5,
-            generator=torch.Generator().manual_seed(0),
+            noise=Noise.of_pictures(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 

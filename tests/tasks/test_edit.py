@@ -94,6 +94,10 @@ def test_seeds_and_classes_count(generator: Generator) -> None:
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
     assert not np.array_equal(one, labelled)
+    variants = edit(generator, picture, mask, label=0, count=3, config=EditConfig(sampler=SamplerConfig(steps=3)))
+    alone = edit(generator, picture, mask, label=0, config=EditConfig(sampler=SamplerConfig(steps=3)))
+    assert np.abs(variants[0].astype(int) - alone[0]).max() <= 1, "the first of three is the first of one"
+    assert not np.array_equal(variants[0], variants[1])
 
 
 def test_weights_fall_with_the_distance() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
@@ -68,6 +70,53 @@ def test_batches_keep_the_order_of_the_labels(generator: Generator) -> None:
     assert not torch.equal(chance[:2], chance[2:]), "batches have noise of their own"
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_a_pictures_noise_is_that_of_its_number(
+    generator: Generator, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a prior that only looks at noise and class: products of other shapes may be rounded otherwise."""
+    labels = [0, 1, 2, -1]
+
+    def fill(tokens: Tensor, classes: Tensor, *, noise: Noise, **settings: object) -> Tensor:
+        return (noise.spread(tokens.shape[1]).integers(3) + 3 * (classes[:, None] + 1)).view_as(tokens)
+
+    monkeypatch.setattr(generator.prior, "fill", fill)
+    four = generator.sample_tokens(labels, seed=2, batch_size=batch_size)
+    assert torch.equal(four, generator.sample_tokens(labels, seed=2))
+    assert torch.equal(four[:1], generator.sample_tokens(labels[:1], seed=2))
+    assert torch.equal(four[2:], generator.sample_tokens(labels[2:], seed=2, first=2))
+    assert torch.equal(four % 3, generator.sample_tokens([1, 1, 1, 1], seed=2) % 3), "noise knows no class"
+    assert not torch.equal(four, generator.sample_tokens(labels, seed=3))
+    pictures = generator.sample(labels, seed=2, batch_size=batch_size)
+    torch.testing.assert_close(generator.sample(labels[2:3], seed=2, first=2), pictures[2:3])
+
+
+@pytest.mark.parametrize(
+    ("labels", "sampler", "guidance", "passes"),
+    [
+        ([0, 1], SamplerConfig(steps=3), 0.0, [2, 2, 2]),
+        ([0, 1], SamplerConfig(steps=3), 0.5, [4, 4, 4]),
+        ([0, 1], SamplerConfig(steps=3, guidance_from=1.0), 0.0, [4, 4, 2]),
+        ([0, 1], SamplerConfig(steps=3, guidance_from=0.0), 1.0, [2, 4, 4]),
+        ([-1, -1], SamplerConfig(steps=3), 0.5, [2, 2, 2]),
+    ],
+)
+def test_without_guidance_nothing_is_computed_twice(
+    generator: Generator, labels: list[int], sampler: SamplerConfig, guidance: float, passes: list[int]
+) -> None:
+    sizes: list[int] = []
+    hook = generator.prior.trunk.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    generator.sample_tokens(labels, sampler=sampler, guidance=guidance)
+    hook.remove()
+    assert sizes == passes
+
+
+@pytest.mark.parametrize("labels", [[0.5], [0.0], torch.tensor([1.0]), [True]])
+def test_labels_are_integers(generator: Generator, labels: list[int]) -> None:
+    with pytest.raises(GridcodeError, match=r"labels must be integers, got torch\.(float32|bool); give class indices"):
+        generator.sample(labels)
+
+
 def test_guidance_changes_what_is_drawn(generator: Generator) -> None:
     sure = SamplerConfig(steps=1, temperature=0.0)
     plain = generator.sample_tokens([0, 1, 2], sampler=sure, guidance=0.0)
@@ -85,7 +134,7 @@ def test_labels_out_of_range_are_one_line(generator: Generator, labels: list[int
         generator.sample(labels)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("guidance", -1.0), ("batch_size", 0), ("steps", 0)])
+@pytest.mark.parametrize(("setting", "value"), [("guidance", -1.0), ("batch_size", 0), ("first", -1), ("steps", 0)])
 def test_settings_out_of_range_are_refused(generator: Generator, setting: str, value: float) -> None:
     with pytest.raises(GridcodeError, match=str(value)):
         generator.sample([0], **{setting: value})  # type: ignore[arg-type]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import tyro
 
 from gridcode.cli.arguments import parse, recipe_first, usable_device
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
+
+ANY: Final = "any"
+"""Stands for no class."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Arguments:
     out: Path
     """Folder for the pictures, and samples.png with all of them."""
     classes: tuple[str, ...] = ()
-    """Class names or numbers; every class by default."""
+    """Class names or numbers, or any, which draws without a class; every class by default."""
     count: int = 8
     """Pictures per class."""
     sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = field(default_factory=SamplerConfig)
@@ -34,7 +37,9 @@ class Arguments:
     batch_size: int = 64
     """Pictures at a time."""
     seed: int = 0
-    """Same seed, same pictures."""
+    """Same seed, same pictures: a picture's noise depends on the seed and its number."""
+    first: int = 0
+    """Number of the first picture, to go on where an earlier command ended."""
     force: bool = False
     """Write into a folder that is not empty."""
     device: str = "cpu"
@@ -60,12 +65,18 @@ def run(arguments: list[str]) -> None:
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.tasks.generate import Generator
 
+    if parsed.first < 0:
+        raise GridcodeError(f"--first must be at least 0, got {parsed.first}")
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     device = usable_device(parsed.device)
     generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=device)
     names = generator.prior.space.classes
-    wanted = [class_index(word, names) for word in parsed.classes] or list(range(len(names))) or [-1]
+    wanted = (
+        [-1 if word == ANY and ANY not in names else class_index(word, names) for word in parsed.classes]
+        or list(range(len(names)))
+        or [-1]
+    )
     labels = [label for label in wanted for _ in range(parsed.count)]
     out = fresh_folder(parsed.out, force=parsed.force)
     images = generator.sample(
@@ -73,10 +84,11 @@ def run(arguments: list[str]) -> None:
         sampler=parsed.sampler,
         guidance=parsed.guidance,
         seed=parsed.seed,
+        first=parsed.first,
         batch_size=parsed.batch_size,
     )
     pixels = to_uint8(images)
-    for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
+    for number, (label, picture) in enumerate(zip(labels, pixels, strict=True), parsed.first):
         save_png(picture, out / f"{number:04d}-{file_name(names[label]) if label >= 0 else 'any'}.png")
     save_png(contact_sheet(pixels, columns=parsed.count), out / "samples.png")
     print(f"{len(labels)} pictures in {out}; all of them in {out / 'samples.png'}, a class a row")

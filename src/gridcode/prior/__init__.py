@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridcode.prior.make import load_prior as load_prior
     from gridcode.prior.make import make_prior as make_prior
     from gridcode.prior.maskgit import MaskGIT as MaskGIT
+    from gridcode.prior.noise import Noise as Noise
     from gridcode.prior.samplers.config import SamplerConfig as SamplerConfig
     from gridcode.prior.samplers.fill import fill_masked as fill_masked
     from gridcode.prior.space import TokenSpace as TokenSpace
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "distribution": ["CategoricalTokens", "TokenDistribution"],
         "make": ["load_prior", "make_prior"],
         "maskgit": ["MaskGIT"],
+        "noise": ["Noise"],
         "samplers": ["SamplerConfig", "fill_masked"],
         "space": ["TokenSpace"],
         "train": ["train_prior"],

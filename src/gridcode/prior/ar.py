@@ -30,6 +30,7 @@ from gridcode.nn.transformer import truncated_normal_
 from gridcode.prior.base import Prior
 from gridcode.prior.config import AutoregressiveConfig
 from gridcode.prior.distribution import TokenDistribution
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.trunk import ModernTrunk
@@ -50,9 +51,8 @@ class Autoregressive(Prior):
 
     >>> space = TokenSpace(240, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 6, 5))
     >>> prior = Autoregressive(AutoregressiveConfig(width=16, depth=1, heads=2, mlp=32, head="chain"), space).eval()
-    >>> draw = torch.Generator().manual_seed(0)
-    >>> hidden = torch.full((2, 16), prior.mask)
-    >>> prior.fill(hidden, torch.tensor([0, -1]), config=SamplerConfig(), guidance=0.2, generator=draw).shape
+    >>> hidden, noise = torch.full((2, 16), prior.mask), Noise.of_pictures(0, torch.arange(2))
+    >>> prior.fill(hidden, torch.tensor([0, -1]), config=SamplerConfig(), guidance=0.2, noise=noise).shape
     torch.Size([2, 16])
     """
 
@@ -100,7 +100,7 @@ class Autoregressive(Prior):
         *,
         config: SamplerConfig,
         guidance: float,
-        generator: torch.Generator,
+        noise: Noise,
         start: int = 0,
     ) -> Tensor:
         """See :class:`Prior`.
@@ -109,20 +109,20 @@ class Autoregressive(Prior):
         ``steps``, ``start`` and what else a config says of masked decoding do not.
         """
         N = self.space.length
-        config, scale = replace(config, steps=N), guidance if self.space.classes else 0.0
-        guided = max(scale, config.guidance_at(0, scale)) > 0
+        config = replace(config, steps=N)
+        guided = max(guidance, config.guidance_at(0, guidance)) > 0 and bool((labels >= 0).any())
         labels = torch.cat([labels, torch.full_like(labels, -1)]) if guided else labels
         caches, given = [KeyValues(N) for _ in self.trunk.blocks], tokens != self.mask
-        out, fed = tokens.clone(), 0
+        out, fed, noises = tokens.clone(), 0, noise.spread(N)
         head = self.vocabulary.embed_labels(labels)[:, None]
         for n in (~given).any(0).nonzero()[:, 0].tolist():
             # Tokens that are known for every example go in together with the last one drawn.
             new = self.vocabulary.embed_tokens(out[:, fed:n])
             x = torch.cat([head, new.repeat(len(labels) // len(out), 1, 1)], 1)
             hidden = self.trunk(x, caches=caches)[:, -1]
-            answer = self._answer(hidden, config.guidance_at(n, scale) if guided else None)
+            answer = self._answer(hidden, config.guidance_at(n, guidance) if guided else None)
             drawn = answer.sample(
-                temperature=config.temperature_at(n), generator=generator, top_k=config.top_k, top_p=config.top_p
+                temperature=config.temperature_at(n), noise=noises[:, n], top_k=config.top_k, top_p=config.top_p
             )
             out[:, n] = torch.where(given[:, n], out[:, n], drawn)
             head, fed = head[:, :0], n

@@ -22,6 +22,7 @@ from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
 from gridcode.nn.weights import load_weights
 from gridcode.prior.card import prior_card
 from gridcode.prior.config import PriorConfig
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.trunk import Trunk
@@ -80,7 +81,7 @@ class Prior(nn.Module, ABC):
         *,
         config: SamplerConfig,
         guidance: float,
-        generator: torch.Generator,
+        noise: Noise,
         start: int = 0,
     ) -> Tensor:
         """Replace every masked token of grids; known tokens are never altered.
@@ -89,8 +90,9 @@ class Prior(nn.Module, ABC):
             tokens: (B, N) int64 in [0, K), or :attr:`mask`.
             labels: (B,) int64; -1 for no class.
             config: The sampler, its steps and temperatures.
-            guidance: Classifier-free guidance scale; without classes there is none.
-            generator: Where the randomness comes from, on the prior's device.
+            guidance: Classifier-free guidance scale; without classes there is none. Where it is 0, or no example has a
+                class, nothing is computed without one.
+            noise: Of B rows.
             start: The sampler's step to begin with.
 
         Returns:

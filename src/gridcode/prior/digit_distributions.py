@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from gridcode.prior.distribution import draw
+from gridcode.prior.noise import Noise
 from gridcode.quantize.radix import join_digits, split_indices
 
 
@@ -37,18 +38,18 @@ class IndependentDigits:
         levels: [L_1 … L_d].
 
     >>> one = IndependentDigits(torch.tensor([[0.0, 9.0, 9.0, 0.0, 0.0]]), (2, 3))
-    >>> one.sample(temperature=0.0, generator=torch.Generator())         # digits 1 and 0
+    >>> one.sample(temperature=0.0, noise=Noise(torch.tensor([5])))         # digits 1 and 0
     tensor([1])
     """
 
     logits: Tensor
     levels: tuple[int, ...]
 
-    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
         digits = [
-            draw(part, temperature=temperature, generator=generator, top_k=top_k, top_p=top_p)
-            for part in torch.split(self.logits, list(self.levels), -1)
+            draw(part, temperature=temperature, noise=noise.fold(i), top_k=top_k, top_p=top_p)
+            for i, part in enumerate(torch.split(self.logits, list(self.levels), -1))
         ]
         return join_digits(torch.stack(digits, -1), self.levels)
 
@@ -93,7 +94,7 @@ class ChainedDigits:
     contexts: tuple[Tensor, ...]
     weights: tuple[float, ...]
 
-    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
         digits: list[Tensor] = []
         states = list(self.contexts)
@@ -101,7 +102,7 @@ class ChainedDigits:
             if digits:
                 states = [self.chain.append(state, i - 1, digits[-1]) for state in states]
             logits = self._summed([self.chain.logits(state, i) for state in states])
-            digits.append(draw(logits, temperature=temperature, generator=generator, top_k=top_k, top_p=top_p))
+            digits.append(draw(logits, temperature=temperature, noise=noise.fold(i), top_k=top_k, top_p=top_p))
         return join_digits(torch.stack(digits, -1), self.chain.levels)
 
     def log_prob(self, tokens: Tensor) -> Tensor:

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
+from gridcode.prior.noise import Noise
+from gridcode.prior.samplers.config import GREEDY
 
 
 class TokenDistribution(Protocol):
     """Independent distributions over [0, K) for M tokens."""
 
-    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-        """Draw one token each: (M,) int64; temperature 0 takes the most probable; see :func:`draw`."""
+    def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+        """Draw one token each: (M,) int64, with the noise of M rows; see :func:`draw`."""
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """Log-probability, in nats, of tokens (M,): (M,) float32."""
@@ -42,9 +44,9 @@ class CategoricalTokens:
 
     logits: Tensor
 
-    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`TokenDistribution`."""
-        return draw(self.logits, temperature=temperature, generator=generator, top_k=top_k, top_p=top_p)
+        return draw(self.logits, temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`TokenDistribution`."""
@@ -55,16 +57,15 @@ class CategoricalTokens:
         return CategoricalTokens(self.logits + scale * (self.logits - unconditional.logits))
 
 
-def draw(
-    logits: Tensor, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0
-) -> Tensor:
+def draw(logits: Tensor, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """One draw from each row's softmax.
 
     Args:
         logits: (M, V) float32.
-        temperature: Divides them; 0 takes the largest, and draws no random number.
-        generator: Where the randomness comes from.
-        top_k: Only the k most probable may be drawn; 0 for all.
+        temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY` the largest is taken, of equal
+            ones the first.
+        noise: Of M rows.
+        top_k: Only the k most probable may be drawn, of equal ones the first; 0 for all.
         top_p: Only the fewest most probable of which, after temperature, the probability is at least p; 1 for all.
 
     Returns:
@@ -73,28 +74,33 @@ def draw(
     Raises:
         GridcodeError: Logits that are NaN, or infinite and positive.
 
-    >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, generator=torch.Generator(), top_k=1)
+    >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, noise=Noise(torch.tensor([5])), top_k=1)
     tensor([1])
     """
-    if temperature == 0:
+    if temperature < GREEDY:
         return logits.argmax(-1)
     if not len(logits):
         return torch.empty(0, dtype=torch.int64, device=logits.device)
-    probabilities = (logits / temperature).softmax(-1)
     if 0 < top_k < logits.shape[-1]:
-        best = probabilities.topk(top_k, -1)
-        probabilities = torch.zeros_like(probabilities).scatter(-1, best.indices, best.values)
-        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        logits = logits.masked_fill(~_largest(logits, top_k), -torch.inf)
+    probabilities = (logits / temperature).softmax(-1)
     if top_p < 1:
-        ordered, places = probabilities.sort(-1, descending=True)
+        ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
         # What comes after enough of the probability; the first one always stays.
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
-    return _invert(probabilities, generator)
+    return _invert(probabilities, noise.uniform()[:, None])
 
 
-def _invert(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """One place of each row (M, V), as likely as its weight: where the running sum passes a uniform draw.
+def _largest(logits: Tensor, count: int) -> Tensor:
+    """The ``count`` largest of each row (M, V), of equal ones the first: (M, V) bool."""
+    least = logits.topk(count, -1).values[:, -1:]
+    above, equal = logits > least, logits == least
+    return above | (equal & (equal.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
+
+
+def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
+    """One place of each row (M, V), as likely as its weight: where the running sum passes a uniform draw (M, 1).
 
     ``torch.multinomial`` draws a number for every entry, on one thread: 95 ms for 4096 rows of 1000, to 3 ms.
     """
@@ -102,7 +108,6 @@ def _invert(weights: Tensor, generator: torch.Generator) -> Tensor:
     total = running[:, -1:]
     if not bool(total.isfinite().all()):
         raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
-    uniform = torch.rand(total.shape, generator=generator, device=weights.device)
     # Rounding may reach the total itself, which no place passes.
     threshold = torch.minimum(uniform * total, total.nextafter(total.new_zeros(())))
     return torch.searchsorted(running, threshold, right=True)[:, 0]

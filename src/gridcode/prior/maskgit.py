@@ -22,6 +22,7 @@ from gridcode.prior.base import Prior
 from gridcode.prior.bits import group_sizes, uncovering_order
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.distribution import TokenDistribution
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.samplers.loop import TokenModel
@@ -95,13 +96,14 @@ class MaskGIT(Prior):
         """The callable a sampler asks, for given classes (B,) int64, -1 for none.
 
         Its guidance is alpha in l' = l_c + alpha (l_c - l_0): both halves go through in one batch; 0 asks the
-        conditional model alone.
+        conditional model alone, and so does a batch without a class.
         """
+        guided = bool((labels >= 0).any())
         both_labels = torch.cat([labels, torch.full_like(labels, -1)])
 
         def ask(tokens: Tensor, positions: Tensor, guidance: float) -> TokenDistribution:
             count = int(positions.sum())
-            if guidance == 0:
+            if guidance == 0 or not guided:
                 return self.vocabulary.distribution(self.hidden(tokens, labels, positions)[:count])
             both = self.hidden(tokens.repeat(2, 1), both_labels, positions.repeat(2, 1))
             with_class, without = (self.vocabulary.distribution(half) for half in both[: 2 * count].chunk(2))
@@ -116,7 +118,7 @@ class MaskGIT(Prior):
         *,
         config: SamplerConfig,
         guidance: float,
-        generator: torch.Generator,
+        noise: Noise,
         start: int = 0,
     ) -> Tensor:
         """See :class:`Prior`."""
@@ -126,8 +128,8 @@ class MaskGIT(Prior):
             mask=self.mask,
             grid=self.space.grid,
             config=config,
-            generator=generator,
-            guidance=guidance if self.space.classes else 0.0,
+            noise=noise,
+            guidance=guidance,
             start=start,
         )
 

@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tasks.generate import Generator
 from gridcode.training.precision import fast_autocast
-from gridcode.training.seeding import derive_seed
 
 Pixels = NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ class EditConfig:
         sampler: How hidden tokens are filled.
         guidance: Classifier-free guidance scale.
         seam: Pixels around the edited ones within which new and old are blended; the token's side where None.
-        seed: Same seed, same pictures.
+        seed: Same seed, same pictures; a variant depends on its number, not on how many there are.
     """
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -197,7 +197,7 @@ def _fill_windows(generator: Generator, tokens: Tensor, cells: Tensor, *, label:
     hidden = cells[0].clone()
     tokens = tokens.masked_fill(hidden.view(1, *hidden.shape, *[1] * (tokens.ndim - 3)), prior.mask)
     labels = torch.full((len(tokens),), label, device=tokens.device)
-    draw = torch.Generator(tokens.device).manual_seed(derive_seed(settings.seed, "edit"))
+    noise, windows = Noise.of_pictures(settings.seed, torch.arange(len(tokens), device=tokens.device)), 0
     first = int(settings.sampler.steps * START_SHARE)
     while hidden.any():
         y, x = _next_window(hidden, h, w)
@@ -207,8 +207,14 @@ def _fill_windows(generator: Generator, tokens: Tensor, cells: Tensor, *, label:
         start = first if bool((part != prior.mask).any()) else 0
         with fast_autocast(tokens.device):
             part = prior.fill(
-                part, labels, config=settings.sampler, guidance=settings.guidance, generator=draw, start=start
+                part,
+                labels,
+                config=settings.sampler,
+                guidance=settings.guidance,
+                noise=noise.fold(windows),
+                start=start,
             )
+        windows += 1
         tokens[window] = part.view(tokens[window].shape)
         hidden[window[1:]] = False
     return tokens

@@ -12,10 +12,10 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.prior.base import Prior
 from gridcode.prior.make import load_prior
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.precision import fast_autocast
-from gridcode.training.seeding import derive_seed
 
 
 class Generator:
@@ -76,6 +76,7 @@ class Generator:
         guidance: float = 0.2,
         sampler: SamplerConfig | None = None,
         seed: int = 0,
+        first: int = 0,
         batch_size: int = 64,
     ) -> Tensor:
         """New pictures, one for each label.
@@ -85,7 +86,9 @@ class Generator:
             steps: Sampling steps, T; the sampler's own (12) where not given.
             guidance: Classifier-free guidance scale; 0 turns it off (paper, 4.3: best 0.2 for FSQ).
             sampler: Which sampler, and its temperatures; MaskGIT's own where not given.
-            seed: Same seed, same pictures (for the same labels and batch size on the same machine).
+            seed: Same seed, same noise. A picture's noise depends on the seed and the picture's number alone, so that
+                what it shows depends on the batch only as far as the rounding of matrix products does.
+            first: Number of the first picture, where others were drawn before it with the same seed.
             batch_size: Pictures at a time.
 
         Returns:
@@ -97,7 +100,9 @@ class Generator:
         config = sampler or SamplerConfig()
         if steps is not None:
             config = replace(config, steps=steps)
-        tokens = self.sample_tokens(labels, sampler=config, guidance=guidance, seed=seed, batch_size=batch_size)
+        tokens = self.sample_tokens(
+            labels, sampler=config, guidance=guidance, seed=seed, first=first, batch_size=batch_size
+        )
         return self.decode(tokens, batch_size=batch_size)
 
     def decode(self, tokens: Tensor, *, batch_size: int = 64) -> Tensor:
@@ -112,6 +117,7 @@ class Generator:
         sampler: SamplerConfig | None = None,
         guidance: float = 0.2,
         seed: int = 0,
+        first: int = 0,
         batch_size: int = 64,
     ) -> Tensor:
         """New token grids, one for each label; the arguments are those of :meth:`sample`.
@@ -120,7 +126,8 @@ class Generator:
             labels: Class indices in [0, classes); -1 for "any".
             sampler: Steps and temperatures; MaskGIT's own where not given.
             guidance: Classifier-free guidance scale.
-            seed: Same seed, same grids.
+            seed: Same seed, same noise.
+            first: Number of the first grid.
             batch_size: Grids at a time.
 
         Returns:
@@ -129,19 +136,24 @@ class Generator:
         Raises:
             GridcodeError: A label or a setting is out of range.
         """
-        wanted = torch.as_tensor(labels, dtype=torch.int64).flatten()
+        wanted = torch.as_tensor(labels).flatten()
+        if len(wanted) and (wanted.is_floating_point() or wanted.is_complex() or wanted.dtype == torch.bool):
+            raise GridcodeError(f"labels must be integers, got {wanted.dtype}; give class indices, or -1 for any")
+        wanted = wanted.to("cpu", torch.int64)
         classes = len(self.prior.space.classes)
         if len(wanted) and not (int(wanted.min()) >= -1 and int(wanted.max()) < classes):
             known = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
             raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
-        if not guidance >= 0 or batch_size < 1:
-            raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
+        if not guidance >= 0 or batch_size < 1 or first < 0:
+            raise GridcodeError(
+                f"guidance and first must be >= 0 and batch_size >= 1, got {guidance}, {first} and {batch_size}"
+            )
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
-        for number, part in enumerate(torch.split(wanted, batch_size)):
-            draw = torch.Generator(self.device).manual_seed(derive_seed(seed, "sample", number))
+        noises = Noise.of_pictures(seed, first + torch.arange(len(wanted), device=self.device)).keys.split(batch_size)
+        for part, keys in zip(torch.split(wanted, batch_size), noises, strict=True):
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
             with fast_autocast(self.device):
-                grid = self.prior.fill(start, part.to(self.device), config=config, guidance=guidance, generator=draw)
+                grid = self.prior.fill(start, part.to(self.device), config=config, guidance=guidance, noise=Noise(keys))
             grids.append(grid.cpu())
         return torch.cat(grids).view(len(wanted), *space.grid)
 

@@ -25,6 +25,7 @@ from gridcode.prior.conditional.encoder import ImageEncoder
 from gridcode.prior.conditional.make import conditional_class, load_conditional_prior, make_conditional_prior
 from gridcode.prior.conditional.maskgit import ConditionalMaskGIT
 from gridcode.prior.config import Head
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 
@@ -61,8 +62,8 @@ def tokens(rows: int = 3, *, seed: int = 0) -> Tensor:
     return torch.randint(0, K, (rows, N), generator=torch.Generator().manual_seed(seed))
 
 
-def draw(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def draw(seed: int = 0, rows: int = 3) -> Noise:
+    return Noise.of_pictures(seed, torch.arange(rows))
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -129,22 +130,22 @@ def test_probabilities_of_whole_grids_add_up_to_1(head: Head) -> None:
 def test_the_cache_changes_no_token(head: Head, config: SamplerConfig) -> None:
     prior = autoregressive(head)
     memories = prior.look(pictures(12))
-    cached = prior.write(memories, config=config, generator=draw(4))
-    assert torch.equal(cached, prior.write(memories, config=config, generator=draw(4), cached=False))
+    cached = prior.write(memories, config=config, noise=draw(4, 12))
+    assert torch.equal(cached, prior.write(memories, config=config, noise=draw(4, 12), cached=False))
     assert len(set(map(tuple, cached.tolist()))) > 1, "pictures have tokens of their own"
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_near_greedy_takes_the_most_probable_token_each_time(head: Head) -> None:
     prior, images = autoregressive(head), pictures()
-    near = prior.write(prior.look(images), config=NEAR_GREEDY, generator=draw())
-    assert torch.equal(near, prior.write(prior.look(images), config=SamplerConfig(temperature=0.0), generator=draw(7)))
+    near = prior.write(prior.look(images), config=NEAR_GREEDY, noise=draw())
+    assert torch.equal(near, prior.write(prior.look(images), config=SamplerConfig(temperature=0.0), noise=draw(7)))
     # An oracle: whole passes over grids filled up with zeros.
     known = torch.zeros(3, N, dtype=torch.int64)
     for n in range(N):
         hidden = prior.hidden(prior.look(images), known)[:, n]
         if head == "chain":  # whose greedy token is that of its digits, one after another
-            known[:, n] = prior.vocabulary.distribution(hidden).sample(temperature=0.0, generator=draw())
+            known[:, n] = prior.vocabulary.distribution(hidden).sample(temperature=0.0, noise=draw())
         else:
             answer = prior.vocabulary.distribution(hidden)
             known[:, n] = torch.stack([answer.log_prob(torch.full((3,), k)) for k in range(K)]).argmax(0)
@@ -169,7 +170,7 @@ def test_draws_follow_a_numpy_oracle_of_top_k_and_top_p(top_k: int, top_p: float
     p /= p.sum()
     many = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in memories]
     config = SamplerConfig(temperature=temperature, top_k=top_k, top_p=top_p)
-    found = prior.write(many, config=config, generator=draw())[:, 0].bincount(minlength=K).numpy()[order] / rows
+    found = prior.write(many, config=config, noise=draw(rows=rows))[:, 0].bincount(minlength=K).numpy()[order] / rows
     assert (found[p == 0] == 0).all()
     assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / rows) + 1e-9).all()
 
@@ -183,7 +184,7 @@ def test_predictions_are_grids_of_codes_that_depend_on_the_picture(kind: str, gr
     assert found.min() >= 0
     assert found.max() < K
     assert len(set(map(tuple, found.flatten(1).tolist()))) > 1
-    assert torch.equal(found, prior.predict(pictures(8), seed=5)), "near-greedy draws nothing"
+    assert torch.equal(found, prior.predict(pictures(8), seed=5)), "near-greedy is greedy: it draws nothing"
     other = SamplerConfig(steps=3)
     assert torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=1))
     assert not torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=2))
@@ -199,8 +200,9 @@ def test_draws_are_those_of_as_many_pictures(kind: str) -> None:
     assert found.shape == (5, 2, *prior.space.grid)
     assert torch.equal(found, prior.draw(pictures(2), 5, seed=3))
     assert len(set(map(tuple, found[:, 0].flatten(1).tolist()))) > 1
-    repeated = prior.predict(pictures(2).repeat(5, 1, 1, 1), AS_PROBABLE, seed=3)
-    assert torch.equal(found.flatten(0, 1), repeated)
+    assert torch.equal(found[0], prior.predict(pictures(2), AS_PROBABLE, seed=3)), "the first draw is the prediction"
+    assert torch.equal(found[:2], prior.draw(pictures(2), 2, seed=3)), "more draws leave the first ones alone"
+    assert torch.equal(found[:, 1:], prior.draw(pictures(2)[1:], 5, seed=3, first=1)), "whatever is beside it"
     with pytest.raises(GridcodeError, match="at least 1 grid of a picture, got count=0"):
         prior.draw(pictures(2), 0)
 

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.prior.distribution import CategoricalTokens
-from gridcode.prior.samplers import confidence
-from gridcode.prior.samplers.confidence import gumbel
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.samplers.loop import TokenModel
@@ -29,6 +28,10 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def pictures(count: int = 1, seed: int = 0) -> Noise:
+    return Noise.of_pictures(seed, torch.arange(count))
+
+
 @dataclass(frozen=True)
 class Scripted:
     """A distribution whose draws and log-probabilities are written down beforehand."""
@@ -36,7 +39,7 @@ class Scripted:
     drawn: Tensor
     log_probs: Tensor
 
-    def sample(self, *, temperature: float, generator: torch.Generator, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         return self.drawn
 
     def log_prob(self, tokens: Tensor) -> Tensor:
@@ -102,18 +105,15 @@ def test_it_is_maskgits_loop(rows: list[list[bool]], steps: int, choice: float, 
         assert torch.equal(positions, tokens == MASK)
         return Scripted(torch.tensor(draws[step])[positions], torch.tensor(log_probs[step])[positions].float())
 
-    def recorded(shape: torch.Size, *, generator: torch.Generator, device: torch.device) -> Tensor:
-        return torch.tensor(noise[step])[asked].float()
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confidence, "gumbel", recorded)
+        patch.setattr(Noise, "gumbel", lambda self: torch.tensor(noise[step])[asked].float())
         found = fill_masked(
             model,
             torch.tensor(start),
             mask=MASK,
             grid=GRID,
             config=SamplerConfig(steps=steps, choice_temperature=choice),
-            generator=generator(),
+            noise=pictures(len(rows)),
         )
     np.testing.assert_array_equal(found.numpy(), expected)
 
@@ -140,7 +140,7 @@ def test_known_tokens_stay_and_no_mask_is_left(masked: list[bool], steps: int, t
         mask=MASK,
         grid=GRID,
         config=SamplerConfig(steps=steps, temperature=temperature),
-        generator=generator(),
+        noise=pictures(3),
     )
     assert torch.equal(filled[~hidden], known[~hidden])
     assert ((filled >= 0) & (filled < K)).all()
@@ -151,7 +151,7 @@ def test_known_tokens_stay_and_no_mask_is_left(masked: list[bool], steps: int, t
 def test_the_input_is_left_alone() -> None:
     start = torch.full((1, 4), MASK)
     config = SamplerConfig(steps=2)
-    fill_masked(from_table(torch.zeros(1, 4, K)), start, mask=MASK, grid=GRID, config=config, generator=generator())
+    fill_masked(from_table(torch.zeros(1, 4, K)), start, mask=MASK, grid=GRID, config=config, noise=pictures())
     assert (start == MASK).all()
 
 
@@ -163,7 +163,7 @@ def test_the_model_sees_the_papers_counts() -> None:
         return CategoricalTokens(torch.zeros(int(positions.sum()), K))
 
     start = torch.full((1, 256), MASK)
-    fill_masked(spy, start, mask=MASK, grid=GRID, config=SamplerConfig(steps=12), generator=generator())
+    fill_masked(spy, start, mask=MASK, grid=GRID, config=SamplerConfig(steps=12), noise=pictures())
     fixed = [before - after for before, after in zip(seen, [*seen[1:], 0], strict=True)]
     assert fixed == [3, 6, 11, 15, 18, 22, 26, 27, 31, 31, 33, 33]
 
@@ -180,7 +180,7 @@ def test_without_noise_the_surest_tokens_stay() -> None:
         return CategoricalTokens(table[positions])
 
     config = SamplerConfig(steps=4, temperature=0.0, choice_temperature=0.0)
-    fill_masked(spy, torch.full((1, 16), MASK), mask=MASK, grid=GRID, config=config, generator=generator())
+    fill_masked(spy, torch.full((1, 16), MASK), mask=MASK, grid=GRID, config=config, noise=pictures())
     # 16 cos(pi/2 t/4) floored leaves 14, 11 and 6 masked.
     assert states == [[], [14, 15], list(range(11, 16)), list(range(6, 16))]
 
@@ -190,7 +190,7 @@ def test_same_seed_same_tokens() -> None:
     start = torch.full((2, 30), MASK)
     config = SamplerConfig(steps=5)
     one, two, three = (
-        fill_masked(from_table(table), start, mask=MASK, grid=GRID, config=config, generator=generator(seed))
+        fill_masked(from_table(table), start, mask=MASK, grid=GRID, config=config, noise=pictures(2, seed))
         for seed in (0, 0, 1)
     )
     assert torch.equal(one, two)
@@ -202,16 +202,9 @@ def test_one_step_draws_from_the_models_distribution() -> None:
     start = torch.full((1, 30_000), MASK)
     table = row.expand(1, 30_000, 3)
     drawn = fill_masked(
-        from_table(table), start, mask=MASK, grid=GRID, config=SamplerConfig(steps=1), generator=generator()
+        from_table(table), start, mask=MASK, grid=GRID, config=SamplerConfig(steps=1), noise=pictures()
     ).flatten()
     torch.testing.assert_close(drawn.bincount() / 30_000, row.softmax(0), atol=0.01, rtol=0)
-
-
-def test_gumbel_noise_is_gumbels() -> None:
-    noise = gumbel(torch.Size([100_000]), generator=generator(), device=torch.device("cpu")).double()
-    assert noise.isfinite().all()
-    assert noise.mean().item() == pytest.approx(0.5772, abs=0.02)
-    assert noise.var().item() == pytest.approx(np.pi**2 / 6, rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.prior.samplers.fill import fill_masked, make_sampler
 from gridcode.prior.samplers.halton import halton_rank
@@ -25,6 +26,10 @@ NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def pictures(count: int = 1, seed: int = 0) -> Noise:
+    return Noise.of_pictures(seed, torch.arange(count))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +57,7 @@ def test_known_tokens_stay_and_counts_are_the_schedules(
 
         config = SamplerConfig(sampler=sampler, steps=steps, remask=remask)
         start = known.masked_fill(hidden, MASK)
-        tokens = fill_masked(model, start, mask=MASK, grid=GRID, config=config, generator=generator(seed))
+        tokens = fill_masked(model, start, mask=MASK, grid=GRID, config=config, noise=pictures(3, seed))
         return tokens, seen
 
     filled, counts = fill(name)
@@ -72,7 +77,7 @@ def places(name: SamplerName, *, steps: int = 6, remask: float = 0.0) -> list[se
 
     config = SamplerConfig(sampler=name, steps=steps, remask=remask)
     start = torch.full((1, 64), MASK)
-    fill_masked(model, start, mask=MASK, grid=(8, 8), config=config, generator=generator(3))
+    fill_masked(model, start, mask=MASK, grid=(8, 8), config=config, noise=pictures(1, 3))
     return states
 
 
@@ -128,7 +133,7 @@ def test_a_later_start_settles_more_at_once() -> None:
         return CategoricalTokens(torch.zeros(int(positions.sum()), K))
 
     sampler = make_sampler(SamplerConfig(steps=12), grid=(16, 16))
-    sampler.fill(model, torch.full((1, 256), MASK), mask=MASK, guidance=0.0, generator=generator(), start=2)
+    sampler.fill(model, torch.full((1, 256), MASK), mask=MASK, guidance=0.0, noise=pictures(), start=2)
     assert len(asked) == 10
     assert asked[1] == int(256 * np.cos(np.pi / 2 * 3 / 12))
 
@@ -154,7 +159,7 @@ def test_the_model_is_asked_with_the_steps_guidance() -> None:
 
     config = SamplerConfig(steps=3, guidance_from=0.0)
     start = torch.full((1, 12), MASK)
-    fill_masked(model, start, mask=MASK, grid=GRID, config=config, generator=generator(), guidance=2.0)
+    fill_masked(model, start, mask=MASK, grid=GRID, config=config, noise=pictures(), guidance=2.0)
     assert seen == [0.0, 1.0, 2.0]
 
 
@@ -166,7 +171,7 @@ def test_lowest_takes_only_what_it_may() -> None:
 
 
 def test_a_draw_knows_its_step() -> None:
-    draw = Draw(0, *(torch.zeros(1, 2, dtype=torch.bool),) * 2, torch.zeros(1), torch.zeros(0), generator())
+    draw = Draw(0, *(torch.zeros(1, 2, dtype=torch.bool),) * 2, torch.zeros(1), torch.zeros(0), pictures())
     assert not make_sampler(SamplerConfig(sampler="random"), grid=(1, 2)).hide(draw).any()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.vocabulary.base import Vocabulary
@@ -106,14 +107,14 @@ class TestDistribution:
         vocabulary, count = make(kind), 40_000
         answer, other = (vocabulary.distribution(hidden(1, seed=seed).expand(count, -1)) for seed in (0, 1))
         answer = answer.guide(other, scale)
-        drawn = answer.sample(temperature=1.0, generator=torch.Generator().manual_seed(0))
+        drawn = answer.sample(temperature=1.0, noise=Noise.of_pictures(0, torch.arange(count)))
         expected = answer.log_prob(torch.arange(count) % K)[:K].exp()
         seen = drawn.bincount(minlength=K) / count
         assert ((seen - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt() + 1e-4).all()
 
     def test_temperature_zero_takes_the_most_probable_digits(self, kind: type) -> None:
         vocabulary, h = make(kind), hidden(20)
-        drawn = vocabulary.distribution(h).sample(temperature=0.0, generator=torch.Generator())
+        drawn = vocabulary.distribution(h).sample(temperature=0.0, noise=Noise(torch.zeros(20, dtype=torch.int64)))
         for row, token in zip(h, drawn.tolist(), strict=True):
             digits = digits_of(token)
             assert [int(one.argmax()) for one in conditionals(vocabulary, row, digits)] == digits
@@ -121,13 +122,13 @@ class TestDistribution:
     def test_cut_conditionals_draw_only_what_is_left(self, kind: type) -> None:
         vocabulary = make(kind)
         answer = vocabulary.distribution(hidden(50))
-        best = answer.sample(temperature=0.0, generator=torch.Generator())
-        draw = torch.Generator().manual_seed(0)
-        assert torch.equal(answer.sample(temperature=9.0, generator=draw, top_k=1), best)
-        assert torch.equal(answer.sample(temperature=1.0, generator=draw, top_p=1e-6), best)
+        draw = Noise.of_pictures(0, torch.arange(50))
+        best = answer.sample(temperature=0.0, noise=draw)
+        assert torch.equal(answer.sample(temperature=9.0, noise=draw, top_k=1), best)
+        assert torch.equal(answer.sample(temperature=1.0, noise=draw, top_p=1e-6), best)
 
     def test_no_tokens_asked_no_tokens_drawn(self, kind: type) -> None:
-        drawn = make(kind).distribution(hidden(0)).sample(temperature=1.0, generator=torch.Generator())
+        drawn = make(kind).distribution(hidden(0)).sample(temperature=1.0, noise=Noise.of_pictures(0, torch.arange(0)))
         assert drawn.shape == (0,)
         assert drawn.dtype == torch.int64
 
@@ -206,7 +207,7 @@ def test_a_book_of_2_to_63_trains_and_samples(head: str, grid: tuple[int, ...]) 
     known = tokens.clone()
     known[:, ::2] = prior.mask
     filled = prior.eval().fill(
-        known, labels, config=SamplerConfig(steps=3), guidance=0.5, generator=torch.Generator().manual_seed(0)
+        known, labels, config=SamplerConfig(steps=3), guidance=0.5, noise=Noise.of_pictures(0, torch.arange(3))
     )
     assert torch.equal(filled[:, 1::2], tokens[:, 1::2])
     assert (filled >= 0).all()

@@ -23,6 +23,7 @@ from torch import Tensor
 from gridcode.nn.cache import KeyValues
 from gridcode.nn.cross import Memory
 from gridcode.prior.conditional.base import ConditionalPrior
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.vocabulary.base import TokenScores
 
@@ -72,7 +73,7 @@ class ConditionalAR(ConditionalPrior):
         memories: Sequence[Memory],
         *,
         config: SamplerConfig,
-        generator: torch.Generator,
+        noise: Noise,
         cached: bool = True,
     ) -> Tensor:
         """See :class:`ConditionalPrior`.
@@ -82,18 +83,19 @@ class ConditionalAR(ConditionalPrior):
         Args:
             memories: What :meth:`look` returned.
             config: Temperatures, top-k and top-p.
-            generator: Where the randomness comes from.
+            noise: Of B rows.
             cached: Keep the keys and values of tokens; without, all of them are computed again for each token.
         """
         N, keys = self.space.length, memories[0][0]
         config = replace(config, steps=N)
         out = torch.zeros(len(keys), N, dtype=torch.int64, device=keys.device)
+        noises = noise.spread(N)
         caches, x = [KeyValues(N) for _ in self.decoder.blocks], self._start(out)
         for n in range(N):
             hidden = self.decoder(x, memories, caches) if cached else self.hidden(memories, out[:, : n + 1])
             answer = self.vocabulary.distribution(hidden[:, -1])
             out[:, n] = answer.sample(
-                temperature=config.temperature_at(n), generator=generator, top_k=config.top_k, top_p=config.top_p
+                temperature=config.temperature_at(n), noise=noises[:, n], top_k=config.top_k, top_p=config.top_p
             )
             x = self.vocabulary.embed_tokens(out[:, n : n + 1])
         return out

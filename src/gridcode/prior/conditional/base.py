@@ -33,12 +33,12 @@ from gridcode.prior.conditional.card import conditional_card
 from gridcode.prior.conditional.config import AS_PROBABLE, NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
 from gridcode.prior.conditional.decoder import ConditionalDecoder
 from gridcode.prior.conditional.encoder import ImageEncoder
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.prior.vocabulary.make import make_vocabulary
 from gridcode.training.precision import fast_autocast
-from gridcode.training.seeding import derive_seed
 
 KIND = "conditional-prior"
 
@@ -90,13 +90,13 @@ class ConditionalPrior(nn.Module, ABC):
         """
 
     @abstractmethod
-    def write(self, memories: Sequence[Memory], *, config: SamplerConfig, generator: torch.Generator) -> Tensor:
+    def write(self, memories: Sequence[Memory], *, config: SamplerConfig, noise: Noise) -> Tensor:
         """Token grids of pictures that were looked at.
 
         Args:
             memories: What :meth:`look` returned for B pictures.
             config: Temperatures, top-k and top-p, and what a masked prior's steps are; there is no guidance.
-            generator: Where the randomness comes from, on the prior's device.
+            noise: Of B rows.
 
         Returns:
             (B, N) int64 in [0, K).
@@ -116,13 +116,15 @@ class ConditionalPrior(nn.Module, ABC):
         return self.decoder.remember(self.encoder(images))
 
     @torch.no_grad()
-    def predict(self, images: Tensor, config: SamplerConfig = NEAR_GREEDY, *, seed: int = 0) -> Tensor:
+    def predict(self, images: Tensor, config: SamplerConfig = NEAR_GREEDY, *, seed: int = 0, first: int = 0) -> Tensor:
         """Write the token grids of pictures.
 
         Args:
             images: In [-1, 1], (B, C, H, W), on any device.
             config: How tokens are drawn; by default the most probable ones, as the paper predicts.
             seed: Same seed, same grids (for the same pictures on the same machine).
+            first: Number of the first picture among all that are predicted; a picture's noise depends on the seed and
+                its number, not on its batch.
 
         Returns:
             (B, h, w) int64 in [0, K), or (B, h, w, q), on the prior's device; what the label tokenizer decodes.
@@ -130,17 +132,20 @@ class ConditionalPrior(nn.Module, ABC):
         Raises:
             GridcodeError: The pictures have another shape than those the prior was made for.
         """
-        return self.draw(images, 1, config, seed=seed)[0]
+        return self.draw(images, 1, config, seed=seed, first=first)[0]
 
     @torch.no_grad()
-    def draw(self, images: Tensor, count: int, config: SamplerConfig = AS_PROBABLE, *, seed: int = 0) -> Tensor:
+    def draw(
+        self, images: Tensor, count: int, config: SamplerConfig = AS_PROBABLE, *, seed: int = 0, first: int = 0
+    ) -> Tensor:
         """Write several token grids of each picture, which is looked at once.
 
         Args:
             images: In [-1, 1], (B, C, H, W), on any device.
             count: Grids of each picture; all of them are written together, in the memory of a batch of count * B.
             config: How tokens are drawn; by default as the prior's probabilities say.
-            seed: Same seed, same grids.
+            seed: Same seed, same grids; the first ones of more draws are those of fewer.
+            first: Number of the first picture, as in :meth:`predict`.
 
         Returns:
             (count, B, h, w) int64 in [0, K), or with (…, q), on the prior's device.
@@ -150,12 +155,13 @@ class ConditionalPrior(nn.Module, ABC):
         """
         if count < 1:
             raise GridcodeError(f"a prior draws at least 1 grid of a picture, got count={count}")
-        generator = torch.Generator(self.device).manual_seed(derive_seed(seed, "predict"))
+        noise = Noise.of_pictures(seed, first + torch.arange(len(images), device=self.device))
+        noise = Noise(noise.spread(count).keys.T.flatten())
         with fast_autocast(self.device):
             memories = self.look(images.to(self.device))
             if count > 1:
                 memories = [(keys.repeat(count, 1, 1, 1), values.repeat(count, 1, 1, 1)) for keys, values in memories]
-            tokens = self.write(memories, config=config, generator=generator)
+            tokens = self.write(memories, config=config, noise=noise)
         return tokens.view(count, -1, *self.space.grid)
 
     @property

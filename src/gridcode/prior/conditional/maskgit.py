@@ -23,6 +23,7 @@ from gridcode.nn.cross import Memory
 from gridcode.prior.conditional.base import ConditionalPrior
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.maskgit import ROUND_TO
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
 from gridcode.prior.samplers.loop import TokenModel
@@ -80,7 +81,7 @@ class ConditionalMaskGIT(ConditionalPrior):
 
         return ask
 
-    def write(self, memories: Sequence[Memory], *, config: SamplerConfig, generator: torch.Generator) -> Tensor:
+    def write(self, memories: Sequence[Memory], *, config: SamplerConfig, noise: Noise) -> Tensor:
         """See :class:`ConditionalPrior`."""
         keys = memories[0][0]
         hidden = torch.full((len(keys), self.space.length), self.vocabulary.mask, device=keys.device)
@@ -90,5 +91,5 @@ class ConditionalMaskGIT(ConditionalPrior):
             mask=self.vocabulary.mask,
             grid=self.space.grid,
             config=config,
-            generator=generator,
+            noise=noise,
         )

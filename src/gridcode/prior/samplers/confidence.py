@@ -21,14 +21,8 @@ class Confidence(Sampler):
 
     def hide(self, draw: Draw) -> Tensor:
         """See :class:`gridcode.prior.samplers.Sampler`."""
-        noise = gumbel(draw.log_prob.shape, generator=draw.generator, device=draw.log_prob.device)
+        noise = draw.noise.spread(draw.masked.shape[1])[draw.masked].gumbel()
         annealed = self.config.choice_temperature * (1 - (draw.step + 1) / self.config.steps)
         confidence = torch.full(draw.masked.shape, torch.inf, device=draw.masked.device)
         confidence[draw.masked] = draw.log_prob + annealed * noise
         return lowest(confidence, draw.left, among=draw.masked)
-
-
-def gumbel(shape: torch.Size, *, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Standard Gumbel noise, float32."""
-    exponential = torch.empty(shape, device=device).exponential_(generator=generator)
-    return -exponential.clamp_min(torch.finfo(torch.float32).tiny).log()

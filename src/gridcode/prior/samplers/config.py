@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gridcode.errors import GridcodeError
 
 SamplerName = Literal["confidence", "halton", "random", "remask"]
 Curve = Literal["linear", "cosine"]
+
+GREEDY: Final = 1e-5
+"""Temperatures below this count as 0: the most probable token, of equally probable ones the first. There, what tells
+two tokens apart by a draw would be the rounding of float32 logits."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class SamplerConfig:
     steps: int = 12
     """Steps, T."""
     temperature: float = 1.0
-    """Divides the logits when tokens are drawn; 0 takes the most probable."""
+    """Divides the logits when tokens are drawn; below 1e-5 it counts as 0, which takes the most probable."""
     temperature_from: float | None = None
     """Temperature of the first step, from which it moves to --temperature by the last; constant where not given."""
     top_k: int = 0
@@ -64,6 +68,11 @@ class SamplerConfig:
             raise GridcodeError(
                 f"power must be > 0 and remask in [0, 1], got power={self.power} and remask={self.remask}"
             )
+
+    @property
+    def greedy(self) -> bool:
+        """Whether every step takes the most probable tokens."""
+        return max(self.temperature, self.temperature_from or 0.0) < GREEDY
 
     def temperature_at(self, step: int) -> float:
         """The temperature of step t in [0, T)."""

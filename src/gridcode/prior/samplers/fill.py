@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.confidence import Confidence
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.halton import Halton
@@ -20,7 +20,7 @@ def fill_masked(
     mask: int,
     grid: tuple[int, ...],
     config: SamplerConfig,
-    generator: torch.Generator,
+    noise: Noise,
     guidance: float = 0.0,
     start: int = 0,
 ) -> Tensor:
@@ -32,23 +32,22 @@ def fill_masked(
         mask: The id that stands for "unknown".
         grid: The shape of an example's tokens, of product N.
         config: The sampler, its steps and temperatures.
-        generator: Where the randomness comes from, on the tokens' device.
+        noise: Of B rows.
         guidance: Classifier-free guidance scale.
         start: The step to begin with, in [0, T).
 
     Returns:
         (B, N) int64 without ``mask``.
 
+    >>> import torch
     >>> from gridcode.prior.distribution import CategoricalTokens, TokenDistribution
     >>> def sure_of_two(tokens: Tensor, positions: Tensor, guidance: float) -> TokenDistribution:
     ...     return CategoricalTokens(torch.tensor([0.0, 0.0, 99.0]).expand(int(positions.sum()), 3))
-    >>> start, draw = torch.tensor([[3, 1, 3, 3]]), torch.Generator().manual_seed(0)
-    >>> fill_masked(sure_of_two, start, mask=3, grid=(2, 2), config=SamplerConfig(steps=2), generator=draw)
+    >>> start, noise = torch.tensor([[3, 1, 3, 3]]), Noise.of_pictures(0, torch.arange(1))
+    >>> fill_masked(sure_of_two, start, mask=3, grid=(2, 2), config=SamplerConfig(steps=2), noise=noise)
     tensor([[2, 1, 2, 2]])
     """
-    return make_sampler(config, grid=grid).fill(
-        model, tokens, mask=mask, guidance=guidance, generator=generator, start=start
-    )
+    return make_sampler(config, grid=grid).fill(model, tokens, mask=mask, guidance=guidance, noise=noise, start=start)
 
 
 def make_sampler(config: SamplerConfig, *, grid: tuple[int, ...]) -> Sampler:

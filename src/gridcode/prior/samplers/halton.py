@@ -22,6 +22,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.loop import Draw, Sampler, lowest
 
@@ -40,10 +41,10 @@ class Halton(Sampler):
         self.grid = grid
         self._turn = torch.zeros(0)
 
-    def prepare(self, tokens: Tensor, generator: torch.Generator) -> None:
+    def prepare(self, tokens: Tensor, noise: Noise) -> None:
         """A random place of the sequence to start at, for each example."""
-        B, N = tokens.shape
-        start = torch.randint(N, (B, 1), generator=generator, device=tokens.device)
+        N = tokens.shape[1]
+        start = noise.integers(N)[:, None]
         self._turn = ((halton_rank(self.grid).to(tokens.device) + start) % N).float()
 
     def hide(self, draw: Draw) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gridcode.prior.distribution import TokenDistribution
+from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.schedule import still_masked
 
@@ -38,7 +39,7 @@ class Draw:
         wanted: (B, N) bool, True where a token was masked at the very start: only these may be hidden.
         left: (B,) int64, how many tokens of each example are to be masked afterwards.
         log_prob: (M,) float32, of the drawn tokens in row-major order.
-        generator: Where randomness comes from.
+        noise: Of B rows, for what this step hides.
     """
 
     step: int
@@ -46,7 +47,7 @@ class Draw:
     wanted: Tensor
     left: Tensor
     log_prob: Tensor
-    generator: torch.Generator
+    noise: Noise
 
 
 class Sampler(ABC):
@@ -63,7 +64,7 @@ class Sampler(ABC):
     def hide(self, draw: Draw) -> Tensor:
         """The tokens to hide after a step: (B, N) bool, ``draw.left`` of each row, all within ``draw.wanted``."""
 
-    def prepare(self, tokens: Tensor, generator: torch.Generator) -> None:  # noqa: B027 (most have nothing to prepare)
+    def prepare(self, tokens: Tensor, noise: Noise) -> None:  # noqa: B027 (most have nothing to prepare)
         """Called before the first step with the grids (B, N); draws what is random once for each example."""
 
     @torch.no_grad()
@@ -74,7 +75,7 @@ class Sampler(ABC):
         *,
         mask: int,
         guidance: float,
-        generator: torch.Generator,
+        noise: Noise,
         start: int = 0,
     ) -> Tensor:
         """Replace every masked token; known tokens are never altered.
@@ -84,7 +85,7 @@ class Sampler(ABC):
             tokens: (B, N) int64; ``mask`` where a token is to be found.
             mask: The id that stands for "unknown".
             guidance: Classifier-free guidance scale of the last step (of all, unless the config has another start).
-            generator: Where the randomness comes from, on the tokens' device.
+            noise: Of B rows.
             start: The step to begin with, in [0, T); a later one fixes more tokens at once, as editing does.
 
         Returns:
@@ -93,30 +94,35 @@ class Sampler(ABC):
         config, tokens = self.config, tokens.clone()
         wanted = tokens == mask
         at_start = wanted.sum(1)
-        self.prepare(tokens, generator)
+        self.prepare(tokens, noise.fold(0))
         for step in range(start, config.steps):
             masked = tokens == mask
             unknown = masked.sum(1)
             if not int(unknown.sum()):
                 break
             distribution = model(tokens, masked, config.guidance_at(step, guidance))
+            # 0 was what the sampler prepared; then two for each step.
             drawn = distribution.sample(
-                temperature=config.temperature_at(step), generator=generator, top_k=config.top_k, top_p=config.top_p
+                temperature=config.temperature_at(step),
+                noise=noise.fold(2 * step + 1).spread(masked.shape[1])[masked],
+                top_k=config.top_k,
+                top_p=config.top_p,
             )
             tokens[masked] = drawn
             if step + 1 == config.steps:
                 break
             left = still_masked(at_start, unknown, step=step, steps=config.steps)
-            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn), generator)
+            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn), noise.fold(2 * step + 2))
             tokens[self.hide(draw)] = mask
         return tokens
 
 
 def lowest(scores: Tensor, count: Tensor, *, among: Tensor) -> Tensor:
-    """The ``count`` (B,) entries of each row with the lowest scores (B, N), of those ``among`` (B, N) bool.
+    """The ``count`` (B,) entries of each row with the lowest scores (B, N), of those ``among`` (B, N) bool; of equal
+    ones the first.
 
     >>> lowest(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([1]), among=torch.tensor([[True, False, True]]))
     tensor([[False, False,  True]])
     """
-    rank = scores.masked_fill(~among, torch.inf).argsort(1).argsort(1)
+    rank = scores.masked_fill(~among, torch.inf).argsort(dim=1, stable=True).argsort(1)
     return (rank < count[:, None]) & among

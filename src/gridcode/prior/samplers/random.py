@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor
 
 from gridcode.prior.samplers.loop import Draw, Sampler, lowest
@@ -16,5 +15,5 @@ class Random(Sampler):
 
     def hide(self, draw: Draw) -> Tensor:
         """See :class:`gridcode.prior.samplers.Sampler`."""
-        chance = torch.rand(draw.masked.shape, generator=draw.generator, device=draw.masked.device)
+        chance = draw.noise.spread(draw.masked.shape[1]).uniform()
         return lowest(chance, draw.left, among=draw.masked)

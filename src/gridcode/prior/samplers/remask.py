@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor
 
 from gridcode.prior.samplers.loop import Draw, Sampler, lowest
@@ -33,6 +32,6 @@ class Remask(Sampler):
         settled = draw.wanted & ~draw.masked
         # sigma <= (1 - a_s) / a_t: never more than stay masked altogether.
         again = (self.config.remask * settled.sum(1)).floor().long().minimum(draw.left)
-        chance = torch.rand(draw.masked.shape, generator=draw.generator, device=draw.masked.device)
+        chance = draw.noise.spread(draw.masked.shape[1]).uniform()
         fresh = (draw.left - again).minimum(draw.masked.sum(1))
         return lowest(chance, again, among=settled) | lowest(chance, fresh, among=draw.masked)

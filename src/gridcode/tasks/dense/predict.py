@@ -78,7 +78,7 @@ def _predicted(
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
         pictures = [to_channels(example.image, 3) for example in examples]
-        predictions = predictor.predict_pictures(pictures, fit=options.fit, batch=start)
+        predictions = predictor.predict_pictures(pictures, fit=options.fit, first=start)
         for example, picture, found in zip(examples, pictures, predictions, strict=True):
             stem = file_stem(example.key)
             seen = predictor.seen_part(picture, options.fit)

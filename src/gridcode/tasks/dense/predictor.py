@@ -31,7 +31,6 @@ from gridcode.prior.conditional.config import AS_PROBABLE, NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.labels.model import LabelTokenizer
-from gridcode.training.seeding import derive_seed
 
 Fit: TypeAlias = Literal["whole", "crop"]
 """How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
@@ -58,7 +57,7 @@ class DensePredictor:
         prior: The picture-conditioned prior.
         tokenizer: The label tokenizer whose tokens it learned.
         sampler: How tokens are drawn; by default the most probable ones.
-        seed: Same seed, same maps of the same batches.
+        seed: Same seed, same maps: a picture's noise depends on the seed and its number.
         draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, at
             temperature 1 where the sampler has that of the most probable ones.
 
@@ -124,32 +123,32 @@ class DensePredictor:
         conditional = load_conditional_prior(prior, device=device)
         return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
 
-    def predict_codes(self, images: Tensor, batch: int = 0) -> Tensor:
+    def predict_codes(self, images: Tensor, first: int = 0) -> Tensor:
         """Stage II alone: one code of each picture.
 
         Args:
             images: In [-1, 1], (B, C, H, W).
-            batch: Number of this batch among several: another one, other randomness.
+            first: Number of the first picture among all that are predicted; another one, other randomness.
 
         Returns:
             Indices (B, h, w, *index_shape) on the prior's device.
         """
-        return self.prior.predict(images, self.sampler, seed=derive_seed(self.seed, "batch", batch))
+        return self.prior.predict(images, self.sampler, seed=self.seed, first=first)
 
-    def draw_codes(self, images: Tensor, count: int, batch: int = 0) -> Tensor:
+    def draw_codes(self, images: Tensor, count: int, first: int = 0) -> Tensor:
         """Several codes of each picture, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
         sampler = self.sampler
-        if sampler.temperature == NEAR_GREEDY.temperature:  # of which all draws are the same
+        if sampler.greedy:  # of which all draws are the same
             chance, choice = AS_PROBABLE.temperature, AS_PROBABLE.choice_temperature
-            sampler = replace(sampler, temperature=chance, choice_temperature=choice)
-        return self.prior.draw(images, count, sampler, seed=derive_seed(self.seed, "batch", batch))
+            sampler = replace(sampler, temperature=chance, temperature_from=None, choice_temperature=choice)
+        return self.prior.draw(images, count, sampler, seed=self.seed, first=first)
 
-    def predict(self, images: Tensor, batch: int = 0) -> Tensor:
+    def predict(self, images: Tensor, first: int = 0) -> Tensor:
         """Label maps of pictures as the model takes them.
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size; C is 1 for colour.
-            batch: Number of this batch among several.
+            first: Number of the first picture.
 
         Returns:
             (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
@@ -157,14 +156,14 @@ class DensePredictor:
         Raises:
             GridcodeError: The pictures have another shape.
         """
-        return self.predict_with_deviation(images, batch)[0]
+        return self.predict_with_deviation(images, first)[0]
 
-    def predict_with_deviation(self, images: Tensor, batch: int = 0) -> tuple[Tensor, Tensor | None]:
+    def predict_with_deviation(self, images: Tensor, first: int = 0) -> tuple[Tensor, Tensor | None]:
         """Label maps as :meth:`predict` gives them, and the standard deviation over the draws.
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size.
-            batch: Number of this batch among several.
+            first: Number of the first picture.
 
         Returns:
             Maps (B, n, H, W); deviations float32 (B, H, W), see :class:`DensePrediction`, or None of a single draw.
@@ -174,21 +173,21 @@ class DensePredictor:
         """
         images = images.to(self.prior.device)
         if self.draws == 1:
-            return self.tokenizer.decode(self.predict_codes(images, batch), images), None
-        codes = self.draw_codes(images, self.draws, batch)
+            return self.tokenizer.decode(self.predict_codes(images, first), images), None
+        codes = self.draw_codes(images, self.draws, first)
         maps = [self.tokenizer.decode(one, images) for one in codes]
         deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
         return self.tokenizer.label_map.mean(maps), deviation
 
     def predict_pictures(
-        self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", batch: int = 0
+        self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
     ) -> list[DensePrediction]:
         """The label maps of pictures of any sizes, each at its own.
 
         Args:
             pictures: uint8, (H, W, 3) each; they go through the model together.
             fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
-            batch: Number of this batch among several.
+            first: Number of the first picture.
 
         Returns:
             The map of each picture, or of its central part.
@@ -207,7 +206,7 @@ class DensePredictor:
         label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
         images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
-        maps, deviations = self.predict_with_deviation(images, batch)
+        maps, deviations = self.predict_with_deviation(images, first)
         found = []
         for place, (planes, part) in enumerate(zip(maps.cpu().numpy(), parts, strict=True)):
             rows, columns = part.shape[:2]
