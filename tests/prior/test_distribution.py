@@ -60,9 +60,9 @@ def test_near_zero_the_most_probable_is_taken_and_of_equal_ones_the_first(temper
 
 def test_of_equal_ones_at_the_cut_the_first_may_be_drawn() -> None:
     table = torch.tensor([1.0, 2.0, 1.0, 2.0, 1.0]).expand(2000, -1)
-    allowed = [set(draw(table, temperature=1.0, noise=rows(2000), top_k=k).tolist()) for k in (1, 2, 3, 4)]
+    allowed = [set(draw(table, temperature=1.0, uniform=rows(2000).uniform(), top_k=k).tolist()) for k in (1, 2, 3, 4)]
     assert allowed == [{1}, {1, 3}, {0, 1, 3}, {0, 1, 2, 3}]
-    nucleus = draw(torch.zeros(2000, 4), temperature=1.0, noise=rows(2000), top_p=0.5)
+    nucleus = draw(torch.zeros(2000, 4), temperature=1.0, uniform=rows(2000).uniform(), top_p=0.5)
     assert set(nucleus.tolist()) == {0, 1}
 
 
@@ -85,7 +85,7 @@ def test_only_the_most_probable_are_drawn(row: list[float], top_k: int, top_p: f
     drawn = draw(
         logits.expand(300, -1),
         temperature=temperature,
-        noise=rows(300),
+        uniform=rows(300).uniform(),
         top_k=top_k,
         top_p=top_p,
     )
@@ -101,7 +101,7 @@ def test_only_the_most_probable_are_drawn(row: list[float], top_k: int, top_p: f
 
 def test_cut_draws_keep_the_proportions_of_what_is_left() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0]).expand(40_000, 4)
-    drawn = draw(logits, temperature=1.0, noise=rows(40_000), top_k=2)
+    drawn = draw(logits, temperature=1.0, uniform=rows(40_000).uniform(), top_k=2)
     seen = drawn.bincount(minlength=4) / 40_000
     torch.testing.assert_close(seen[1:3], torch.tensor([1.0, 2.0]).softmax(0), atol=0.015, rtol=0)
     assert seen[0] == seen[3] == 0
@@ -111,7 +111,7 @@ def test_no_draw_of_what_has_no_probability() -> None:
     """At both ends of the row, where rounding would show, and in the middle."""
     table = torch.full((100_000, 5), -torch.inf)
     table[:, [1, 3]] = 0.0
-    drawn = draw(table, temperature=1.0, noise=rows(100_000))
+    drawn = draw(table, temperature=1.0, uniform=rows(100_000).uniform())
     assert drawn.unique().tolist() == [1, 3]
 
 
@@ -119,4 +119,4 @@ def test_logits_that_are_not_finite_are_told() -> None:
     table = logits(3, 4)
     table[1, 2] = torch.nan
     with pytest.raises(GridcodeError, match="not finite"):
-        draw(table, temperature=1.0, noise=rows(3))
+        draw(table, temperature=1.0, uniform=rows(3).uniform())

@@ -47,8 +47,9 @@ class IndependentDigits:
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
+        uniform = noise.spread(len(self.levels)).uniform()
         digits = [
-            draw(part, temperature=temperature, noise=noise.fold(i), top_k=top_k, top_p=top_p)
+            draw(part, temperature=temperature, uniform=uniform[:, i], top_k=top_k, top_p=top_p)
             for i, part in enumerate(torch.split(self.logits, list(self.levels), -1))
         ]
         return join_digits(torch.stack(digits, -1), self.levels)
@@ -97,12 +98,13 @@ class ChainedDigits:
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
         digits: list[Tensor] = []
+        uniform = noise.spread(len(self.chain.levels)).uniform()
         states = list(self.contexts)
         for i in range(len(self.chain.levels)):
             if digits:
                 states = [self.chain.append(state, i - 1, digits[-1]) for state in states]
             logits = self._summed([self.chain.logits(state, i) for state in states])
-            digits.append(draw(logits, temperature=temperature, noise=noise.fold(i), top_k=top_k, top_p=top_p))
+            digits.append(draw(logits, temperature=temperature, uniform=uniform[:, i], top_k=top_k, top_p=top_p))
         return join_digits(torch.stack(digits, -1), self.chain.levels)
 
     def log_prob(self, tokens: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class CategoricalTokens:
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`TokenDistribution`."""
-        return draw(self.logits, temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
+        return draw(self.logits, temperature=temperature, uniform=noise.uniform(), top_k=top_k, top_p=top_p)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`TokenDistribution`."""
@@ -57,14 +57,14 @@ class CategoricalTokens:
         return CategoricalTokens(self.logits + scale * (self.logits - unconditional.logits))
 
 
-def draw(logits: Tensor, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """One draw from each row's softmax.
 
     Args:
         logits: (M, V) float32.
         temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY` the largest is taken, of equal
             ones the first.
-        noise: Of M rows.
+        uniform: Numbers in [0, 1), (M,): which part of each row's probability is drawn.
         top_k: Only the k most probable may be drawn, of equal ones the first; 0 for all.
         top_p: Only the fewest most probable of which, after temperature, the probability is at least p; 1 for all.
 
@@ -74,7 +74,7 @@ def draw(logits: Tensor, *, temperature: float, noise: Noise, top_k: int = 0, to
     Raises:
         GridcodeError: Logits that are NaN, or infinite and positive.
 
-    >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, noise=Noise(torch.tensor([5])), top_k=1)
+    >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, uniform=torch.tensor([0.5]), top_k=1)
     tensor([1])
     """
     if temperature < GREEDY:
@@ -89,7 +89,7 @@ def draw(logits: Tensor, *, temperature: float, noise: Noise, top_k: int = 0, to
         # What comes after enough of the probability; the first one always stays.
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
-    return _invert(probabilities, noise.uniform()[:, None])
+    return _invert(probabilities, uniform[:, None])
 
 
 def _largest(logits: Tensor, count: int) -> Tensor:
