@@ -20,7 +20,7 @@ class Arguments:
     """Command line of ``dense predict``."""
 
     input: Path
-    """A picture, or a folder or Parquet file of pictures, of any sizes."""
+    """A picture, or a folder or Parquet file of pictures, of any sizes; of COCO the folder of a split (val2017/)."""
     out: Path
     """Folder for the label files (depth/, panoptic_predicted/ with annotations/, or colour/) and for overlay/."""
     models: Annotated[RunFlags, tyro.conf.arg(name="")] = field(default_factory=RunFlags)
@@ -57,22 +57,37 @@ def run(arguments: list[str]) -> None:
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
     from gridcode.data.image import decode_image
+    from gridcode.data.labels.orientation import PicturesAsStored
     from gridcode.data.open import open_source
-    from gridcode.data.source import Example, ImageSource
+    from gridcode.data.source import EncodedImages, Example, ImageSource
     from gridcode.tasks.dense.predict import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar
 
-    options = PredictOptions(parsed.out, fit=parsed.fit, depth_format=parsed.depth_format, batch_size=parsed.batch_size)
+    if (parsed.input / "annotations").is_dir():
+        raise GridcodeError(
+            f"{parsed.input} looks like a COCO data set, of pictures and label maps; give the folder of a split's "
+            "pictures, such as val2017/, as --input"
+        )
+    options = PredictOptions(
+        parsed.out,
+        fit=parsed.fit,
+        depth_format=parsed.depth_format,
+        batch_size=parsed.batch_size,
+        pictures=parsed.input if parsed.input.is_dir() else parsed.input.parent,
+    )
     tokenizer = load_tokenizer(parsed.models)
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed, draws=parsed.draws)
     if predictor is None:
         raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
+    stored = tokenizer.data.task != "colour" and tokenizer.data.orientation == "stored"
     source: ImageSource | list[Example]
     if parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
-        pixels = decode_image(parsed.input, name=str(parsed.input))
+        pixels = decode_image(parsed.input, name=str(parsed.input), orientation="stored" if stored else "exif")
         source = [Example(image=pixels, label=None, key=parsed.input.name)]
     else:
         source = open_source(parsed.input)
+        if stored and isinstance(source, EncodedImages):
+            source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))

@@ -37,6 +37,8 @@ from gridcode.data.labels import (
 )
 from gridcode.data.labels.coco import coco_image_ids, coco_splits
 from gridcode.data.labels.loader import crop_example
+from gridcode.data.labels.orientation import PicturesAsStored
+from gridcode.data.open import open_source
 from gridcode.data.scenes import render_scene
 from gridcode.errors import GridcodeError
 from gridcode.metrics import PanopticQuality
@@ -495,6 +497,15 @@ def test_colours_are_the_pictures_own_whichever_way_up(tmp_path, tag):
     example = open_dense(DenseConfig(task="colour", source=str(tmp_path)), "train")[0]
     assert (example.image[..., 0] == turned(stored, tag)).all()
     assert (example.planes == example.image.transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize("layout", ["folder", "parquet"])
+def test_pictures_may_be_read_as_they_are_stored(tmp_path, layout):
+    stored = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
+    oriented(tmp_path, f"{layout} {'png' if layout == 'folder' else 'depth'}", stored, stored, 6)
+    source = PicturesAsStored(open_source(tmp_path / "image" if layout == "folder" else tmp_path))
+    assert (len(source), source.key(1)) == (2, "1.png" if layout == "folder" else "a.parquet:1")
+    assert (source[1].image[..., 0] == stored).all()
 
 
 def test_coco_annotations_say_what_belongs_to_a_split(tmp_path):

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gridcode.data.config import DataConfig
-from gridcode.data.labels.coco import CocoPanoptic
+from gridcode.data.labels.coco import CocoPanoptic, coco_image_ids, write_coco
 from gridcode.data.labels.config import Task
-from gridcode.data.labels.files import read_depth
+from gridcode.data.labels.files import read_depth, read_ids
 from gridcode.data.labels.loader import dense_eval_batches
 from gridcode.data.labels.open import open_dense
 from gridcode.data.labels.panoptic import canonical
 from gridcode.data.open import open_source, open_split
 from gridcode.data.source import Example
 from gridcode.errors import GridcodeError
+from gridcode.metrics import PanopticQuality
 from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
@@ -184,6 +185,93 @@ def test_written_panoptic_files_are_read_back_as_they_were(tmp_path: Path, tiny:
         np.testing.assert_array_equal(
             canonical(*example.planes[:2], most=1000), canonical(planes[0], planes[1], most=1000)
         )
+
+
+def official(truth: Path, guess: Path) -> dict[int, list[float]]:
+    """IoU, TP, FP and FN of each category id, by the rules of COCO's panopticapi, from the files alone."""
+    true, predicted = (json.loads(path.read_text()) for path in (truth, guess))
+    by_image = {entry["image_id"]: entry for entry in predicted["annotations"]}
+    sums: dict[int, list[float]] = {entry["id"]: [0.0, 0, 0, 0] for entry in true["categories"]}
+    for entry in true["annotations"]:
+        other = by_image[entry["image_id"]]  # a picture without prediction is an error there
+        g, p = (
+            read_ids(path.parents[1] / path.stem / one["file_name"], name="ids")
+            for path, one in ((truth, entry), (guess, other))
+        )
+        listed = {info["id"]: info for info in other["segments_info"]}
+        assert set(np.unique(p)) - {0} == set(listed), "segments of PNG and JSON are the same"
+        gts = {info["id"]: info for info in entry["segments_info"]}
+        hit, found = set(), set()
+        for a in gts:
+            for b in listed:
+                if gts[a]["iscrowd"] or gts[a]["category_id"] != listed[b]["category_id"]:
+                    continue
+                both = ((g == a) & (p == b)).sum()
+                union = (g == a).sum() + (p == b).sum() - both - ((g == 0) & (p == b)).sum()
+                if 2 * both > union:
+                    sums[gts[a]["category_id"]][0] += both / union
+                    sums[gts[a]["category_id"]][1] += 1
+                    hit.add(a)
+                    found.add(b)
+        for b in set(listed) - found:
+            crowds = [a for a in gts if gts[a]["iscrowd"] and gts[a]["category_id"] == listed[b]["category_id"]]
+            if 2 * (np.isin(g, [0, *crowds]) & (p == b)).sum() <= (p == b).sum():
+                sums[listed[b]["category_id"]][2] += 1
+        for a in set(gts) - hit:
+            sums[gts[a]["category_id"]][3] += not gts[a]["iscrowd"]
+    return sums
+
+
+def test_the_official_tool_matches_what_is_written(tmp_path: Path, tiny: Callable[[Task], DenseRun]) -> None:
+    """Ids of categories with gaps and ids of pictures are the data set's own; extra pictures do no harm."""
+    scenes = open_dense(tiny("panoptic").data, "val")
+    assert scenes.categories is not None
+    categories = replace(scenes.categories, ids=tuple(200 - 7 * n for n in range(len(scenes.categories.names))))
+    truth = [(f"day {n % 2}/{n}.png", example.planes) for n, example in enumerate(scenes)]
+    ids = {name: 1000 - n for n, (name, _) in enumerate(truth)}
+    write_coco(tmp_path, "val2017", truth, categories, stem=lambda name: name.removesuffix(".png"), image_ids=ids)
+    for (name, _), example in zip(truth, scenes, strict=True):
+        (tmp_path / "val2017" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(example.image).save(tmp_path / "val2017" / name)
+    Image.fromarray(scenes[0].image).save(tmp_path / "val2017/day 0/extra.png")
+
+    source = CocoPanoptic(tmp_path, "val2017")
+    assert source.categories == replace(categories, names=categories.names[::-1], things=categories.things[::-1])
+    keys = [*map(source.key, range(len(source))), "day 0/extra.png"]
+    maps = [np.roll(example.planes, 3 * n, axis=2) for n, example in enumerate(source)] + [scenes[0].planes]
+    image_ids = coco_image_ids(tmp_path / "val2017", keys)
+    assert image_ids == ids | {"day 0/extra.png": 1001}
+    write_maps(
+        tmp_path / "out",
+        zip(keys, maps, strict=True),
+        tiny("panoptic").data,
+        source.categories,
+        image_ids=image_ids,
+    )
+    sums = official(
+        tmp_path / "annotations/panoptic_val2017.json", tmp_path / "out/annotations/panoptic_predicted.json"
+    )
+    expected = [iou / (tp + fp / 2 + fn / 2) for iou, tp, fp, fn in sums.values() if tp + fp + fn]
+    quality = PanopticQuality(source.categories.things)
+    for planes, example in zip(maps, source, strict=False):
+        quality.update(torch.from_numpy(planes[None, :2]).long(), torch.from_numpy(example.planes)[None].long())
+    found = quality.compute().all
+    assert 0.1 < found.pq < 0.99
+    assert found.pq == pytest.approx(np.mean(expected))
+    assert found.classes == len(expected)
+
+
+@pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
+def test_predictions_carry_the_ids_of_the_pictures(predictor: DensePredictor, tmp_path: Path) -> None:
+    cut = pictures(tmp_path / "in/val2017")
+    listed = [{"id": 70 + n, "file_name": name} for n, name in enumerate(list(cut)[:2])]
+    (tmp_path / "in/annotations").mkdir()
+    (tmp_path / "in/annotations/image_info_val2017.json").write_text(json.dumps({"images": listed}))
+    folder = tmp_path / "in/val2017"
+    predict_source(predictor, open_source(folder), PredictOptions(tmp_path / "out", pictures=folder))
+    content = json.loads((tmp_path / "out/annotations/panoptic_predicted.json").read_text())
+    assert [entry["image_id"] for entry in content["annotations"]] == [70, 71, 72]
+    assert {entry["file_name"]: entry["id"] for entry in content["images"]} == dict(zip(cut, (70, 71, 72), strict=True))
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)

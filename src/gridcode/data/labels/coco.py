@@ -172,7 +172,7 @@ def write_coco(
     write_json(root / "annotations" / f"panoptic_{split}.json", content)
 
 
-def coco_image_ids(folder: Path, keys: Sequence[str]) -> dict[str, int]:
+def coco_image_ids(folder: Path | None, keys: Sequence[str]) -> dict[str, int]:
     """The ids of the pictures of a folder, for the official tool to match predictions by.
 
     They are those of ``annotations/panoptic_NAME.json`` (or ``image_info_NAME.json``, ``instances_NAME.json``) beside
@@ -180,19 +180,22 @@ def coco_image_ids(folder: Path, keys: Sequence[str]) -> dict[str, int]:
     a number, as COCO's are, has that number, if all are called so; else each has its place.
 
     Args:
-        folder: The pictures' folder.
+        folder: The pictures' folder, if they lie in one.
         keys: Their paths inside it.
 
     Raises:
         GridcodeError: The JSON is damaged.
 
-    >>> coco_image_ids(Path("nowhere"), ["000000000139.jpg", "000000000285.jpg"])
+    >>> coco_image_ids(None, ["000000000139.jpg", "000000000285.jpg"])
     {'000000000139.jpg': 139, '000000000285.jpg': 285}
-    >>> coco_image_ids(Path("nowhere"), ["1.jpg", "b.jpg"])
+    >>> coco_image_ids(None, ["1.jpg", "b.jpg"])
     {'1.jpg': 0, 'b.jpg': 1}
     """
-    names = (f"{kind}_{folder.name}.json" for kind in ("panoptic", "image_info", "instances"))
-    listed = next((path for name in names if (path := folder.parent / "annotations" / name).is_file()), None)
+    listed = None
+    if folder is not None:
+        names = (f"{kind}_{folder.resolve().name}.json" for kind in ("panoptic", "image_info", "instances"))
+        annotations = folder.resolve().parent / "annotations"
+        listed = next((path for name in names if (path := annotations / name).is_file()), None)
     if listed is None:
         stems = [Path(key).stem for key in keys]
         numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]

@@ -1,7 +1,8 @@
 """Predicted label maps on disk: what a picture's map is called, how it is written, and a picture to look at it.
 
 depth      depth/NAME.png, 16 bits, value / png_scale metres (relative depth: 60000 is 1), or .npy
-panoptic   panoptic_predicted/NAME.png with ids and annotations/panoptic_predicted.json, COCO's layout
+panoptic   panoptic_predicted/NAME.png with ids and annotations/panoptic_predicted.json, COCO's layout, with the ids of
+           categories and pictures that the data set's own files have, by which COCO's tool matches predictions
 colour     colour/NAME.png
 all        overlay/NAME.png: the map's colours over the picture; for colour grey and colours side by side
 draws      deviation/NAME.png, standard deviation over several draws: depth in depth's units, colours in bytes
@@ -10,7 +11,7 @@ draws      deviation/NAME.png, standard deviation over several draws: depth in d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -59,6 +60,7 @@ def write_maps(
     categories: Categories | None,
     *,
     depth_format: Literal["png", "npy"] = "png",
+    image_ids: Mapping[str, int] | None = None,
 ) -> None:
     """Write decoded label maps as the task's files.
 
@@ -68,6 +70,7 @@ def write_maps(
         data: The task, and the units of depth.
         categories: The classes of a panoptic task.
         depth_format: 16-bit PNG, or .npy in metres.
+        image_ids: Panoptic: ids of the pictures by their keys; their places where not given.
 
     Raises:
         GridcodeError: A depth does not fit 16 bits, or a file cannot be written.
@@ -75,7 +78,7 @@ def write_maps(
     if data.task == "panoptic":
         assert categories is not None
         out.mkdir(parents=True, exist_ok=True)
-        write_coco(out, SPLIT, maps, categories, stem=file_stem)
+        write_coco(out, SPLIT, maps, categories, stem=file_stem, image_ids=image_ids)
         return
     folder = out / data.task
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gridcode.data.crop import to_channels
+from gridcode.data.labels.coco import coco_image_ids
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.files import SATURATED
 from gridcode.data.labels.source import Planes
@@ -26,12 +27,14 @@ class PredictOptions:
         fit: How a picture of another shape is shown to the model.
         depth_format: 16-bit PNG, or .npy.
         batch_size: Pictures at a time.
+        pictures: The folder of the pictures, if they have one: beside it COCO's files, if any, tell the pictures' ids.
     """
 
     out: Path
     fit: Fit = "whole"
     depth_format: Literal["png", "npy"] = "png"
     batch_size: int = 16
+    pictures: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse batches of nothing."""
@@ -62,9 +65,12 @@ def predict_source(
     """
     tokenizer = predictor.tokenizer
     _check_range(tokenizer.data, options)
-    _check_stems(source)
+    keys = _checked_keys(source)
+    ids = coco_image_ids(options.pictures, keys) if tokenizer.data.task == "panoptic" else None
     maps = _predicted(predictor, source, options, progress)
-    write_maps(options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format)
+    write_maps(
+        options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format, image_ids=ids
+    )
     return len(source)
 
 
@@ -101,8 +107,8 @@ def _check_range(data: DenseConfig, options: PredictOptions) -> None:
         )
 
 
-def _check_stems(source: ImageSource | Sequence[Example]) -> None:
-    """Refuse two pictures that would be written as one, before any is."""
+def _checked_keys(source: ImageSource | Sequence[Example]) -> list[str]:
+    """The pictures' keys; two that would be written as one are refused before any is."""
     keys: dict[str, str] = {}
     for position in range(len(source)):
         key = source.key(position) if isinstance(source, StoredImages) else source[position].key
@@ -110,3 +116,4 @@ def _check_stems(source: ImageSource | Sequence[Example]) -> None:
         if stem in keys:
             raise GridcodeError(f"the pictures {keys[stem]} and {key} would both be written as {stem}; rename one")
         keys[stem] = key
+    return list(keys.values())
