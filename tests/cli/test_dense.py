@@ -136,7 +136,7 @@ DATA = {
     "JSON entry": (
         "panoptic",
         lambda root: coco(root, entry=False),
-        "0.png has no entry in 'annotations'; add or remove",
+        "(val2017): 1 picture cannot be split; add pictures",
     ),
     "category": (
         "panoptic",
@@ -199,6 +199,24 @@ def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(straight: Path, tm
     for file in ("tokenizer/last", "tokenizer/best", "prior/last", "prior/best"):
         weights = f"{file}/model.safetensors"
         assert (run / weights).read_bytes() == (straight / weights).read_bytes(), file
+
+
+def test_training_tells_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other_size(tmp_path / "data")
+    words = [*TRAIN, "--task", "depth", "--data.source", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert main([*words, *TINY.split(), "--data.val-fraction", "0.4"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["train", "val", "depth", "orientation"]
+    assert lines[0] == f"train: 2 pictures of {tmp_path}/data (train)"
+
+
+def test_predict_refuses_a_whole_coco_folder(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco(tmp_path / "coco")
+    words = ["dense", "predict", "--run", str(straight), "--out", str(tmp_path / "out"), "--input"]
+    assert main([*words, str(tmp_path / "coco")]) == 2
+    assert "give the folder of a split's pictures, such as val2017/, as --input" in capsys.readouterr().err
 
 
 def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gridcode.data.labels.config import DenseConfig, Task
+from gridcode.data.labels.config import DenseConfig, Orientation, Task
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
 
@@ -66,6 +66,10 @@ class DenseChange:
     """Number of training scenes; only for 'scenes'."""
     val_count: int | None = None
     """Number of validation scenes; only for 'scenes'."""
+    ignore_value: int | None = None
+    """Value of these semantic maps that is unlabelled, as 0 is."""
+    orientation: Orientation | None = None
+    """Whether these pictures and maps are turned by their EXIF orientation (exif) or left as they are (stored)."""
     workers: int | None = None
     """Processes that read pictures."""
 

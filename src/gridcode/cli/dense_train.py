@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.training.run import first_process
 
     options = DenseOptions(flags.out, stage=flags.stage, resume=flags.resume, force=flags.force)
-    train_dense(settings, options)
+    train_dense(settings, options, say=print if first_process() else None)
     if first_process():
         print(f"{flags.stage} in {flags.out}; next: {_next(flags.stage, flags.out)}")
     return None

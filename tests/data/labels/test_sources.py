@@ -38,6 +38,7 @@ from gridcode.data.labels import (
 from gridcode.data.labels.coco import coco_image_ids, coco_splits
 from gridcode.data.labels.loader import crop_example
 from gridcode.data.labels.orientation import PicturesAsStored
+from gridcode.data.labels.understood import understood
 from gridcode.data.open import open_source
 from gridcode.data.scenes import render_scene
 from gridcode.errors import GridcodeError
@@ -379,6 +380,26 @@ def test_255_is_ignored_where_it_is_no_class(tmp_path):
     assert opened()[0].planes[0].tolist() == [[0, 15, 255]] * 2
 
 
+@pytest.mark.parametrize("reader", ["coco", "folder png", "folder classes"])
+def test_what_was_understood_is_told(tmp_path, reader):
+    stored = np.arange(1, 13, dtype=np.uint8).reshape(3, 4)
+    config = oriented(tmp_path, reader, stored, stored, 3)
+    parts = [open_dense(config, split) for split in ("train", "val")]
+    lines = understood(config, *parts)
+    name = parts[0].name.removesuffix(" (train)")
+    assert lines[:2] == [f"train: 1 picture of {name} (train)", f"val: 1 picture of {name} (held out)"]
+    expected = {
+        "coco": ["classes: 64 (1, 2, 3, 4, 5, 6, …), 0 of them countable"],
+        "folder png": ["depth: integers are metres times 1; 0.001 … 10 m count"],
+        "folder classes": [
+            "classes: 12 (1, 2, 3, 4, 5, 6, …), 0 of them countable",
+            "semantic maps: classes by the highest value; classes.txt would name them; 0 and 255 are unlabelled",
+        ],
+    }[reader]
+    turned_by = "orientation: 2 of 2 pictures have one in EXIF; pictures are turned by it (data.orientation=exif)"
+    assert lines[2:] == [*expected, turned_by]
+
+
 @pytest.mark.parametrize("layout", ["root", "splits", "split", "parquet"])
 def test_classes_txt_at_the_root_names_every_split(tmp_path, layout):
     if layout == "parquet":
@@ -529,7 +550,7 @@ def test_coco_annotations_say_what_belongs_to_a_split(tmp_path):
         "000000000003.png",
         "deep/er/000000000000.png",
     ]
-    assert source.left_out == 1
+    assert source.notes[0].endswith("panoptic_val2017.json: pictures listed without an annotation are left out (1)")
     keys = ["000000000001.png", "000000000002.png", "deep/er/000000000000.png", "extra.png"]
     assert list(coco_image_ids(tmp_path / "val2017", keys).values()) == [1, 2, 0, 4]
 

@@ -47,9 +47,6 @@ class CocoPanoptic(DenseSource):
         split: 'train2017', 'val2017' or whatever stands between ``panoptic_`` and ``.json``.
         orientation: Whether pictures and maps are turned by their EXIF orientation.
 
-    Attributes:
-        left_out: Number of pictures that the JSON lists without an annotation.
-
     Raises:
         GridcodeError: A folder, file or JSON entry is missing, or a segment's category is unknown.
     """
@@ -109,7 +106,8 @@ class CocoPanoptic(DenseSource):
                 twice = next(one for place, one in enumerate(ids) if one in ids[:place])
                 raise GridcodeError(f"{where}: segment {twice} of {name} is listed twice; give each segment its own id")
             entries[identity] = _Entry(files[identity], name, np.array(segments, np.int64).reshape(-1, 3))
-        self.left_out = len(files) - len(entries)
+        if left_out := len(files) - len(entries):
+            self.notes = (f"{where}: pictures listed without an annotation are left out ({left_out:,})",)
         if not entries:
             raise GridcodeError(f"{where}: no annotations; check the file")
         return sorted(entries.values(), key=lambda entry: entry.image)

@@ -54,6 +54,8 @@ class DenseSource(ABC):
     """Where the pictures come from, as recorded in manifests."""
     categories: Categories | None = None
     """The classes of a panoptic source; None for depth and colour."""
+    notes: tuple[str, ...] = ()
+    """What else was understood of the files, a line each."""
     in_memory: bool = False
     """True where reading decodes nothing, so that worker processes would only cost time."""
 
@@ -95,6 +97,7 @@ class DensePart(DenseSource):
         self.name = name
         self.categories = source.categories
         self.in_memory = source.in_memory
+        self.notes = source.notes
         self._source = source
         self._indices = tuple(indices)
 

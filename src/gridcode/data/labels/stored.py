@@ -75,6 +75,9 @@ class StoredLabels(DenseSource):
         self.named = bool(names)
         self.ignored = -1 if names and ignore_value <= len(names) else ignore_value
         if task == "panoptic":
+            ignored = "0 is" if self.ignored == -1 else f"0 and {self.ignored} are"
+            told = "classes.txt" if names else "the highest value; classes.txt would name them"
+            self.notes = (f"semantic maps: classes by {told}; {ignored} unlabelled",)
             names = names or self._numbers()
             self.categories = Categories(names, (False,) * len(names))
 

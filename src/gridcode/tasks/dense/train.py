@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from gridcode.data.labels.open import open_dense
+from gridcode.data.labels.understood import understood
 from gridcode.errors import GridcodeError
 from gridcode.prior.conditional.pretrained import find_vit
 from gridcode.prior.conditional.train import train_conditional_prior
@@ -25,7 +26,7 @@ from gridcode.tasks.dense.tokens import finished_tokens, tokenize_labels
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.labels.train import DenseSources, train_label_tokenizer
 from gridcode.training.fabric import make_fabric
-from gridcode.training.progress import ProgressBar
+from gridcode.training.progress import ProgressBar, Say
 from gridcode.training.run import RUN_FILE, RunOptions
 from gridcode.training.state import checkpoints
 
@@ -54,6 +55,7 @@ def train_dense(
     options: DenseOptions,
     *,
     sources: DenseSources | None = None,
+    say: Say | None = None,
 ) -> None:
     """Train Stage I, write tokens, train Stage II, or one of these.
 
@@ -61,6 +63,7 @@ def train_dense(
         run: Everything that determines the result.
         options: Where it goes, and which part.
         sources: The pictures with label maps, where they do not come from ``run.data``.
+        say: Told what was understood of the data, a line each.
 
     Raises:
         GridcodeError: Data, folder or settings are unusable, or a part that comes before is missing.
@@ -80,6 +83,8 @@ def train_dense(
     if options.stage == "prior" and not (options.out / "tokens").is_dir():
         raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
     opened = sources or DenseSources(open_dense(run.data, "train"), open_dense(run.data, "val"))
+    for line in understood(run.data, opened.train, opened.val) if say else []:
+        say(line)
     if options.stage in ("tokenizer", "all"):
         # A run records given sources by their name; that of files is no path, by which they could be opened again.
         given = sources or (opened if opened.train.name == run.data.source else None)
