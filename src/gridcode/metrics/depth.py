@@ -140,8 +140,7 @@ class DepthErrors:
                 f"depth errors: no pixel with {self.near} < depth < {self.far} was seen in {self._empty} images; "
                 "check units and range"
             )
-        means = (self._sums / self._count).tolist()
-        return DepthScores(*means, count=self._count, empty=self._empty)
+        return DepthScores(*(self._sums / self._count).tolist(), self._count, self._empty)
 
     def _aligned(self, d: Tensor, g: Tensor) -> Tensor:
         """The prediction fitted to the truth over the pixels that count, (n,) float64."""

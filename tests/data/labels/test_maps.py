@@ -346,6 +346,7 @@ def test_a_class_is_a_value_whatever_the_kind_of_file(tmp_path):
 def test_bad_label_files_get_one_line(tmp_path):
     rgb, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 9, np.uint8)
     rgb[0, 0] = 128, 0, 0
+    (tmp_path / "empty.png").touch()
     np.save(tmp_path / "negative.npy", np.full((2, 2), -3))
     np.save(tmp_path / "mask.npy", np.ones((2, 2), bool))
     np.savez(tmp_path / "two.npz", a=grey, b=grey)
@@ -373,6 +374,10 @@ def test_bad_label_files_get_one_line(tmp_path):
         (lambda: read_depth(tmp_path / "objects.npy", scale=1, name="o"), r"not a readable \.npy"),
         (lambda: read_depth(tmp_path / "pages.tif", scale=1, name="p"), "several pages"),
         (lambda: read_values(tmp_path / "lossy.jpg", name="l"), "lossless PNG"),
+        (
+            lambda: read_values(tmp_path / "empty.png", name="e"),
+            r"not a readable PNG or TIFF \(of another kind, or empty",
+        ),
         (lambda: read_values(tmp_path / "cut.png", name="c"), "not a readable PNG"),
         (lambda: read_values(tmp_path / "alpha.png", name="a"), "not RGBA; remove the alpha"),
         (lambda: read_values(tmp_path / "none.png", name="n"), "no such label file"),

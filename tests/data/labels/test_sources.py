@@ -400,6 +400,17 @@ def test_what_was_understood_is_told(tmp_path, reader):
     assert lines[2:] == [*expected, turned_by]
 
 
+def test_masks_of_0_and_255_are_no_classes(tmp_path):
+    voc(tmp_path)
+    for path in (tmp_path / "segmentation").iterdir():
+        Image.fromarray(np.array([[0, 0, 255]] * 2, np.uint8)).save(path)
+    with pytest.raises(
+        GridcodeError, match=r"no label map holds a value but 0 and 255, .* set data.ignore_value"
+    ) as error:
+        open_dense(DenseConfig(task="panoptic", source=str(tmp_path)), "train")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("layout", ["root", "splits", "split", "parquet"])
 def test_classes_txt_at_the_root_names_every_split(tmp_path, layout):
     if layout == "parquet":

@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gridcode.data.image import orientation_tag, oriented
 from gridcode.data.labels.config import Orientation
@@ -86,7 +86,8 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
                 mode, values = image.mode, np.asarray(image)
                 turned = image.format == "TIFF"  # Pillow does it at load
     except _DECODE_ERRORS as error:
-        line = " ".join(str(error).split())[:160]
+        unknown = isinstance(error, UnidentifiedImageError)  # its text names an object in memory
+        line = "of another kind, or empty" if unknown else " ".join(str(error).split())[:160]
         raise GridcodeError(
             f"{name}: not a readable PNG or TIFF ({line}); labels must be lossless PNG, TIFF or .npy files"
         ) from None

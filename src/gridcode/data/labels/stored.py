@@ -110,7 +110,13 @@ class StoredLabels(DenseSource):
     def _numbers(self) -> tuple[str, ...]:
         labels = (self._label(index) for index in range(len(self._images)))
         highest = max(highest_class(source, name=name, ignore=self.ignored) for source, name in labels)
-        return tuple(str(number) for number in range(1, max(highest, 1) + 1))
+        if not highest:
+            marks = "0" if self.ignored == -1 else f"0 and {self.ignored}"
+            raise GridcodeError(
+                f"{self.name}: no label map holds a value but {marks}, which mean unlabelled; write classes as 1, 2, …, "
+                "or set data.ignore_value"
+            )
+        return tuple(str(number) for number in range(1, highest + 1))
 
 
 class ParquetLabels(StoredLabels):

@@ -83,8 +83,9 @@ def train_dense(
     if options.stage == "prior" and not (options.out / "tokens").is_dir():
         raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
     opened = sources or DenseSources(open_dense(run.data, "train"), open_dense(run.data, "val"))
-    for line in understood(run.data, opened.train, opened.val) if say else []:
-        say(line)
+    if say is not None:
+        for line in understood(run.data, opened.train, opened.val):
+            say(line)
     if options.stage in ("tokenizer", "all"):
         # A run records given sources by their name; that of files is no path, by which they could be opened again.
         given = sources or (opened if opened.train.name == run.data.source else None)
