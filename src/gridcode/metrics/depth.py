@@ -37,6 +37,9 @@ from gridcode.errors import GridcodeError
 _CROPS: Final = {"none": (0, 480, 0, 640), "nyu": (54, 480, 41, 601), "eigen": (45, 471, 41, 601)}
 
 
+_FIGURES: Final = ("rmse", "abs_rel", "delta", "delta_2", "delta_3", "rmse_log", "si_log")
+
+
 @dataclass(frozen=True)
 class DepthScores:
     """Means over images."""
@@ -92,7 +95,7 @@ class DepthErrors:
         if align not in ("none", "scale", "scale_shift"):
             raise GridcodeError(f"depth errors: align must be 'none', 'scale' or 'scale_shift', not {align!r}")
         self.near, self.far, self.crop, self.align = near, far, crop, align
-        self._sums = torch.zeros(7, dtype=torch.float64)
+        self._sums = torch.zeros(len(_FIGURES), dtype=torch.float64)
         self._count = 0
         self._empty = 0
 
@@ -140,7 +143,8 @@ class DepthErrors:
                 f"depth errors: no pixel with {self.near} < depth < {self.far} was seen in {self._empty} images; "
                 "check units and range"
             )
-        return DepthScores(*(self._sums / self._count).tolist(), self._count, self._empty)
+        means = dict(zip(_FIGURES, (self._sums / self._count).tolist(), strict=True))
+        return DepthScores(**means, count=self._count, empty=self._empty)
 
     def _aligned(self, d: Tensor, g: Tensor) -> Tensor:
         """The prediction fitted to the truth over the pixels that count, (n,) float64."""
@@ -176,7 +180,7 @@ def crop_region(crop: Literal["none", "nyu", "eigen"], height: int, width: int) 
 
 
 def _errors(d: Tensor, g: Tensor) -> Tensor:
-    """The figures of one image in the order of :class:`DepthScores`, (7,) float64."""
+    """The figures of one image in the order of ``_FIGURES``, (7,) float64."""
     difference, e = d - g, (d / g).log()
     ratio = torch.maximum(d / g, g / d)
     return torch.stack(

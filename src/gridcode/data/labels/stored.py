@@ -113,8 +113,8 @@ class StoredLabels(DenseSource):
         if not highest:
             marks = "0" if self.ignored == -1 else f"0 and {self.ignored}"
             raise GridcodeError(
-                f"{self.name}: no label map holds a value but {marks}, which mean unlabelled; write classes as 1, 2, …, "
-                "or set data.ignore_value"
+                f"{self.name}: no label map holds a value but {marks}, which mean unlabelled; write classes as 1, 2, "
+                "…, or set data.ignore_value"
             )
         return tuple(str(number) for number in range(1, highest + 1))
 
