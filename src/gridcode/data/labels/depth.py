@@ -97,8 +97,9 @@ class DepthMap(LabelMap):
 
     def values(self, bins: Tensor) -> Tensor:
         """Depth at the middle of each bin, float32 of the bins' shape; 0 for bin 0."""
-        depth = self.config.low + (bins.to(torch.float64) + 0.5) * self._width
-        return torch.where(bins > 0, depth, 0.0).to(torch.float32)
+        middles = self.config.low + (np.arange(self.config.bins) + 0.5) * self._width
+        middles[0] = 0.0
+        return torch.from_numpy(middles.astype(np.float32)).to(bins.device)[bins]  # not every device has float64
 
     def resize(self, planes: Planes, height: int, width: int) -> Planes:
         """The valid depth nearest to each pixel's centre inside its footprint."""

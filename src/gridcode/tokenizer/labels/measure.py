@@ -58,9 +58,10 @@ class TaskMeter:
             decoded: As :meth:`LabelTokenizer.decode` gives them, (B, n, H, W).
             planes: The truth, as a :class:`DenseBatch` holds it.
         """
+        decoded, planes = decoded.cpu(), planes.cpu()
         if isinstance(self._errors, ColourErrors):
             decoded, planes = (bytes_.double() / 127.5 - 1 for bytes_ in (decoded, planes))
-        self._errors.update(decoded.cpu(), planes.cpu())
+        self._errors.update(decoded, planes)
 
     def compute(self) -> dict[str, float]:
         """The figures so far, by name.
