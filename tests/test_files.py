@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,10 @@ def test_the_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "bytes"
     path.write_bytes(bytes(range(256)) * 5000)
     assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_json_holds_file_names_of_any_bytes(tmp_path: Path) -> None:
+    value = {os.fsdecode(b"caf\xe9.png"): ["ü \n \\ \U0001f600", os.fsdecode(b"\xff")]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json", "names") == value
+    assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8"), "readable where it can be"

@@ -343,6 +343,15 @@ def test_folders_may_have_other_names_and_be_links(tmp_path):
         FolderLabels(tmp_path / "data", "panoptic", DepthConfig())
 
 
+def test_names_of_any_bytes_find_their_maps(tmp_path):
+    paired(tmp_path)
+    for name in (os.fsdecode(b"caf\xe9"), "x y", "new\nline", "d" * 251):
+        shutil.copy(tmp_path / "image/b/1.png", tmp_path / f"image/b/{name}.png")
+        shutil.copy(tmp_path / "depth/b/1.png", tmp_path / f"depth/b/{name}.png")
+    source = FolderLabels(tmp_path, "depth", DepthConfig())
+    assert sorted(int(example.planes.max()) for example in source) == [1] * 5 + [2, 3]
+
+
 def test_two_pictures_do_not_share_a_map(tmp_path):
     paired(tmp_path)
     shutil.copy(tmp_path / "image/b/1.png", tmp_path / "image/b/1.jpg")

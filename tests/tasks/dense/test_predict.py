@@ -28,7 +28,7 @@ from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tasks.dense.config import DenseRun
-from gridcode.tasks.dense.files import write_maps
+from gridcode.tasks.dense.files import file_stem, write_maps
 from gridcode.tasks.dense.predict import PredictOptions, predict_source
 from gridcode.tasks.dense.predictor import DensePredictor
 from gridcode.tokenizer.labels.model import LabelTokenizer
@@ -283,6 +283,17 @@ def test_depth_that_no_png_holds_is_told_before(predictor: DensePredictor, tmp_p
     ):
         predict_source(predictor, [], PredictOptions(tmp_path))
     assert predict_source(predictor, [], PredictOptions(tmp_path, depth_format="npy")) == 0
+
+
+@pytest.mark.parametrize("letter", ["d", "ü", "漢"])
+def test_long_names_are_cut_and_stay_apart(letter: str) -> None:
+    size = len(letter.encode())
+    whole = file_stem(letter * (200 // size) + ".png")
+    assert whole == letter * (200 // size)
+    one, other = (file_stem(letter * (251 // size) + end) for end in (".png", "x.png"))
+    assert one != other
+    assert max(len(stem.encode()) for stem in (one, other)) <= 200
+    assert one.startswith(letter * (190 // size))
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)

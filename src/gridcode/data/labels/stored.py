@@ -12,6 +12,7 @@ of the splits, too.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,7 +180,8 @@ class FolderLabels(StoredLabels):
         pictures, labels = label_folders(root, task)
         self._folder = labels / part
         images = ImageFolder(pictures / part, name=str(root / part))
-        self._files = [self._file(images.key(index)) for index in range(len(images))]
+        inside = (images.encoded(index).relative_to(images.path) for index in range(len(images)))
+        self._files = [self._file(path) for path in inside]
         owner: dict[Path, int] = {}
         for index, file in enumerate(self._files):
             if (other := owner.setdefault(file, index)) != index:
@@ -190,15 +192,16 @@ class FolderLabels(StoredLabels):
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._files[index], str(self._files[index])
 
-    def _file(self, key: str) -> Path:
-        stem = self._folder / key
+    def _file(self, picture: Path) -> Path:
+        stem = self._folder / picture
         endings = [*SUFFIXES, *(ending.upper() for ending in SUFFIXES)]
-        found = [path for ending in endings if (path := stem.with_suffix(ending)).is_file()]
+        candidates = (stem.with_suffix(ending) for ending in endings)
+        found = [path for path in candidates if os.path.isfile(path)]  # Path's own raises where a name is too long
         if len(found) == 2 and found[0].samefile(found[1]):
             found = found[:1]  # a disk that does not tell large letters from small ones
         if len(found) != 1:
             seen = "no label file" if not found else "two label files"
-            raise GridcodeError(f"{self._folder}: {seen} for {key}; give one {', '.join(SUFFIXES)} of its name")
+            raise GridcodeError(f"{self._folder}: {seen} for {picture}; give one {', '.join(SUFFIXES)} of its name")
         return found[0]
 
 

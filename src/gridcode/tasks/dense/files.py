@@ -10,6 +10,7 @@ draws      deviation/NAME.png, standard deviation over several draws: depth in d
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,17 +32,22 @@ SPLIT: Final = "predicted"
 RELATIVE_SCALE: Final = 60000.0
 """Value of a depth PNG that stands for relative depth 1."""
 _ENDING: Final = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
+_LONGEST: Final = 200  # bytes; a disk takes 255, of which an ending and a temporary name need some
 BLEND: Final = 0.6
 """Share of the map's colours in an overlay."""
 
 
 def file_stem(key: str) -> str:
-    """A file name without ending for a picture's key.
+    """A file name without ending for a picture's key; of a long one the beginning and a hash.
 
     >>> file_stem("room/1.jpg"), file_stem("v1.5")
     ('room-1', 'v1-5')
     """
-    return re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-") or "picture"
+    stem = re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-") or "picture"
+    if len(stem.encode()) <= _LONGEST:
+        return stem
+    digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest}"
 
 
 def depth_scale(depth: DepthConfig) -> float:
