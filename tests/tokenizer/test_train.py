@@ -192,3 +192,34 @@ def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> 
     parts, _ = measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=5))
     assert parts == pytest.approx(whole, rel=1e-5)
     assert usage.pooled.count == 16 * 4 * 4
+
+
+def test_a_run_goes_on_where_its_pictures_have_moved_but_not_on_others(tmp_path: Path) -> None:
+    here, there = tmp_path / "photos", tmp_path / "elsewhere" / "pictures"
+    here.mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(here / f"{number}.png")
+    data = replace(RUN.data, source=str(here), val_fraction=0.2)
+    run = replace(RUN, data=data, loop=replace(LOOP, steps=2))
+    train_tokenizer(run, quiet(tmp_path / "run"))
+
+    there.parent.mkdir()
+    here.rename(there)
+    (tmp_path / "run").rename(tmp_path / "kept")
+    moved = replace(
+        run,
+        data=replace(data, source=str(there), on_error="skip"),
+        loop=replace(LOOP, steps=4, checkpoint_every=1, val_count=1),
+        alarms=replace(run.alarms, off=True),
+    )
+    tokenizer = train_tokenizer(moved, quiet(tmp_path / "kept", resume=True))
+    assert tokenizer.info["data"]["source"] == str(there)
+    assert [folder.name for folder in checkpoints(tmp_path / "kept")] == ["step-00000004"]
+
+    (there / "0.png").rename(there / "new.png")
+    with pytest.raises(GridcodeError, match="was trained on other examples"):
+        train_tokenizer(moved, quiet(tmp_path / "kept", resume=True))
+    (there / "new.png").unlink()
+    with pytest.raises(GridcodeError, match=r"other examples \(count=\d+, now \d+\)"):
+        train_tokenizer(moved, quiet(tmp_path / "kept", resume=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,13 +15,16 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcode.errors import GridcodeError
+from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric
 from gridcode.training.log import read_log
-from gridcode.training.optim import make_ema, make_optimizer
+from gridcode.training.optim import learning_rate, make_ema, make_optimizer
 from gridcode.training.precision import resolve_precision
-from gridcode.training.run import RunOptions, Stopped, open_run, prepare_folder
+from gridcode.training.resume import describe
+from gridcode.training.run import Run, RunOptions, Stopped, open_run, prepare_folder, same_examples
 from gridcode.training.state import Trainee, checkpoints
+from gridcode.training.step import tell_schedule
 
 LOOP = LoopConfig(
     steps=6, log_every=2, val_every=3, checkpoint_every=2, batch_size=2, accelerator="cpu", precision="fp32"
@@ -31,19 +35,21 @@ LOOP = LoopConfig(
 class Part:
     workers: int = 2
     sizes: tuple[int, ...] = (1, 2)
+    source: str = "photos"
 
 
 @dataclass(frozen=True)
 class Config:
     data: Part = field(default_factory=Part)
     loop: LoopConfig = LOOP
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
 
 
 class TestFolder:
     def test_settings_are_written_as_json(self, tmp_path: Path) -> None:
         prepare_folder(RunOptions(tmp_path / "a" / "run"), Config(), {"tokens": {"rows": 3}})
         written = json.loads((tmp_path / "a" / "run" / "run.json").read_text())
-        assert written["data"] == {"workers": 2, "sizes": [1, 2]}
+        assert written["data"] == {"workers": 2, "sizes": [1, 2], "source": "photos"}
         assert written["loop"]["steps"] == 6
         assert written["tokens"] == {"rows": 3}
 
@@ -107,11 +113,70 @@ class TestFolder:
         with pytest.raises(GridcodeError, match=r"trained with tokens.tokenizer='aa', now 'bb'"):
             prepare_folder(RunOptions(tmp_path, resume=True), Config(), {"tokens": {"tokenizer": "bb"}})
 
-    def test_resume_may_change_what_no_weight_depends_on(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Config(data=Part(workers=0)),
+            Config(data=Part(source="/moved/photos")),
+            Config(alarms=AlarmConfig(off=True, every=7)),
+            *(
+                Config(loop=replace(LOOP, **change))
+                for change in (
+                    {"steps": 60},
+                    {"log_every": 5},
+                    {"val_every": 4},
+                    {"val_count": 7},
+                    {"checkpoint_every": 1},
+                    {"accelerator": "auto"},
+                    {"recompute": True},
+                )
+            ),
+        ],
+    )
+    def test_resume_may_change_what_no_weight_depends_on(self, tmp_path: Path, other: Config) -> None:
         prepare_folder(RunOptions(tmp_path), Config())
-        other = Config(data=Part(workers=0), loop=replace(LOOP, log_every=5))
+        same_examples(RunOptions(tmp_path), describe(1, ["a"], ["b"]))
         prepare_folder(RunOptions(tmp_path, resume=True), other)
-        assert json.loads((tmp_path / "run.json").read_text())["data"]["workers"] == Config().data.workers
+        written = json.loads((tmp_path / "run.json").read_text())
+        assert written.pop("examples")["count"] == 1
+        assert written == json.loads(json.dumps(asdict(other))), "the file tells the settings that hold now"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"batch_size": 4},
+            {"seed": 7},
+            {"precision": "bf16"},
+            {"accumulate": 2},
+        ],
+    )
+    def test_resume_names_each_setting_that_changes_learning(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        ((name, value),) = change.items()
+        message = f"trained with loop.{name}={getattr(LOOP, name)!r}, now {value!r}"
+        with pytest.raises(GridcodeError, match=message):
+            prepare_folder(RunOptions(tmp_path, resume=True), Config(loop=replace(LOOP, **change)))
+        assert json.loads((tmp_path / "run.json").read_text())["loop"][name] == getattr(LOOP, name)
+
+    @pytest.mark.parametrize(
+        ("now", "message"),
+        [
+            (describe(2, ["x"], ["a", "b"]), r"count=3, now 2"),
+            (describe(3, ["y"], ["a", "b", "c"]), r"classes=\['x'\], now \['y'\]"),
+            (describe(3, ["x"], ["a", "b", "d"]), r"its examples have other names"),
+        ],
+    )
+    def test_resume_refuses_other_examples_wherever_they_lie(
+        self, tmp_path: Path, now: dict[str, Any], message: str
+    ) -> None:
+        then = describe(3, ["x"], ["a", "b", "c"])
+        prepare_folder(RunOptions(tmp_path), Config())
+        same_examples(RunOptions(tmp_path), then)
+        again = RunOptions(tmp_path, resume=True)
+        prepare_folder(again, Config())
+        same_examples(again, then)
+        with pytest.raises(GridcodeError, match=f"trained on other examples .*{message}"):
+            same_examples(again, now)
 
     def test_resume_needs_a_run(self, tmp_path: Path) -> None:
         with pytest.raises(GridcodeError, match=r"the run to resume: there is no file .*run\.json"):
@@ -147,12 +212,13 @@ def drive(
     norms: dict[int, float] | None = None,
     scores: dict[int, float] | None = None,
     stop_after: int | None = None,
+    loop: LoopConfig = LOOP,
 ) -> list[int]:
     """A loop of the module's shape; losses, gradient norms and scores are given by step."""
     options = RunOptions(out, resume=resume, show=False)
-    prepare_folder(options, Config())
+    prepare_folder(options, Config(loop=loop))
     taken = []
-    with open_run(options, LOOP, trainee(), fabric=fabric, title="toy") as run:
+    with open_run(options, loop, trainee(), fabric=fabric, title="toy") as run:
         for step in run.steps():
             taken.append(step)
             if step == stop_after:
@@ -193,6 +259,41 @@ class TestLoop:
         (tmp_path / "done.json").unlink()
         assert drive(tmp_path, fabric, resume=True) == []
         assert json.loads((tmp_path / "done.json").read_text()) == {"steps": 6, "best": 5.0}
+
+    def test_a_finished_run_goes_on_when_it_is_given_more_steps(self, tmp_path: Path, fabric: Fabric) -> None:
+        drive(tmp_path, fabric)
+        longer = replace(LOOP, steps=9)
+        with pytest.raises(Stopped):
+            drive(tmp_path, fabric, resume=True, loop=longer, stop_after=6)
+        assert not (tmp_path / "done.json").exists(), "it is not done any more"
+        assert drive(tmp_path, fabric, resume=True, loop=longer) == [7, 8]
+        assert json.loads((tmp_path / "done.json").read_text())["steps"] == 9
+        assert max(line["step"] for line in read_log(tmp_path)) == 9
+
+    def test_fewer_steps_than_were_taken_are_refused(self, tmp_path: Path, fabric: Fabric) -> None:
+        drive(tmp_path, fabric)
+        with pytest.raises(GridcodeError, match=r"has taken 6 steps already, loop.steps is 4: give at least 6"):
+            drive(tmp_path, fabric, resume=True, loop=replace(LOOP, steps=4))
+        assert (tmp_path / "done.json").exists()
+
+    @pytest.mark.parametrize(("steps", "kind"), [(12, "longer"), (5, "shorter"), (6, None)])
+    def test_another_length_tells_what_the_learning_rate_does(
+        self, tmp_path: Path, fabric: Fabric, monkeypatch: pytest.MonkeyPatch, steps: int, kind: str | None
+    ) -> None:
+        with pytest.raises(Stopped):
+            drive(tmp_path, fabric, stop_after=3)
+        loop, optim, said = replace(LOOP, steps=steps), OptimConfig(lr=1.0, warmup=0, final_lr=0.1), list[str]()
+        monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+        with open_run(
+            RunOptions(tmp_path, resume=True, show=False), loop, trainee(), fabric=fabric, title="toy"
+        ) as run:
+            tell_schedule(run, optim)
+        before, after = (learning_rate(4, steps=count, config=optim) for count in (6, steps))
+        expected = [
+            f"the run takes {steps} steps instead of 6: from step 4 the learning rate is the {kind} schedule's, "
+            f"{after:.3g} instead of {before:.3g}, and falls to 0.1 at step {steps}"
+        ]
+        assert said == (expected if kind else [])
 
     def test_a_signal_stops_after_the_step_with_a_checkpoint(self, tmp_path: Path, fabric: Fabric) -> None:
         with pytest.raises(Stopped, match=r"stopped by SIGTERM after step 3 of 6; .*--resume") as caught:

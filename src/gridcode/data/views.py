@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Final
 
 from gridcode.data.source import Example, ImageSource, StoredImages
 from gridcode.errors import GridcodeError
 from gridcode.training.order import some_of
+from gridcode.training.resume import describe
+
+_LOOKED_AT: Final = 8
 
 
 class Subset(ImageSource):
@@ -52,6 +56,37 @@ def few(source: ImageSource, count: int) -> ImageSource:
     if count >= len(source):
         return source
     return Subset(source, some_of(len(source), count).tolist(), name=source.name)
+
+
+def described(source: ImageSource) -> dict[str, Any]:
+    """What makes a source's images the same ones, wherever they lie: their number, classes and names.
+
+    Where names are not known without decoding, those of a few images stand for all.
+
+    >>> from gridcode.data.scenes import Scenes
+    >>> described(Scenes(seed=0, start=0, count=6, size=8))["count"]
+    6
+    """
+    places = range(len(source)) if _stored(source) else some_of(len(source), _LOOKED_AT).tolist()
+    return describe(len(source), source.classes, (_key(source, place) for place in places))
+
+
+def _stored(source: ImageSource) -> bool:
+    return _stored(source._source) if isinstance(source, Subset | Relabelled) else isinstance(source, StoredImages)
+
+
+def _key(source: ImageSource, index: int) -> str:
+    """An image's key, by decoding it only where there is no other way; none of an image that cannot be decoded."""
+    if isinstance(source, Subset):
+        return _key(source._source, source._indices[index])
+    if isinstance(source, Relabelled):
+        return _key(source._source, index)
+    if isinstance(source, StoredImages):
+        return source.key(index)
+    try:
+        return source[index].key
+    except GridcodeError:  # training says so, or passes it over
+        return ""
 
 
 class Relabelled(ImageSource):

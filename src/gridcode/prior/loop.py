@@ -15,7 +15,7 @@ from gridcode.training.optim import make_ema
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import RunOptions, open_run
 from gridcode.training.state import Trainee
-from gridcode.training.step import begin_step, finish_step
+from gridcode.training.step import begin_step, finish_step, tell_schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -85,6 +85,7 @@ def learn_tokens(
     ema = make_ema(prior, optim)
     averaged = cast("P", ema.module)
     with open_run(options, loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
+        tell_schedule(run, optim)
         adapt(prior, loop, blocks=list(blocks))
         model, optimizer = fabric.setup(prior, optimizer)
         if not lessons.validated:

@@ -27,7 +27,8 @@ from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_optimizer
 from gridcode.training.order import indices_at, some_of
-from gridcode.training.run import RunOptions, prepare_folder
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed, generator
 
 
@@ -94,6 +95,7 @@ def train_prior(
     fabric = make_fabric(config.loop)
     train = store.load("train")
     val = store.load("val") if "val" in store.splits else None
+    same_examples(options, describe(len(train.tokens), store.manifest.classes, train.keys))
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     prior = make_prior(config.model, token_space(store))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
-from gridcode.data.views import few
+from gridcode.data.views import described, few
 from gridcode.metrics.image import psnr
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.dropout import quantize_with_dropout
@@ -37,10 +37,10 @@ from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
-from gridcode.training.step import begin_step, finish_step
+from gridcode.training.step import begin_step, finish_step, tell_schedule
 
 STRIP = 8
 """Validation pictures that are kept to be looked at, with their reconstructions."""
@@ -90,6 +90,8 @@ def train_tokenizer(
     else:  # what config.data names was not read: record what was
         data = replace(data, source=sources.train.name, val_source=None)
 
+    same_examples(options, described(sources.train))
+
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = Tokenizer(config.model)
     if init_from is not None:
@@ -111,6 +113,7 @@ def train_tokenizer(
     trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
+        tell_schedule(run, config.optim)
         adapt(tokenizer, config.loop, blocks=[*blocks_of(tokenizer.encoder), *blocks_of(tokenizer.decoder)])
         model, optimizer = fabric.setup(_Forward(tokenizer, config.quantizer_dropout), optimizer)
         adversary = Adversary(others["discriminator"], config, fabric=fabric) if others else None

@@ -40,6 +40,7 @@ from gridcode.files import read_json, sweep, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import RunLog
 from gridcode.training.progress import ProgressBar
+from gridcode.training.resume import EXAMPLES, check_examples, check_settings
 from gridcode.training.signals import StopRequest, stop_requests
 from gridcode.training.state import Trainee, checkpoints, load_state, save_state
 
@@ -47,10 +48,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-RUN_FILE = "run.json"
-
-FREE_TO_CHANGE = {"data.workers", "loop.log_every"}
-"""Settings that a resumed run may change, because no weight depends on them."""
+RUN_FILE, DONE_FILE = "run.json", "done.json"
 
 
 class Stopped(GridcodeError):  # noqa: N818 (not a fault: somebody asked for it)
@@ -114,14 +112,8 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         sweep(out)
     if options.resume:
         before = read_json(out / RUN_FILE, "the run to resume")
-        now, then = _flat(settings), _flat(before)
-        changed = [key for key in now if now[key] != then.get(key) and key not in FREE_TO_CHANGE]
-        if changed:
-            key = changed[0]
-            raise GridcodeError(
-                f"{out} was trained with {key}={then.get(key)!r}, now {now[key]!r}: resume with the same "
-                "settings, or start another run with --out"
-            )
+        check_settings(out, before, settings)
+        write_json(out / RUN_FILE, settings | ({EXAMPLES: before[EXAMPLES]} if EXAMPLES in before else {}))
         return
     if occupied and not (out / RUN_FILE).exists():
         raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
@@ -129,9 +121,27 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
     for name in ("state", "best", "last", "tensorboard", "pictures", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("log.jsonl", "done.json"):
+    for name in ("log.jsonl", DONE_FILE):
         (out / name).unlink(missing_ok=True)
     write_json(out / RUN_FILE, settings)
+
+
+def same_examples(options: RunOptions, examples: Mapping[str, Any]) -> None:
+    """Write down what a run learns from, or check that a resumed one goes on with the same; the first process does.
+
+    Args:
+        options: The folder, made by :func:`prepare_folder`.
+        examples: What :func:`gridcode.training.resume.describe` says of them.
+
+    Raises:
+        GridcodeError: A resumed run has learned from others.
+    """
+    if not first_process():
+        return
+    settings = read_json(options.out / RUN_FILE, "the run's settings")
+    if options.resume:
+        check_examples(options.out, settings.get(EXAMPLES), examples)
+    write_json(options.out / RUN_FILE, settings | {EXAMPLES: dict(examples)})
 
 
 class Run:
@@ -149,6 +159,15 @@ class Run:
             values = load_state(self.out, trainee)
         self.start: int = values["step"]
         self.best: float | None = values["best"]
+        self.planned: int = values.get("steps", loop.steps)
+        """The steps that the run was to take when its checkpoint was written."""
+        if self.start > loop.steps:
+            raise GridcodeError(
+                f"{self.out} has taken {self.start} steps already, loop.steps is {loop.steps}: give at least "
+                f"{self.start} to resume it"
+            )
+        if self.writer and self.start < loop.steps:
+            (self.out / DONE_FILE).unlink(missing_ok=True)
         self._log: RunLog | None = None
         self._bar: ProgressBar | None = None
         self._stop = StopRequest()
@@ -160,7 +179,7 @@ class Run:
         """The steps still to take, numbered from 0; after the last one, ``done.json`` is written."""
         yield from range(self.start, self.loop.steps)
         if self.writer:
-            write_json(self.out / "done.json", {"steps": self.loop.steps, "best": self.best})
+            write_json(self.out / DONE_FILE, {"steps": self.loop.steps, "best": self.best})
 
     def logs_at(self, step: int) -> bool:
         """Whether a line of the log is due once ``step`` has been taken."""
@@ -248,7 +267,7 @@ class Run:
             if last:
                 save(self.out / "last")
             if not self._sharded:
-                save_state(self.out, step + 1, self.trainee, {"best": self.best})
+                save_state(self.out, step + 1, self.trainee, {"best": self.best, "steps": self.loop.steps})
         if stop and not last:
             # Where one process ends with an error a launcher ends the others; none goes before the checkpoint is whole.
             self.fabric.barrier()
@@ -308,11 +327,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return value
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as ``{"loop.steps": 2000, …}``."""
-    flat: dict[str, Any] = {}
-    for key, entry in value.items():
-        flat |= _flat(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {f"{prefix}{key}": entry}
-    return flat

@@ -8,6 +8,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.optim import learning_rate, set_learning_rate
+from gridcode.training.run import Run
 from gridcode.training.seeding import seed_step
 from gridcode.training.sharding import clip_gradients, whole
 
@@ -26,6 +27,24 @@ def begin_step(
     """
     seed_step(loop.seed, step, rank=rank)
     set_learning_rate(optimizer, learning_rate(step, steps=loop.steps, config=optim))
+
+
+def tell_schedule(run: Run, optim: OptimConfig) -> None:
+    """Say what a resumed run's new length does to the learning rate.
+
+    Args:
+        run: The run that was opened.
+        optim: The schedule.
+    """
+    start, then, now = run.start, run.planned, run.loop.steps
+    if then == now or start >= now:
+        return
+    before, after = (learning_rate(start, steps=steps, config=optim) for steps in (max(then, start), now))
+    kind = "longer" if now > then else "shorter"
+    run.say(
+        f"the run takes {now} steps instead of {then}: from step {start} the learning rate is the {kind} schedule's, "
+        f"{after:.3g} instead of {before:.3g}, and falls to {optim.final_lr * optim.lr:.3g} at step {now}"
+    )
 
 
 def finish_step(

@@ -31,7 +31,8 @@ from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.train import token_space
 from gridcode.store.reader import TokenStore
 from gridcode.training.fabric import make_fabric
-from gridcode.training.run import RunOptions, prepare_folder
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed, generator
 
 
@@ -78,6 +79,7 @@ def train_conditional_prior(
     fabric = make_fabric(config.loop)
     train, val = join_split(store, "train", config.data, sources), join_split(store, "val", config.data, sources)
     assert train is not None, "store.rows would have refused it"
+    same_examples(options, describe(len(train), (), (train.source.key(int(place)) for place in train.places)))
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     shape = (config.channels, *config.data.shape)

@@ -32,10 +32,11 @@ from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.order import some_of
 from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder
+from gridcode.training.resume import describe
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
-from gridcode.training.step import begin_step, finish_step
+from gridcode.training.step import begin_step, finish_step, tell_schedule
 
 STRIP = 8
 """Validation pictures that are kept to be looked at, with their maps."""
@@ -79,6 +80,9 @@ def train_label_tokenizer(
     else:  # what config.data names was not read: record what was
         data = replace(data, source=sources.train.name)
 
+    train, names = sources.train, sources.train.categories.names if sources.train.categories else ()
+    same_examples(options, describe(len(train), names, (train.key(index) for index in range(len(train)))))
+
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = LabelTokenizer(config.model, config.data, sources.train.categories)
     tokenizer.info = {"data": asdict(data), "dataset": PurePath(data.source).name or data.source}
@@ -93,6 +97,7 @@ def train_label_tokenizer(
     trainee = Trainee(tokenizer, ema, optimizer, memories={"alarms": watch})
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="label tokenizer") as run:
+        tell_schedule(run, config.optim)
         adapt(tokenizer, config.loop, blocks=blocks_of([tokenizer.encoder, tokenizer.decoder]))
         model, optimizer = fabric.setup(_Forward(tokenizer), optimizer)
         progress = Progress(run, watch, tokenizer.quantizer, config.alarms)
