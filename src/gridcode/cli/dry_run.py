@@ -38,7 +38,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
         tokenizer.parameter_count,
     )
     parts = {"encoder": encoder, "quantizer": weights - encoder - decoder, "decoder": decoder}
-    bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
+    bytes_per_value = 4 if resolve_precision(run.loop) == "fp32" else 2
     kept = run.model.kept(run.data.size, run.data.size)
     return _text(
         asdict(run),
@@ -99,7 +99,7 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
         prior = make_prior(run.model, space)
     parts = {"vocabulary": _parameters(prior.vocabulary), "transformer": _parameters(prior.trunk)}
     N, D = space.length + 1, run.model.width
-    bytes_per_value = 2 if resolve_precision(run.loop) == "bf16" else 4
+    bytes_per_value = 4 if resolve_precision(run.loop) == "fp32" else 2
     # Each layer keeps about 8 maps of the width and 2 of the MLP; the tokens asked for, of which a masked prior has two
     # thirds, have fp32 logits: of every code, class and MASK, or of every level.
     outputs = space.codebook_size + len(space.classes) + 1 if run.model.head == "joint" else sum(space.levels)

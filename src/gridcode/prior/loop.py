@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gridcode.prior.loss import MaskedScores, masked_token_loss
 from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.training.fabric import scaler_memory
 from gridcode.training.optim import make_ema
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import RunOptions, open_run
@@ -84,7 +85,8 @@ def learn_tokens(
     loop, optim = settings.loop, settings.optim
     ema = make_ema(prior, optim)
     averaged = cast("P", ema.module)
-    with open_run(options, loop, Trainee(prior, ema, optimizer), fabric=fabric, title="prior") as run:
+    trainee = Trainee(prior, ema, optimizer, memories=scaler_memory(fabric))
+    with open_run(options, loop, trainee, fabric=fabric, title="prior") as run:
         tell_schedule(run, optim)
         adapt(prior, loop, blocks=list(blocks))
         model, optimizer = fabric.setup(prior, optimizer)
@@ -98,10 +100,10 @@ def learn_tokens(
                 scored = masked_token_loss(model(*part, lessons.label_smoothing), part[-1])
                 fabric.backward(share * scored.loss)
                 parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
-            norm = finish_step(model, prior, ema, optimizer, clip=optim.clip)
+            figures = finish_step(model, prior, ema, optimizer, clip=optim.clip, fabric=fabric)
 
             loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
-            run.log(step, {"loss": loss, "accuracy": accuracy, "gradient_norm": norm})
+            run.log(step, {"loss": loss, "accuracy": accuracy} | figures)
             if run.logs_at(step):
                 run.write_line(step)
             if run.validates_at(step):

@@ -22,6 +22,7 @@ from gridcode.tokenizer.losses.adversarial import AdversarialLoss, Hinge, NonSat
 from gridcode.training.parallel import in_parts
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Learner
+from gridcode.training.step import take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -68,7 +69,7 @@ class Adversary:
         self._discriminator.requires_grad_(True)
         return self._loss.tokenizer(scores)
 
-    def learn(self, images: Tensor, reconstructions: Tensor, step: int) -> dict[str, Tensor]:
+    def learn(self, images: Tensor, reconstructions: Tensor, step: int) -> dict[str, Tensor | float]:
         """One step of the discriminator.
 
         Args:
@@ -78,11 +79,12 @@ class Adversary:
 
         Returns:
             ``discriminator``, its loss without the penalty; ``real_score`` and ``fake_score``, their means; ``r1``, the
-            penalty before its cost; and ``discriminator_gradient_norm``.
+            penalty before its cost; and what :func:`gridcode.training.step.take_step` says, with
+            ``discriminator_`` before its names.
         """
         config = self._config
         weight = config.r1_every if config.r1 and step % config.r1_every == 0 else 0
-        seen: dict[str, Tensor] = {}
+        seen: dict[str, Tensor | float] = {}
         for (real, fake), share in in_parts(
             self._fabric, self._model, (images, reconstructions), count=self._accumulate
         ):
@@ -92,10 +94,13 @@ class Adversary:
             scores = {"real_score": real_scores.mean(), "fake_score": fake_scores.mean()}
             for name, value in {"discriminator": loss, **scores, "r1": weight * penalty}.items():
                 seen[name] = seen.get(name, 0) + share * value.detach()
-        norm = nn.utils.clip_grad_norm_(self._discriminator.parameters(), config.clip or float("inf"))
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        return seen | {"discriminator_gradient_norm": norm}
+        largest = config.clip or float("inf")
+        figures = take_step(
+            self._optimizer,
+            lambda: nn.utils.clip_grad_norm_(self._discriminator.parameters(), largest),
+            fabric=self._fabric,
+        )
+        return seen | {f"discriminator_{name}": value for name, value in figures.items()}
 
 
 class _Scores(nn.Module):

@@ -45,7 +45,7 @@ class Progress:
     def end_step(
         self,
         step: int,
-        metrics: Mapping[str, Tensor],
+        metrics: Mapping[str, Tensor | float],
         *,
         validate: Callable[[], dict[str, float]],
         save: Callable[[Path], None],

@@ -34,7 +34,7 @@ from gridcode.tokenizer.perception import perceptual_loss
 from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
 from gridcode.tokenizer.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.fabric import make_fabric
+from gridcode.training.fabric import make_fabric, scaler_memory
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
@@ -110,7 +110,7 @@ def train_tokenizer(
     if config.loss.adversarial.active:
         others["discriminator"] = make_discriminator(config, fabric.device)
     watch = make_watch(config.alarms, tokenizer.quantizer)
-    trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch})
+    trainee = Trainee(tokenizer, ema, optimizer, others=others, memories={"alarms": watch} | scaler_memory(fabric))
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="tokenizer") as run:
         tell_schedule(run, config.optim)
@@ -148,9 +148,9 @@ def train_tokenizer(
                 made.append(reconstructions.detach())
                 shown = terms | {"quantizer": quantizer_loss} if len(terms) > 1 else {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
+            figures = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip, fabric=fabric)
 
-            metrics = summed(parts) | {"psnr": psnr(torch.cat(made), images).mean(), "gradient_norm": norm}
+            metrics = summed(parts) | {"psnr": psnr(torch.cat(made), images).mean()} | figures
             if judge is not None:
                 metrics |= judge.learn(images, torch.cat(made), step)
             validate = partial(_validate, run, step, averaged, sources.val, config)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gridcode.errors import GridcodeError
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class LoopConfig:
     batch_size: int = 64
     """Examples per step, over all processes."""
     precision: Precision = "auto"
-    """bf16: autocast (weights, optimiser, quantizer stay fp32); fp32: all in fp32; auto: bf16 where hardware has it."""
+    """bf16: autocast (weights, optimiser, quantizer stay fp32); fp32: all in fp32; auto: bf16 where hardware has it;
+    fp16: autocast with a loss scale, for cards without bf16."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device kind, as Lightning Fabric names them."""
     devices: int = 1
@@ -92,6 +93,12 @@ class LoopConfig:
                 raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
         if self.strategy not in ("ddp", "fsdp"):
             raise GridcodeError(f"loop.strategy must be 'ddp' or 'fsdp', got {self.strategy!r}")
+        if self.precision not in get_args(Precision):
+            raise GridcodeError(
+                f"loop.precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
+            )
+        if self.precision == "fp16" and self.strategy == "fsdp":
+            raise GridcodeError("loop.precision=fp16 cannot train with loop.strategy=fsdp; use bf16 or ddp")
         if self.seed < 0:
             raise GridcodeError(f"loop.seed must be >= 0, got {self.seed}")
         if self.seed >= 2**32:  # numpy's limit

@@ -15,7 +15,10 @@ from gridcode.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.precision import MixedPrecision
     from lightning_fabric.strategies.strategy import Strategy
+
+    from gridcode.training.state import Memory
 
 SHARDED = ("cuda",)
 """Kinds of devices on which a model can be sharded."""
@@ -33,6 +36,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     world = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    precision = resolve_precision(config)
     strategy: str | Strategy = "ddp" if world > 1 else "auto"
     if config.strategy == "fsdp":
         strategy = _sharded(config)
@@ -42,7 +46,8 @@ def make_fabric(config: LoopConfig) -> Fabric:
             fabric = Fabric(
                 accelerator=config.accelerator,
                 devices=world,
-                precision="bf16-mixed" if resolve_precision(config) == "bf16" else "32-true",
+                precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": None}[precision],
+                plugins=_scaled(config) if precision == "fp16" else None,
                 strategy=strategy,
             )
             fabric.launch()
@@ -55,6 +60,18 @@ def make_fabric(config: LoopConfig) -> Fabric:
     return fabric
 
 
+def loss_scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """What scales the losses of a loop in fp16, whose small gradients would else be zeros; None in other precisions."""
+    scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
+    return scaler
+
+
+def scaler_memory(fabric: Fabric) -> dict[str, Memory]:
+    """The loss scale as a checkpoint's memory, where there is one."""
+    scaler = loss_scaler(fabric)
+    return {} if scaler is None else {"loss scale": scaler}
+
+
 def loop_device(config: LoopConfig) -> torch.device:
     """Where a loop of one process runs, for what is done beside it: its tokens, its figures."""
     if config.accelerator in ("auto", "cuda") and torch.cuda.is_available():
@@ -62,6 +79,14 @@ def loop_device(config: LoopConfig) -> torch.device:
     if config.accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def _scaled(config: LoopConfig) -> MixedPrecision:
+    """fp16 with a loss scale, on a CPU too, where Fabric by itself would take bf16."""
+    from lightning_fabric.plugins.precision import MixedPrecision
+
+    device = loop_device(config).type
+    return MixedPrecision("16-mixed", device, torch.amp.GradScaler(device))
 
 
 def _sharded(config: LoopConfig) -> Strategy:

@@ -1,4 +1,4 @@
-"""bf16 where the hardware multiplies it, fp32 elsewhere."""
+"""bf16 where the hardware multiplies it, fp32 elsewhere, fp16 on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from gridcode.training.config import LoopConfig
 
 
-def resolve_precision(config: LoopConfig) -> Literal["fp32", "bf16"]:
+def resolve_precision(config: LoopConfig) -> Literal["fp32", "bf16", "fp16"]:
     """What ``precision="auto"`` means on this machine."""
     if config.precision != "auto":
         return config.precision

@@ -191,6 +191,11 @@ class Run:
         Raises:
             GridcodeError: The loss, its gradient or another metric is not finite; the last checkpoint stays.
         """
+        for part, whose in (("", "the"), ("discriminator_", "the discriminator's")):
+            if metrics.get(f"{part}skipped"):
+                scale = float(metrics[f"{part}loss_scale"])
+                text = f"{whose} gradient overflowed in fp16: its step was skipped, the loss scale fell to {scale:.6g}"
+                self.warn(step + 1, text)
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
             self._counts[name] = self._counts.get(name, 0) + 1

@@ -76,7 +76,7 @@ def describe_label_run(run: LabelTokenizerRun, categories: Categories | None = N
     D, depth = run.model.width, run.model.encoder_depth + run.model.decoder_depth
     pixels = run.data.height * run.data.width
     # Each block keeps about 8 maps of the width and 2 of the MLP; logits are kept three times, in fp32.
-    kept = depth * h * w * (8 * D + 2 * run.model.mlp) * (2 if resolve_precision(run.loop) == "bf16" else 4)
+    kept = depth * h * w * (8 * D + 2 * run.model.mlp) * (4 if resolve_precision(run.loop) == "fp32" else 2)
     kept += 3 * pixels * sum(tokenizer.label_map.groups or (3,)) * 4
     activations = kept * run.loop.batch_size / run.loop.accumulate
     weights = COPIES * 4 * parts["all"]

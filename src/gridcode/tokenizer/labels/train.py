@@ -28,7 +28,7 @@ from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.labels.networks import blocks_of
 from gridcode.tokenizer.labels.strip import save_label_strip
 from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
-from gridcode.training.fabric import make_fabric
+from gridcode.training.fabric import make_fabric, scaler_memory
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.order import some_of
 from gridcode.training.parallel import adapt, in_parts
@@ -94,7 +94,7 @@ def train_label_tokenizer(
     optimizer = make_optimizer(tokenizer, config.optim, no_decay=tokenizer.quantizer)
     task_loss = make_label_loss(data.task, tokenizer.label_map.masked)
     watch = make_watch(config.alarms, tokenizer.quantizer)
-    trainee = Trainee(tokenizer, ema, optimizer, memories={"alarms": watch})
+    trainee = Trainee(tokenizer, ema, optimizer, memories={"alarms": watch} | scaler_memory(fabric))
 
     with open_run(options, config.loop, trainee, fabric=fabric, title="label tokenizer") as run:
         tell_schedule(run, config.optim)
@@ -127,10 +127,10 @@ def train_label_tokenizer(
                 progress.count(indices)
                 shown = (terms if len(terms) > 1 else {}) | {"quantizer": quantizer_loss}
                 parts.append({name: share * term.detach() for name, term in {"loss": loss, **shown}.items()})
-            norm = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip)
+            figures = finish_step(model, tokenizer, ema, optimizer, clip=config.optim.clip, fabric=fabric)
 
             validate = partial(_validate, run, step, averaged, sources.val, config)
-            metrics = summed(parts) | {"gradient_norm": norm}
+            metrics = summed(parts) | figures
             progress.end_step(step, metrics, validate=validate, save=averaged.save_pretrained)
     fabric.barrier()
     return LabelTokenizer.from_pretrained(options.out)
