@@ -89,18 +89,18 @@ def learn_tokens(
     with open_run(options, loop, trainee, fabric=fabric, title="prior") as run:
         tell_schedule(run, optim)
         adapt(prior, loop, blocks=list(blocks))
-        model, optimizer = fabric.setup(prior, optimizer)
+        model, wrapped = fabric.setup(prior, optimizer)
         if not lessons.validated:
             run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
         for step, batch in zip(run.steps(), lessons.batches(run.start), strict=False):
-            begin_step(optimizer, step, loop=loop, optim=optim, rank=fabric.global_rank)
+            begin_step(wrapped, step, loop=loop, optim=optim, rank=fabric.global_rank)
             parts: list[MaskedScores] = []
             on_device = tuple(tensor.to(fabric.device) for tensor in batch)
             for part, share in in_parts(fabric, model, on_device, count=loop.accumulate):
                 scored = masked_token_loss(model(*part, lessons.label_smoothing), part[-1])
                 fabric.backward(share * scored.loss)
                 parts.append(MaskedScores(share * scored.loss.detach(), share * scored.accuracy))
-            figures = finish_step(model, prior, ema, optimizer, clip=optim.clip, fabric=fabric)
+            figures = finish_step(model, prior, ema, wrapped, clip=optim.clip, fabric=fabric)
 
             loss, accuracy = sum(one.loss for one in parts), sum(one.accuracy for one in parts)
             run.log(step, {"loss": loss, "accuracy": accuracy} | figures)

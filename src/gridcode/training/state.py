@@ -32,7 +32,7 @@ class Memory(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Take up what a checkpoint kept."""
 
 
