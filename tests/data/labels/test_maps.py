@@ -376,7 +376,7 @@ def test_bad_label_files_get_one_line(tmp_path):
         (lambda: read_values(tmp_path / "lossy.jpg", name="l"), "lossless PNG"),
         (
             lambda: read_values(tmp_path / "empty.png", name="e"),
-            r"not a readable PNG or TIFF \(of another kind, or empty",
+            r"not a readable PNG or TIFF \(no PNG, no TIFF of 8 to 32 bits, or empty",
         ),
         (lambda: read_values(tmp_path / "cut.png", name="c"), "not a readable PNG"),
         (lambda: read_values(tmp_path / "alpha.png", name="a"), "not RGBA; remove the alpha"),
@@ -401,6 +401,8 @@ def test_bad_label_files_get_one_line(tmp_path):
         (lambda: DepthConfig(relative="log"), "depth.relative"),
         (lambda: DepthConfig(png_scale=0), "png_scale"),
         (lambda: Categories(("a",), ()), "1 names and 0 flags"),
+        (lambda: Categories(("a",), (True,), (3, 4)), "1 names and 2 ids"),
+        (lambda: DenseConfig(orientation="up"), "data.orientation must be 'exif' or 'stored', not 'up'"),
         (lambda: PanopticConfig(CATEGORIES, instances=1), "panoptic.instances"),
         (lambda: PanopticConfig(CATEGORIES, min_share=1), "panoptic.min_share"),
         (lambda: DenseConfig(task="flow"), "task must be"),

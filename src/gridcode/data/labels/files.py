@@ -87,7 +87,7 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
                 turned = image.format == "TIFF"  # Pillow does it at load
     except _DECODE_ERRORS as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its text names an object in memory
-        line = "of another kind, or empty" if unknown else " ".join(str(error).split())[:160]
+        line = "no PNG, no TIFF of 8 to 32 bits, or empty" if unknown else " ".join(str(error).split())[:160]
         raise GridcodeError(
             f"{name}: not a readable PNG or TIFF ({line}); labels must be lossless PNG, TIFF or .npy files"
         ) from None
