@@ -156,6 +156,8 @@ def test_coco_pngs_may_lie_under_annotations(tmp_path):
     shutil.move(tmp_path / "panoptic_val2017", tmp_path / "annotations/panoptic_val2017")
     assert len(CocoPanoptic(tmp_path, "val2017")) == 3
     assert coco_splits(tmp_path) == {"val": "val2017"}
+    (tmp_path / "annotations/panoptic_My_Train.json").touch()
+    assert coco_splits(tmp_path) == {"train": "My_Train", "val": "val2017"}
 
 
 def test_coco_splits_are_used_or_made(tmp_path):

@@ -25,6 +25,7 @@ from gridcode.data.labels.config import Categories, Orientation
 from gridcode.data.labels.files import read_ids, write_ids
 from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
+from gridcode.data.split_names import split_of
 from gridcode.errors import GridcodeError
 from gridcode.files import read_json, write_json
 
@@ -127,7 +128,7 @@ def coco_splits(root: Path) -> dict[str, str]:
     {}
     """
     names = sorted(path.stem.removeprefix("panoptic_") for path in root.glob("annotations/panoptic_*.json"))
-    found = {part: [name for name in names if name.startswith(part)] for part in ("train", "val")}
+    found = {part: [name for name in names if split_of(name) == part] for part in ("train", "val")}
     return {part: matches[0] for part, matches in found.items() if matches}
 
 

@@ -12,11 +12,10 @@ Splits are told by a word in a name, in any case. Where there is none, a share i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.labels.coco import CocoPanoptic, coco_splits
@@ -35,10 +34,9 @@ from gridcode.data.labels.stored import (
     parquet_columns,
 )
 from gridcode.data.open import SCENES, open_split
+from gridcode.data.split_names import Split, split_of
 from gridcode.data.views import split_keys
 from gridcode.errors import GridcodeError
-
-_WORDS: Final = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -143,13 +141,9 @@ def _of_both(labels: Callable[[str], StoredLabels], split: Literal["train", "val
 
 def _by_split(entries: Iterable[Path]) -> dict[str, list[Path]]:
     """The entries whose names tell a split: 'train', and 'val' (those called test where none is called val)."""
-    found: dict[str, list[Path]] = {word: [] for word in _WORDS}
+    found: dict[Split | None, list[Path]] = {"train": [], "val": [], "test": [], None: []}
     for entry in entries:
-        words = set(re.split(r"[^a-z]+", entry.name.lower()))
-        for split, called in _WORDS.items():
-            if words.intersection(called):
-                found[split].append(entry)
-                break
+        found[split_of(entry.name)].append(entry)
     named = {"train": found["train"], "val": found["val"] or found["test"]}
     return {split: paths for split, paths in named.items() if paths}
 
