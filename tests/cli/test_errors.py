@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing prior": (("sample", "--prior", "MISSING", "--tokenizer", "MISSING", "--out", "OUT"), "check the path"),
     "missing model to start from": ((*TRAIN, "--out", "OUT", "--init-from", "MISSING"), "check the path"),
     "missing device": (
-        ("tokenize", "--tokenizer", "MISSING", "--out", "OUT", "--device", "abacus"),
+        ("tokenize", "--tokenizer", "some/model", "--out", "OUT", "--device", "abacus"),
         "--device abacus cannot be used here",
     ),
     "nothing to tell of": (("info", "MISSING"), "there is no folder"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import tyro
 
@@ -18,7 +19,11 @@ from gridcode.recipes import recipe
 
 T = TypeVar("T")
 
+_latest: list[Callable[[Sequence[str]], object]] = []
+"""Reads words as the latest command line was read, for errors that come after it."""
+
 FRAME = re.compile(r"╭.*|[│╰─╯]+")
+OPTION = re.compile(r"(?:^|[│|])\s*(?:-\w, )?(--[a-z][\w.-]*)", re.MULTILINE)
 RULE = re.compile(r"^[\s│]*[─-]{3,}[\s│]*$", re.MULTILINE)
 
 
@@ -36,23 +41,43 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         GridcodeError: A word is unknown, missing or of the wrong type.
     """
     said = io.StringIO()
-    settings: dict[str, Any] = {} if default is None else {"default": default}
+
+    def read(words: Sequence[str]) -> T:
+        settings: dict[str, Any] = {} if default is None else {"default": default}
+        # A choice among dataclasses is made before the words are read: its default's fields are the flags.
+        settings["config"] = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+        parsed: T = tyro.cli(kind, args=list(words), prog=prog, description=description, **settings)
+        return parsed
+
+    _latest[:] = [read]
     try:
         with contextlib.redirect_stderr(said):
-            parsed: T = tyro.cli(
-                kind,
-                args=list(arguments),
-                prog=prog,
-                description=description,
-                # A choice among dataclasses is made before the words are read: its default's fields are the flags.
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
-                **settings,
-            )
-            return parsed
+            return read(arguments)
     except SystemExit as end:
         if end.code in (0, None):
             raise
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+
+
+def options() -> frozenset[str]:
+    """The options of the command line that was read last, from its help; empty before there was one."""
+    shown = io.StringIO()
+    for read in _latest:
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown):
+            read(["--help"])
+    return frozenset(OPTION.findall(shown.getvalue()))
+
+
+def check_models(*sources: str | None) -> None:
+    """Refuse a path at which there is nothing, before the libraries that read models are imported.
+
+    Raises:
+        GridcodeError: A source is no path of anything, and no hub id either.
+    """
+    for source in sources:
+        hub_id = source is not None and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source)
+        if source is not None and not hub_id and not Path(source).exists():
+            raise GridcodeError(f"no folder {source}, and it is no hub id (org/name); check the path")
 
 
 def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]:
@@ -67,22 +92,33 @@ def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class DataChange:
+class Reading:
+    """How pictures are read, where it is not as the tokenizer was trained."""
+
+    on_error: Literal["stop", "skip"] | None = None
+    """At a picture that cannot be read: stop, or skip it and say so."""
+
+    def applied(self, data: DataConfig) -> DataConfig:
+        """The settings with these changes."""
+        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class DataChange(Reading):
     """Where the pictures are, when they are not where the tokenizer was trained."""
 
     source: str | None = None
     """Pictures to read, for training and validation; the tokenizer's own data by default."""
     size: int | None = None
     """Side in pixels; the tokenizer's own by default."""
+    val_source: str | None = None
+    """Pictures for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read pictures."""
 
     def applied(self, data: DataConfig) -> DataConfig:
         """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
-        changes = {name: value for name, value in vars(self).items() if value is not None}
-        if self.source is not None:
-            changes["val_source"] = None
-        return replace(data, **changes)
+        return super().applied(data if self.source is None else replace(data, val_source=None))
 
 
 def said(option: str, words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse, recipe_first, usable_device
+from gridcode.cli.arguments import check_models, parse, recipe_first, usable_device
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
 
@@ -73,6 +73,7 @@ def run(arguments: list[str]) -> None:
     ways = [name for name in ("box", "mask", "outpaint") if getattr(parsed, name) is not None]
     if len(ways) != 1:
         raise GridcodeError(f"give one of --box, --mask and --outpaint, got {' and '.join(ways) or 'none'}")
+    check_models(parsed.prior, parsed.tokenizer)
     import numpy as np
 
     from gridcode.cli.output import fresh_folder

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 after an error, 128 + the signal's number after a signal.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help", "help"):
@@ -64,6 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(words[0], words[1:], debug=debug)
 
 
+def _from_home(word: str) -> str:
+    """The word with a ~ that the shell left to us, as in --out=~/run or '~/run', made the home folder."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{os.path.expanduser(value)}" if value.startswith("~") else word
+
+
 def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
     """Run one verb; only ``--debug`` lets a traceback through."""
     try:
@@ -73,8 +79,13 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
     except GridcodeError as error:
         if debug:
             raise
+        from gridcode.cli.advice import advise
+
+        # What the verb's options are is known once its command line was read.
+        reader = sys.modules.get("gridcode.cli.arguments")
+        text = advise(str(error), reader.options() if reader else ())
         # Other libraries' words, quoted in an error, may come in several lines.
-        print(f"gridcode {verb}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"gridcode {verb}: {' '.join(text.splitlines())}", file=sys.stderr)
         number: int = getattr(error, "number", 0)
         return 128 + number if number else 2
     except KeyboardInterrupt:

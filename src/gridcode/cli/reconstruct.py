@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from gridcode.cli.arguments import parse, usable_device
+import tyro
+
+from gridcode.cli.arguments import Reading, check_models, parse, usable_device
 from gridcode.errors import GridcodeError
 
 
@@ -17,12 +20,14 @@ class Arguments:
     """A tokenizer's folder or hub id."""
     out: Path
     """Folder for the reconstructions, alone and beside their originals, and comparison.png with all of them."""
-    input: Path | None = None
-    """A picture, or a folder, Parquet or .npz file of pictures; the tokenizer's own validation data by default."""
+    input: str | None = None
+    """A picture, or all that training reads, 'scenes' too; the tokenizer's own validation data by default."""
+    data: Annotated[Reading, tyro.conf.arg(name="data")] = field(default_factory=Reading)
+    """How pictures are read."""
     count: int = 16
     """Pictures at most, from all over the input."""
     native: bool = False
-    """Keep each picture's own size instead of the tokenizer's training size."""
+    """Each picture at its own size instead of the tokenizer's training size."""
     force: bool = False
     """Write into a folder that is not empty."""
     device: str = "cpu"
@@ -41,14 +46,13 @@ def run(arguments: list[str]) -> None:
         prog="gridcode reconstruct",
         description="Send pictures through a tokenizer and back.",
     )
+    check_models(parsed.tokenizer)
     import numpy as np
     import torch
 
     from gridcode.cli.output import file_name, fresh_folder
-    from gridcode.data.image import decode_image
-    from gridcode.data.open import open_source, open_split
-    from gridcode.data.source import Example
-    from gridcode.data.views import few
+    from gridcode.cli.pictures import open_pictures, read_some
+    from gridcode.data.open import open_split
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
     from gridcode.tasks.data_of import data_of
@@ -58,14 +62,9 @@ def run(arguments: list[str]) -> None:
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
-    data = data_of(tokenizer)
-    if parsed.input is None:
-        examples = list(few(open_split(data, "val"), parsed.count))
-    elif parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
-        pixels = decode_image(parsed.input, name=str(parsed.input))
-        examples = [Example(image=pixels, label=None, key=parsed.input.name)]
-    else:
-        examples = list(few(open_source(parsed.input), parsed.count))
+    data = parsed.data.applied(data_of(tokenizer))
+    source = open_split(data, "val") if parsed.input is None else open_pictures(parsed.input, data)
+    examples = list(read_some(source, parsed.count, data))
     out = fresh_folder(parsed.out, force=parsed.force)
     pairs, scores = [], []
     for number, example in enumerate(examples):

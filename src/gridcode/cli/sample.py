@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import tyro
 
-from gridcode.cli.arguments import parse, recipe_first, usable_device
+from gridcode.cli.arguments import check_models, parse, recipe_first, usable_device
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
 
@@ -61,6 +61,7 @@ def run(arguments: list[str]) -> None:
         default=Arguments(**missing, sampler=settings.sampler, guidance=settings.guidance),
         description="Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.",
     )
+    check_models(parsed.prior, parsed.tokenizer)
     from gridcode.cli.output import file_name, fresh_folder
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.tasks.generate import Generator

@@ -144,10 +144,10 @@ class Generator:
         if len(wanted) and not (int(wanted.min()) >= -1 and int(wanted.max()) < classes):
             known = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
             raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
-        if not guidance >= 0 or batch_size < 1 or first < 0:
-            raise GridcodeError(
-                f"guidance and first must be >= 0 and batch_size >= 1, got {guidance}, {first} and {batch_size}"
-            )
+        if not guidance >= 0 or batch_size < 1:
+            raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
+        if first < 0:
+            raise GridcodeError(f"pictures are numbered from 0, got first={first}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
         noises = Noise.of_pictures(seed, first + torch.arange(len(wanted), device=self.device)).keys.split(batch_size)
         for part, keys in zip(torch.split(wanted, batch_size), noises, strict=True):

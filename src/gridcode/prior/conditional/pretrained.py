@@ -89,7 +89,7 @@ def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> Non
         if found != wanted:
             raise GridcodeError(
                 f"--prior.vit-weights: {name} of {path} has shape {tuple(tensors[name].shape)}, the encoder's has "
-                f"{tuple(tensor.shape)}; set --prior.model.encoder to the patch, width and mlp of these weights"
+                f"{tuple(tensor.shape)}; set --prior.model.encoder.patch and the like to those of these weights"
             )
 
 

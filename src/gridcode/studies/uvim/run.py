@@ -99,7 +99,7 @@ def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
         name = changed[0]
         raise GridcodeError(
             f"{out} is a study with {name}={before.get(name)}, now {settings[name]}; give the same settings to go on "
-            "with it, or another --out"
+            "with it, or give another --out"
         )
 
 

@@ -1,0 +1,70 @@
+"""Errors in the words of a command line: settings become the verb's options, advice for which it has none is left out.
+
+The library names Python settings (``data.on_error=skip``), and knows no verb. ``tokenize`` says instead
+``--data.on-error skip``, ``reconstruct`` ``--input`` for ``data.source``, and ``edit`` leaves the clause out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+_SETTING: Final = re.compile(
+    r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|prior|evaluation)(?:\.[a-z]\w*)+)"
+    r"(?:=(?P<value>[\w.-]*\w))?(?![\w/])"
+)
+_VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
+_CLAUSE: Final = re.compile(rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+--[a-z][^;,]*")
+_ELSEWHERE: Final = {"--data.source": "--input"}
+"""Settings that some verbs call otherwise."""
+
+
+def advise(text: str, options: Collection[str]) -> str:
+    """The text of an error as a verb with these options says it.
+
+    >>> advise("a.png: damaged; replace it, or set data.on_error=skip", {"--data.on-error"})
+    'a.png: damaged; replace it, or set --data.on-error skip'
+    >>> advise("a.png: damaged; replace it, or set data.on_error=skip", {"--out"})
+    'a.png: damaged; replace it'
+    """
+    if not options:
+        return text
+    start, cuts = 0, {}
+    while clause := _CLAUSE.search(text, start):
+        if _can_be_followed(clause[0], options):
+            start = clause.end()
+            continue
+        start = clause.start()
+        cuts.setdefault(start, clause[0][0])
+        text = text[:start] + text[clause.end() :]
+    for place, mark in reversed(cuts.items()):  # what followed ", or" now comes first
+        if mark in ";:" and text.startswith(", ", place):
+            text = f"{text[:place]}{mark} {text[place + 2 :].removeprefix('or ')}"
+    return _SETTING.sub(lambda found: _said(found, options), text)
+
+
+def _can_be_followed(clause: str, options: Collection[str]) -> bool:
+    """Whether all settings of a clause are options; those of another command's line are not looked at."""
+    own = clause.partition("gridcode ")[0]
+    return all(_option(found, options) for found in _SETTING.finditer(own))
+
+
+def _said(found: re.Match[str], options: Collection[str]) -> str:
+    option = _option(found, options)
+    if option is None:
+        return found[0]
+    return option if found["value"] is None else f"{option} {found['value']}"
+
+
+def _option(found: re.Match[str], options: Collection[str]) -> str | None:
+    """The option that a setting is: of its name, of its last names, or another one."""
+    name = found[0].partition("=")[0].removeprefix("--").replace("_", "-")
+    full = f"--{name}"
+    if full in options:
+        return full
+    longer = [option for option in options if option.endswith(f".{name}")]
+    if len(longer) == 1:
+        return longer[0]
+    other = _ELSEWHERE.get(full)
+    return other if other in options else None
