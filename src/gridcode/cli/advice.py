@@ -30,7 +30,8 @@ def advise(text: str, options: Collection[str]) -> str:
     """
     if not options:
         return text
-    start, cuts = 0, {}
+    start = 0
+    cuts: dict[int, str] = {}
     while clause := _CLAUSE.search(text, start):
         if _can_be_followed(clause[0], options):
             start = clause.end()

@@ -149,7 +149,8 @@ class Generator:
         if first < 0:
             raise GridcodeError(f"pictures are numbered from 0, got first={first}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
-        noises = Noise.of_pictures(seed, first + torch.arange(len(wanted), device=self.device)).keys.split(batch_size)
+        numbers = first + torch.arange(len(wanted), device=self.device)
+        noises = torch.split(Noise.of_pictures(seed, numbers).keys, batch_size)
         for part, keys in zip(torch.split(wanted, batch_size), noises, strict=True):
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
             with fast_autocast(self.device):
