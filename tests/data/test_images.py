@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from gridcode.data import CropPolicy
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.image import decode_image
+from gridcode.data.labels.files import read_values
 from gridcode.errors import GridcodeError
 
 GREY_MODES = ("1", "L", "LA", "I;16")
@@ -247,6 +248,23 @@ def test_channels():
     luma = colour.astype(float) @ [0.299, 0.587, 0.114]
     assert np.abs(to_channels(colour, 1)[..., 0] - luma).max() <= 1
     np.testing.assert_array_equal(to_channels(to_channels(grey, 3), 1), grey)
+
+
+@pytest.mark.parametrize("tag", [None, 6])
+def test_a_png_with_broken_pixels_is_refused(tag):
+    """Wherever the pixels' bytes are damaged: nothing else that is read of the file may hide it."""
+    exif = Image.Exif()
+    if tag:
+        exif[0x0112] = tag
+    encoded = encode(Image.fromarray(noise(12, 10)), "png", exif=exif)
+    start, length = encoded.index(b"IDAT") + 4, int.from_bytes(encoded[encoded.index(b"IDAT") - 4 :][:4], "big")
+    for place in range(start, start + length, 7):
+        broken = bytearray(encoded)
+        broken[place] ^= 0x55
+        with pytest.raises(GridcodeError, match="damaged"):
+            decode_image(bytes(broken), name="a")
+        with pytest.raises(GridcodeError, match="not a readable PNG"):
+            read_values(bytes(broken), name="a")
 
 
 @pytest.mark.parametrize("tag", range(1, 9))

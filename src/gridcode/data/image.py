@@ -78,8 +78,7 @@ def decode_image(
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
-                tag = orientation_tag(image)  # Pillow forgets a TIFF's when it loads it
-                image.load()
+                tag = load_with_tag(image)
                 return oriented(_pixels(image), tag, turned=image.format == "TIFF", orientation=orientation)
     except FileNotFoundError:
         raise GridcodeError(f"{name}: there is no such file; was it moved after it was listed?") from None
@@ -122,6 +121,16 @@ def orientation_tag(image: Image.Image) -> int:
     except _DECODE_ERRORS:
         return 1
     return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+def load_with_tag(image: Image.Image) -> int:
+    """Load an opened image's pixels, and give its EXIF orientation.
+
+    Of a PNG the tag comes after the pixels: to look for it, Pillow would load them, and an error there would be lost.
+    """
+    tag = orientation_tag(image) if image.format == "TIFF" else None  # Pillow forgets a TIFF's when it loads it
+    image.load()
+    return tag or orientation_tag(image)
 
 
 def oriented(values: NDArray[Any], tag: int, *, turned: bool, orientation: Literal["exif", "stored"]) -> NDArray[Any]:

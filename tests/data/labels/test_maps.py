@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from itertools import product
@@ -341,6 +342,25 @@ def test_a_class_is_a_value_whatever_the_kind_of_file(tmp_path):
         assert found[0].tolist() == [[0, 15, 0], [1, 2, 0]]
         with pytest.raises(GridcodeError, match=r"class 255, but there are 15 classes; .* set data.ignore_value"):
             read_classes(path, count=15, name="a")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["png", "tiff", "npy", "npz"]), st.data())
+def test_damaged_label_files_are_read_or_refused(kind, data):
+    """Nothing but a GridcodeError comes of any bytes."""
+    values, file = np.arange(6, dtype=np.uint8).reshape(2, 3), io.BytesIO()
+    if kind in ("npy", "npz"):
+        (np.save if kind == "npy" else np.savez)(file, values)
+    else:
+        Image.fromarray(values).save(file, kind)
+    encoded = bytearray(file.getvalue())
+    for place in data.draw(st.lists(st.integers(0, len(encoded) - 1), max_size=4)):
+        encoded[place] = data.draw(st.integers(0, 255))
+    for read in (lambda b: read_depth(b, scale=1, name="a"), lambda b: read_classes(b, count=9, name="a")):
+        try:
+            assert read(bytes(encoded[: data.draw(st.integers(0, len(encoded)))])).ndim == 3
+        except GridcodeError as error:
+            assert "\n" not in str(error)
 
 
 def test_bad_label_files_get_one_line(tmp_path):

@@ -16,6 +16,7 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 from zipfile import BadZipFile
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gridcode.data.image import orientation_tag, oriented
+from gridcode.data.image import load_with_tag, oriented
 from gridcode.data.labels.config import Orientation
 from gridcode.data.labels.source import Planes
 from gridcode.errors import GridcodeError
@@ -35,15 +36,22 @@ SATURATED: Final = 65535
 """The value of a 16-bit depth file that says invalid in some data sets; it is never written as a depth."""
 MOST_UNNAMED: Final = 9_999
 """Classes without names end here: a higher value is an instance id or a mark, and would make so many classes."""
+# What Pillow and NumPy raise on damaged files: an array's header is parsed as Python, a zip may ask for a password.
 _DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
+    TypeError,
     EOFError,
+    IndexError,
     KeyError,
+    OverflowError,
+    RuntimeError,  # NotImplementedError too
+    MemoryError,
     struct.error,
     zlib.error,
     BadZipFile,
+    TokenError,
     Image.DecompressionBombError,
 )
 _STRETCH: Final = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of 2 and 4 bits over 0 … 255
@@ -81,8 +89,7 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
                 if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                     raise ValueError("several pages; one label map a file")
                 stretch = _STRETCH.get(str(image.tile[0][3]) if image.tile else "", 1)  # gone after the load
-                tag = orientation_tag(image)
-                image.load()
+                tag = load_with_tag(image)
                 mode, values = image.mode, np.asarray(image)
                 turned = image.format == "TIFF"  # Pillow does it at load
     except _DECODE_ERRORS as error:
