@@ -19,6 +19,13 @@ from gridcode.cli.main import main
 for words in (["--help"], ["--version"], ["train", "--help"], ["paint"], ["train", "tokenizer", "nope"],
               ["train", "tokenizer", "scenes_smoke", "--nope"], ["sample", "--nope"], ["eval"], ["demo", "--nope"]):
     main(words)
+for words in ("tokenize --tokenizer /none --out x", "sample --prior /none --tokenizer /none --out x",
+              "eval --tokenizer /none --out x", "reconstruct --tokenizer /none --out x",
+              "edit --prior /none --tokenizer /none --input x --box 0 0 8 8 --out x", "info /none",
+              "dense predict --run /none --input /none --out x", "dense eval --run /none --out x",
+              "train tokenizer scenes_smoke --data.source /none --out x",
+              "train prior scenes_smoke --tokens /none --out x"):
+    assert main(words.split()) == 2, words
 for verb in sys.argv[1:]:
     words = [verb, "--help"] if verb != "train" else ["train", "prior", "scenes_smoke", "--help"]
     try:

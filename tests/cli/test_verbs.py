@@ -202,6 +202,17 @@ class TestSample:
         assert err.count("\n") == 1
         assert not (tmp_path / "out").exists()
 
+    def test_any_draws_without_a_class_and_first_goes_on(self, models: Models, tmp_path: Path) -> None:
+        words = ["sample", "--prior", models.prior, "--tokenizer", models.tokenizer, "--steps", "2"]
+        any_two = [*words, "--classes", "any", "--count", "2"]
+        assert main([*any_two, "--out", str(tmp_path / "all")]) == 0
+        written = sorted(path.name for path in (tmp_path / "all").glob("0*.png"))
+        assert written == ["0000-any.png", "0001-any.png"]
+        second = [*words, "--classes", "any", "--count", "1", "--first", "1", "--out", str(tmp_path / "second")]
+        assert main(second) == 0
+        assert [path.name for path in (tmp_path / "second").glob("0*.png")] == ["0001-any.png"]
+        assert main([*any_two, "--first", "-1", "--out", str(tmp_path / "none")]) == 2
+
     def test_the_two_folders_swapped_are_told_apart(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -80,6 +80,18 @@ def check_models(*sources: str | None) -> None:
             raise GridcodeError(f"no folder {source}, and it is no hub id (org/name); check the path")
 
 
+def check_source(place: str | None) -> None:
+    """Refuse a place of pictures at which there is nothing, before the libraries that read them are imported.
+
+    Raises:
+        GridcodeError: It is neither a path of anything nor 'scenes'.
+    """
+    if place not in (None, "scenes") and not Path(str(place)).exists():
+        raise GridcodeError(
+            f"{place}: no such file or folder; give the path of a data set, or 'scenes' for the built-in pictures"
+        )
+
+
 def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]:
     """A recipe's measuring and sampling settings, if its name is the first word, and the words after it.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from gridcode.cli.arguments import parse
+from gridcode.cli.output import check_fresh, fresh_folder
 from gridcode.errors import GridcodeError
 
 
@@ -46,11 +47,10 @@ def run(arguments: list[str]) -> None:
         prog="gridcode convert",
         description="Take over a tokenizer of diffusers (VQModel) or taming-transformers (VQGAN).",
     )
-    from gridcode.cli.output import check_fresh, fresh_folder
+    check_fresh(parsed.out, force=parsed.force)
     from gridcode.convert.check import check_conversion
     from gridcode.convert.tokenizer import convert_tokenizer
 
-    check_fresh(parsed.out, force=parsed.force)
     conversion = convert_tokenizer(
         parsed.source,
         data=parsed.data,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridcode.cli.arguments import parse
+from gridcode.cli.output import fresh_folder
 from gridcode.recipes import recipe
 
 
@@ -33,7 +34,8 @@ def run(arguments: list[str]) -> None:
         prog="gridcode demo",
         description="Everything, on built-in scenes, in five minutes.",
     )
-    from gridcode.cli.output import fresh_folder, narrator
+    fresh_folder(parsed.out, force=parsed.force)
+    from gridcode.cli.output import narrator
     from gridcode.data.open import open_split
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
@@ -44,7 +46,6 @@ def run(arguments: list[str]) -> None:
     from gridcode.training.run import RunOptions
 
     say = narrator()
-    fresh_folder(parsed.out, force=parsed.force)
     again = "the same command with --force starts again"
     name = "scenes_smoke" if parsed.smoke else "scenes_laptop"
     settings, out = recipe(name), parsed.out

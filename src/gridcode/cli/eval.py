@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import DataChange, check_models, parse, recipe_first, usable_device
+from gridcode.cli.arguments import DataChange, check_models, check_source, parse, recipe_first, usable_device
 from gridcode.evaluation.config import EvaluationConfig
 
 
@@ -41,6 +41,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = _parse(arguments)
+    check_source(parsed.data.source)
     check_models(parsed.tokenizer, parsed.prior)
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split

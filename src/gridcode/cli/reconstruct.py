@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import Reading, check_models, parse, usable_device
+from gridcode.cli.arguments import Reading, check_models, check_source, parse, usable_device
 from gridcode.errors import GridcodeError
 
 
@@ -46,6 +46,7 @@ def run(arguments: list[str]) -> None:
         prog="gridcode reconstruct",
         description="Send pictures through a tokenizer and back.",
     )
+    check_source(parsed.input)
     check_models(parsed.tokenizer)
     import numpy as np
     import torch

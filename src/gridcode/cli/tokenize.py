@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gridcode.cli.arguments import DataChange, check_models, parse, usable_device
+from gridcode.cli.arguments import DataChange, check_models, check_source, parse, usable_device
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse(Arguments, arguments, prog="gridcode tokenize", description="Turn pictures into a token store.")
+    check_source(parsed.data.source)
     check_models(parsed.tokenizer)
     from gridcode.data.open import open_split
     from gridcode.tasks.data_of import data_of

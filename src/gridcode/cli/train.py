@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gridcode.cli.arguments import parse, said
+from gridcode.cli.arguments import check_source, parse, said
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive
 from gridcode.quantize.config import QUANTIZERS
@@ -122,6 +122,7 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
         from gridcode.cli.dry_run import describe_tokenizer_run
 
         return print(describe_tokenizer_run(arguments.run))
+    check_source(arguments.run.data.source)
     options = flags.options()
     from gridcode.tokenizer.train import train_tokenizer
     from gridcode.training.run import first_process
@@ -148,6 +149,8 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
         return print(describe_prior_run(arguments.run, space))
     if arguments.tokens is None:
         raise GridcodeError("give the token store to learn from with --tokens STORE; gridcode tokenize makes one")
+    if not arguments.tokens.is_dir():
+        raise GridcodeError(f"there is no folder {arguments.tokens}; write a token store with gridcode tokenize")
     from gridcode.prior.train import train_prior
     from gridcode.store.reader import TokenStore
     from gridcode.training.run import first_process
