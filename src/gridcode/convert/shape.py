@@ -56,7 +56,7 @@ def _by_config(config: Mapping[str, Any], *, unit_range: bool) -> VQGANConfig:
         channels, blocks, latents, size = (
             int(config[name]) for name in ("in_channels", "layers_per_block", "latent_channels", "num_vq_embeddings")
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GridcodeError(f"its config.json is not a VQModel's ({error}); save the model again") from None
     if config.get("out_channels", channels) != channels:
         raise GridcodeError(
