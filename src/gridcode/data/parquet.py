@@ -1,10 +1,12 @@
 """Images in Parquet files, by the convention of Hugging Face data sets.
 
-    image: {bytes, path}    the encoded file; the first such column, whatever its name, or a plain binary column
-    label: int              names in the schema's metadata (ClassLabel), or plain numbers; or strings, sorted
+    image: {bytes, path}    the encoded file, or a plain binary column. Of several columns the one that the
+                            schema's metadata call an image, else one whose cells can be decoded: 'image' or the
+                            like by its name, else the first
+    label: int              names in the schema's metadata (ClassLabel), or plain numbers; or bool; or strings, sorted
 
-The encoded bytes of all rows stay in memory, where forked workers share them; an image is decoded when it is
-asked for. Random access straight from the file would decompress a whole row group for every image.
+The encoded bytes are unpacked once and memory-mapped (:mod:`gridcode.data.mapped`); an image is decoded when it is
+asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gridcode.data.image import decode_image
+from gridcode.data.mapped import MappedColumn, cells_of
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
 
@@ -66,7 +70,7 @@ class ParquetImages(EncodedImages):
         features = _features(schema)
         self._image_column = image_column or _image_column(schema, features, self.paths[0])
         self._label_column = label_column or _label_column(schema, features)
-        self._read_images()
+        self._map_images()
         self._labels, self.classes = self._read_labels(features)
 
     def __len__(self) -> int:
@@ -80,11 +84,10 @@ class ParquetImages(EncodedImages):
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""
         shard, row = self._locate(index)
-        cell = self._shards[shard][row]
-        if not cell.is_valid:
+        encoded = self._shards[shard][row]
+        if encoded is None:
             column = self._image_column
             raise GridcodeError(f"{self.where(index)}: column '{column}' holds no bytes; embed the image in the file")
-        encoded: bytes = cell.as_buffer().to_pybytes()
         return encoded
 
     def where(self, index: int) -> str:
@@ -97,45 +100,32 @@ class ParquetImages(EncodedImages):
         shard, row = self._locate(index)
         return f"{self.paths[shard].name}:{row}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the bytes: a spawned worker reads them from the files again instead of through a pipe."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_shards", "_starts")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._read_images()
-
     def _locate(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         shard = bisect_right(self._starts, index) - 1
         return shard, index - self._starts[shard]
 
-    def _read_images(self) -> None:
-        self._shards: list[pa.ChunkedArray] = []
+    def _map_images(self) -> None:
+        self._shards: list[MappedColumn] = []
         self._starts = [0]
         for path in self.paths:
-            cells = _read_column(path, self._image_column)
-            if pa.types.is_struct(cells.type):
-                field = cells.type.get_field_index("bytes")
-                kind = cells.type.field(field).type
-                cells = pa.chunked_array([chunk.flatten()[field] for chunk in cells.chunks], kind)
-            self._shards.append(cells)
-            self._starts.append(self._starts[-1] + len(cells))
+            _check_column(path, self._image_column)
+            self._shards.append(MappedColumn(path, self._image_column))
+            self._starts.append(self._starts[-1] + len(self._shards[-1]))
         if not len(self):
             raise GridcodeError(f"{self.paths[0]}: no rows; check data.source")
 
     def _read_labels(self, features: dict[str, Any]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
         if self._label_column is None:
             return None, ()
-        columns = [_read_column(path, self._label_column) for path in self.paths]
-        kinds = sorted({str(column.type) for column in columns})
+        columns = [_read_labels_of(path, self._label_column) for path in self.paths]
+        kinds = {_kind(column.type): str(column.type) for column in columns if not pa.types.is_null(column.type)}
         if len(kinds) > 1:
-            seen = f"'{self._label_column}' is {' here and '.join(kinds)} there"
+            seen = f"'{self._label_column}' is {' here and '.join(sorted(kinds.values()))} there"
             raise GridcodeError(f"{self.name}: column {seen}; write all shards with one type")
-        cells = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
         names = tuple(features.get(self._label_column, {}).get("names", ()))
-        return _labels(cells, names, f"{self.paths[0]}, column '{self._label_column}'")
+        return _labels(columns, names, f"{self.paths[0]}, column '{self._label_column}'")
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -147,13 +137,18 @@ def _schema(path: Path) -> pa.Schema:
         raise GridcodeError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
 
 
-def _read_column(path: Path, column: str) -> pa.ChunkedArray:
-    if column not in _schema(path).names:
-        raise GridcodeError(f"{path}: no column '{column}' among {', '.join(_schema(path).names)}; all shards need it")
+def _check_column(path: Path, column: str) -> None:
+    names = _schema(path).names
+    if column not in names:
+        raise GridcodeError(f"{path}: no column '{column}' among {', '.join(names)}; all shards need it")
+
+
+def _read_labels_of(path: Path, column: str) -> pa.ChunkedArray:
+    _check_column(path, column)
     try:
-        # One column gains nothing from threads, and a process that will fork is better off without them.
         with pq.ParquetFile(path) as file:
-            return file.read(columns=[column], use_threads=False).column(column)
+            cells = file.read(columns=[column], use_threads=False).column(column)
+        return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
     except (pa.ArrowException, OSError) as error:
         raise GridcodeError(f"{path}: the file is damaged ({error}); download or write it again") from None
 
@@ -169,15 +164,43 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _image_column(schema: pa.Schema, features: dict[str, Any], path: Path) -> str:
-    for field in schema:
-        other = features.get(field.name, {}).get("_type", "Image") != "Image"  # sound has {bytes, path} as well
-        encoded = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-        if not other and (encoded or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)):
-            return str(field.name)
+    found = [field.name for field in schema if _holds_bytes(field.type)]
+    kinds = {name: features.get(name, {}).get("_type") for name in found}
+    declared = [name for name in found if kinds[name] == "Image"]
+    # Sound has {bytes, path} as well, so that another declared kind is no image.
+    found = declared or [name for name in found if kinds[name] in (None, "Value")]
+    if not declared and len(found) > 1:
+        found = [name for name in found if _shows_images(path, name)] or found
+    if found:
+        return next((name for name in _IMAGE_NAMES if name in found), str(found[0]))
+    lists = [field.name for field in schema if pa.types.is_nested(field.type) and not pa.types.is_struct(field.type)]
     raise GridcodeError(
-        f"{path}: no column of images {{bytes, path}} among {', '.join(schema.names)}; "
-        "write it with Hugging Face datasets, feature Image"
+        f"{path}: no column of images {{bytes, path}} among {', '.join(schema.names)}"
+        + (f" ('{lists[0]}' holds lists; write one image a row)" if lists else "")
+        + "; write it with Hugging Face datasets, feature Image"
     )
+
+
+_IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "webp")
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and _holds_bytes(kind.field(place).type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _shows_images(path: Path, column: str, *, tries: int = 8) -> bool:
+    """Whether one of the first cells that hold anything is an image."""
+    filled = (cell.as_py() for cells in cells_of(path, column, rows=tries) for cell in cells if cell.is_valid)
+    for encoded in islice(filled, tries):
+        try:
+            decode_image(encoded, name=column)
+        except GridcodeError:
+            continue
+        return True
+    return False
 
 
 def _label_column(schema: pa.Schema, features: dict[str, Any]) -> str | None:
@@ -185,19 +208,49 @@ def _label_column(schema: pa.Schema, features: dict[str, Any]) -> str | None:
     return next((name for name in ("label", "labels", *named) if name in schema.names), None)
 
 
-def _labels(cells: pa.ChunkedArray, names: tuple[str, ...], where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Label of every row, -1 where it has none, and the class names."""
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        texts = cells.to_pylist()
-        names = tuple(sorted({text for text in texts if text is not None}))
+def _kind(kind: pa.DataType) -> str:
+    """Types that mean the same: integers of any width, texts of any encoding."""
+    if pa.types.is_integer(kind):
+        return "integers"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "texts"
+    return str(kind)
+
+
+def _labels(
+    columns: Sequence[pa.ChunkedArray], names: tuple[str, ...], where: str
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Label of every row, -1 where it has none, and the class names; None where no row has a label."""
+    kind = next((column.type for column in columns if not pa.types.is_null(column.type)), None)
+    if kind is None:
+        return None, ()
+    if _kind(kind) == "texts":
+        texts = [text for column in columns for text in column.to_pylist()]
+        names = names or tuple(sorted({text for text in texts if text is not None}))
         number = {name: index for index, name in enumerate(names)}
+        unknown = next((text for text in texts if text is not None and text not in number), None)
+        if unknown is not None:
+            raise GridcodeError(f"{where}: label {unknown!r} is not among the class names; correct the metadata")
         return np.array([number.get(text, -1) for text in texts], np.int64), names
-    if not pa.types.is_integer(cells.type):
-        raise GridcodeError(f"{where}: labels must be integers or strings, not {cells.type}; convert the column")
-    labels = cells.cast(pa.int64()).fill_null(-1).to_numpy()
+    if pa.types.is_boolean(kind):
+        names = names or ("False", "True")
+    elif not pa.types.is_integer(kind):
+        raise GridcodeError(f"{where}: labels must be integers or strings, not {kind}; convert the column")
+    try:
+        cells = [column.cast(pa.int64()).fill_null(-1).to_numpy() for column in columns]
+    except pa.ArrowException as error:
+        raise GridcodeError(f"{where}: labels must fit int64 ({error}); convert the column") from None
+    labels = np.concatenate(cells)
     highest = int(labels.max(initial=-1))
     if names and highest >= len(names):
         raise GridcodeError(f"{where}: label {highest}, but only {len(names)} class names; correct the metadata")
+    if not names and highest >= max(len(labels), _MANY_CLASSES):
+        raise GridcodeError(
+            f"{where}: labels reach {highest} in {len(labels)} rows, which are numbers of things, not of classes; "
+            "number the classes from 0"
+        )
     return labels, names or tuple(str(label) for label in range(highest + 1))
+
+
+_MANY_CLASSES = 100_000
+"""Unnamed classes up to which a label is believed whatever the number of rows; each gets a name of its own."""
