@@ -191,6 +191,68 @@ def test_image_columns(tmp_path):
         ParquetImages([path])
 
 
+def test_labels_of_bool_and_of_mixed_widths(tmp_path):
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet", tmp_path / "c.parquet"]
+    write_parquet(paths[0], [True, None, False])
+    assert [example.label for example in ParquetImages(paths[:1])] == [1, None, 0]
+    assert ParquetImages(paths[:1]).classes == ("False", "True")
+    for path, kind in zip(paths, (pa.int8(), pa.uint64(), pa.dictionary(pa.int8(), pa.int32())), strict=True):
+        write_parquet(path, [2, 0], label_type=kind)
+    assert [example.label for example in ParquetImages(paths)] == [2, 0] * 3
+    for path, kind in zip(paths, (pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())), strict=True):
+        write_parquet(path, ["b", None], label_type=kind)
+    write_parquet(tmp_path / "d.parquet", ["a"])
+    source = ParquetImages([*paths, tmp_path / "d.parquet"])
+    assert source.classes == ("a", "b")
+    assert [example.label for example in source] == [1, None] * 3 + [0]
+    for bad, message in (([[0]], "not list"), ([2**63], "fit int64"), ([10**9], "number the classes from 0")):
+        write_parquet(paths[0], bad, label_type=pa.uint64() if bad == [2**63] else None)
+        with pytest.raises(GridcodeError, match=message):
+            ParquetImages(paths[:1])
+
+
+def test_the_column_that_shows_pictures_is_taken(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"hash": [b"\x01", b"\x02"], "scan": [None, png(5)], "mask": [b"x", b"y"]}), path)
+    assert int(ParquetImages([path])[1].image[0, 0, 0]) == 5
+    pq.write_table(pa.table({"mask": [png(1)], "image": [png(2)]}), path)
+    assert values(ParquetImages([path])) == [2]
+    pq.write_table(pa.table({"views": [[{"bytes": png(1), "path": "a"}]]}), path)
+    with pytest.raises(GridcodeError, match=r"'views' holds lists; write one image a row"):
+        ParquetImages([path])
+
+
+def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    write_parquet(tmp_path / "a.parquet", [0] * 9)
+    before = pa.total_allocated_bytes()
+    source = ParquetImages([tmp_path / "a.parquet"])
+    copy = pickle.loads(pickle.dumps(source))
+    (file,) = (tmp_path / "temporary").iterdir()
+    assert values(copy) == values(source) == list(range(9))
+    assert file.stat().st_size > 9 * len(png())
+    assert pa.total_allocated_bytes() - before < 9 * len(png())
+    stored = pickle.dumps(source)
+    del source, copy
+    assert not file.exists()
+    late = pickle.loads(stored)
+    assert values(late) == list(range(9))
+    del late
+    assert not list((tmp_path / "temporary").iterdir())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(GridcodeError, match=r"no temporary file can be made .* TMPDIR"):
+        ParquetImages([tmp_path / "a.parquet"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    write_parquet(tmp_path / "a.parquet", [0])
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x.arrow")))
+    with pytest.raises(GridcodeError, match=r"cannot be unpacked into .* TMPDIR"):
+        ParquetImages([tmp_path / "a.parquet"])
+
+
 def test_sound_is_not_taken_for_images(tmp_path):
     table = pa.table({"audio": [{"bytes": b"fLaC", "path": None}]})
     features = {"info": {"features": {"audio": {"_type": "Audio"}}}}
@@ -236,12 +298,24 @@ def test_npz_shapes_and_labels(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((2, 3, 4), np.float32)}, r"needs `images`, uint8 .* images float32 \(2, 3, 4\)"),
-        ({"images": np.zeros((2, 3, 4, 4), np.uint8)}, r"must be \(N, H, W, 1 or 3\)"),
-        ({"images": np.zeros((0, 3, 4), np.uint8)}, r"not empty"),
+        ({"images": np.full((2, 3, 4), 7.0)}, r"float images must lie in \[0, 1\], not \[7, 7\]; give images / 255"),
+        ({"images": np.full((2, 3, 4), -1.0)}, r"give \(images \+ 1\) / 2"),
+        ({"images": np.full((2, 3, 4), np.nan)}, r"mend NaN"),
+        ({"images": np.ones((2, 3, 4), np.uint8)}, r"only 0 and 1 would be black; multiply them by 255"),
+        ({"images": np.full((2, 3, 4), 9, np.uint16)}, r"uint16 images up to 9 look like 8 bits"),
+        ({"images": np.zeros((2, 3, 4), np.int64)}, r"must be uint8 or float in \[0, 1\], not int64"),
+        ({"images": np.zeros((8, 9, 3), np.uint8)}, r"\(8, 9, 3\) may be one image or many; give \(N, H, W, C\)"),
+        ({"images": np.zeros((3, 8, 9), np.uint8)}, r"may be one image or many"),
+        ({"x_train": np.zeros((2, 4, 4), np.uint8), "y_test": [0]}, r"needs `images` .* holds x_train"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.eye(2)}, r"of one-hot labels give labels\.argmax\(1\)"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": [0.5, 1]}, r"must be an integer, not float64"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": [0, 10**9]}, r"number the classes from 0"),
+        ({"arr_0": np.zeros((2, 4, 4), np.uint8), "arr_1": [0, 1], "arr_2": [0]}, r"needs `images`"),
+        ({"images": np.zeros((2, 5, 4, 4), np.uint8)}, r"with C of 1 or 3, not uint8 \(2, 5, 4, 4\)"),
+        ({"images": np.zeros((0, 3, 4), np.uint8)}, r"must not be empty"),
         ({"a": np.zeros((2, 3, 4), np.uint8), "b": np.zeros(2)}, r"needs `images`"),
         ({}, r"holds nothing"),
-        ({"images": np.zeros((2, 3, 4), np.uint8), "labels": np.zeros(2)}, r"`labels` must be 2 integers"),
+        ({"images": np.zeros((2, 3, 4), np.uint8), "labels": np.zeros((2, 2))}, r"`labels` must be 2 integers"),
         ({"images": np.zeros((2, 3, 4), np.uint8), "labels": [0, 1, 2]}, r"`labels` must be 2 integers"),
         (
             {"images": np.zeros((2, 3, 4), np.uint8), "labels": [0, 1], "classes": ["a"]},
@@ -267,10 +341,78 @@ def test_bad_npz_files(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(GridcodeError, match=r"not a readable \.npz"):
         NpzImages(path)
-    with open(path, "wb") as file:
-        np.save(file, np.zeros((1, 2, 2), np.uint8))
-    with pytest.raises(GridcodeError, match="a single array"):
-        NpzImages(path)
+
+
+def test_npz_names_that_others_use(tmp_path):
+    path = tmp_path / "a.npz"
+    train, val = np.full((3, 4, 5, 3), 9, np.uint8), np.full((2, 4, 5, 3), 8, np.uint8)
+    for names in (
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "val_images", "val_labels"),
+    ):
+        np.savez(path, **dict(zip(names, (train, [0, 1, 1], val, [[1], [0]]), strict=True)))
+        config = DataConfig(source=str(path))
+        assert values(open_split(config, "train")) == [9, 9, 9]
+        held_out = open_split(config, "val")
+        assert values(held_out) == [8, 8]
+        assert [example.label for example in held_out] == [1, 0]
+        assert values(open_source(path)) == [9, 9, 9, 8, 8]
+    np.savez(path, train, [True, False, True])
+    assert [example.label for example in NpzImages(path)] == [1, 0, 1]
+    np.save(tmp_path / "a.npy", val)
+    assert values(open_source(tmp_path / "a.npy")) == [8, 8]
+    with pytest.raises(GridcodeError, match=r"no split 'val'; it holds arr_0"):
+        NpzImages(path, split="val")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(["uint8", "uint16", "bool", "float16", "float32", "float64"]),
+    shape=st.tuples(st.sampled_from([1, 3]), st.integers(4, 6), st.integers(4, 6)),
+    first=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_arrays_of_every_type_and_layout_mean_the_same_picture(kind, shape, first, seed):
+    channels, height, width = shape
+    white = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    white[0, 0, 0] = 255
+    if kind == "bool":
+        white = np.where(white > 99, np.uint8(255), np.uint8(0))
+    stored = {"uint8": white, "uint16": white.astype(np.uint16) * 257, "bool": white > 0}.get(kind)
+    if stored is None:
+        stored = (white / 255).astype(kind)
+        stored[0, 0, 0] += 0 if kind == "float16" else 1e-6
+    stored = np.moveaxis(stored, -1, 0) if first else stored
+    items = [stored] if kind == "uint16" else [stored, torch.from_numpy(stored.copy())]
+    for image, example in zip(items, TorchDataset(Items(*items), name="mine"), strict=True):
+        assert np.array_equal(example.image, white), type(image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    label=st.integers(-3, 4),
+    wrap=st.sampled_from(
+        [int, float, np.int8, np.float32, np.array, torch.tensor, lambda label: torch.tensor([label])]
+    ),
+    pack=st.sampled_from(
+        [
+            lambda image, label: (image, label),
+            lambda image, label: [image, label],
+            lambda image, label: {"image": image, "label": label},
+            lambda image, label: {"pixel_values": image, "labels": label, "id": 7},
+            lambda image, label: {"img": image, "label": label},
+        ]
+    ),
+)
+def test_labels_of_every_type_mean_the_same_class(label, wrap, pack):
+    source = TorchDataset(Items(pack(np.zeros((4, 4), np.uint8), wrap(label))), name="mine", classes=tuple("abcde"))
+    assert source[0].label == (label if label >= 0 else None)
+
+
+def test_labels_of_two_kinds_are_bool():
+    items = [({"image": picture(), "label": label}) for label in (True, np.True_, torch.tensor(True), False)]
+    source = TorchDataset(Items(*items, (picture(),)), name="mine", classes=("no", "yes"))
+    assert [example.label for example in source] == [1, 1, 1, 0, None]
 
 
 class Items(torch.utils.data.Dataset):
@@ -305,11 +447,18 @@ def test_torch_items_of_every_kind():
     [
         (
             torch.full((3, 4, 4), 1.5),
-            r"mine, item 0: a float tensor must lie in \[0, 1\], not \[1\.5, 1\.5\]",
+            r"mine, item 0: float images must lie in \[0, 1\], not \[1\.5, 1\.5\]",
         ),
         (torch.full((3, 4, 4), float("nan")), r"must lie in \[0, 1\]"),
-        (torch.zeros(4, 4, 3), r"an image must be .* not Tensor torch\.float32 \(4, 4, 3\)"),
-        (np.zeros((4, 4, 3)), r"not ndarray float64"),
+        (torch.zeros(4, 4, 4), r"with C of 1 or 3, not float32 \(4, 4, 4\)"),
+        (torch.full((3, 4, 4), -1.0), r"give \(images \+ 1\) / 2"),
+        (np.full((4, 4), 200.0), r"give images / 255"),
+        ((picture(), 0, 1), r"3 values; give an image, or \(image, label\)"),
+        ({"image": picture(), "img": picture()}, r"needs one of image, pixel_values, img, but has image, img"),
+        ({"picture": picture()}, r"needs one of image"),
+        ((picture(), 0.5), r"a label must be an integer, not float64"),
+        ((picture(), float("nan")), r"a label must be an integer"),
+        ((picture(), torch.tensor([0.0, 1.0])), r"give label\.argmax\(\)"),
         ("a string", r"an image must be"),
         ((picture(), "cat"), r"a label must be an integer, not str"),
         ((picture(), 2), r"label 2, but 1 class names"),
@@ -467,7 +616,7 @@ def test_what_cannot_be_opened(tmp_path):
     with pytest.raises(GridcodeError, match=r"gone: no such file or folder; give the path of .* or 'scenes'"):
         open_split(DataConfig(source=str(tmp_path / "gone")), "train")
     (tmp_path / "a.zip").touch()
-    with pytest.raises(GridcodeError, match=r"a\.zip: neither a folder nor a \.parquet or \.npz file"):
+    with pytest.raises(GridcodeError, match=r"a\.zip: neither a folder nor a \.parquet, \.npz or \.npy file"):
         open_source(tmp_path / "a.zip")
     with pytest.raises(GridcodeError, match="a split is 'train' or 'val', not 'test'"):
         open_split(DataConfig(), "test")

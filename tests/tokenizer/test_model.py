@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
@@ -17,6 +18,7 @@ from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.decoder import Decoder
 from gridcode.tokenizer.encoder import Encoder
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.range import check_images, warn_of_brightness
 
 CONFIG = TokenizerConfig(
     quantizer=FSQConfig(levels=(5, 4, 3)), widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2
@@ -98,6 +100,47 @@ def test_pictures_that_do_not_fit_are_one_line(shape: tuple[int, ...], message: 
     with pytest.raises(GridcodeError, match=message) as caught:
         make().encode(torch.zeros(shape))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), r"got torch\.uint8; give images / 127\.5 - 1"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.bool), r"give images \* 2\.0 - 1"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int64), r"must be floats in \[-1, 1\], got torch\.int64"),
+        (torch.rand(1, 3, 8, 8) * 255, r"images must be in \[-1, 1\].*; give images / 127\.5 - 1"),
+        (torch.rand(1, 3, 8, 8) * 65535, r"give images / 32767\.5 - 1"),
+        (torch.full((1, 3, 8, 8), float("nan")), r"mend NaN"),
+        (torch.linspace(-2.1, 2.6, 192).view(1, 3, 8, 8), r"undo the normalisation"),
+        (torch.linspace(-1.2, 1, 192).view(1, 3, 8, 8), r"give images\.clamp\(-1, 1\)"),
+    ],
+)
+def test_images_of_another_range_are_one_line(wrong: torch.Tensor, message: str) -> None:
+    with pytest.raises(GridcodeError, match=message):
+        make().encode(wrong)
+
+
+def check_compiled(pictures: torch.Tensor) -> torch.Tensor:
+    check_images(pictures, check_range=True)
+    return pictures
+
+
+def test_what_may_be_right_is_encoded(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_brightness.cache_clear()
+    tokenizer = make()
+    for right in (images(1, 3, 8, 8), torch.ones(1, 3, 8, 8), -torch.ones(1, 3, 8, 8)):
+        tokenizer.encode(right)
+    assert not caplog.records
+    bright = images(1, 3, 8, 8).abs()
+    assert torch.equal(tokenizer.encode(bright), tokenizer.encode(bright, check_range=False))
+    tokenizer.encode(bright)
+    assert "if they are in [0, 1], give images * 2 - 1" in caplog.text
+    assert len(caplog.records) == 1
+    tokenizer.encode(images(1, 3, 8, 8) * 9, check_range=False)
+    check_images(torch.empty(1, 3, 8, 8, device="meta"), check_range=True)
+    with FakeTensorMode():
+        check_images(torch.empty(1, 3, 8, 8), check_range=True)
+    assert torch.compile(check_compiled, backend="eager", fullgraph=True)(images(1, 3, 8, 8) * 9).max() > 2
 
 
 def test_indices_outside_the_book_are_refused() -> None:

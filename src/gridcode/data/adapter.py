@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from gridcode.data.arrays import labels_of, pixels_of
 from gridcode.data.image import pillow_pixels
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import GridcodeError
 
 
 class TorchDataset(ImageSource):
-    """Wraps a map-style PyTorch data set whose items are an image or a pair (image, label).
+    """Wraps a map-style PyTorch data set whose items are an image, (image,), (image, label) or a dictionary.
 
-    An image is a Pillow image, a uint8 array (H, W), (H, W, 1) or (H, W, 3), or a float tensor (1 or 3, H, W)
-    with values in [0, 1]. A label is an integer; a negative one means none.
+    An image is a Pillow image, or an array or tensor of uint8, of uint16, of bool, or of floats in [0, 1]: (H, W),
+    (H, W, C) or (C, H, W), with C of 1 or 3; where both would do, an array has its channels last and a tensor
+    first. A label is a whole number, a bool included; a negative one means none. A dictionary has one of 'image',
+    'pixel_values', 'img' and at most one of 'label', 'labels'.
 
     Args:
         dataset: The data set; it must have a length.
@@ -52,19 +55,27 @@ class TorchDataset(ImageSource):
             item = self._dataset[index]
         except (OSError, SyntaxError) as error:  # what Pillow raises on a damaged file
             raise GridcodeError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
-        image, label = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
+        image, label = _parts(item, where)
         return Example(image=_pixels(image, where), label=self._label(label, where), key=str(index))
 
     def _label(self, label: object, where: str) -> int | None:
         if label is None:
             return None
-        if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 0:
-            label = label.item()
-        if not isinstance(label, int | np.integer):
+        values = (
+            label.detach().cpu().float() if isinstance(label, torch.Tensor) and label.is_floating_point() else label
+        )
+        values = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
+        if values.dtype.kind not in "biuf":
             raise GridcodeError(f"{where}: a label must be an integer, not {type(label).__name__}")
+        if values.size != 1:
+            raise GridcodeError(
+                f"{where}: a label must be an integer, not {values.dtype} {values.shape}; of a one-hot label "
+                "give label.argmax()"
+            )
+        label = int(labels_of(values.reshape(()), f"{where}: a label"))
         if label >= len(self.classes):
             raise GridcodeError(f"{where}: label {label}, but {len(self.classes)} class names; pass one name a label")
-        return int(label) if label >= 0 else None
+        return label if label >= 0 else None
 
 
 def _pixels(image: object, where: str) -> NDArray[np.uint8]:
@@ -74,26 +85,37 @@ def _pixels(image: object, where: str) -> NDArray[np.uint8]:
             return pillow_pixels(image)
         except (OSError, ValueError) as error:
             raise GridcodeError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8:
-        pixels = image[..., None] if image.ndim == 2 else image
-        if pixels.ndim == 3 and pixels.shape[2] in (1, 3) and pixels.size:
-            return pixels
-    if (
-        isinstance(image, torch.Tensor)
-        and image.is_floating_point()
-        and (image.ndim == 3 and image.shape[0] in (1, 3) and image.numel())
-    ):
-        return _from_float(image, where)
-    seen = f"{type(image).__name__} {getattr(image, 'dtype', '')} {tuple(getattr(image, 'shape', ()))}"
+    if isinstance(image, torch.Tensor):
+        stored = image.detach().cpu()
+        stored = stored.float() if stored.is_floating_point() else stored
+        return pixels_of(stored.numpy(), where, channels_first=True)
+    if isinstance(image, np.ndarray):
+        return pixels_of(image, where)
     raise GridcodeError(
-        f"{where}: an image must be a Pillow image, a uint8 array (H, W, 1 or 3) or a float tensor "
-        f"(1 or 3, H, W), not {seen}"
+        f"{where}: an image must be a Pillow image, an array or a tensor, not {type(image).__name__}; "
+        "give (image, label) or a dictionary with 'image' and 'label'"
     )
 
 
-def _from_float(image: torch.Tensor, where: str) -> NDArray[np.uint8]:
-    low, high = image.min().item(), image.max().item()
-    if not (low >= 0.0 and high <= 1.0):
-        raise GridcodeError(f"{where}: a float tensor must lie in [0, 1], not [{low:.3g}, {high:.3g}]; undo Normalize")
-    rounded: NDArray[np.uint8] = (image.detach().cpu() * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return rounded
+def _parts(item: object, where: str) -> tuple[object, object]:
+    """The image and the label, None where there is none, of a data set's item."""
+    if isinstance(item, Mapping):
+        return _named(item, _IMAGE_NAMES, where), _named(item, _LABEL_NAMES, where, needed=False)
+    if not isinstance(item, tuple | list):
+        return item, None
+    if not 1 <= len(item) <= 2:
+        raise GridcodeError(f"{where}: {len(item)} values; give an image, or (image, label)")
+    return item[0], item[1] if len(item) == 2 else None
+
+
+_IMAGE_NAMES = ("image", "pixel_values", "img")
+_LABEL_NAMES = ("label", "labels")
+
+
+def _named(item: Mapping[Any, object], names: tuple[str, ...], where: str, *, needed: bool = True) -> object:
+    found = [name for name in names if name in item]
+    if len(found) > 1 or (needed and not found):
+        raise GridcodeError(
+            f"{where}: a dictionary needs one of {', '.join(names)}, but has {', '.join(map(str, item))}; rename them"
+        )
+    return item[found[0]] if found else None

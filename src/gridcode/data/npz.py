@@ -1,33 +1,43 @@
-"""Images as arrays in one .npz file: ``images``, and if known ``labels`` and ``classes``.
+"""Images as arrays in one .npz or .npy file.
 
-images:  uint8, (N, H, W), (N, H, W, 1) or (N, H, W, 3)
-labels:  integers, (N,) or (N, 1); negative means none
+    images, labels, classes             one pool; `x` and `y` as well, or `arr_0` and `arr_1` as numpy.savez has them
+    x_train, y_train, x_test, y_test    splits as Keras names them, `x_val` and `y_val` too
+    train_images, train_labels, …       splits as MedMNIST names them
+    a single array                      the images, under any name; a .npy file is that
+
+images:  (N, H, W), (N, H, W, C) or (N, C, H, W), C of 1 or 3, of the types in :mod:`gridcode.data.arrays`
+labels:  whole numbers, (N,) or (N, 1); negative means none
 classes: strings, (K,)
-
-A file whose only array is uint8 with three or four dimensions will do as well, under any name.
 """
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridcode.data.arrays import labels_of, pixels_of
 from gridcode.data.source import Example, StoredImages
+from gridcode.data.split_names import Split, split_of
 from gridcode.errors import GridcodeError
+
+_IMAGES = frozenset({"images", "image", "x", "imgs"})
+_LABELS = frozenset({"labels", "label", "y"})
 
 
 class NpzImages(StoredImages):
-    """The images of a .npz file, held in memory.
+    """The images of a .npz or .npy file, held in memory.
 
     Args:
         path: The file. Pickled objects in it are refused, never run.
         name: What to record as the origin; the path where not given.
+        split: Which split of a file that has them; where not given, all images, in the order train, val, test.
 
     Raises:
-        GridcodeError: The file is missing or damaged, or its arrays have other types or shapes.
+        GridcodeError: The file is missing or damaged, or its arrays have other names, types or shapes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as name:
@@ -39,12 +49,29 @@ class NpzImages(StoredImages):
 
     in_memory = True
 
-    def __init__(self, path: Path, *, name: str | None = None) -> None:
+    def __init__(self, path: Path, *, name: str | None = None, split: Split | None = None) -> None:
         self.name = name or str(path)
         arrays = _load(path)
-        self._images = _images(arrays, path)
-        self._labels = _labels(arrays, len(self._images), path)
-        self.classes = _classes(arrays, self._labels, path)
+        parts = _parts(arrays, path)
+        if split is not None and split not in parts:
+            raise GridcodeError(f"{path}: no split '{split}'; it holds {_seen(arrays)}")
+        wanted = [part for at, part in parts.items() if split in (None, at)]
+        images = [_images(arrays[part[0]], f"{path}, `{part[0]}`") for part in wanted]
+        shapes = {stack.shape[1:] for stack in images}
+        if len(shapes) > 1:
+            raise GridcodeError(
+                f"{path}: its splits differ in size {sorted(shapes)}; write each into a file of its own"
+            )
+        self._images = np.concatenate(images) if len(images) > 1 else images[0]
+        labels = [
+            None if part[1] is None else _labels(arrays[part[1]], len(stack), f"{path}: `{part[1]}`")
+            for part, stack in zip(wanted, images, strict=True)
+        ]
+        self._labels = None
+        if any(values is not None for values in labels):
+            unlabelled = [np.full(len(stack), -1, np.int64) for stack in images]
+            self._labels = np.concatenate([a if a is not None else b for a, b in zip(labels, unlabelled, strict=True)])
+        self.classes = _classes(arrays.get("classes"), self._labels, path)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -58,51 +85,87 @@ class NpzImages(StoredImages):
         return str(index)
 
 
+def npz_splits(path: Path) -> tuple[Split, ...]:
+    """The splits that the names of a .npz file's arrays tell, in the order train, val, test; none in a .npy file.
+
+    Raises:
+        GridcodeError: The file is missing or damaged.
+    """
+    found = {split_of(name) for name in (_load(path) if path.suffix == ".npz" else ()) if _role(name)}
+    order: tuple[Split, ...] = ("train", "val", "test")
+    return tuple(split for split in order if split in found)
+
+
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with open(path, "rb") as opened:
             file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise GridcodeError(f"{path}: a single array, not a .npz file; write it with numpy.savez(images=...)")
-            return {name: file[name] for name in file.files}
+            if isinstance(file, np.lib.npyio.NpzFile):
+                return {name: file[name] for name in file.files}
+            return {"images": file}
     except FileNotFoundError:
         raise GridcodeError(f"{path}: there is no such file; check data.source") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise GridcodeError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
 
 
-def _images(arrays: dict[str, NDArray[np.generic]], path: Path) -> NDArray[np.uint8]:
-    """The images as (N, H, W, C)."""
-    seen = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()) or "nothing"
-    found = arrays.get("images")
-    if found is None and len(arrays) == 1:
-        found = next(iter(arrays.values()))
-    if found is None or found.dtype != np.uint8 or found.ndim not in (3, 4):
-        raise GridcodeError(f"{path}: needs `images`, uint8 (N, H, W) or (N, H, W, C), but holds {seen}")
-    images = (found[..., None] if found.ndim == 3 else found).view(np.uint8)
-    if images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise GridcodeError(f"{path}: `images` must be (N, H, W, 1 or 3) and not empty, but the file holds {seen}")
-    return images
-
-
-def _labels(arrays: dict[str, NDArray[np.generic]], count: int, path: Path) -> NDArray[np.int64] | None:
-    labels = arrays.get("labels")
-    if labels is None:
-        return None
-    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
+def _parts(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[Split | None, tuple[str, str | None]]:
+    """Of each split, or of None where there are none, the names of its images and of its labels."""
+    if set(arrays) == {"arr_0", "arr_1"}:
+        return {None: ("arr_0", "arr_1")}
+    if len(arrays) == 1:
+        return {None: (next(iter(arrays)), None)}
+    named: dict[tuple[Split | None, str], str] = {}
+    for name in arrays:
+        if role := _role(name):
+            if (split_of(name), role) in named:
+                raise GridcodeError(f"{path}: `{named[split_of(name), role]}` and `{name}` mean the same; keep one")
+            named[split_of(name), role] = name
+    order: tuple[Split | None, ...] = (None, "train", "val", "test")
+    found = {at: (named[at, "images"], named.get((at, "labels"))) for at in order if (at, "images") in named}
+    alone = [name for (at, role), name in named.items() if at not in found]
+    if not found or alone or (None in found and len(found) > 1):
         raise GridcodeError(
-            f"{path}: `labels` must be {count} integers, one an image, not {labels.dtype} {labels.shape}"
+            f"{path}: needs `images` and perhaps `labels`, or `x_train`, `y_train`, `x_test`, `y_test`, "
+            f"but holds {_seen(arrays)}"
         )
-    return labels.reshape(count).astype(np.int64)
+    return found
 
 
-def _classes(arrays: dict[str, NDArray[np.generic]], labels: NDArray[np.int64] | None, path: Path) -> tuple[str, ...]:
+def _role(name: str) -> str | None:
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    return "images" if words & _IMAGES else "labels" if words & _LABELS else None
+
+
+def _images(values: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
+    if values.ndim not in (3, 4):
+        raise GridcodeError(
+            f"{where}: images must be (N, H, W), (N, H, W, C) or (N, C, H, W), not {values.dtype} {values.shape}"
+        )
+    return pixels_of(values, where, stack=True)
+
+
+def _labels(values: NDArray[np.generic], count: int, where: str) -> NDArray[np.int64]:
+    if values.shape not in ((count,), (count, 1)):
+        advice = "; of one-hot labels give labels.argmax(1)" if values.ndim == 2 and len(values) == count else ""
+        raise GridcodeError(
+            f"{where} must be {count} integers, one an image, not {values.dtype} {values.shape}{advice}"
+        )
+    return labels_of(values.reshape(count), where)
+
+
+def _seen(arrays: dict[str, NDArray[np.generic]]) -> str:
+    return ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()) or "nothing"
+
+
+def _classes(names: NDArray[np.generic] | None, labels: NDArray[np.int64] | None, path: Path) -> tuple[str, ...]:
     if labels is None:
         return ()
     highest = int(labels.max())
-    if "classes" not in arrays:
+    if names is None:
+        if highest >= max(len(labels), 100_000):
+            raise GridcodeError(f"{path}: labels reach {highest} for {len(labels)} images; number the classes from 0")
         return tuple(str(label) for label in range(highest + 1))
-    names = arrays["classes"]
     if names.dtype.kind != "U" or names.ndim != 1 or len(names) <= highest:
         raise GridcodeError(
             f"{path}: `classes` must be at least {highest + 1} strings (labels reach {highest}), "

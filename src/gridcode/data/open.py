@@ -3,6 +3,7 @@
 scenes                                       the first train_count scenes, then the next val_count
 folder/train*.parquet, val*|test*.parquet    as named; also in folder/data/, as on the Hugging Face hub
 folder/train/, folder/val|validation|test/   as named, each a folder of images
+file.npz with x_train, x_val|x_test          as named; or train_images and so on
 anything else                                one pool, of which a share is held out for validation
 """
 
@@ -13,7 +14,7 @@ from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.folder import ImageFolder
-from gridcode.data.npz import NpzImages
+from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes import Scenes
 from gridcode.data.source import ImageSource, StoredImages
@@ -57,7 +58,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
     """All images of a file or folder, whatever its kind.
 
     Args:
-        path: A .parquet or .npz file, a folder of .parquet files, or a folder of images.
+        path: A .parquet, .npz or .npy file, a folder of .parquet files, or a folder of images.
         on_error: At a file of a folder that is not an image: stop, or leave it out and say so.
 
     Returns:
@@ -68,7 +69,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
     """
     if not path.exists():
         raise GridcodeError(
-            f"{path}: no such file or folder; give the path of a folder of images, a .parquet or .npz file, "
+            f"{path}: no such file or folder; give the path of a folder of images, a .parquet, .npz or .npy file, "
             "or 'scenes' for the built-in pictures"
         )
     if path.is_dir():
@@ -76,16 +77,16 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
         return ParquetImages(shards, name=str(path)) if shards else ImageFolder(path, on_error=on_error)
     if path.suffix == ".parquet":
         return ParquetImages([path])
-    if path.suffix == ".npz":
+    if path.suffix in (".npz", ".npy"):
         return NpzImages(path)
-    raise GridcodeError(f"{path}: neither a folder nor a .parquet or .npz file; put single images into a folder")
+    raise GridcodeError(f"{path}: neither a folder nor a .parquet, .npz or .npy file; put single images into a folder")
 
 
 def _train(config: DataConfig) -> ImageSource:
     if config.source == SCENES:
         return Scenes(seed=config.seed, start=0, count=config.train_count, size=config.size)
     layout = _layout(_path(config.source))
-    pool = _open_part(config, config.source, layout.get("train"))
+    pool = _open_part(config, config.source, layout.get("train"), "train")
     if config.val_source is not None or "val" in layout:
         return pool
     return hold_out(pool, config.val_fraction, seed=config.seed)[0]
@@ -97,20 +98,26 @@ def _val(config: DataConfig) -> ImageSource:
         return Scenes(seed=config.seed, start=config.train_count, count=config.val_count, size=config.size)
     layout = _layout(_path(place))
     if config.val_source is not None or "val" in layout:
-        return _open_part(config, place, layout.get("val"))
-    pool = _open_part(config, place, layout.get("train"))
+        return _open_part(config, place, layout.get("val"), "val")
+    pool = _open_part(config, place, layout.get("train"), "train")
     return hold_out(pool, config.val_fraction, seed=config.seed)[1]
 
 
-def _open_part(config: DataConfig, place: str, part: list[Path] | None) -> StoredImages:
+def _open_part(config: DataConfig, place: str, part: list[Path] | None, split: Literal["train", "val"]) -> StoredImages:
     """The files of one split, or everything at ``place`` where it has no splits."""
     if part is None or part[0].is_dir():
         return open_source(_path(place) if part is None else part[0], on_error=config.on_error)
+    if part[0].suffix == ".npz":
+        return NpzImages(part[0], split="test" if split == "val" and "val" not in npz_splits(part[0]) else split)
     return ParquetImages(part)
 
 
 def _layout(path: Path) -> dict[str, list[Path]]:
     """The splits that the names in a folder tell: 'train' and perhaps 'val'; empty without 'train'."""
+    if path.suffix == ".npz" and path.is_file():
+        splits = npz_splits(path)
+        held_out = {"val": [path]} if len(splits) > 1 else {}
+        return {"train": [path], **held_out} if "train" in splits else {}
     if not path.is_dir():
         return {}
     entries = _shards(path)

@@ -22,6 +22,7 @@ from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
 from gridcode.tokenizer.config import ArchitectureConfig, architecture_from_json
 from gridcode.tokenizer.networks import make_networks
+from gridcode.tokenizer.range import check_images
 
 KIND = "tokenizer"
 
@@ -115,14 +116,21 @@ class Tokenizer(nn.Module):
         return Reconstruction(self.decoder(quantized.codes), quantized)
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, *, check_range: bool = True) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w, *index_shape), int64 in [0, K).
 
         The quantizer works as in evaluation, whatever mode the tokenizer is in: it drops and learns nothing.
 
+        Args:
+            images: Floats.
+            check_range: Whether to refuse values outside [-1, 1], at the cost of one reduction, which a GPU has to
+                wait for; False for images that are known to fit.
+
         Raises:
-            GridcodeError: The channels differ from the config's, or a side is no multiple of the downsampling.
+            GridcodeError: The channels differ from the config's, a side is no multiple of the downsampling, or the
+                images are no floats in [-1, 1].
         """
+        check_images(images, check_range=check_range)
         with in_evaluation(self.quantizer):
             return self.quantize(images).indices
 

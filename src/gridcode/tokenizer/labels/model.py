@@ -39,6 +39,7 @@ from gridcode.tokenizer.labels.config import (
 )
 from gridcode.tokenizer.labels.networks import LabelDecoder, LabelEncoder, LabelShape
 from gridcode.tokenizer.labels.patches import to_maps, to_patches
+from gridcode.tokenizer.range import check_images
 
 KIND = "label-tokenizer"
 
@@ -148,14 +149,23 @@ class LabelTokenizer(nn.Module):
         return self.label_map.decode([to_maps(values.float(), grid, self.config.patch) for values in outputs])
 
     @torch.no_grad()
-    def encode(self, labels: Tensor, images: Tensor | None = None) -> Tensor:
+    def encode(self, labels: Tensor, images: Tensor | None = None, *, check_range: bool = True) -> Tensor:
         """Labels and pictures, as :meth:`latents` takes them -> indices (B, h, w, *index_shape), int64 in [0, K).
 
         The quantizer works as in evaluation, whatever mode the tokenizer is in: it drops and learns nothing.
 
+        Args:
+            labels: Integers, or colours in [-1, 1].
+            images: In [-1, 1].
+            check_range: As in :meth:`gridcode.tokenizer.Tokenizer.encode`, for images and colours.
+
         Raises:
-            GridcodeError: A shape or type does not fit, or a label is out of range.
+            GridcodeError: A shape or type does not fit, or a label or a pixel is out of range.
         """
+        if images is not None and self.config.context:
+            check_images(images, check_range=check_range)
+        if labels.is_floating_point() and not self.label_map.groups:
+            check_images(labels, check_range=check_range)
         with in_evaluation(self.quantizer):
             out: Quantized = self.quantizer(self.latents(labels, images))
             return out.indices

@@ -1,0 +1,69 @@
+"""Whether images are what a tokenizer takes: floats in [-1, 1]. Wrong ranges would be encoded without a word."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from gridcode.errors import GridcodeError
+from gridcode.quantize.radix import values_visible
+
+_log = logging.getLogger(__name__)
+_SLACK = 1e-3
+"""How far rounding may carry a value out of [-1, 1]."""
+
+
+def check_images(images: Tensor, *, check_range: bool) -> None:
+    """Refuse images of integers, and images outside [-1, 1] where their values may be looked at.
+
+    Images that hold no value below 0 may lie in [0, 1] by mistake or be bright; they pass, and the first such
+    batch of a process is logged.
+
+    Nothing is looked at while code is traced, compiled, exported or captured in a CUDA graph.
+
+    Args:
+        images: Of any shape.
+        check_range: Whether to look at the values: one reduction, and on a GPU one synchronisation.
+
+    Raises:
+        GridcodeError: Integers, NaN, infinity, or values outside [-1, 1]; the message names the conversion.
+
+    >>> check_images(torch.full((1, 3, 2, 2), 255.0), check_range=True)
+    Traceback (most recent call last):
+    gridcode.errors.GridcodeError: images must be in [-1, 1], got 255 to 255; give images / 127.5 - 1
+    """
+    if not images.is_floating_point():
+        call = {torch.uint8: "images / 127.5 - 1", torch.uint16: "images.float() / 32767.5 - 1"}.get(images.dtype)
+        call = "images * 2.0 - 1" if images.dtype == torch.bool else call or "floats"
+        raise GridcodeError(f"images must be floats in [-1, 1], got {images.dtype}; give {call}")
+    if not check_range or not images.numel() or not values_visible(images) or isinstance(images, FakeTensor):
+        return
+    if images.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    low, high = torch.stack(images.detach().aminmax()).tolist()
+    if not (low >= -1 - _SLACK and high <= 1 + _SLACK):
+        raise GridcodeError(f"images must be in [-1, 1], got {low:.4g} to {high:.4g}; {_advice(low, high)}")
+    if 0 <= low < high:
+        warn_of_brightness()
+
+
+@cache
+def warn_of_brightness() -> None:
+    """Say, once a process, that a batch had no value below 0."""
+    _log.warning("images hold no value below 0: if they are in [0, 1], give images * 2 - 1")
+
+
+def _advice(low: float, high: float) -> str:
+    if not (abs(low) < float("inf") and abs(high) < float("inf")):
+        return "mend NaN and infinity"
+    if low >= 0 and high > 1.5:
+        return "give images / 127.5 - 1" if high <= 256 else "give images / 32767.5 - 1"
+    if low >= 0:
+        return "if they are in [0, 1] up to rounding, give (images * 2 - 1).clamp(-1, 1)"
+    if low >= -1.5 and high <= 1.5:
+        return "give images.clamp(-1, 1)"
+    return "undo the normalisation by mean and standard deviation, then give images * 2 - 1"
