@@ -107,7 +107,8 @@ def _to_uint8(values: NDArray[np.generic], where: str, *, stack: bool) -> NDArra
         raise GridcodeError(
             f"{where}: float images must lie in [0, 1], not [{low:.3g}, {high:.3g}]; {_advice(low, high)}"
         )
-    return np.rint(values.astype(np.float32).clip(0, 1) * 255).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(values.astype(np.float32).clip(0, 1) * 255).astype(np.uint8)
+    return scaled
 
 
 def _advice(low: float, high: float) -> str:

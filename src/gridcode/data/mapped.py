@@ -73,6 +73,7 @@ class MappedColumn:
                 f"{self.path}: its images cannot be unpacked into {self.file.parent} ({error}); free room there, or "
                 "name another folder with TMPDIR"
             ) from None
+        pa.default_memory_pool().release_unused()  # what reading needed, a row group at a time
         self._map()
 
     def _map(self) -> None:
