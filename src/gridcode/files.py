@@ -27,7 +27,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write: Writes the complete file at the path it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path, "tmp")
     try:
         write(temporary)
         _flush(temporary)
@@ -78,7 +78,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     An existing folder ``path`` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path, "tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -86,13 +86,21 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush(file)
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        old = _beside(path, "old")
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """The temporary neighbour of a path; the long name of a file gives way to its hash, 255 bytes being the most."""
+    name = f".{path.name}.{os.getpid()}.{ending}"
+    if len(os.fsencode(name)) > 255:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.{os.getpid()}.{ending}"
+    return path.with_name(name)
 
 
 def sweep(folder: Path) -> None:

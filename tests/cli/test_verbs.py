@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from math import log2, prod
@@ -364,3 +365,21 @@ class TestTrain:
         assert "4 x 4 = 16 tokens of 12 codes" in second
         assert not out.exists()
         assert names(tmp_path) == []
+
+
+def test_odd_names_of_one_class_are_tokenized_and_measured(
+    models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [os.fsdecode(b"caf\xe9 1.png"), "new\nline.png", *(f"{number}.png" for number in range(10))]
+    (tmp_path / "pictures/only").mkdir(parents=True)
+    for number, name in enumerate(names):
+        Image.new("RGB", (16, 16), (20 * number, 0, 0)).save(tmp_path / "pictures/only" / name)
+    data = ["--data.source", str(tmp_path / "pictures"), "--data.val-fraction", "0.5"]
+    tokens = str(tmp_path / "tokens")
+    assert main(["tokenize", "--tokenizer", models.tokenizer, "--out", tokens, *data]) == 0
+    store = TokenStore.open(tokens)
+    keys = [key for split in store.splits for key in store.load(split).keys]
+    assert {"only/caf\\xe9 1.png", "only/new\\u000aline.png"} < set(keys)
+    assert "labels: none, for 'only' is the only class" in capsys.readouterr().err
+    assert main(["eval", "--tokenizer", models.tokenizer, "--out", str(tmp_path / "report"), *data]) == 0
+    assert json.loads((tmp_path / "report/report.json").read_text())

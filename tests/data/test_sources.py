@@ -551,11 +551,13 @@ def test_named_folder_splits_share_the_training_classes(tmp_path):
         open_split(DataConfig(source=str(tmp_path)), "val")
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_a_class_called_train_is_refused(tmp_path):
     put(tmp_path, "train/0.png", "train/1.png", "plane/0.png", "plane/1.png")
+    with pytest.raises(GridcodeError, match="'train' looks like a split, 'plane' beside it does not; rename"):
+        open_split(DataConfig(source=str(tmp_path)), "train")
+    (tmp_path / "train").rename(tmp_path / "bullet_train")
     train, val = both(DataConfig(source=str(tmp_path), val_fraction=0.5))
-    assert train.classes == val.classes == ("plane", "train")
-    assert len(train) == len(val) == 2
+    assert train.classes == val.classes == ("bullet_train", "plane")
 
 
 def test_val_source_overrides(tmp_path):

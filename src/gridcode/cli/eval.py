@@ -45,6 +45,7 @@ def run(arguments: list[str]) -> None:
     check_models(parsed.tokenizer, parsed.prior)
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split
+    from gridcode.data.understood import understood
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.tasks.data_of import data_of
@@ -59,7 +60,10 @@ def run(arguments: list[str]) -> None:
     data = parsed.data.applied(data_of(tokenizer))
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
     fresh_folder(parsed.out, force=parsed.force)
-    evaluation = evaluate(subject, parsed.evaluation, say=narrator())
+    say = narrator()
+    for line in understood(subject.train, subject.val):
+        say(line)
+    evaluation = evaluate(subject, parsed.evaluation, say=say)
     report = publish(
         evaluation,
         subject,

@@ -45,10 +45,12 @@ def file_name(key: str) -> str:
 def narrator() -> Callable[[str], None]:
     """A function that prints a line to the terminal's error stream, with the seconds since it was made."""
     from rich.console import Console
+    from rich.markup import escape
 
     console, start = Console(stderr=True), time.perf_counter()
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}", highlight=False, soft_wrap=True)
+        seconds = f"[dim]{time.perf_counter() - start:5.0f} s[/dim]"
+        console.print(f"{seconds}  {escape(text)}", highlight=False, soft_wrap=True)
 
     return say

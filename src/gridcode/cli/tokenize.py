@@ -42,7 +42,9 @@ def run(arguments: list[str]) -> None:
     parsed = parse(Arguments, arguments, prog="gridcode tokenize", description="Turn pictures into a token store.")
     check_source(parsed.data.source)
     check_models(parsed.tokenizer)
+    from gridcode.cli.output import narrator
     from gridcode.data.open import open_split
+    from gridcode.data.understood import understood
     from gridcode.tasks.data_of import data_of
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.model import Tokenizer
@@ -51,6 +53,9 @@ def run(arguments: list[str]) -> None:
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = parsed.data.applied(data_of(tokenizer))
     splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
+    say = narrator()
+    for line in understood(splits["train"], splits["val"]):
+        say(line)
     options = StoreOptions(
         parsed.out,
         batch_size=parsed.batch_size,

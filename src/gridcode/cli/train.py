@@ -124,10 +124,11 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
         return print(describe_tokenizer_run(arguments.run))
     check_source(arguments.run.data.source)
     options = flags.options()
+    from gridcode.cli.output import narrator
     from gridcode.tokenizer.train import train_tokenizer
     from gridcode.training.run import first_process
 
-    train_tokenizer(arguments.run, options, init_from=flags.init_from)
+    train_tokenizer(arguments.run, options, init_from=flags.init_from, say=narrator() if first_process() else None)
     if first_process():
         print(f"tokenizer in {options.out / 'best'}; next: gridcode tokenize --tokenizer {options.out} --out STORE")
     return None

@@ -9,16 +9,16 @@ Order is by path, so that the same files give the same numbers on every machine.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Literal
 
+from gridcode.data.file_names import is_document, printable, walk
 from gridcode.data.image import SUFFIXES, decode_image
 from gridcode.data.source import EncodedImages, Example
+from gridcode.data.split_names import is_split
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)
-_CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})  # what systems leave behind without being asked
 
 
 class ImageFolder(EncodedImages):
@@ -48,14 +48,12 @@ class ImageFolder(EncodedImages):
         if not path.is_dir():
             raise GridcodeError(f"{path}: there is no such folder of images; check data.source")
         self.path = path
-        self.name = name or str(path)
+        self.name = printable(name or str(path))
         self._on_error = on_error
         self._refused: list[str] = []
         self._keys: list[str] = []
         self._labels: list[int] = []
-        top = self._images(path, recursive=False)
-        folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not _ignored(entry.name)]
-        by_class = {folder.name: self._images(folder, recursive=True) for folder in folders}
+        top, by_class = self._list()
         if top and any(by_class.values()):
             filled = next(name for name, keys in by_class.items() if keys)
             raise GridcodeError(
@@ -71,6 +69,7 @@ class ImageFolder(EncodedImages):
         self.skipped: tuple[str, ...] = tuple(self._refused)
         if self.skipped:
             shown = ", ".join(self.skipped[:5]) + (", …" if len(self.skipped) > 5 else "")
+            self.notes = (f"left out: {len(self.skipped)} entries of {self.path.name} that are not images",)
             _LOG.warning("%s: left out %d entries that are not images: %s", path, len(self.skipped), shown)
 
     def __len__(self) -> int:
@@ -78,11 +77,11 @@ class ImageFolder(EncodedImages):
 
     def __getitem__(self, index: int) -> Example:
         image = decode_image(self.encoded(index), name=self.where(index))
-        return Example(image=image, label=self._labels[index] if self._labels else None, key=self._keys[index])
+        return Example(image=image, label=self._labels[index] if self._labels else None, key=self.key(index))
 
     def key(self, index: int) -> str:
-        """The file's path inside the folder, with forward slashes."""
-        return self._keys[index]
+        """The file's path inside the folder, with forward slashes, as :func:`printable` writes it."""
+        return printable(self._keys[index])
 
     def encoded(self, index: int) -> Path:
         """The file's path."""
@@ -90,7 +89,7 @@ class ImageFolder(EncodedImages):
 
     def where(self, index: int) -> str:
         """The file's path, as text."""
-        return str(self.encoded(index))
+        return printable(str(self.encoded(index)))
 
     def _add_classes(self, by_class: dict[str, list[str]]) -> None:
         for name, keys in by_class.items():
@@ -99,28 +98,37 @@ class ImageFolder(EncodedImages):
                 continue
             self._labels += [len(self.classes)] * len(keys)
             self._keys += keys
-            self.classes = (*self.classes, name)
+            self.classes = (*self.classes, printable(name))
 
-    def _images(self, folder: Path, *, recursive: bool) -> list[str]:
-        """Keys of the image files in ``folder``, sorted; other files are refused."""
-        keys = []
-        for parent, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if recursive and not _ignored(name)]
+    def _list(self) -> tuple[list[str], dict[str, list[str]]]:
+        """Keys of the image files at the top, and of those in each subfolder, sorted; other files are refused."""
+        top: list[str] = []
+        by_class: dict[str, list[str]] = {}
+        for parent, folders, files in walk(self.path):
+            inside = parent.relative_to(self.path)
+            if inside.parts:
+                keys = by_class.setdefault(inside.parts[0], [])
+            else:
+                keys = top
+                by_class = {name: [] for name in folders}
+            for name in folders:
+                if is_split(name):
+                    place = printable((inside / name).as_posix())
+                    raise GridcodeError(
+                        f"{printable(str(self.path))}: '{place}' looks like a split, not like a class; "
+                        "put splits above classes (train/cat/, val/cat/), or rename it"
+                    )
             for file in files:
-                key = (Path(parent) / file).relative_to(self.path).as_posix()
-                if _ignored(file):
-                    continue
-                if Path(file).suffix.lower() in SUFFIXES:
+                key = (inside / file).as_posix()
+                if not (parent / file).exists():
+                    self._refuse(key, "a link to a file that is not there; mend or remove it")
+                elif Path(file).suffix.lower() in SUFFIXES:
                     keys.append(key)
-                else:
+                elif not is_document(file):
                     self._refuse(key, "not an image by its name; remove it")
-        return sorted(keys)
+        return sorted(top), {name: sorted(keys) for name, keys in by_class.items()}
 
     def _refuse(self, key: str, reason: str) -> None:
         if self._on_error == "stop":
-            raise GridcodeError(f"{self.path / key}: {reason}, or set data.on_error=skip")
-        self._refused.append(key)
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name in _CLUTTER
+            raise GridcodeError(f"{printable(str(self.path / key))}: {reason}, or set data.on_error=skip")
+        self._refused.append(printable(key))

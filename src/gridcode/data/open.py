@@ -1,10 +1,11 @@
 """From a path, or the word 'scenes', to a source of images and its training and validation parts.
 
 scenes                                       the first train_count scenes, then the next val_count
-folder/train*.parquet, val*|test*.parquet    as named; also in folder/data/, as on the Hugging Face hub
-folder/train/, folder/val|validation|test/   as named, each a folder of images
+files or folders whose names tell splits     as :mod:`gridcode.data.layout` reads them
 file.npz with x_train, x_val|x_test          as named; or train_images and so on
 anything else                                one pool, of which a share is held out for validation
+
+One class is none: its images are unlabelled.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.folder import ImageFolder
+from gridcode.data.image import SUFFIXES
+from gridcode.data.layout import Layout, layout_of, shards_of
+from gridcode.data.listed import ImageList, read_list
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes import Scenes
 from gridcode.data.source import ImageSource, StoredImages
-from gridcode.data.views import Relabelled, hold_out
+from gridcode.data.views import Relabelled, Unlabelled, hold_out
 from gridcode.errors import GridcodeError
 
 SCENES = "scenes"
 """The source that needs no files."""
-_SPLIT_FOLDERS = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSource:
@@ -45,12 +48,16 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     """
     if split not in ("train", "val"):
         raise GridcodeError(f"a split is 'train' or 'val', not {split!r}")
+    train = _train(config)
+    one_class = len(train.classes) == 1
     if split == "train":
-        return _train(config)
+        return Unlabelled(train) if one_class else train
     val = _val(config)
+    if one_class:
+        return Unlabelled(Relabelled(val, train.classes))
     if config.source == config.val_source or (config.source == SCENES and config.val_source is None):
         return val
-    classes = _train(config).classes
+    classes = train.classes
     return Relabelled(val, classes) if classes and val.classes and val.classes != classes else val
 
 
@@ -58,7 +65,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
     """All images of a file or folder, whatever its kind.
 
     Args:
-        path: A .parquet, .npz or .npy file, a folder of .parquet files, or a folder of images.
+        path: A .parquet, .npz or .npy file, a picture, a .txt of paths, or a folder of either .parquet files or images.
         on_error: At a file of a folder that is not an image: stop, or leave it out and say so.
 
     Returns:
@@ -73,21 +80,27 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
             "or 'scenes' for the built-in pictures"
         )
     if path.is_dir():
-        shards = _shards(path)
+        shards = shards_of(path)
         return ParquetImages(shards, name=str(path)) if shards else ImageFolder(path, on_error=on_error)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return ParquetImages([path])
-    if path.suffix in (".npz", ".npy"):
+    if path.suffix.lower() in (".npz", ".npy"):
         return NpzImages(path)
-    raise GridcodeError(f"{path}: neither a folder nor a .parquet, .npz or .npy file; put single images into a folder")
+    if path.suffix.lower() in SUFFIXES:
+        return ImageList([path], root=path.parent, name=str(path))
+    if path.suffix.lower() == ".txt":
+        return read_list(path)
+    raise GridcodeError(
+        f"{path}: neither a folder nor a .parquet, .npz or .npy file, a picture or a .txt of paths; give one of these"
+    )
 
 
 def _train(config: DataConfig) -> ImageSource:
     if config.source == SCENES:
         return Scenes(seed=config.seed, start=0, count=config.train_count, size=config.size)
     layout = _layout(_path(config.source))
-    pool = _open_part(config, config.source, layout.get("train"), "train")
-    if config.val_source is not None or "val" in layout:
+    pool = _open_part(config, config.source, layout.train, "train")
+    if config.val_source is not None or layout.val:
         return pool
     return hold_out(pool, config.val_fraction, seed=config.seed)[0]
 
@@ -97,44 +110,34 @@ def _val(config: DataConfig) -> ImageSource:
     if place == SCENES:
         return Scenes(seed=config.seed, start=config.train_count, count=config.val_count, size=config.size)
     layout = _layout(_path(place))
-    if config.val_source is not None or "val" in layout:
-        return _open_part(config, place, layout.get("val"), "val")
-    pool = _open_part(config, place, layout.get("train"), "train")
-    return hold_out(pool, config.val_fraction, seed=config.seed)[1]
+    if layout.val:
+        return _open_part(config, place, layout.val, "val")
+    pool = _open_part(config, place, layout.train, "train")
+    return pool if config.val_source is not None else hold_out(pool, config.val_fraction, seed=config.seed)[1]
 
 
-def _open_part(config: DataConfig, place: str, part: list[Path] | None, split: Literal["train", "val"]) -> StoredImages:
+def _open_part(config: DataConfig, place: str, part: tuple[Path, ...], split: Literal["train", "val"]) -> StoredImages:
     """The files of one split, or everything at ``place`` where it has no splits."""
-    if part is None or part[0].is_dir():
-        return open_source(_path(place) if part is None else part[0], on_error=config.on_error)
-    if part[0].suffix == ".npz":
-        return NpzImages(part[0], split="test" if split == "val" and "val" not in npz_splits(part[0]) else split)
-    return ParquetImages(part)
+    source: StoredImages
+    if not part or part[0].is_dir():
+        source = open_source(part[0] if part else _path(place), on_error=config.on_error)
+    elif part[0].suffix.lower() == ".npz":
+        source = NpzImages(part[0], split="test" if split == "val" and "val" not in npz_splits(part[0]) else split)
+    else:
+        source = ParquetImages(part)
+    if aside := _layout(_path(place)).aside:
+        source.notes = (*source.notes, f"not used: {', '.join(aside)}")
+    return source
 
 
-def _layout(path: Path) -> dict[str, list[Path]]:
-    """The splits that the names in a folder tell: 'train' and perhaps 'val'; empty without 'train'."""
-    if path.suffix == ".npz" and path.is_file():
+def _layout(path: Path) -> Layout:
+    """The splits of a folder, or of a .npz file that has some."""
+    if path.suffix.lower() == ".npz" and path.is_file():
         splits = npz_splits(path)
-        held_out = {"val": [path]} if len(splits) > 1 else {}
-        return {"train": [path], **held_out} if "train" in splits else {}
-    if not path.is_dir():
-        return {}
-    entries = _shards(path)
-    if not entries:
-        entries = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-        if any(entry.name not in _SPLIT_FOLDERS for entry in entries):
-            return {}  # these are class folders, one of which may be called 'train'
-    named = {word: [entry for entry in entries if entry.name.startswith(word)] for word in ("train", "val", "test")}
-    if not named["train"]:
-        return {}
-    val = named["val"] or named["test"]
-    return {"train": named["train"], "val": val} if val else {"train": named["train"]}
-
-
-def _shards(path: Path) -> list[Path]:
-    """Parquet files of a folder, or of its subfolder 'data', sorted."""
-    return sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+        if "train" not in splits:
+            return Layout()
+        return Layout((path,), (path,) if len(splits) > 1 else ())
+    return layout_of(path)
 
 
 def _path(place: str) -> Path:

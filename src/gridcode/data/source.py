@@ -49,6 +49,8 @@ class ImageSource(ABC):
     """Where the images come from, as recorded in manifests."""
     classes: tuple[str, ...] = ()
     """Class names in label order; empty where the images have no labels."""
+    notes: tuple[str, ...] = ()
+    """What else was understood of the files, a line each."""
     in_memory: bool = False
     """True where reading decodes nothing, so that worker processes would only cost time."""
 

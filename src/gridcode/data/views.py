@@ -30,6 +30,7 @@ class Subset(ImageSource):
         self.name = name
         self.classes = source.classes
         self.in_memory = source.in_memory
+        self.notes = source.notes
         self._source = source
         self._indices = tuple(indices)
 
@@ -72,14 +73,18 @@ def described(source: ImageSource) -> dict[str, Any]:
 
 
 def _stored(source: ImageSource) -> bool:
-    return _stored(source._source) if isinstance(source, Subset | Relabelled) else isinstance(source, StoredImages)
+    return (
+        _stored(source._source)
+        if isinstance(source, Subset | Relabelled | Unlabelled)
+        else isinstance(source, StoredImages)
+    )
 
 
 def _key(source: ImageSource, index: int) -> str:
     """An image's key, by decoding it only where there is no other way; none of an image that cannot be decoded."""
     if isinstance(source, Subset):
         return _key(source._source, source._indices[index])
-    if isinstance(source, Relabelled):
+    if isinstance(source, Relabelled | Unlabelled):
         return _key(source._source, index)
     if isinstance(source, StoredImages):
         return source.key(index)
@@ -112,6 +117,7 @@ class Relabelled(ImageSource):
         self.name = source.name
         self.classes = tuple(classes)
         self.in_memory = source.in_memory
+        self.notes = source.notes
         self._source = source
         self._number = tuple(self.classes.index(name) for name in source.classes)
 
@@ -121,6 +127,29 @@ class Relabelled(ImageSource):
     def __getitem__(self, index: int) -> Example:
         example = self._source[index]
         return example if example.label is None else replace(example, label=self._number[example.label])
+
+
+class Unlabelled(ImageSource):
+    """A source of one class without its labels: they tell nothing.
+
+    >>> from gridcode.data.adapter import TorchDataset
+    >>> import numpy as np
+    >>> pairs = [(np.zeros((2, 2), np.uint8), 0)]
+    >>> Unlabelled(TorchDataset(pairs, name="zeros", classes=("cat",)))[0].label is None
+    True
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self.name = source.name
+        self.in_memory = source.in_memory
+        self.notes = (*source.notes, f"labels: none, for '{source.classes[0]}' is the only class")
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        return replace(self._source[index], label=None)
 
 
 def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subset, Subset]:

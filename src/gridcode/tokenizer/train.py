@@ -10,7 +10,7 @@ instead of Adam at a constant rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource
+from gridcode.data.understood import understood
 from gridcode.data.views import described, few
 from gridcode.metrics.image import psnr
 from gridcode.nn.weights import load_weights
@@ -65,6 +66,7 @@ def train_tokenizer(
     *,
     init_from: str | Path | None = None,
     sources: Sources | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Tokenizer:
     """Train a tokenizer and leave ``best/`` and ``last/`` in the run's folder.
 
@@ -73,6 +75,7 @@ def train_tokenizer(
         options: Where it goes, and whether to resume.
         init_from: A tokenizer of the same shape whose weights it starts from (fine-tuning).
         sources: The pictures, where they do not come from ``config.data`` (a PyTorch dataset, say).
+        say: Told what was understood of the data, a line each.
 
     Returns:
         The best tokenizer by validation PSNR, with averaged weights.
@@ -90,6 +93,9 @@ def train_tokenizer(
     else:  # what config.data names was not read: record what was
         data = replace(data, source=sources.train.name, val_source=None)
 
+    if say is not None:
+        for line in understood(sources.train, sources.val):
+            say(line)
     same_examples(options, described(sources.train))
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))

@@ -1,0 +1,100 @@
+"""Names of files as people have them: clutter to pass over, names that no text can hold, links that lead in circles."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+# What systems, browsers, sync tools and hubs leave behind without being asked; in lower case. Hidden files are, too.
+_CLUTTER = (
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler", "@eadir", "#recycle",
+    "system volume information", "lost+found", "__pycache__", "*.crdownload", "*.part", "*.partial", "*.download",
+    "*.tmp", "~$*", "*~", "@__thumb", "#snapshot", "@tmp", "@recycle", "*.lnk", "*.url", "*.icloud",
+)  # fmt: skip
+# What describes a data set and lies beside its pictures.
+_DOCUMENTS = (
+    "readme*", "license*", "licence*", "changelog*", "citation*", "*.md", "dataset_info*.json", "dataset_dict.json",
+    "state.json", "metadata.csv", "metadata.jsonl", "classes.txt", "*.sha256", "*.md5", "checksums*", "manifest.json",
+)  # fmt: skip
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of that name is hidden, or what a system or a tool left behind.
+
+    >>> is_clutter("__MACOSX"), is_clutter("._1.png"), is_clutter("cat")
+    (True, True, False)
+    """
+    return name.startswith(".") or any(fnmatchcase(name.lower(), pattern) for pattern in _CLUTTER)
+
+
+def is_document(name: str) -> bool:
+    """Whether a file of that name describes the data set it lies in.
+
+    >>> is_document("README.md"), is_document("notes.txt")
+    (True, False)
+    """
+    return any(fnmatchcase(name.lower(), pattern) for pattern in _DOCUMENTS)
+
+
+def printable(name: str) -> str:
+    r"""A file's name as text that JSON, Parquet and a terminal can hold; :func:`unprintable` takes it back.
+
+    Bytes that are not UTF-8 become ``\xNN``, control characters ``\uNNNN``, and a backslash two.
+
+    >>> printable("caf\udce9\n.png") == r"caf\xe9\u000a.png"
+    True
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"\\x{code - 0xDC00:02x}"
+        return "\\\\" if found[0] == "\\" else f"\\u{code:04x}"
+
+    return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\\ud800-\udfff]", escape, name)
+
+
+def unprintable(text: str) -> str:
+    r"""The name that :func:`printable` made the text from.
+
+    >>> unprintable(printable("a\\b\udcff")) == "a\\b\udcff"
+    True
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        if found[1]:
+            return chr(0xDC00 + int(found[1], 16))
+        return chr(int(found[2], 16)) if found[2] else "\\"
+
+    return re.sub(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|\\)", plain, text)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """A folder and all below it, in order, through links, but never into a folder that it is already inside.
+
+    Args:
+        folder: Where to begin.
+
+    Yields:
+        As of :func:`os.walk`: a folder, its subfolders (take out those not to enter) and its files; no clutter.
+    """
+    yield from _walk(folder, ())
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if not is_clutter(entry.name):
+                (folders if entry.is_dir() else files).append(entry.name)
+    yield folder, folders, files
+    for name in folders:
+        yield from _walk(folder / name, (*above, here))
