@@ -370,11 +370,11 @@ class TestTrain:
 def test_odd_names_of_one_class_are_tokenized_and_measured(
     models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [os.fsdecode(b"caf\xe9 1.png"), "new\nline.png", *(f"{number}.png" for number in range(10))]
+    names = [os.fsdecode(b"caf\xe9 1.png"), "new\nline.png", *(f"{number}.png" for number in range(40))]
     (tmp_path / "pictures/only").mkdir(parents=True)
     for number, name in enumerate(names):
-        Image.new("RGB", (16, 16), (20 * number, 0, 0)).save(tmp_path / "pictures/only" / name)
-    data = ["--data.source", str(tmp_path / "pictures"), "--data.val-fraction", "0.5"]
+        Image.new("RGB", (16, 16), (5 * number, 0, 0)).save(tmp_path / "pictures/only" / name)
+    data = ["--data.source", str(tmp_path / "pictures")]
     tokens = str(tmp_path / "tokens")
     assert main(["tokenize", "--tokenizer", models.tokenizer, "--out", tokens, *data]) == 0
     store = TokenStore.open(tokens)
