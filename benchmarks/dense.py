@@ -19,7 +19,6 @@ an estimate of activations).
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import machine, resident_peak, seconds
-from gridcode.files import write_json
+from gridcode.files import from_json, to_json, write_json
 from gridcode.prior.conditional.ar import ConditionalAR
 from gridcode.prior.conditional.base import ConditionalPrior
 from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
@@ -140,7 +139,7 @@ def row_in_its_process(shape: str, way: str, batch: int, options: argparse.Names
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode:
         return Row(shape, way, batch, None, [], None, f"failed with code {found.returncode}")
-    return Row(**json.loads(found.stdout.splitlines()[-1]))
+    return Row(**from_json(found.stdout.splitlines()[-1]))
 
 
 def table(rows: list[Row]) -> str:
@@ -174,7 +173,7 @@ def main() -> None:
     if options.one:
         shape, way, batch = options.one
         row = measure(shape, way, int(batch), repeats=options.repeats, device=options.device)
-        print(json.dumps(asdict(row)))
+        print(to_json(asdict(row)))
         return
     settings = {"repeats": options.repeats, "threads": options.threads, "torch": torch.__version__}
     rows: list[Row] = []
@@ -183,7 +182,7 @@ def main() -> None:
         print(rows[-1], file=sys.stderr)
         # After every row: whoever stops it keeps what was measured.
         write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
-        options.out.with_suffix(".md").write_text(f"{table(rows)}\n\n{json.dumps(settings)}\n")
+        options.out.with_suffix(".md").write_text(f"{table(rows)}\n\n{to_json(settings)}\n")
     print(table(rows))
 
 

@@ -19,7 +19,6 @@ memory of fresh processes that do nothing else, in turns.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -32,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import machine, resident_peak, seconds
-from gridcode.files import write_json
+from gridcode.files import from_json, to_json, write_json
 from gridcode.nn.attention import attend
 from gridcode.prior.config import MaskGITConfig, MaskingConfig
 from gridcode.prior.loss import masked_token_loss
@@ -279,7 +278,7 @@ def alone(words: Iterable[str], options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.prior", *words, "--device", options.device]
     command += ["--threads", str(options.threads), "--rounds", str(options.rounds)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else {"peak_mib": None}
+    return from_json(done.stdout) if done.returncode == 0 else {"peak_mib": None}
 
 
 def measure_alone(what: str, name: str, side: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -356,14 +355,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.alone:
-        print(json.dumps(measure_alone(*options.alone, options)))
+        print(to_json(measure_alone(*options.alone, options)))
         return
     out = options.out or Path("benchmarks/results") / ("heads.json" if options.heads else "prior.json")
     rows = heads(options) if options.heads else [compare(name, options) for name in options.shapes]
     text = heads_table(rows) if options.heads else table(rows)
     about = {"machine": machine(options.device), "threads": options.threads, "rounds": options.rounds}
     write_json(out, {**about, "rows": rows})
-    out.with_suffix(".md").write_text(f"{text}\n\n{json.dumps(about)}\n")
+    out.with_suffix(".md").write_text(f"{text}\n\n{to_json(about)}\n")
     print(text)
 
 

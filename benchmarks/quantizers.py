@@ -19,7 +19,6 @@ number of codes, and plots both. Needs the extras ``dev`` and ``bench``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import forget_peak, machine, resident_peak, seconds
-from gridcode.files import write_json, write_text
+from gridcode.files import from_json, to_json, write_json, write_text
 from gridcode.quantize.fsq import FSQ
 from gridcode.quantize.kernels.ops import kernel_for
 from gridcode.quantize.vq import VQ
@@ -181,7 +180,7 @@ def vq_steps(options: argparse.Namespace) -> list[dict[str, Any]]:
         for name in ("VQ.plain", "VQ.uvim", "VQ.maskgit", "FSQ"):
             command = [sys.executable, "-m", "benchmarks.quantizers", "--vq", f"{name};{bits}"]
             command += ["--device", options.device]
-            rows.append(json.loads(_fresh(command)))
+            rows.append(from_json(_fresh(command)))
             print(rows[-1], file=sys.stderr)
     return rows
 
@@ -219,7 +218,7 @@ def print_vq_step(words: str, options: argparse.Namespace) -> None:
         memory = resident_peak() - start
     state = sum(t.numel() * t.element_size() for t in quantizer.state_dict().values()) / 2**20
     print(
-        json.dumps(
+        to_json(
             {
                 "quantizer": name,
                 "bits": int(bits),
@@ -295,7 +294,7 @@ def main() -> None:
     rows = []
     for case in [Case(levels, dtype, count) for levels in LEVELS for dtype in DTYPES for count in threads]:
         rows.append(compare(case, options))
-        print(json.dumps(rows[-1]), file=sys.stderr)
+        print(to_json(rows[-1]), file=sys.stderr)
     result = {
         "machine": machine(options.device),
         "torch": torch.__version__,

@@ -11,7 +11,6 @@ Student's, 95 %, over the seeds.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -28,7 +27,7 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.views import few
 from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
-from gridcode.files import write_json
+from gridcode.files import to_json, write_json
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.tasks.data_of import data_of
 from gridcode.tasks.generate import Generator
@@ -121,7 +120,7 @@ def main() -> None:
     settings |= {"data": data.dataset, "threads": torch.get_num_threads()}
     write_json(options.out, {"machine": machine(options.device), **settings, "rows": [asdict(row) for row in rows]})
     text = table(rows)
-    options.out.with_suffix(".md").write_text(f"{text}\n\n{json.dumps(settings)}\n")
+    options.out.with_suffix(".md").write_text(f"{text}\n\n{to_json(settings)}\n")
     print(text)
 
 

@@ -15,7 +15,6 @@ a book of 1000 codes over 4 channels; diffusers without mid-block attention, whi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.measure import machine, resident_peak, seconds
-from gridcode.files import write_json
+from gridcode.files import to_json, write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
 from gridcode.prior.noise import Noise
@@ -264,7 +263,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(ratios + rates) + " |")
     lines += [
         "",
-        f"sampling, 12 steps, images/s: {json.dumps(result['sampling_images_per_s'])}",
+        f"sampling, 12 steps, images/s: {to_json(result['sampling_images_per_s'])}",
         result["machine"],
     ]
     return "\n".join(lines)

@@ -1,17 +1,20 @@
-"""Files are written whole or not at all.
+"""Files are written whole or not at all, and JSON as every reader understands it.
 
 A file that is written under its own name can be read half-written, and a kill leaves it torn. Everything gridcode
 writes goes to a temporary neighbour first, is flushed to the disk, and takes its name in one atomic rename.
+
+JSON has no NaN and no infinity, so a number that is not finite is written as null.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +44,63 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` as indented JSON, atomically.
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON by the letter of its standard.
 
-    What Python makes of a file name that is not UTF-8 is written as an escape, and comes back by :func:`read_json`.
+    A number that is not finite becomes null, a tuple a list, a path a string; scalars and arrays of NumPy and PyTorch
+    become numbers and lists. What Python makes of a file name that is not UTF-8 is written as an escape, and comes
+    back by :func:`from_json`.
+
+    Args:
+        value: What to write.
+        indent: Spaces for each level of nesting; None for a single line.
+
+    Raises:
+        TypeError: A value has no JSON.
+
+    >>> to_json({"loss": float("nan"), "bound": float("inf"), "levels": (8, 5)})
+    '{"loss": null, "bound": null, "levels": [8, 5]}'
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    text = json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def from_json(text: str | bytes) -> Any:
+    """What a JSON text says; ``NaN`` and ``Infinity``, which other writers leave in it, are None.
+
+    Raises:
+        ValueError: It is not JSON.
+
+    >>> from_json('{"loss": NaN, "psnr": null}')
+    {'loss': None, 'psnr': None}
+    """
+    return json.loads(text, parse_constant=lambda name: None)
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types that JSON has."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_name(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # a scalar or an array of NumPy or PyTorch, neither of which is imported for this
+        return _plain(value.tolist())
+    return value
+
+
+def _name(key: Any) -> Any:
+    """A key of a mapping, a string in JSON: what is not one is written as its value would be."""
+    key = _plain(key)
+    return key if isinstance(key, str) else json.dumps(key)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as indented JSON, atomically; see :func:`to_json`."""
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
@@ -61,10 +114,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         GridcodeError: The file is missing, is not JSON, or holds something other than an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GridcodeError(f"{what}: there is no file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise GridcodeError(f"{what}: {path} is not valid JSON ({error})") from None
     if not isinstance(value, dict):
         raise GridcodeError(f"{what}: {path} holds a JSON {type(value).__name__}, not an object")

@@ -289,6 +289,12 @@ class TestInfo:
         assert "token store: 10 train, 5 val; grid 4x4 of 12 codes" in out
         assert Tokenizer.from_pretrained(models.tokenizer).weights_hash() in out
 
+    def test_a_validation_that_was_not_finite_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "run.json").write_text('{"loop": {"steps": 4}}')
+        (tmp_path / "log.jsonl").write_text('{"step": 2, "val/pq": null, "val/psnr": 20.5}\n')
+        assert main(["info", str(tmp_path)]) == 0
+        assert "last validation: pq not a number  psnr 20.5" in capsys.readouterr().out
+
     def test_a_folder_of_something_else_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["info", str(tmp_path)]) == 2
         assert "is no model, training run or token store" in capsys.readouterr().err

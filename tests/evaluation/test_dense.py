@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer.labels.config import LabelTokenizerConfig
 from gridcode.tokenizer.labels.measure import TaskMeter
 from gridcode.tokenizer.labels.model import LabelTokenizer
+from gridcode.training.log import RunLog
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
 CONFIG = DenseEvaluationConfig(count=9, train_count=8, batch_size=4, draws=3, shown=3, observer_steps=0)
@@ -135,8 +137,13 @@ def test_too_few_colours_to_compare_are_told() -> None:
 def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
     whole = subject(task)
     found = evaluate_dense(whole, CONFIG, say=lambda text: None)
-    page = publish_dense(found, whole, CONFIG, Runs(), out=tmp_path, command="gridcode dense eval")
+    with closing(RunLog(tmp_path / "run")) as log:
+        log.write(1, {"val/score": float("nan")})
+        log.write(2, {"val/score": 1.0})
+    runs = Runs(tokenizer=tmp_path / "run")
+    page = publish_dense(found, whole, CONFIG, runs, out=tmp_path, command="gridcode dense eval")
     text = page.read_text()
+    assert "Stage I: score" in text, "a curve without the point that was not finite"
     assert all(row.replace("'", "&#39;") in text for row in found.scores)
     assert text.count("data:image/png;base64,") == 3 * len(found.gallery.rows)
     content = json.loads((tmp_path / "report.json").read_text())

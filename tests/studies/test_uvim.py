@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +19,7 @@ from gridcode.cli.main import main
 from gridcode.data.labels.config import Task
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
+from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.uvim.cell import CellResult, run_cell
 from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
@@ -201,3 +202,17 @@ def _spawned(command: Path) -> bool:
         return b"spawn_main" in command.read_bytes()
     except OSError:
         return False
+
+
+def test_a_figure_that_was_not_finite_goes_through_a_cells_file_into_the_table(tmp_path: Path) -> None:
+    study = StudyConfig(tasks=("depth",), variants=("fsq",), seeds=2)
+    back = []
+    for seed, rmse in enumerate((float("nan"), 0.8)):
+        cell = Cell("depth", "fsq", seed)
+        write_json(tmp_path / cell.name / "result.json", asdict(result(cell, rmse, 0.5, 1.2)))
+        found = CellResult.read(tmp_path / cell.name)
+        assert found is not None
+        back.append(found)
+    assert [found.scores[MEAN]["rmse"] for found in back] == [pytest.approx(float("nan"), nan_ok=True), 0.8]
+    assert study_rows(study, back)[0].beats == 1
+    assert "| FSQ | 2.000 ± 0.000 | 3.000 ± 0.000 | nan | 0.500" in study_table(study, back)

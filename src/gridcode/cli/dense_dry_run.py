@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import torch
 
+from gridcode.files import to_json
 from gridcode.prior.conditional.make import make_conditional_prior
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
@@ -42,7 +42,7 @@ def stage_two_parameters(run: DenseRun) -> dict[str, int]:
 
 def _stage_two(run: DenseRun) -> list[str]:
     counts, loop = stage_two_parameters(run), run.prior.loop
-    lines = ["Stage II", "", "settings", json.dumps(asdict(run.prior) | {"data": "as above"}, indent=2, default=str)]
+    lines = ["Stage II", "", "settings", to_json(asdict(run.prior) | {"data": "as above"}, indent=2)]
     lines += ["", "parameters", *(f"  {name:12} {count:>14,}" for name, count in counts.items()), ""]
     memory = COPIES * 4 * counts["all"] / 2**30
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log2, prod
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcode.files import to_json
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.make import make_prior
@@ -44,7 +44,7 @@ def describe_tokenizer_run(run: TokenizerRun) -> str:
         asdict(run),
         parts,
         {
-            "quantizer": json.dumps(tokenizer.quantizer.spec()),
+            "quantizer": to_json(tokenizer.quantizer.spec()),
             "token grid": f"{_sides(grid)} = {tokens} tokens of {K:,} codes ({log2(K):.2f} bits)",
             "rate": f"{tokens * log2(K) / run.data.size**2:.3f} bits per pixel",
             "examples": _examples(run.loop),
@@ -146,7 +146,7 @@ def _text(
 ) -> str:
     counts = {name: f"{count:,}" for name, count in {**parts, "all": weights}.items()}
     memory = COPIES * 4 * weights + activations
-    lines = ["settings", json.dumps(settings, indent=2), "", "parameters"]
+    lines = ["settings", to_json(settings, indent=2), "", "parameters"]
     lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]
     lines += ["", *(f"{name:12} {fact}" for name, fact in facts.items())]
     lines += [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.errors import GridcodeError
-from gridcode.files import read_json
+from gridcode.files import read_json, to_json
 from gridcode.tasks.dense.config import STAGES
 
 
@@ -69,8 +68,12 @@ def _run(path: Path) -> list[str]:
     lines = [f"training run: step {log[-1]['step'] if log else 0} of {loop['steps']}, {state}"]
     if validations:
         scores = {k.removeprefix("val/"): v for k, v in validations[-1].items() if k != "step"}
-        lines.append("last validation: " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+        lines.append("last validation: " + "  ".join(f"{k} {_figure(v)}" for k, v in scores.items()))
     return lines + [f"warning: {text}" for text in warnings[-3:]]
+
+
+def _figure(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.4g}"
 
 
 def _store(path: Path) -> list[str]:
@@ -81,7 +84,7 @@ def _store(path: Path) -> list[str]:
     rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
     return [
         f"token store: {rows}; grid {'x'.join(map(str, manifest.grid))} of {manifest.codebook_size:,} codes",
-        f"quantizer: {json.dumps(dict(manifest.quantizer))}",
+        f"quantizer: {to_json(manifest.quantizer)}",
         f"made by tokenizer {manifest.tokenizer} from {data.get('dataset')}, crop {data.get('crop')}",
         f"classes: {', '.join(manifest.classes) or 'none'}",
     ]
@@ -101,4 +104,4 @@ def _model(path: Path) -> list[str]:
     count = config.get("parameters", sum(prod(tensor.get_shape()) for tensor in tensors))
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
     parts = (part for part in ("prior", "quantizer", "model", "space") if part in config)
-    return lines + [f"{part}: {json.dumps(config[part])}" for part in parts]
+    return lines + [f"{part}: {to_json(config[part])}" for part in parts]

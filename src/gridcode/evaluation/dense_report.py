@@ -14,7 +14,7 @@ from gridcode.evaluation.charts import Chart, Curve, Mark
 from gridcode.evaluation.dense import BOTH, ORACLE, DenseEvaluation, DenseSubject
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
-from gridcode.evaluation.publish import Runs, alarms_of, machine_lines
+from gridcode.evaluation.publish import Runs, alarms_of, log_points, machine_lines
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Report, Table, write_report
 from gridcode.files import write_json
 from gridcode.training.log import read_log
@@ -173,10 +173,6 @@ def _charts(runs: Runs) -> list[Chart]:
         for name in names:
             if name in ("images_per_s", "gradient_norm", "lr"):
                 continue
-            curves = [
-                Curve(split, [(float(line["step"]), float(line[key])) for line in lines if key in line])
-                for split in ("train", "val")
-                if (key := f"{split}/{name}")
-            ]
+            curves = [Curve(split, log_points(lines, f"{split}/{name}")) for split in ("train", "val")]
             charts.append(Chart(f"{stage}: {name}", [curve for curve in curves if curve.points], marks=marks))
     return charts

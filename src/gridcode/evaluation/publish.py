@@ -250,15 +250,16 @@ def _charts(runs: Runs, alarms: Iterable[AlarmMark]) -> list[Chart]:
         lines = read_log(path)
         marks = [Mark(alarm.steps[0], alarm.name) for alarm in alarms if alarm.stage == stage]
         for name, unit in units.items():
-            curves = [Curve(split, _points(lines, f"{split}/{name}")) for split in ("train", "val")]
+            curves = [Curve(split, log_points(lines, f"{split}/{name}")) for split in ("train", "val")]
             curves = [curve for curve in curves if curve.points]
             if curves:
                 charts.append(Chart(f"{stage}: {name}", curves, y=unit, marks=marks))
     return charts
 
 
-def _points(lines: Iterable[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(float(line["step"]), float(line[key])) for line in lines if key in line]
+def log_points(lines: Iterable[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    """A curve of a log; where a value was not finite it has no point."""
+    return [(float(line["step"]), float(line[key])) for line in lines if line.get(key) is not None]
 
 
 def _warnings(runs: Runs) -> list[str]:

@@ -6,7 +6,6 @@ content security policy forbids it to. It runs no scripts. Whatever a report lea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import Chart, CodeUsage
 from gridcode.evaluation.pictures import Pictures, check_pictures, data_uri, magnification
 from gridcode.evaluation.plot import HEIGHT, WIDTH, lay_out, number, rank_chart
-from gridcode.files import write_text
+from gridcode.files import to_json, write_text
 
 
 @dataclass(frozen=True)
@@ -229,4 +228,4 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False, default=str)
+            yield f"{prefix}{key}", to_json(value)

@@ -6,7 +6,6 @@ The record is JSON as uint8: exact, readable, and a tensor, so that safetensors 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
+from gridcode.files import from_json, to_json
 
 
 def make_record(fields: Mapping[str, Any]) -> Tensor:
@@ -22,7 +22,7 @@ def make_record(fields: Mapping[str, Any]) -> Tensor:
     >>> bytes(make_record({"name": "lfq", "bits": 18}).tolist())
     b'{"name": "lfq", "bits": 18}'
     """
-    return torch.tensor(list(json.dumps(fields).encode()), dtype=torch.uint8, device="cpu")
+    return torch.tensor(list(to_json(fields).encode()), dtype=torch.uint8, device="cpu")
 
 
 def check_record(owner: str, fields: Mapping[str, Any], record: Any) -> None:
@@ -59,7 +59,7 @@ def _read(record: Any) -> Mapping[str, Any] | None:
     if record.is_meta:
         return {}
     try:
-        fields = json.loads(bytes(record.tolist()))
+        fields = from_json(bytes(record.tolist()))
     except ValueError:
         return None
     return fields if isinstance(fields, dict) else None

@@ -14,7 +14,6 @@ stands in for the manifest.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from gridcode.errors import GridcodeError
-from gridcode.files import read_json, write_json
+from gridcode.files import from_json, read_json, to_json, write_json
 
 FORMAT = "gridcode-tokens"
 VERSION = 1
@@ -118,7 +117,7 @@ def make_manifest(
         GridcodeError: A value is out of its range or has no JSON.
     """
     try:
-        quantizer, data = json.loads(json.dumps([dict(quantizer), dict(data)]))
+        quantizer, data = from_json(to_json([quantizer, data]))
     except (TypeError, ValueError) as error:
         raise GridcodeError(
             f"token store: quantizer or data cannot be written as JSON ({error}); use plain values"

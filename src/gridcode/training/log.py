@@ -1,18 +1,18 @@
 """A run's log: JSON lines always, TensorBoard beside them.
 
 ``log.jsonl`` has one object a line: ``{"step": 500, "train/loss": 0.01, …}``, a warning as
-``{"step": …, "warning": "…"}``. A resumed run cuts the lines after its checkpoint, so no step is there twice.
+``{"step": …, "warning": "…"}``; a value that was not finite is null. A resumed run cuts the lines after its
+checkpoint, so no step is there twice.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gridcode.files import write_text
+from gridcode.files import from_json, to_json, write_text
 
 
 class RunLog:
@@ -26,7 +26,7 @@ class RunLog:
     def __init__(self, run: Path, *, start: int = 0) -> None:
         self.path = run / "log.jsonl"
         lines = read_log(run) if start else []
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= start))
+        write_text(self.path, "".join(to_json(line) + "\n" for line in lines if line["step"] <= start))
         self._file = self.path.open("a", encoding="utf-8")
         # TensorBoard's own start-up chatter is not the user's business.
         logging.getLogger("tensorboard").setLevel(logging.ERROR)
@@ -36,7 +36,7 @@ class RunLog:
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line; numbers also go to TensorBoard."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.write(to_json({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, int | float):
@@ -54,9 +54,9 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            lines.append(from_json(line))
+        except ValueError:
             continue
     return lines

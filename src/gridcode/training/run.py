@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.files import read_json, sweep, write_json
+from gridcode.files import from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import RunLog
 from gridcode.training.progress import ProgressBar
@@ -102,7 +102,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
     """
     if not first_process():
         return
-    out, settings = options.out, _plain(asdict(config) | dict(about or {}))
+    out, settings = options.out, from_json(to_json(asdict(config) | dict(about or {})))
     if out.exists() and not out.is_dir():
         raise GridcodeError(f"{out} is a file; give a folder as --out")
     if options.resume and options.force:
@@ -323,12 +323,3 @@ def open_run(options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric:
                 0, "with loop.strategy=fsdp there are no checkpoints to resume from, only the models best/ and last/"
             )
         yield run
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON would give them back."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value

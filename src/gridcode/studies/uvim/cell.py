@@ -10,6 +10,7 @@ A cell that was killed continues from its newest checkpoint and ends with the sa
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -68,11 +69,19 @@ class CellResult:
             return None
         values: dict[str, Any] = read_json(folder / RESULT, "result of a cell")
         try:
-            return CellResult(**values | {"cell": Cell(**values["cell"])})
-        except (KeyError, TypeError) as error:
+            scores = {
+                row: {name: _number(one) for name, one in found.items()} for row, found in values["scores"].items()
+            }
+            return CellResult(**values | {"cell": Cell(**values["cell"]), "scores": scores})
+        except (KeyError, TypeError, AttributeError) as error:
             raise GridcodeError(
                 f"{folder / RESULT} is no result of a cell ({error}); remove it, and the study makes it again"
             ) from None
+
+
+def _number(value: float | None) -> float:
+    """A figure as a file has it: null is what was not finite."""
+    return math.nan if value is None else value
 
 
 def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult:

@@ -32,7 +32,7 @@ from gridcode.errors import GridcodeError
 from gridcode.evaluation.colour_sets import colour_observer
 from gridcode.evaluation.dense import BOTH
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
-from gridcode.files import read_json, write_json
+from gridcode.files import from_json, read_json, to_json, write_json
 from gridcode.studies.uvim.cell import CellResult, rendered, run_cell
 from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
@@ -82,7 +82,7 @@ def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = pr
 
 def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
     """Make the study's folder, or check that it is this study's; without ``write`` only check."""
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    settings = from_json(to_json(asdict(config)))
     file = out / "settings.json"
     if out.is_file():
         raise GridcodeError(f"{out} is a file; give a folder as --out")

@@ -7,6 +7,7 @@ TASK.png     from top to bottom: input, truth, and both stages of each variant, 
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -73,7 +74,9 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[float]) -> Spread:
-        """Mean and deviation of at least one value."""
+        """Mean and deviation of at least one value; where one is not finite, there is no deviation."""
+        if not all(map(math.isfinite, values)):
+            return Spread(statistics.fmean(values), None)
         return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     def text(self, digits: int, *, scale: float = 1.0) -> str:

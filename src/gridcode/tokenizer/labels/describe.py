@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from math import log2, prod
 
@@ -13,6 +12,7 @@ from gridcode.data.labels.config import Categories
 from gridcode.data.labels.open import open_dense
 from gridcode.data.labels.scenes import SCENE_CATEGORIES
 from gridcode.data.open import SCENES
+from gridcode.files import to_json
 from gridcode.tokenizer.labels.config import LabelTokenizerRun
 from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.training.optim import COPIES
@@ -80,7 +80,7 @@ def describe_label_run(run: LabelTokenizerRun, categories: Categories | None = N
     kept += 3 * pixels * sum(tokenizer.label_map.groups or (3,)) * 4
     activations = kept * run.loop.batch_size / run.loop.accumulate
     weights = COPIES * 4 * parts["all"]
-    lines = ["settings", json.dumps(asdict(run), indent=2), "", "parameters"]
+    lines = ["settings", to_json(asdict(run), indent=2), "", "parameters"]
     lines += [f"  {name:12} {count:>14,}" for name, count in parts.items()]
     lines += [
         "",
