@@ -43,30 +43,35 @@ def run(arguments: list[str]) -> None:
     from gridcode.tasks.generate import Generator
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.train import Sources, train_tokenizer
+    from gridcode.training.progress import Stopwatch
     from gridcode.training.run import RunOptions
 
-    say = narrator()
+    say, watch = narrator(), Stopwatch()
     again = "the same command with --force starts again"
     name = "scenes_smoke" if parsed.smoke else "scenes_laptop"
     settings, out = recipe(name), parsed.out
     data = settings.tokenizer.data
     say(f"rendering {data.train_count + data.val_count:,} scenes at {data.size} px")
-    sources = Sources(open_split(data, "train"), open_split(data, "val"))
+    with watch.part("rendering scenes"):
+        sources = Sources(open_split(data, "train"), open_split(data, "val"))
 
     say("Stage I: the tokenizer learns to turn a picture into a grid of integers, and back")
     options = RunOptions(out / "tokenizer", force=parsed.force, again=again)
-    tokenizer = train_tokenizer(settings.tokenizer, options, sources=sources)
+    with watch.part("Stage I"):
+        tokenizer = train_tokenizer(settings.tokenizer, options, sources=sources)
     say("writing every picture's tokens")
     splits = {"train": sources.train, "val": sources.val}
     store_options = StoreOptions(out / "tokens", flips=settings.flips, force=parsed.force)
-    store = tokenize(tokenizer, splits, data, store_options)
+    with watch.part("writing tokens"):
+        store = tokenize(tokenizer, splits, data, store_options)
 
     say("Stage II: the prior learns what grids look like, from the tokens alone")
-    prior = train_prior(settings.prior, store, RunOptions(out / "prior", force=parsed.force, again=again))
+    with watch.part("Stage II"):
+        prior = train_prior(settings.prior, store, RunOptions(out / "prior", force=parsed.force, again=again))
 
     generator = Generator(prior, tokenizer)
     subject = Subject(tokenizer, generator, data, sources.train, sources.val)
-    evaluation = evaluate(subject, settings.evaluation, say=say)
+    evaluation = evaluate(subject, settings.evaluation, say=say, watch=watch)
     report = publish(
         evaluation,
         subject,
@@ -74,5 +79,6 @@ def run(arguments: list[str]) -> None:
         Runs(tokenizer=out / "tokenizer", prior=out / "prior"),
         out=out / "report",
         command="gridcode demo" + (" --smoke" if parsed.smoke else ""),
+        seconds=watch.seconds,
     )
     say(f"done; open {report}")

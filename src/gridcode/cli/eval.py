@@ -51,6 +51,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.tasks.data_of import data_of
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
+    from gridcode.training.progress import Stopwatch
 
     device = usable_device(parsed.device)
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=device)
@@ -60,10 +61,10 @@ def run(arguments: list[str]) -> None:
     data = parsed.data.applied(data_of(tokenizer))
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
     fresh_folder(parsed.out, force=parsed.force)
-    say = narrator()
+    say, watch = narrator(), Stopwatch()
     for line in understood(subject.train, subject.val):
         say(line)
-    evaluation = evaluate(subject, parsed.evaluation, say=say)
+    evaluation = evaluate(subject, parsed.evaluation, say=say, watch=watch)
     report = publish(
         evaluation,
         subject,
@@ -71,6 +72,7 @@ def run(arguments: list[str]) -> None:
         Runs(tokenizer=Path(parsed.tokenizer), prior=None if parsed.prior is None else Path(parsed.prior)),
         out=parsed.out,
         command=shlex.join(["gridcode", "eval", *arguments]),
+        seconds=watch.seconds,
     )
     for name, value in evaluation.figures().items():
         if value is not None:

@@ -72,6 +72,10 @@ class DataConfig:
     """Number of training scenes; only for 'scenes'."""
     val_count: int = 1_000
     """Number of validation scenes; only for 'scenes'."""
+    objects: int = 3
+    """Most objects in a scene, 1 to 3; only for 'scenes'."""
+    tiles: bool = True
+    """Whether the floor of a scene may have a pattern; only for 'scenes'."""
     seed: int = 0
     """Seed of the scenes and of the choice of held-out images."""
     workers: int = 2
@@ -90,6 +94,8 @@ class DataConfig:
             raise GridcodeError(
                 f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %"
             )
+        if not 1 <= self.objects <= 3:
+            raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
         for name, value, least in (
             ("size", self.size, 1),
             ("train_count", self.train_count, 1),

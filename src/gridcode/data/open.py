@@ -97,7 +97,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
 
 def _train(config: DataConfig) -> ImageSource:
     if config.source == SCENES:
-        return Scenes(seed=config.seed, start=0, count=config.train_count, size=config.size)
+        return _scenes(config, start=0, count=config.train_count)
     layout = _layout(_path(config.source))
     pool = _open_part(config, config.source, layout.train, "train")
     if config.val_source is not None or layout.val:
@@ -108,12 +108,18 @@ def _train(config: DataConfig) -> ImageSource:
 def _val(config: DataConfig) -> ImageSource:
     place = config.val_source or config.source
     if place == SCENES:
-        return Scenes(seed=config.seed, start=config.train_count, count=config.val_count, size=config.size)
+        return _scenes(config, start=config.train_count, count=config.val_count)
     layout = _layout(_path(place))
     if layout.val:
         return _open_part(config, place, layout.val, "val")
     pool = _open_part(config, place, layout.train, "train")
     return pool if config.val_source is not None else hold_out(pool, config.val_fraction, seed=config.seed)[1]
+
+
+def _scenes(config: DataConfig, *, start: int, count: int) -> Scenes:
+    return Scenes(
+        seed=config.seed, start=start, count=count, size=config.size, objects=config.objects, tiles=config.tiles
+    )
 
 
 def _open_part(config: DataConfig, place: str, part: tuple[Path, ...], split: Literal["train", "val"]) -> StoredImages:

@@ -96,15 +96,21 @@ def main_shapes(seed: int, indices: Integers) -> Integers:
     return np.asarray(order[np.arange(len(indices)), indices % count])
 
 
-def draw_layout(seed: int, indices: Integers) -> Layout:
-    """Draw the scenes of ``indices`` (S,) int64.
+def draw_layout(seed: int, indices: Integers, *, objects: int = MAX_OBJECTS, tiles: bool = True) -> Layout:
+    """Draw scenes.
+
+    Args:
+        seed: Which data set.
+        indices: Which scenes of it, (S,) int64.
+        objects: Most objects in a scene, 1 to 3; the others of the same scene are left out.
+        tiles: Whether the floor may have a pattern.
 
     >>> layout = draw_layout(0, np.arange(4))
     >>> layout.center.shape, bool(layout.present[:, 0].all())
     ((4, 3, 3), True)
     """
     draws = _Draws(seed, indices, stream=0)
-    wanted = np.searchsorted([0.34, 0.70], draws.unit()) + 1
+    wanted = np.minimum(np.searchsorted([0.34, 0.70], draws.unit()) + 1, objects)
     shape = np.stack([main_shapes(seed, indices), draws.integer(5), draws.integer(5)], axis=1)
     scale = np.stack([draws.uniform(0.53, 0.65), draws.uniform(0.22, 0.33), draws.uniform(0.20, 0.30)], axis=1)
     scale[:, 0] *= np.array([1.08, 1.0, 1.0, 1.02, 1.08])[shape[:, 0]]
@@ -118,7 +124,7 @@ def draw_layout(seed: int, indices: Integers) -> Layout:
     lift = draws.uniform(0.65, 1.05)
     # At azimuth 0 the light would be behind the camera; it comes from either side.
     light = np.stack([np.sin(azimuth) * np.cos(lift), -np.cos(azimuth) * np.cos(lift), np.sin(lift)], axis=1)
-    floor, tiles = _floor(draws)
+    floor, pattern = _floor(draws, tiles=tiles)
     sky = draws.integer(len(_SKIES))
     return Layout(
         shape=shape,
@@ -133,7 +139,7 @@ def draw_layout(seed: int, indices: Integers) -> Layout:
         tangent=tangent,
         light=light,
         floor=floor,
-        tiles=tiles,
+        tiles=pattern,
         horizon=_linear(_SKIES)[sky],
         zenith=_linear(_ZENITHS)[sky],
     )
@@ -264,9 +270,9 @@ def _colors(draws: _Draws) -> Array:
     return np.asarray(_linear(_PALETTE)[picked])
 
 
-def _floor(draws: _Draws) -> tuple[Array, Array]:
+def _floor(draws: _Draws, *, tiles: bool) -> tuple[Array, Array]:
     base = _linear(_FLOORS)[draws.integer(len(_FLOORS))] * draws.uniform(0.85, 1.1)[:, None]
-    contrast = np.maximum(draws.uniform(-0.22, 0.34), 0.0)
+    contrast = np.maximum(draws.uniform(-0.22, 0.34), 0.0) * tiles
     angle, edge = draws.uniform(0, 2 * math.pi), draws.uniform(0.55, 0.95)
-    tiles = np.stack([np.cos(angle) / (2 * edge), np.sin(angle) / (2 * edge)], axis=1)
-    return np.stack([base, base * (1 - contrast)[:, None]], axis=1), tiles
+    pattern = np.stack([np.cos(angle) / (2 * edge), np.sin(angle) / (2 * edge)], axis=1)
+    return np.stack([base, base * (1 - contrast)[:, None]], axis=1), pattern

@@ -8,16 +8,16 @@ validation split.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridcode.data.scene_layout import Layout, draw_layout
+from gridcode.data.scene_layout import MAX_OBJECTS, Layout, draw_layout
 from gridcode.data.scene_render import render
 from gridcode.data.scene_shapes import SHAPES as SHAPES
 from gridcode.data.scene_trace import GROUND, SKY
@@ -29,6 +29,9 @@ MAX_SIZE: Final = 512
 _CHUNK_PIXELS: Final = 32 * 1024
 _BLOCK: Final = 1024
 _THREADS: Final = min(2, os.cpu_count() or 1)
+
+Draw: TypeAlias = Callable[[int, NDArray[np.int64]], Layout]
+"""Lays out scenes of a seed."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def render_scenes(seed: int, indices: Iterable[int], size: int) -> SceneBatch:
         semantic=np.empty(shape, dtype=np.uint8),
         instance=np.empty(shape, dtype=np.uint8),
     )
-    for place, part in _render_parts(seed, numbers, size):
+    for place, part in _render_parts(draw_layout, seed, numbers, size):
         for field in fields(SceneBatch):
             getattr(batch, field.name)[place] = getattr(part, field.name)
     return batch
@@ -132,6 +135,14 @@ def render_scenes(seed: int, indices: Iterable[int], size: int) -> SceneBatch:
 
 class Scenes(ImageSource):
     """Scenes ``start`` to ``start + count - 1`` of a seed; the pictures are rendered once, at construction.
+
+    Args:
+        seed: Which data set.
+        start: First scene.
+        count: How many.
+        size: Side in pixels, 8 to 512.
+        objects: Most objects in a scene, 1 to 3; the others of the same scene are left out.
+        tiles: Whether the floor may have a pattern.
 
     >>> scenes = Scenes(seed=0, start=100, count=5, size=16)
     >>> len(scenes), scenes[1].key, sorted(example.label for example in scenes)
@@ -142,14 +153,17 @@ class Scenes(ImageSource):
     classes = SHAPES
     in_memory = True
 
-    def __init__(self, *, seed: int, start: int, count: int, size: int) -> None:
+    def __init__(
+        self, *, seed: int, start: int, count: int, size: int, objects: int = MAX_OBJECTS, tiles: bool = True
+    ) -> None:
         if count < 0:
             raise GridcodeError(f"cannot render {count} scenes; ask for 0 or more")
         self.seed, self.start, self.size = seed, start, size
+        self._draw = partial(draw_layout, objects=objects, tiles=tiles)
         numbers = _checked(seed, range(start, start + count), size)
         self._images = np.empty((count, size, size, 3), dtype=np.uint8)
         self._labels = np.empty(count, dtype=np.int64)
-        for place, part in _render_parts(seed, numbers, size):
+        for place, part in _render_parts(self._draw, seed, numbers, size):
             self._images[place], self._labels[place] = part.rgb, part.labels
 
     def __len__(self) -> int:
@@ -167,7 +181,8 @@ class Scenes(ImageSource):
     def scene(self, index: int) -> Scene:
         """Scene number ``start + index`` with depth and panoptic labels, rendered anew."""
         self._check(index)
-        return render_scene(self.seed, self.start + index, self.size)
+        numbers = np.array([self.start + index], dtype=np.int64)
+        return next(_render_parts(self._draw, self.seed, numbers, self.size))[1][0]
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):
@@ -185,13 +200,15 @@ def _checked(seed: int, indices: Iterable[int], size: int) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
-def _render_parts(seed: int, numbers: NDArray[np.int64], size: int) -> Iterator[tuple[slice, SceneBatch]]:
+def _render_parts(
+    draw: Draw, seed: int, numbers: NDArray[np.int64], size: int
+) -> Iterator[tuple[slice, SceneBatch]]:
     """Scenes a few at a time, in order, each part with its place among ``numbers``."""
     step = max(1, _CHUNK_PIXELS // size**2)
     # NumPy lets go of the interpreter lock in its loops, so threads help; no scene depends on their number.
     with ThreadPoolExecutor(_THREADS) as pool:
         for block in range(0, len(numbers), _BLOCK):
-            layout = draw_layout(seed, numbers[block : block + _BLOCK])
+            layout = draw(seed, numbers[block : block + _BLOCK])
             starts = range(0, len(layout.pitch), step)
             parts = pool.map(partial(_render_part, size=size), (layout.part(at, at + step) for at in starts))
             for at, part in zip(starts, parts, strict=True):

@@ -37,7 +37,7 @@ from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.order import some_of
-from gridcode.training.progress import Say
+from gridcode.training.progress import Say, Stopwatch
 
 GALLERY = 24
 """Reconstructions that are kept to be looked at."""
@@ -165,13 +165,16 @@ class Evaluation:
         return figures
 
 
-def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) -> Evaluation:
+def evaluate(
+    subject: Subject, config: EvaluationConfig, *, say: Say = print, watch: Stopwatch | None = None
+) -> Evaluation:
     """Measure everything that the data allows.
 
     Args:
         subject: What is measured.
         config: How much of it.
         say: Told what is being done.
+        watch: Times the parts.
 
     Raises:
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
@@ -184,25 +187,28 @@ def evaluate(subject: Subject, config: EvaluationConfig, *, say: Say = print) ->
             f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on pictures of "
             "its own classes, or the tokenizer alone"
         )
+    watch = watch or Stopwatch()
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:
         say("the classifier that measures: training it, unless it was kept")
-        classifier = measuring_classifier(
-            subject.train,
-            subject.data,
-            steps=config.classifier_steps,
-            seed=config.seed,
-            device=next(subject.tokenizer.parameters()).device,
-            folder=config.classifier,
-            say=say,
-        )
-        real_accuracy = accuracy(classifier, _val(subject, config))
+        with watch.part("the measuring classifier"):
+            classifier = measuring_classifier(
+                subject.train,
+                subject.data,
+                steps=config.classifier_steps,
+                seed=config.seed,
+                device=next(subject.tokenizer.parameters()).device,
+                folder=config.classifier,
+                say=say,
+            )
+            real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")
-    reconstruction, pictures = _reconstruction(subject, config, classifier)
+    with watch.part("measuring reconstructions"):
+        reconstruction, pictures = _reconstruction(subject, config, classifier)
     samples = None
     if subject.generator is not None:
         say(f"drawing {config.samples} samples")
-        samples = _samples(subject, subject.generator, config, classifier, pictures)
+        samples = _samples(subject, subject.generator, config, classifier, pictures, watch)
     return Evaluation(reconstruction, samples, real_accuracy)
 
 
@@ -274,22 +280,27 @@ def _samples(
     config: EvaluationConfig,
     classifier: Classifier | None,
     seen: _Seen,
+    watch: Stopwatch,
 ) -> SampleResult:
     """Stage II's figures."""
-    held = measure_prior(
-        generator.prior, seen.tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size
-    )
-    bits = measure_bits(generator.prior, seen.tokens, batch_size=config.batch_size, limit=BITS_OF)
+    with watch.part("measuring the prior's bits"):
+        held = measure_prior(
+            generator.prior, seen.tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size
+        )
+        bits = measure_bits(generator.prior, seen.tokens, batch_size=config.batch_size, limit=BITS_OF)
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
-    grids = generator.sample_tokens(
-        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
-    )
-    images = generator.decode(grids, batch_size=config.batch_size)
+    with watch.part("drawing samples"):
+        grids = generator.sample_tokens(
+            labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
+        )
+        images = generator.decode(grids, batch_size=config.batch_size)
     meter = TokenUsageMeter(subject.tokenizer.quantizer)
     meter.update(grids)
 
-    judged = seen.judge.judge(images, labels, batch_size=config.batch_size) if seen.judge else None
+    with watch.part("measuring samples"):
+        judged = seen.judge.judge(images, labels, batch_size=config.batch_size) if seen.judge else None
+        gallery = _gallery(subject, config, classifier, images, labels)
     return SampleResult(
         loss=held["loss"],
         accuracy=held["accuracy"],
@@ -297,7 +308,7 @@ def _samples(
         frechet=judged.frechet if judged else None,
         bits=bits,
         count=len(images),
-        gallery=_gallery(subject, config, classifier, images, labels),
+        gallery=gallery,
         usage=meter.compute().pooled,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -60,7 +60,14 @@ class Runs:
 
 
 def publish(
-    evaluation: Evaluation, subject: Subject, config: EvaluationConfig, runs: Runs, *, out: Path, command: str
+    evaluation: Evaluation,
+    subject: Subject,
+    config: EvaluationConfig,
+    runs: Runs,
+    *,
+    out: Path,
+    command: str,
+    seconds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write ``report.html``, ``report.json`` and ``overview.png`` into a folder.
 
@@ -71,6 +78,7 @@ def publish(
         runs: Where the curves are.
         out: The folder.
         command: The command line that made it.
+        seconds: How long each part of it took, by name.
 
     Returns:
         The path of the HTML file.
@@ -86,6 +94,7 @@ def publish(
             "figures": evaluation.figures(),
             "alarms": [asdict(alarm) for alarm in alarms],
             "machine": dict(machine),
+            "seconds": dict(seconds or {}),
             "settings": settings,
         },
     )
@@ -99,7 +108,7 @@ def publish(
         galleries=_galleries(evaluation),
         charts=_charts(runs, alarms),
         usage=evaluation.reconstruction.codes,
-        tables=_tables(evaluation),
+        tables=[*_tables(evaluation), *_times(seconds or {})],
         machine=machine,
         config=settings,
     )
@@ -208,6 +217,14 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         note = "on real validation pictures; it measures the samples"
         tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
     return tables
+
+
+def _times(seconds: Mapping[str, float]) -> list[Table]:
+    """How long each part took, and all of them."""
+    if not seconds:
+        return []
+    rows = [Figure(name, round(taken, 1), "s") for name, taken in seconds.items()]
+    return [Table("Time", [*rows, Figure("in all", round(sum(seconds.values()), 1), "s")])]
 
 
 def _bits_note(bits: TokenBits, codebook_size: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +13,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 Say = Callable[[str], None]
 """Told what is being done, for the person who waits."""
+
+
+class Stopwatch:
+    """How long each part of a command takes.
+
+    Attributes:
+        seconds: By the part's name, in the order they were begun; a name that comes twice is added up.
+
+    >>> watch = Stopwatch()
+    >>> with watch.part("training"):
+    ...     pass
+    >>> list(watch.seconds)
+    ['training']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 class ProgressBar:
