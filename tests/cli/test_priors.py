@@ -80,6 +80,7 @@ def test_a_prior_of_each_kind_trains_samples_and_edits(
 def test_digits_of_a_book_without_any_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, tokens = make_store(tmp_path, VQConfig(preset="plain", size=12, channels=4))
     out = ["--tokens", tokens, "--out", str(tmp_path / "prior")]
+    capsys.readouterr()  # what making the store told
     assert main(["train", "prior", "scenes_smoke", *SMALL, "--model.head", "chain", *out]) == 2
     error = capsys.readouterr().err
     assert "the chain head predicts digits, and this book of 12 codes has none" in error

@@ -200,9 +200,7 @@ def _checked(seed: int, indices: Iterable[int], size: int) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
-def _render_parts(
-    draw: Draw, seed: int, numbers: NDArray[np.int64], size: int
-) -> Iterator[tuple[slice, SceneBatch]]:
+def _render_parts(draw: Draw, seed: int, numbers: NDArray[np.int64], size: int) -> Iterator[tuple[slice, SceneBatch]]:
     """Scenes a few at a time, in order, each part with its place among ``numbers``."""
     step = max(1, _CHUNK_PIXELS // size**2)
     # NumPy lets go of the interpreter lock in its loops, so threads help; no scene depends on their number.

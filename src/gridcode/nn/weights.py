@@ -38,10 +38,10 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
         if own[name].is_floating_point() != tensors[name].is_floating_point()
     )
     if missing or unknown or reshaped or retyped:
+        kinds = f", {len(retyped)} of another type" if retyped else ""
         raise GridcodeError(
             f"{origin} does not fit this model: {len(missing)} weights missing, {len(unknown)} unknown, "
-            f"{len(reshaped)} of another shape, {len(retyped)} of another type (the first: "
-            f"{(missing + unknown + reshaped + retyped)[0]}); give a model of the same settings, saved by this version "
-            "of gridcode"
+            f"{len(reshaped)} of another shape{kinds} (the first: {(missing + unknown + reshaped + retyped)[0]}); "
+            "give a model of the same settings, saved by this version of gridcode"
         )
     module.load_state_dict(tensors)

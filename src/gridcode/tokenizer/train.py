@@ -85,6 +85,7 @@ def train_tokenizer(
         Stopped: A signal ended the run; its checkpoint is written.
     """
     config.loss.perceptual.check_weights()
+    begun = None if init_from is None else Tokenizer.from_pretrained(init_from)
     prepare_folder(options, config)
     fabric = make_fabric(config.loop)
     data = config.data
@@ -100,8 +101,8 @@ def train_tokenizer(
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     tokenizer = Tokenizer(config.model)
-    if init_from is not None:
-        load_weights(tokenizer, Tokenizer.from_pretrained(init_from).state_dict(), origin=init_from)
+    if begun is not None and init_from is not None:
+        load_weights(tokenizer, begun.state_dict(), origin=init_from)
     tokenizer.info = {"data": asdict(data), "dataset": data.dataset}
     tokenizer.to(fabric.device)
     ema = make_ema(tokenizer, config.optim)
