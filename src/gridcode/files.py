@@ -19,7 +19,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses in this block is told as an error in one line about ``path``.
+
+    Raises:
+        GridcodeError: The block raised an ``OSError``; this is one too.
+    """
+    try:
+        yield
+    except GridcodeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"{path} cannot be written ({reason}); make room there, or choose another place") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents, where they are not there yet.
+
+    Raises:
+        GridcodeError: It cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -28,15 +55,19 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     Args:
         path: The file's final name; missing parent folders are made.
         write: Writes the complete file at the path it is given.
+
+    Raises:
+        GridcodeError: It cannot be written: the disk is full, say, or the folder is not ours.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, "tmp")
-    try:
-        write(temporary)
-        _flush(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            _flush(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -116,7 +147,9 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     try:
         value = from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GridcodeError(f"{what}: there is no file {path}") from None
+        raise MissingFileError(f"{what}: there is no file {path}") from None
+    except OSError as error:
+        raise FileError(f"{what}: {path} cannot be read ({error.strerror}); check it") from None
     except (ValueError, RecursionError) as error:
         raise GridcodeError(f"{what}: {path} is not valid JSON ({error})") from None
     if not isinstance(value, dict):
@@ -129,23 +162,27 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     """Fill a new folder under a temporary name; it takes the name ``path`` when the block ends without an error.
 
     An existing folder ``path`` is replaced.
+
+    Raises:
+        GridcodeError: It cannot be written: the disk is full, say, or the folder above is not ours.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, "tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
-        old = _beside(path, "old")
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+            old = _beside(path, "old")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _beside(path: Path, ending: str) -> Path:

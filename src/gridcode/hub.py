@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
-from gridcode.files import folder_atomic, read_json, write_json, write_text
+from gridcode.errors import FileError, GridcodeError, MissingFileError
+from gridcode.files import folder_atomic, read_json, to_json
 
 FORMAT_VERSION = 1
 """The version of the folder's layout that this gridcode writes, and the newest that it reads."""
@@ -71,20 +71,31 @@ def save_model(folder: Path, *, tensors: Mapping[str, Tensor], config: Mapping[s
         raise GridcodeError(f'save_model: config["kind"] is {config.get("kind")!r}; name what the model is')
     _refuse_other_files(folder)
     written = {"kind": config["kind"], "format_version": FORMAT_VERSION, **config}
+    try:
+        text = to_json(written, indent=2)
+    except (TypeError, ValueError) as error:
+        raise GridcodeError(f"save_model: the config cannot be written as JSON ({error}); use plain values") from None
     with folder_atomic(folder) as temporary:
-        try:
-            write_json(temporary / CONFIG, written)
-        except (TypeError, ValueError) as error:
-            raise GridcodeError(
-                f"save_model: the config cannot be written as JSON ({error}); use plain values"
-            ) from None
-        write_text(temporary / CARD, card)
-        # A copy each: safetensors refuses tensors that share memory, as tied weights do.
-        copies = {
-            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in tensors.items()
-        }
-        save_file(copies, temporary / WEIGHTS, metadata={"format": "pt"})
+        (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+        save_tensors(temporary / WEIGHTS, tensors)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of any device and layout as safetensors.
+
+    Raises:
+        OSError: The system refuses.
+    """
+    # A copy each: safetensors refuses tensors that share memory, as tied weights do.
+    copies = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    try:
+        save_file(copies, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def load_model(source: str | Path, *, kind: str) -> ModelFolder:
@@ -114,7 +125,7 @@ def load_model(source: str | Path, *, kind: str) -> ModelFolder:
     try:
         tensors = load_file(folder / WEIGHTS, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise GridcodeError(
+        raise FileError(
             f"load_model: {folder / WEIGHTS} cannot be read ({error}); it is damaged or incomplete, copy or "
             "train it again"
         ) from None
@@ -132,13 +143,13 @@ def find_model(source: str | Path) -> Path:
         for candidate in (folder, folder / "best", folder / "last"):
             if (candidate / WEIGHTS).is_file():
                 return candidate
-        raise GridcodeError(
+        raise MissingFileError(
             f"load_model: there is no {WEIGHTS} in {folder}, nor in its best/ or last/; give a model's or a "
             "training run's folder"
         )
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
         return _download(source)
-    raise GridcodeError(f"load_model: no folder {folder}, and it is no hub id (org/name); check the path")
+    raise MissingFileError(f"load_model: no folder {folder}, and it is no hub id (org/name); check the path")
 
 
 def push_model(source: str | Path, repo_id: str, *, private: bool = True) -> str:
@@ -156,12 +167,12 @@ def push_model(source: str | Path, repo_id: str, *, private: bool = True) -> str
         GridcodeError: The folder is no complete model, or the hub refused.
     """
     if not Path(source).expanduser().is_dir():
-        raise GridcodeError(f"push_model: there is no folder {source}; check the path")
+        raise MissingFileError(f"push_model: there is no folder {source}; check the path")
     folder = find_model(source)
     config = read_json(folder / CONFIG, f"the config of model {source}")
     load_model(folder, kind=str(config.get("kind")))
     if not (folder / CARD).is_file():
-        raise GridcodeError(f"push_model: {folder} has no {CARD}; write the model card first")
+        raise MissingFileError(f"push_model: {folder} has no {CARD}; write the model card first")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its own, or its client's
 
@@ -169,7 +180,7 @@ def push_model(source: str | Path, repo_id: str, *, private: bool = True) -> str
         address = HfApi().create_repo(repo_id, private=private, exist_ok=True)
         HfApi().upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=[WEIGHTS, CONFIG, CARD])
     except (HTTPError, OSError, ValueError) as error:
-        raise GridcodeError(
+        raise FileError(
             f"push_model: the hub did not take {folder} as {repo_id} ({_one_line(error)}); log in with `hf "
             "auth login` and check the name"
         ) from error
@@ -201,7 +212,7 @@ def _download(repo_id: str) -> Path:
     try:
         folder = Path(snapshot_download(repo_id, allow_patterns=[WEIGHTS, CONFIG, CARD]))
     except (HTTPError, OSError, ValueError) as error:
-        raise GridcodeError(
+        raise FileError(
             f"load_model: there is no folder {repo_id} here, and the hub gave no model {repo_id} "
             f"({_one_line(error)}); check the path or the id"
         ) from error
@@ -215,12 +226,12 @@ def _refuse_other_files(folder: Path) -> None:
     if folder.is_dir():
         others = sorted(path.name for path in folder.iterdir() if path.name not in (WEIGHTS, CONFIG, CARD))
         if others:
-            raise GridcodeError(
+            raise FileError(
                 f"save_model: {folder} also holds {others[0]} ({len(others)} other files), which replacing "
                 "it would delete; choose a folder of its own"
             )
     elif folder.exists():
-        raise GridcodeError(f"save_model: {folder} is a file; choose another folder")
+        raise FileError(f"save_model: {folder} is a file; choose another folder")
 
 
 def _one_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import tyro
 
 from gridcode.data.config import DataConfig
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.recipes import recipe
 
@@ -56,7 +56,18 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
     except SystemExit as end:
         if end.code in (0, None):
             raise
+        ours = _cause(end)
+        if ours is not None:
+            raise ours from None
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+
+
+def _cause(error: BaseException) -> GridcodeError | None:
+    """The error of ours that another one was raised for: tyro takes a setting's for its own, and draws a box."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, GridcodeError):
+        found = found.__context__
+    return found
 
 
 def options() -> frozenset[str]:
@@ -77,7 +88,7 @@ def check_models(*sources: str | None) -> None:
     for source in sources:
         hub_id = source is not None and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source)
         if source is not None and not hub_id and not Path(source).exists():
-            raise GridcodeError(f"no folder {source}, and it is no hub id (org/name); check the path")
+            raise MissingFileError(f"no folder {source}, and it is no hub id (org/name); check the path")
 
 
 def check_source(place: str | None) -> None:
@@ -87,7 +98,7 @@ def check_source(place: str | None) -> None:
         GridcodeError: It is neither a path of anything nor 'scenes'.
     """
     if place not in (None, "scenes") and not Path(str(place)).exists():
-        raise GridcodeError(
+        raise MissingFileError(
             f"{place}: no such file or folder; give the path of a data set, or 'scenes' for the built-in pictures"
         )
 

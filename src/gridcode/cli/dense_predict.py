@@ -10,7 +10,7 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.cli.dense_run import RunFlags, load_predictor, load_tokenizer
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.samplers.config import SamplerConfig
 
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> None:
         description="Predict depth, panoptic segments or colours of pictures.",
     )
     if not parsed.input.exists():
-        raise GridcodeError(f"{parsed.input}: no such picture or folder; check --input")
+        raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
     from gridcode.data.image import decode_image

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridcode.data.labels.config import DenseConfig, Orientation, Task
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import SamplerConfig
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RunFlags:
     def _folder(self) -> Path:
         assert self.run is not None
         if not (self.run / "tokenizer").is_dir() and self.tokenizer is None:
-            raise GridcodeError(
+            raise MissingFileError(
                 f"{self.run} holds no tokenizer/; give the folder that gridcode dense train made as --run"
             )
         return self.run

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from gridcode.cli.arguments import parse
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json, to_json
 from gridcode.tasks.dense.config import STAGES
 
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> None:
     """
     path = parse(Arguments, arguments, prog="gridcode info", description="Say what a folder is.").path
     if not path.is_dir():
-        raise GridcodeError(f"there is no folder {path}")
+        raise MissingFileError(f"there is no folder {path}")
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode dense train and the demo make it
         for part in STAGES:
@@ -99,7 +99,7 @@ def _model(path: Path) -> list[str]:
         with safe_open(weights, framework="np") as file:
             tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
-        raise GridcodeError(f"{weights} cannot be read ({error}); copy or train it again") from None
+        raise FileError(f"{weights} cannot be read ({error}); copy or train it again") from None
     # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned book.
     count = config.get("parameters", sum(prod(tensor.get_shape()) for tensor in tensors))
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]

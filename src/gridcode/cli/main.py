@@ -84,7 +84,6 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
         # What the verb's options are is known once its command line was read.
         reader = sys.modules.get("gridcode.cli.arguments")
         text = advise(str(error), reader.options() if reader else ())
-        # Other libraries' words, quoted in an error, may come in several lines.
         print(f"gridcode {verb}: {' '.join(text.splitlines())}", file=sys.stderr)
         number: int = getattr(error, "number", 0)
         return 128 + number if number else 2

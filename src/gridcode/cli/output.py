@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError
+from gridcode.files import make_folder
 
 
 def fresh_folder(folder: Path, *, force: bool) -> Path:
@@ -17,8 +18,7 @@ def fresh_folder(folder: Path, *, force: bool) -> Path:
         GridcodeError: It is a file, or not empty.
     """
     check_fresh(folder, force=force)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(folder)
 
 
 def check_fresh(folder: Path, *, force: bool) -> None:
@@ -28,9 +28,9 @@ def check_fresh(folder: Path, *, force: bool) -> None:
         GridcodeError: It is a file, or not empty.
     """
     if folder.is_file():
-        raise GridcodeError(f"{folder} is a file; give a folder as --out")
+        raise FileError(f"{folder} is a file; give a folder as --out")
     if folder.exists() and any(folder.iterdir()) and not force:
-        raise GridcodeError(f"{folder} is not empty; give another --out, or --force to write into it")
+        raise FileError(f"{folder} is not empty; give another --out, or --force to write into it")
 
 
 def file_name(key: str) -> str:

@@ -13,7 +13,7 @@ from gridcode.data.image import SUFFIXES, decode_image
 from gridcode.data.open import SCENES, open_source, open_split
 from gridcode.data.source import Example, ImageSource
 from gridcode.data.views import few
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 
 
 @final
@@ -76,4 +76,4 @@ def read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Exa
             continue
         yield example
     if failed == len(chosen):
-        raise GridcodeError(f"{source.name}: none of {failed} pictures can be read; check --input")
+        raise FileError(f"{source.name}: none of {failed} pictures can be read; check --input")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gridcode.cli.arguments import check_source, parse, said
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
@@ -151,7 +151,7 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
     if arguments.tokens is None:
         raise GridcodeError("give the token store to learn from with --tokens STORE; gridcode tokenize makes one")
     if not arguments.tokens.is_dir():
-        raise GridcodeError(f"there is no folder {arguments.tokens}; write a token store with gridcode tokenize")
+        raise MissingFileError(f"there is no folder {arguments.tokens}; write a token store with gridcode tokenize")
     from gridcode.prior.train import train_prior
     from gridcode.store.reader import TokenStore
     from gridcode.training.run import first_process

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from gridcode.convert.names import Project, todays_name
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -65,7 +65,7 @@ def read_source(path: str | Path, *, allow_pickle: bool = False) -> Source:
     if path.is_dir():
         return _diffusers(path, allow_pickle=allow_pickle)
     if not path.is_file():
-        raise GridcodeError(
+        raise MissingFileError(
             f"there is no file or folder {path}; download the model first, as by hf download ORG/NAME --local-dir DIR"
         )
     found = _read(path, allow_pickle=allow_pickle)
@@ -82,7 +82,7 @@ def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
         hint = (
             f"perhaps {folder / inner[0]} was meant" if inner else "give a folder that diffusers' VQModel was saved to"
         )
-        raise GridcodeError(f"{folder} has no config.json; {hint}")
+        raise MissingFileError(f"{folder} has no config.json; {hint}")
     config = read_json(folder / "config.json", "convert")
     if config.get("_class_name") != "VQModel":
         raise GridcodeError(
@@ -92,7 +92,7 @@ def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         others = sorted(place.name for place in folder.glob("diffusion_pytorch_model*"))
-        raise GridcodeError(
+        raise MissingFileError(
             f"{folder} has no {WEIGHTS[0]} ({', '.join(others) or 'no weights at all'}); save the model "
             "whole, without variant and shards"
         )
@@ -111,7 +111,7 @@ def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
         found = _unpickle(path) if pickled else load_file(path)
     except Exception as error:  # a damaged pickle makes the unpickler raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GridcodeError(
+        raise FileError(
             f"{path} cannot be read as weights ({reason}); save its state_dict alone, best as .safetensors"
         ) from None
     if not isinstance(found, dict):

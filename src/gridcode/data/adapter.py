@@ -13,7 +13,7 @@ from PIL import Image
 from gridcode.data.arrays import labels_of, pixels_of
 from gridcode.data.image import pillow_pixels
 from gridcode.data.source import Example, ImageSource
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 
 
 class TorchDataset(ImageSource):
@@ -53,8 +53,10 @@ class TorchDataset(ImageSource):
         where = f"{self.name}, item {index}"
         try:
             item = self._dataset[index]
+        except GridcodeError:
+            raise
         except (OSError, SyntaxError) as error:  # what Pillow raises on a damaged file
-            raise GridcodeError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
+            raise FileError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
         image, label = _parts(item, where)
         return Example(image=_pixels(image, where), label=self._label(label, where), key=str(index))
 
@@ -84,7 +86,7 @@ def _pixels(image: object, where: str) -> NDArray[np.uint8]:
         try:
             return pillow_pixels(image)
         except (OSError, ValueError) as error:
-            raise GridcodeError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
+            raise FileError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
     if isinstance(image, torch.Tensor):
         stored = image.detach().cpu()
         stored = stored.float() if stored.is_floating_point() else stored

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.source import Example, ImageSource
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 from gridcode.training.order import indices_at
 
 _MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
@@ -79,7 +79,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
                 labels.append(-1 if example.label is None else example.label)
                 keys.append(example.key)
         except GridcodeError as error:
-            return GridcodeError(str(error))
+            return error.with_traceback(None)
         stack = torch.from_numpy(pixels[: len(keys)])
         return Chunk(stack, torch.tensor(labels, dtype=torch.int64), tuple(keys), tuple(skipped))
 
@@ -96,7 +96,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
                 skipped.append(str(error))
         if self._seed is None:
             return None
-        raise GridcodeError(f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}")
+        raise FileError(f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}")
 
     def _index(self, position: int) -> int:
         """Which image of the source stands at a position of the stream."""

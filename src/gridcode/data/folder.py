@@ -16,7 +16,7 @@ from gridcode.data.file_names import is_document, printable, walk
 from gridcode.data.image import SUFFIXES, decode_image
 from gridcode.data.source import EncodedImages, Example
 from gridcode.data.split_names import is_split
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ImageFolder(EncodedImages):
 
     def __init__(self, path: Path, *, name: str | None = None, on_error: Literal["stop", "skip"] = "stop") -> None:
         if not path.is_dir():
-            raise GridcodeError(f"{path}: there is no such folder of images; check data.source")
+            raise MissingFileError(f"{path}: there is no such folder of images; check data.source")
         self.path = path
         self.name = printable(name or str(path))
         self._on_error = on_error

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -81,13 +81,13 @@ def decode_image(
                 tag = load_with_tag(image)
                 return oriented(_pixels(image), tag, turned=image.format == "TIFF", orientation=orientation)
     except FileNotFoundError:
-        raise GridcodeError(f"{name}: there is no such file; was it moved after it was listed?") from None
+        raise MissingFileError(f"{name}: there is no such file; was it moved after it was listed?") from None
     except UnidentifiedImageError:
-        raise GridcodeError(f"{name}: not an image in a known format; remove it, or set data.on_error=skip") from None
+        raise FileError(f"{name}: not an image in a known format; remove it, or set data.on_error=skip") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise GridcodeError(f"{name}: too many pixels ({_line(error)}); shrink the image first") from None
     except _DECODE_ERRORS as error:
-        raise GridcodeError(
+        raise FileError(
             f"{name}: image damaged or cut short ({_line(error)}); replace it, or set data.on_error=skip"
         ) from None
 

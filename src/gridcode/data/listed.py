@@ -9,7 +9,7 @@ from pathlib import Path
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
 from gridcode.data.source import EncodedImages, Example
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 
 class ImageList(EncodedImages):
@@ -33,7 +33,7 @@ class ImageList(EncodedImages):
         self._labels = tuple(self.classes.index(label) for label in labels)
         for path in self._paths:
             if not path.is_file():
-                raise GridcodeError(f"{self.name}: there is no file {printable(str(path))}; correct the list")
+                raise MissingFileError(f"{self.name}: there is no file {printable(str(path))}; correct the list")
 
     def __len__(self) -> int:
         return len(self._paths)

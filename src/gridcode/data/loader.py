@@ -24,7 +24,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.fetch import Chunk, Fetch
 from gridcode.data.source import ImageSource
 from gridcode.data.workers import fetch_in_order, useful_workers
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _eval_stream(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
         held = replace(_batch(chunk), skipped=waiting + chunk.skipped)
         waiting = ()
     if held is None:
-        raise GridcodeError(f"{name}: none of the {len(waiting)} images can be read; the first: {waiting[0]}")
+        raise FileError(f"{name}: none of the {len(waiting)} images can be read; the first: {waiting[0]}")
     yield replace(held, skipped=held.skipped + waiting)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 
 
 class MappedColumn:
@@ -61,15 +61,17 @@ class MappedColumn:
         try:
             handle, name = tempfile.mkstemp(prefix="gridcode-", suffix=".arrow")
         except OSError as error:
-            raise GridcodeError(f"no temporary file can be made ({error}); name a folder with TMPDIR") from None
+            raise FileError(f"no temporary file can be made ({error}); name a folder with TMPDIR") from None
         self.file = Path(name)
         weakref.finalize(self, _remove, self.file, os.getpid())
         try:
             with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
                 for cells in cells_of(self.path, self.column):
                     writer.write_batch(pa.record_batch([cells.cast(pa.large_binary())], schema=_SCHEMA))
+        except GridcodeError:  # the Parquet file is at fault
+            raise
         except OSError as error:
-            raise GridcodeError(
+            raise FileError(
                 f"{self.path}: its images cannot be unpacked into {self.file.parent} ({error}); free room there, or "
                 "name another folder with TMPDIR"
             ) from None
@@ -99,7 +101,7 @@ def cells_of(path: Path, column: str, *, rows: int = 256) -> Iterator[pa.Array]:
                     cells = cells.dictionary_decode()
                 yield cells.flatten()[cells.type.get_field_index("bytes")] if pa.types.is_struct(cells.type) else cells
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(f"{path}: the file is damaged ({error}); download or write it again") from None
+        raise FileError(f"{path}: the file is damaged ({error}); download or write it again") from None
 
 
 def _remove(file: Path, owner: int) -> None:

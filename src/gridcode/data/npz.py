@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gridcode.data.arrays import labels_of, pixels_of
 from gridcode.data.source import Example, StoredImages
 from gridcode.data.split_names import Split, split_of
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 _IMAGES = frozenset({"images", "image", "x", "imgs"})
 _LABELS = frozenset({"labels", "label", "y"})
@@ -104,9 +104,9 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
                 return {name: file[name] for name in file.files}
             return {"images": file}
     except FileNotFoundError:
-        raise GridcodeError(f"{path}: there is no such file; check data.source") from None
+        raise MissingFileError(f"{path}: there is no such file; check data.source") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GridcodeError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
+        raise FileError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
 
 
 def _parts(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[Split | None, tuple[str, str | None]]:

@@ -23,7 +23,7 @@ from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes import Scenes
 from gridcode.data.source import ImageSource, StoredImages
 from gridcode.data.views import Relabelled, Unlabelled, hold_out
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 SCENES = "scenes"
 """The source that needs no files."""
@@ -75,7 +75,7 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
         GridcodeError: There is nothing at ``path``, or nothing of a known kind.
     """
     if not path.exists():
-        raise GridcodeError(
+        raise MissingFileError(
             f"{path}: no such file or folder; give the path of a folder of images, a .parquet, .npz or .npy file, "
             "or 'scenes' for the built-in pictures"
         )

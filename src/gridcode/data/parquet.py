@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gridcode.data.image import decode_image
 from gridcode.data.mapped import MappedColumn, cells_of
 from gridcode.data.source import EncodedImages, Example
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 
 class ParquetImages(EncodedImages):
@@ -132,9 +132,9 @@ def _schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except FileNotFoundError:
-        raise GridcodeError(f"{path}: there is no such file; check data.source") from None
+        raise MissingFileError(f"{path}: there is no such file; check data.source") from None
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
+        raise FileError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
 
 
 def _check_column(path: Path, column: str) -> None:
@@ -150,7 +150,7 @@ def _read_labels_of(path: Path, column: str) -> pa.ChunkedArray:
             cells = file.read(columns=[column], use_threads=False).column(column)
         return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(f"{path}: the file is damaged ({error}); download or write it again") from None
+        raise FileError(f"{path}: the file is damaged ({error}); download or write it again") from None
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 from gridcode.features.distance import feature_distance
 from gridcode.features.vgg import VGG16, VGG_URL, WIDTHS, load_vgg16, read_tensors
+from gridcode.files import make_folder
 
 HEADS_URL = "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth"
 """The heads that LPIPS's authors publish (7 kB)."""
@@ -120,11 +121,11 @@ def _fetched(url: str, *, download: bool) -> Path:
     # Both files are called vgg-something by their authors; keep them apart.
     path = folder / ("lpips-v0.1-vgg.pth" if url == HEADS_URL else url.rsplit("/", 1)[1])
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         checksum = path.stem.rpartition("-")[2] if url == VGG_URL else None
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=checksum, progress=False)
         except (URLError, OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise GridcodeError(f"{url} cannot be fetched ({reason}); fetch it by hand and give its path") from None
+            raise FileError(f"{url} cannot be fetched ({reason}); fetch it by hand and give its path") from None
     return path

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.nn.conv import Conv2d
 from gridcode.nn.weights import load_weights
 
@@ -91,12 +91,12 @@ def read_tensors(path: str | Path) -> Mapping[str, Tensor]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise GridcodeError(f"there is no file of weights {path}; check the path")
+        raise MissingFileError(f"there is no file of weights {path}; check the path")
     try:
         found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise GridcodeError(f"{path} cannot be read as weights ({reason}); fetch the file again") from None
+        raise FileError(f"{path} cannot be read as weights ({reason}); fetch the file again") from None
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise GridcodeError(f"{path} holds no tensors by name; save the model's state_dict alone")
     return found

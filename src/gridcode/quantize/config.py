@@ -199,6 +199,8 @@ def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
     del settings["name"]
     try:
         return kind(**settings)
+    except GridcodeError:
+        raise
     except (TypeError, ValueError) as error:
         raise GridcodeError(
             f"quantizer {kind.name}: its settings cannot be read ({error}); they were written by another version"

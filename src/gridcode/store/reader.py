@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import sha256
 from gridcode.store.manifest import MANIFEST, PARTIAL, Manifest, Shard, read_manifest
 
@@ -68,7 +68,7 @@ class TokenStore:
         """
         folder = Path(folder)
         if not (folder / MANIFEST).is_file():
-            raise GridcodeError(_what_is_missing(folder))
+            raise MissingFileError(_what_is_missing(folder))
         manifest = read_manifest(folder / MANIFEST)
         if tokenizer is not None and tokenizer != manifest.tokenizer:
             raise GridcodeError(
@@ -165,9 +165,9 @@ def _what_is_missing(folder: Path) -> str:
 def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -> None:
     """Compare a shard's bytes, columns and rows with what the manifest says."""
     if not path.is_file():
-        raise GridcodeError(f"token store: the shard {path} is missing; copy the store again, or tokenize again")
+        raise MissingFileError(f"token store: the shard {path} is missing; copy the store again, or tokenize again")
     if verify and sha256(path) != shard.sha256:
-        raise GridcodeError(
+        raise FileError(
             f"token store: the shard {path} is damaged, its checksum differs from the manifest's; copy the "
             "store again, or tokenize again"
         )
@@ -175,7 +175,7 @@ def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) 
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(
+        raise FileError(
             f"token store: the shard {path} cannot be read ({error}); copy the store again, or tokenize again"
         ) from None
     if not schema.equals(manifest.schema):

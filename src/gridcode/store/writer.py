@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
-from gridcode.files import sha256, write_atomic
+from gridcode.errors import FileError, GridcodeError
+from gridcode.files import make_folder, sha256, write_atomic
 from gridcode.store.manifest import (
     MANIFEST,
     PARTIAL,
@@ -155,14 +155,14 @@ class StoreWriter:
 def _make_room(folder: Path, overwrite: bool) -> None:
     """An empty folder, or an error that says why not."""
     if folder.exists() and not folder.is_dir():
-        raise GridcodeError(f"token store: {folder} is a file; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise FileError(f"token store: {folder} is a file; choose another folder")
+    make_folder(folder)
     if not any(folder.iterdir()):
         return
     if not is_store(folder):
-        raise GridcodeError(f"token store: {folder} holds other files than a token store; choose another")
+        raise FileError(f"token store: {folder} holds other files than a token store; choose another")
     if not overwrite:
-        raise GridcodeError(
+        raise FileError(
             f"token store: {folder} already holds one; choose another folder, or ask to overwrite it (--force)"
         )
     # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it is.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gridcode.files import from_json, to_json, write_text
+from gridcode.files import from_json, to_json, write_text, writing
 
 
 class RunLog:
@@ -36,8 +36,9 @@ class RunLog:
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line; numbers also go to TensorBoard."""
-        self._file.write(to_json({"step": step, **values}) + "\n")
-        self._file.flush()
+        with writing(self.path):
+            self._file.write(to_json({"step": step, **values}) + "\n")
+            self._file.flush()
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._board.add_scalar(name, value, step)

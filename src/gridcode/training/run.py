@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 from gridcode.files import from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import RunLog
@@ -104,7 +104,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         return
     out, settings = options.out, from_json(to_json(asdict(config) | dict(about or {})))
     if out.exists() and not out.is_dir():
-        raise GridcodeError(f"{out} is a file; give a folder as --out")
+        raise FileError(f"{out} is a file; give a folder as --out")
     if options.resume and options.force:
         raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
     occupied = out.exists() and any(path.name != RUN_FILE for path in out.iterdir())
@@ -116,9 +116,9 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         write_json(out / RUN_FILE, settings | ({EXAMPLES: before[EXAMPLES]} if EXAMPLES in before else {}))
         return
     if occupied and not (out / RUN_FILE).exists():
-        raise GridcodeError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
+        raise FileError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
     if occupied and not options.force:
-        raise GridcodeError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
+        raise FileError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
     for name in ("state", "best", "last", "tensorboard", "pictures", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", DONE_FILE):

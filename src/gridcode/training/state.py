@@ -18,11 +18,12 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gridcode.errors import GridcodeError
-from gridcode.files import folder_atomic, read_json, write_json
+from gridcode.errors import FileError, MissingFileError
+from gridcode.files import folder_atomic, read_json, to_json
+from gridcode.hub import save_tensors
 from gridcode.nn.weights import load_weights
 
 
@@ -98,10 +99,8 @@ def save_state(run: Path, step: int, trainee: Trainee, values: dict[str, Any]) -
         plain["memories"] = {name: memory.state_dict() for name, memory in trainee.memories.items()}
     folder = run / "state" / f"step-{step:08d}"
     with folder_atomic(folder) as temporary:
-        # safetensors refuses shared and non-contiguous memory, so every tensor goes as a copy of its own.
-        copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(copies, temporary / "state.safetensors")
-        write_json(temporary / "state.json", plain | values)
+        save_tensors(temporary / "state.safetensors", tensors)
+        (temporary / "state.json").write_text(to_json(plain | values, indent=2) + "\n", encoding="utf-8")
     # Older checkpoints, and what a kill in the midst of one left behind.
     for other in folder.parent.iterdir():
         if other != folder and other.is_dir():
@@ -125,13 +124,13 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
     """
     found = checkpoints(run)
     if not found:
-        raise GridcodeError(f"{run} has no checkpoint to resume from: start it again with --force")
+        raise MissingFileError(f"{run} has no checkpoint to resume from: start it again with --force")
     folder = found[-1]
     values = read_json(folder / "state.json", "checkpoint")
     try:
         tensors = load_file(folder / "state.safetensors")
     except (SafetensorError, OSError) as error:
-        raise GridcodeError(f"the checkpoint {folder} cannot be read ({error}); delete it, or use --force") from None
+        raise FileError(f"the checkpoint {folder} cannot be read ({error}); delete it, or use --force") from None
     for part, module in trainee.modules():
         load_weights(module, _part(tensors, part), origin=folder)
     for part, groups, optimizer in trainee.optimizers():

@@ -26,8 +26,8 @@ from gridcode.data.labels.files import read_ids, write_ids
 from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.split_names import split_of
-from gridcode.errors import GridcodeError
-from gridcode.files import read_json, write_json
+from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.files import make_folder, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class CocoPanoptic(DenseSource):
     def _check_files(self) -> None:
         for entry in self._entries:
             if not (self.images / entry.image).is_file():
-                raise GridcodeError(f"{self.images / entry.image}: no such picture, but {self.annotations} lists it")
+                raise MissingFileError(f"{self.images / entry.image}: no such picture, but {self.annotations} lists it")
             if not (self.maps / entry.ids).is_file():
-                raise GridcodeError(f"{self.maps / entry.ids}: no such map, but {self.annotations} lists it")
+                raise MissingFileError(f"{self.maps / entry.ids}: no such map, but {self.annotations} lists it")
 
 
 def coco_splits(root: Path) -> dict[str, str]:
@@ -152,8 +152,8 @@ def write_coco(
         image_ids: Ids of the pictures by their file names; their places where not given.
     """
     folder = root / f"panoptic_{split}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (root / "annotations").mkdir(exist_ok=True)
+    make_folder(folder)
+    make_folder(root / "annotations")
     images, annotations = [], []
     numbers = categories.ids or tuple(range(1, 1 + len(categories.names)))
     for place, (file, planes) in enumerate(maps):
@@ -284,7 +284,7 @@ def _field(row: Any, name: str, where: Path) -> Any:
 
 def _folder(path: Path, *, what: str) -> Path:
     if not path.is_dir():
-        raise GridcodeError(
+        raise MissingFileError(
             f"{path}: no such folder of {what}; COCO's layout is SPLIT/, panoptic_SPLIT/ and "
             "annotations/panoptic_SPLIT.json"
         )

@@ -27,7 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from gridcode.data.image import load_with_tag, oriented
 from gridcode.data.labels.config import Orientation
 from gridcode.data.labels.source import Planes
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import write_atomic
 
 SUFFIXES: Final = (".png", ".tif", ".tiff", ".npy", ".npz")
@@ -76,9 +76,9 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
     try:
         encoded = source if isinstance(source, bytes) else source.read_bytes()
     except FileNotFoundError:
-        raise GridcodeError(f"{name}: there is no such label file; every picture needs one") from None
+        raise MissingFileError(f"{name}: there is no such label file; every picture needs one") from None
     except OSError as error:
-        raise GridcodeError(f"{name}: the label file cannot be read ({error.strerror}); check it") from None
+        raise FileError(f"{name}: the label file cannot be read ({error.strerror}); check it") from None
     ending = source.suffix.lower() if isinstance(source, Path) else ""
     if encoded.startswith((b"\x93NUMPY", b"PK")) or ending in (".npy", ".npz"):
         return _read_array(encoded, name=name)
@@ -95,7 +95,7 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
     except _DECODE_ERRORS as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its text names an object in memory
         line = "no PNG, no TIFF of 8 to 32 bits, or empty" if unknown else " ".join(str(error).split())[:160]
-        raise GridcodeError(
+        raise FileError(
             f"{name}: not a readable PNG or TIFF ({line}); labels must be lossless PNG, TIFF or .npy files"
         ) from None
     if mode not in ("L", "P", "I", "F", "RGB", "1") and not mode.startswith("I;16"):
@@ -261,7 +261,7 @@ def _read_array(encoded: bytes, *, name: str) -> NDArray[Any]:
             values = values[key]
     except _DECODE_ERRORS as error:
         line = " ".join(str(error).split())[:160]
-        raise GridcodeError(
+        raise FileError(
             f"{name}: not a readable .npy or .npz file of one array ({line}); write it with numpy.save"
         ) from None
     result: NDArray[Any] = values

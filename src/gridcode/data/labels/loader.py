@@ -156,7 +156,7 @@ class _Fetch(Dataset[DenseBatch | GridcodeError]):
         try:
             examples = [self._example(position) for position in positions]
         except GridcodeError as error:
-            return GridcodeError(str(error))
+            return error.with_traceback(None)
         contexts = np.stack([self._map.context(example.image).transpose(2, 0, 1) for example in examples])
         labels = np.stack([self._map.encode(example.planes) for example in examples])
         planes = np.stack([example.planes for example in examples])

@@ -36,7 +36,7 @@ from gridcode.data.labels.stored import (
 from gridcode.data.open import SCENES, open_split
 from gridcode.data.split_names import Split, split_of
 from gridcode.data.views import split_keys
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -65,7 +65,7 @@ def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSour
         return DenseScenes(config.task, seed=config.seed, start=start, count=count, size=size)
     root = Path(config.source).expanduser()
     if not root.exists():
-        raise GridcodeError(f"{root}: no such file or folder; give the path of a data set or 'scenes'")
+        raise MissingFileError(f"{root}: no such file or folder; give the path of a data set or 'scenes'")
     if config.task == "panoptic" and (root / "annotations").is_dir():
         return _coco(root, config, split)
     return _stored(root, config, config.task, split)

@@ -28,7 +28,7 @@ from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.source import EncodedImages
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 
 StoredTask: TypeAlias = Literal["depth", "panoptic"]
 IGNORED: Final = 255
@@ -247,4 +247,4 @@ def parquet_columns(path: Path) -> list[str]:
     try:
         return list(pq.read_schema(path).names)
     except (pa.ArrowException, OSError) as error:
-        raise GridcodeError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
+        raise FileError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None

@@ -217,6 +217,8 @@ class ConditionalPrior(nn.Module, ABC):
             model["encoder"] = ImageEncoderConfig(**model["encoder"])
             channels, height, width = folder.config["image"]
             prior = cls(ConditionalConfig(**model), space, (channels, height, width))
+        except GridcodeError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise GridcodeError(
                 f"{where} is not a picture-conditioned prior's ({error}); was it saved by another version?"

@@ -198,7 +198,7 @@ class _Fetch(Dataset[tuple[Tensor, Tensor] | GridcodeError]):
         try:
             pictures = [self._picture(int(row)) for row in rows]
         except GridcodeError as error:
-            return GridcodeError(str(error))
+            return error.with_traceback(None)
         return torch.from_numpy(rows), torch.from_numpy(np.stack(pictures))
 
     def _picture(self, row: int) -> NDArray[np.uint8]:

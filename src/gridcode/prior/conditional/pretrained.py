@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.nn.vit import bicubic
 from gridcode.prior.conditional.encoder import ImageEncoder
 
@@ -38,7 +38,7 @@ def find_vit(path: str | Path) -> Path:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise GridcodeError(
+        raise MissingFileError(
             f"--prior.vit-weights: there is no file {path}; download a ViT's model.safetensors (timm's names)"
         )
     return path
@@ -58,9 +58,7 @@ def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise GridcodeError(
-            f"--prior.vit-weights: {path} is no readable safetensors file ({error}); convert it"
-        ) from None
+        raise FileError(f"--prior.vit-weights: {path} is no readable safetensors file ({error}); convert it") from None
     taken = {name: tensor for name, tensor in tensors.items() if not name.startswith(_LEFT_OUT) and name != _CLASS}
     _check(encoder, taken, path)
     own = encoder.state_dict()

@@ -24,7 +24,7 @@ from gridcode.errors import GridcodeError
 from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import contact_sheet, save_png
-from gridcode.files import read_json, write_json
+from gridcode.files import make_folder, read_json, write_json
 from gridcode.studies.uvim.config import Cell
 from gridcode.tasks.dense.config import DenseRun
 from gridcode.tasks.dense.predictor import DensePredictor
@@ -133,7 +133,7 @@ def rendered(data: DenseConfig) -> DenseSources:
 
 
 def _save_pictures(found: DenseEvaluation, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, pictures in found.gallery.rows.items():
         stem = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")
         save_png(contact_sheet(pictures, columns=len(pictures)), folder / f"{stem}.png")

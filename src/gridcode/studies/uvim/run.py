@@ -28,11 +28,11 @@ from typing import TypeVar
 
 import torch
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.colour_sets import colour_observer
 from gridcode.evaluation.dense import BOTH
 from gridcode.evaluation.dense_config import DenseEvaluationConfig
-from gridcode.files import from_json, read_json, to_json, write_json
+from gridcode.files import from_json, make_folder, read_json, to_json, write_json
 from gridcode.studies.uvim.cell import CellResult, rendered, run_cell
 from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
@@ -85,12 +85,12 @@ def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
     settings = from_json(to_json(asdict(config)))
     file = out / "settings.json"
     if out.is_file():
-        raise GridcodeError(f"{out} is a file; give a folder as --out")
+        raise FileError(f"{out} is a file; give a folder as --out")
     if not file.exists():
         if out.exists() and any(out.iterdir()):
-            raise GridcodeError(f"{out} is not empty and holds no study; give another --out")
+            raise FileError(f"{out} is not empty and holds no study; give another --out")
         if write:
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
             write_json(file, settings)
         return
     before = read_json(file, "settings of a study")

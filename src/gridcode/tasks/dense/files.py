@@ -25,7 +25,7 @@ from gridcode.data.labels.config import Categories, DenseConfig, DepthConfig
 from gridcode.data.labels.files import write_depth
 from gridcode.data.labels.label_map import LabelMap
 from gridcode.data.labels.source import Planes
-from gridcode.files import write_atomic
+from gridcode.files import make_folder, write_atomic
 
 SPLIT: Final = "predicted"
 """What stands for the split in COCO's layout."""
@@ -83,11 +83,9 @@ def write_maps(
     """
     if data.task == "panoptic":
         assert categories is not None
-        out.mkdir(parents=True, exist_ok=True)
         write_coco(out, SPLIT, maps, categories, stem=file_stem, image_ids=image_ids)
         return
-    folder = out / data.task
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out / data.task)
     for key, planes in maps:
         if data.task == "depth":
             write_depth(folder / f"{file_stem(key)}.{depth_format}", planes, scale=depth_scale(data.depth))
@@ -112,7 +110,6 @@ def write_deviation(
         data: The task, and the units of depth.
         depth_format: Of depth: 16-bit PNG, or .npy in metres.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     if data.task == "depth":
         write_depth(folder / f"{stem}.{depth_format}", deviation[None], scale=depth_scale(data.depth))
     else:
@@ -128,7 +125,6 @@ def write_overlay(path: Path, image: NDArray[np.uint8], planes: Planes, label_ma
         planes: Its map, (n, H, W).
         label_map: What makes a picture of the map.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     _save(path, overlay(image, planes, label_map))
 
 

@@ -17,7 +17,7 @@ import torch
 
 from gridcode.data.labels.open import open_dense
 from gridcode.data.labels.understood import understood
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.conditional.pretrained import find_vit
 from gridcode.prior.conditional.train import train_conditional_prior
 from gridcode.store.reader import TokenStore
@@ -72,7 +72,7 @@ def train_dense(
     if options.resume and options.force:
         raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
     if options.resume and not options.out.is_dir():
-        raise GridcodeError(f"there is no run to resume in {options.out}; leave out --resume")
+        raise MissingFileError(f"there is no run to resume in {options.out}; leave out --resume")
     stage_two = run.stage_two()
     if options.stage in ("prior", "all") and stage_two.vit_weights is not None:
         find_vit(stage_two.vit_weights)
