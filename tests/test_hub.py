@@ -75,7 +75,7 @@ class TestSaveAndLoad:
     def test_a_failed_save_leaves_the_earlier_model(self, tmp_path: Path) -> None:
         save(tmp_path / "model", 1.0)
         with pytest.raises(GridcodeError, match=r"cannot be written as JSON .*not JSON serializable"):
-            save_model(tmp_path / "model", tensors={}, config={"kind": "toy", "path": tmp_path}, card="")
+            save_model(tmp_path / "model", tensors={}, config={"kind": "toy", "what": object()}, card="")
         assert load_model(tmp_path / "model", kind="toy").tensors["w"][0, 0] == 1
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

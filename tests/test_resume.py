@@ -60,16 +60,16 @@ from pathlib import Path
 from gridcode.cli.main import main
 from gridcode.training import state
 
-whole, calls = state.save_file, []
+whole, calls = state.save_tensors, []
 
-def half(tensors, path):
-    whole(tensors, path)
+def half(path, tensors):
+    whole(path, tensors)
     calls.append(path)
     if len(calls) == 2:
         Path(path).write_bytes(Path(path).read_bytes()[: Path(path).stat().st_size // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
-state.save_file = half
+state.save_tensors = half
 sys.exit(main())
 """
 
