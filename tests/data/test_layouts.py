@@ -102,14 +102,72 @@ def test_splits_below_a_lone_folder(tmp_path):
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
     put(tmp_path, "a/cat/0.png", "a/cat/1.png", "elsewhere/2.png")
     (tmp_path / "a/dog").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "a/cat/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "a/cat/round").symlink_to(tmp_path / "a")
     source = open_source(tmp_path / "a")
     keys = [source.key(index) for index in range(len(source))]
-    assert keys == ["cat/0.png", "cat/1.png", "cat/more/2.png", "dog/2.png"]
+    assert keys == ["cat/0.png", "cat/1.png", "dog/2.png"]
+    assert source.notes == ()
     (tmp_path / "a/dog/3.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(GridcodeError, match="a link to a file that is not there"):
         open_source(tmp_path / "a")
+
+
+def test_what_links_lead_to_is_read_once(tmp_path):
+    put(tmp_path, "a/cat/0.png", "a/cat/deep/1.png", "a/dog/2.png", "b/3.png")
+    (tmp_path / "a/cat/again").symlink_to(tmp_path / "a/cat/deep")
+    (tmp_path / "a/cat/3.png").symlink_to(tmp_path / "b/3.png")
+    (tmp_path / "a/cat/4.png").symlink_to(tmp_path / "b/3.png")
+    (tmp_path / "a/dog/5.png").symlink_to("2.png")
+    source = open_source(tmp_path / "a")
+    assert [example.key for example in source] == ["cat/0.png", "cat/3.png", "cat/again/1.png", "dog/2.png"]
+    assert told(tmp_path / "a")[3:] == ["read once: 3 links to what is read already (cat/deep/)"]
+    (tmp_path / "a/dog/6.png").symlink_to("../cat/0.png")
+    with pytest.raises(GridcodeError, match=r"dog/6\.png: the same as 'cat/0\.png' behind a link, which is of another"):
+        open_source(tmp_path / "a")
+    (tmp_path / "a/dog/6.png").unlink()
+    (tmp_path / "a/tabby").symlink_to("cat")
+    with pytest.raises(GridcodeError, match=r"tabby: the same as 'cat/' behind a link, which is of another class"):
+        open_source(tmp_path / "a")
+    assert open_source(tmp_path / "a", on_error="skip").classes == ("cat", "dog")
+    (tmp_path / "list.txt").write_text("a/cat/3.png\nb/3.png\n")
+    with pytest.raises(GridcodeError, match="listed twice, perhaps behind a link"):
+        open_source(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("link", "to", "named"),
+    [
+        ("val", "train", "train/cat and .*val/cat are the same"),
+        ("val", "train/cat", "train/cat and .*val are the same"),
+        ("val/cat", "train/dog", "train/dog and .*val/cat are the same"),
+        ("val/cat/1.png", "train/cat/1.png", r"train/cat/1\.png and .*val/cat/1\.png are the same"),
+        ("train/cat/5.png", "val/cat/9.png", r"train/cat/5\.png and .*val/cat/9\.png are the same"),
+        ("val/cat/2.png", "../pool/5.png", r"train/cat/2\.png and .*val/cat/2\.png are the same"),
+        ("val/3.parquet", "train/3.parquet", r"train/3\.parquet and .*val/3\.parquet are the same"),
+    ],
+)
+def test_what_is_in_both_splits_behind_links_is_refused(tmp_path, link, to, named):
+    root = tmp_path / "a"
+    put(root, "train/cat/1.png", "train/dog/2.png", "../pool/5.png")
+    (root / "train/cat/2.png").symlink_to(tmp_path / "pool/5.png")
+    if link.endswith(".png"):
+        put(root, "val/cat/9.png")
+    if link.endswith(".parquet"):
+        parquet(root, "train/3.parquet", "val/4.parquet")
+    (root / link).parent.mkdir(exist_ok=True)
+    (root / link).symlink_to((root / to).resolve())
+    with pytest.raises(GridcodeError, match=f"{named}, behind links, both for training and for validation"):
+        told(root)
+
+
+def test_splits_of_links_into_one_folder_are_read(tmp_path):
+    put(tmp_path, "all/0.png", "all/1.png", "a/train/2.png", "a/val/3.png")
+    (tmp_path / "a/train/0.png").symlink_to(tmp_path / "all/0.png")
+    (tmp_path / "a/val/1.png").symlink_to(tmp_path / "all/1.png")
+    assert told(tmp_path / "a")[:2] == [2, 2]
+    config = DataConfig(source=str(tmp_path / "all"), val_source=str(tmp_path / "a/../all"))
+    with pytest.raises(GridcodeError, match="both for training and for validation"):
+        open_split(config, "val")
 
 
 def test_names_of_every_kind_are_read_and_can_be_written(tmp_path):

@@ -1,5 +1,6 @@
 """Folders, Parquet, .npz and PyTorch data sets as sources; their splits; and what each says of bad input."""
 
+import gc
 import io
 import json
 import logging
@@ -228,18 +229,27 @@ def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
     write_parquet(tmp_path / "a.parquet", [0] * 9)
     before = pa.total_allocated_bytes()
     source = ParquetImages([tmp_path / "a.parquet"])
-    copy = pickle.loads(pickle.dumps(source))
-    (file,) = (tmp_path / "temporary").iterdir()
-    assert values(copy) == values(source) == list(range(9))
-    assert file.stat().st_size > 9 * len(png())
-    assert pa.total_allocated_bytes() - before < 9 * len(png())
     stored = pickle.dumps(source)
+    copy = pickle.loads(stored)
+    file = source._cells.file
+    assert values(copy) == values(source) == list(range(9))
+    assert copy._cells.file == ParquetImages([tmp_path / "a.parquet"])._cells.file == file
+    assert os.stat(file).st_size > 9 * len(png())
+    assert pa.total_allocated_bytes() - before < 9 * len(png())
+    assert sys.platform != "linux" or not list((tmp_path / "temporary").iterdir())  # nothing to leave, if killed now
+    code = "import pickle, sys; a = pickle.loads(sys.stdin.buffer.read()); print(a._cells.file, a[8].image[0, 0, 0])"
+    told = subprocess.run([sys.executable, "-c", code], input=stored, capture_output=True, check=True)
+    assert told.stdout.decode().split() == [file, "8"]
     del source, copy
-    assert not file.exists()
+    gc.collect()
+    assert not os.path.exists(file)
     late = pickle.loads(stored)
+    assert late._cells.file != file or sys.platform == "linux"
     assert values(late) == list(range(9))
     del late
     assert not list((tmp_path / "temporary").iterdir())
+    write_parquet(tmp_path / "a.parquet", [0] * 5)
+    assert len(ParquetImages([tmp_path / "a.parquet"])) == 5
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(GridcodeError, match=r"no temporary file can be made .* TMPDIR"):
         ParquetImages([tmp_path / "a.parquet"])
@@ -248,6 +258,7 @@ def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     write_parquet(tmp_path / "a.parquet", [0])
+    (tmp_path / "x.arrow").touch()
     monkeypatch.setattr("tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x.arrow")))
     with pytest.raises(GridcodeError, match=r"cannot be unpacked into .* TMPDIR"):
         ParquetImages([tmp_path / "a.parquet"])

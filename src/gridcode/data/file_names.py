@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
 # What systems, browsers, sync tools and hubs leave behind without being asked; in lower case. Hidden files are, too.
 _CLUTTER = (
@@ -72,29 +74,49 @@ def unprintable(text: str) -> str:
     return re.sub(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|\\)", plain, text)
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """A folder and all below it, in order, through links, but never into a folder that it is already inside.
+@dataclass(frozen=True)
+class Visit:
+    """A folder on the way through all folders."""
+
+    path: Path
+    folders: tuple[str, ...] = ()
+    """Names of its subfolders, without clutter, sorted."""
+    files: tuple[str, ...] = ()
+    """Names of its files, likewise."""
+    links: frozenset[str] = frozenset()
+    """Those of ``files`` that are links."""
+    seen: Path | None = None
+    """Where the same folder was visited before, behind links; then it is not visited again."""
+
+
+def walk(folder: Path) -> Iterator[Visit]:
+    """A folder and all below it, in order and through links, each once; links in circles are passed over.
 
     Args:
         folder: Where to begin.
-
-    Yields:
-        As of :func:`os.walk`: a folder, its subfolders (take out those not to enter) and its files; no clutter.
     """
-    yield from _walk(folder, ())
+    yield from _walk(folder, (), {})
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, list[str], list[str]]]:
+_Identity: TypeAlias = tuple[int, int]
+
+
+def _walk(folder: Path, above: tuple[_Identity, ...], seen: dict[_Identity, Path]) -> Iterator[Visit]:
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
         return
+    if here in seen:
+        yield Visit(folder, seen=seen[here])
+        return
+    seen[here] = folder
     folders: list[str] = []
     files: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if not is_clutter(entry.name):
-                (folders if entry.is_dir() else files).append(entry.name)
-    yield folder, folders, files
+    with os.scandir(folder) as scanned:
+        entries = sorted((entry for entry in scanned if not is_clutter(entry.name)), key=lambda entry: entry.name)
+    for entry in entries:
+        (folders if entry.is_dir() else files).append(entry.name)
+    links = frozenset(entry.name for entry in entries if entry.is_symlink())
+    yield Visit(folder, tuple(folders), tuple(files), links.intersection(files))
     for name in folders:
-        yield from _walk(folder / name, (*above, here))
+        yield from _walk(folder / name, (*above, here), seen)

@@ -9,11 +9,14 @@ Order is by path, so that the same files give the same numbers on every machine.
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from gridcode.data.file_names import is_document, printable, walk
+from gridcode.data.file_names import is_clutter, is_document, printable, walk
 from gridcode.data.image import SUFFIXES, decode_image
+from gridcode.data.places import Places
 from gridcode.data.source import EncodedImages, Example
 from gridcode.data.split_names import is_split
 from gridcode.errors import GridcodeError, MissingFileError
@@ -22,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class ImageFolder(EncodedImages):
-    """The image files of a folder; hidden files are ignored.
+    """The image files of a folder; hidden files are ignored, and what links lead to is read once.
 
     Args:
         path: The folder.
@@ -53,6 +56,8 @@ class ImageFolder(EncodedImages):
         self._refused: list[str] = []
         self._keys: list[str] = []
         self._labels: list[int] = []
+        self._links: dict[str, str] = {}
+        self._read_once: list[str] = []
         top, by_class = self._list()
         if top and any(by_class.values()):
             filled = next(name for name, keys in by_class.items() if keys)
@@ -66,10 +71,16 @@ class ImageFolder(EncodedImages):
             self._add_classes(by_class)
         if not self._keys:
             raise GridcodeError(f"{path}: no images here ({', '.join(sorted(SUFFIXES))}); check data.source")
+        if self._read_once:
+            count, first = len(self._read_once), self._read_once[0]
+            self.notes = (f"read once: {count} link{'s' * (count > 1)} to what is read already ({first})",)
         self.skipped: tuple[str, ...] = tuple(self._refused)
         if self.skipped:
             shown = ", ".join(self.skipped[:5]) + (", …" if len(self.skipped) > 5 else "")
-            self.notes = (f"left out: {len(self.skipped)} entries of {self.path.name} that are not images",)
+            self.notes = (
+                *self.notes,
+                f"left out: {len(self.skipped)} entries of {self.path.name} that are not images",
+            )
             _LOG.warning("%s: left out %d entries that are not images: %s", path, len(self.skipped), shown)
 
     def __len__(self) -> int:
@@ -86,6 +97,13 @@ class ImageFolder(EncodedImages):
     def encoded(self, index: int) -> Path:
         """The file's path."""
         return self.path / self._keys[index]
+
+    @property
+    def places(self) -> Places:
+        """Where the files lie, behind links."""
+        links = {real: str(self.path / key) for real, key in self._links.items()}
+        parents = {os.path.dirname(self.path / key) for key in {*self._keys}.difference(self._links.values())}
+        return Places({os.path.realpath(parent): parent for parent in sorted(parents)}, links)
 
     def where(self, index: int) -> str:
         """The file's path, as text."""
@@ -104,29 +122,62 @@ class ImageFolder(EncodedImages):
         """Keys of the image files at the top, and of those in each subfolder, sorted; other files are refused."""
         top: list[str] = []
         by_class: dict[str, list[str]] = {}
-        for parent, folders, files in walk(self.path):
-            inside = parent.relative_to(self.path)
+        folders: dict[str, str] = {}
+        linked: list[str] = []
+        for visit in walk(self.path):
+            inside = visit.path.relative_to(self.path)
+            if visit.seen is not None:
+                self._pass_over(f"{inside.as_posix()}/", f"{visit.seen.relative_to(self.path).as_posix()}/")
+                if len(inside.parts) == 1:
+                    del by_class[inside.parts[0]]
+                continue
             if inside.parts:
                 keys = by_class.setdefault(inside.parts[0], [])
             else:
                 keys = top
-                by_class = {name: [] for name in folders}
-            for name in folders:
-                if is_split(name):
-                    place = printable((inside / name).as_posix())
-                    raise GridcodeError(
-                        f"{printable(str(self.path))}: '{place}' looks like a split, not like a class; "
-                        "put splits above classes (train/cat/, val/cat/), or rename it"
-                    )
-            for file in files:
+                by_class = {name: [] for name in visit.folders}
+            self._check_classes(inside, visit.folders)
+            folders[os.path.realpath(visit.path)] = inside.as_posix()
+            for file in visit.files:
                 key = (inside / file).as_posix()
-                if not (parent / file).exists():
+                if file in visit.links and not (visit.path / file).exists():
                     self._refuse(key, "a link to a file that is not there; mend or remove it")
                 elif Path(file).suffix.lower() in SUFFIXES:
-                    keys.append(key)
+                    (linked if file in visit.links else keys).append(key)
                 elif not is_document(file):
                     self._refuse(key, "not an image by its name; remove it")
+        for key in self._linked_once(linked, folders):
+            (by_class[Path(key).parts[0]] if "/" in key else top).append(key)
         return sorted(top), {name: sorted(keys) for name, keys in by_class.items()}
+
+    def _check_classes(self, inside: Path, folders: Sequence[str]) -> None:
+        for name in folders:
+            if is_split(name):
+                place = printable((inside / name).as_posix())
+                raise GridcodeError(
+                    f"{printable(str(self.path))}: '{place}' looks like a split, not like a class; "
+                    "put splits above classes (train/cat/, val/cat/), or rename it"
+                )
+
+    def _linked_once(self, linked: Sequence[str], folders: Mapping[str, str]) -> Iterator[str]:
+        """Of files that are links, those that lead to what is not read already: ``folders``, and other links."""
+        for key in sorted(linked):
+            real = os.path.realpath(self.path / key)
+            folder, file = os.path.split(real)
+            if real in self._links:
+                self._pass_over(key, self._links[real])
+            elif folder in folders and Path(file).suffix.lower() in SUFFIXES and not is_clutter(file):
+                self._pass_over(key, (Path(folders[folder]) / file).as_posix())
+            else:
+                self._links[real] = key
+                yield key
+
+    def _pass_over(self, key: str, other: str) -> None:
+        """Do not read again what a link leads to."""
+        if key.split("/")[0] != other.split("/")[0] and "/" in key and "/" in other:
+            self._refuse(key, f"the same as '{printable(other)}' behind a link, which is of another class; keep one")
+        else:
+            self._read_once.append(printable(key))
 
     def _refuse(self, key: str, reason: str) -> None:
         if self._on_error == "stop":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
+from gridcode.data.places import Places, places_of_files, real_path
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError, MissingFileError
 
@@ -50,6 +51,11 @@ class ImageList(EncodedImages):
         """The file's path."""
         return self._paths[index]
 
+    @property
+    def places(self) -> Places:
+        """Where the files lie, behind links."""
+        return places_of_files(self._paths)
+
     def where(self, index: int) -> str:
         """The file's path, as text."""
         return printable(str(self._paths[index]))
@@ -68,8 +74,11 @@ def read_list(path: Path) -> ImageList:
     if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
         raise GridcodeError(f"{path}: each line must be a path, or on every line a path, a tab and a class; mend it")
     paths = [path.parent / os.path.expanduser(row[0]) for row in rows]
-    if len(set(paths)) < len(paths):
-        twice = next(one for number, one in enumerate(paths) if one in paths[:number])
-        raise GridcodeError(f"{path}: {printable(str(twice))} is listed twice; list it once")
+    folders: dict[str, str] = {}
+    listed: set[str] = set()
+    for one in paths:
+        if (real := real_path(one, folders)) in listed:
+            raise GridcodeError(f"{path}: {printable(str(one))} is listed twice, perhaps behind a link; list it once")
+        listed.add(real)
     labels = [printable(row[1].strip()) for row in rows] if len(rows[0]) == 2 else []
     return ImageList(paths, root=path.parent, name=str(path), labels=labels)

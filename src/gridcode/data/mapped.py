@@ -1,8 +1,11 @@
-"""A column of encoded images out of a Parquet file, as a memory-mapped file that all processes share.
+"""A column of encoded images out of Parquet files, as a memory-mapped file that all processes share.
 
 Parquet is read a row group at a time, which random access cannot afford; the column in memory would cost every
 spawned worker the whole file. So it is unpacked once, into a temporary Arrow file, and mapped: the system keeps the
 pages that are in use, once for all processes.
+
+Where open files can be reached by their number (Linux), the temporary file has no name from the beginning, so that
+nothing stays of it however the process ends. Elsewhere it is removed with the last reference.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +25,46 @@ from gridcode.errors import FileError, GridcodeError
 
 
 class MappedColumn:
-    """The cells of one column of bytes; a copy in another process maps the same file.
+    """The cells of one column of bytes of several files; a copy in another process maps the same temporary file.
 
-    The temporary file goes with the process's last reference. It lies in Python's temporary folder, which the
-    environment variable TMPDIR names.
+    The temporary file lies in Python's temporary folder, which the environment variable TMPDIR names.
 
     Args:
-        path: The Parquet file.
+        paths: The Parquet files, in order.
         column: A column of bytes, or of structs with a field 'bytes'.
 
     Raises:
-        GridcodeError: The file is damaged, or the temporary folder has no room.
+        GridcodeError: A file is damaged, or the temporary folder has no room.
     """
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path = path
+    def __init__(self, paths: Sequence[Path], column: str) -> None:
+        self.paths = tuple(paths)
         self.column = column
         self._unpack()
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return self._starts[-1]
 
-    def __getitem__(self, row: int) -> bytes | None:
-        cell = self._cells[row]
+    def __getitem__(self, index: int) -> bytes | None:
+        cell = self._cells[index]
         encoded: bytes | None = cell.as_buffer().to_pybytes() if cell.is_valid else None
         return encoded
 
+    def locate(self, index: int) -> tuple[Path, int]:
+        """The file of a cell, and its row there."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        place = bisect_right(self._starts, index) - 1
+        return self.paths[place], index - self._starts[place]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "column": self.column, "file": self.file}
+        return {name: value for name, value in vars(self).items() if name != "_cells"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.file.exists():
+        try:
             self._map()
-        else:  # the process that wrote it has ended
+        except OSError:  # the process that wrote it has ended, or its files are not for this one to see
             self._unpack()
 
     def _unpack(self) -> None:
@@ -62,28 +72,57 @@ class MappedColumn:
             handle, name = tempfile.mkstemp(prefix="gridcode-", suffix=".arrow")
         except OSError as error:
             raise FileError(f"no temporary file can be made ({error}); name a folder with TMPDIR") from None
-        self.file = Path(name)
-        weakref.finalize(self, _remove, self.file, os.getpid())
+        if os.path.exists(f"/proc/self/fd/{handle}"):
+            os.unlink(name)
+            self.file = f"/proc/{os.getpid()}/fd/{handle}"
+            weakref.finalize(self, os.close, handle)
+        else:
+            self.file = name
+            weakref.finalize(self, _remove, handle, Path(name), os.getpid())
+        self._starts = [0]
         try:
-            with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-                for cells in cells_of(self.path, self.column):
-                    writer.write_batch(pa.record_batch([cells.cast(pa.large_binary())], schema=_SCHEMA))
-        except GridcodeError:  # the Parquet file is at fault
+            with os.fdopen(handle, "wb", closefd=False) as file:
+                with pa.ipc.new_file(file, _SCHEMA) as writer:
+                    for path in self.paths:
+                        self._starts.append(self._starts[-1])
+                        for cells in cells_of(path, self.column):
+                            writer.write_batch(pa.record_batch([cells.cast(pa.large_binary())], schema=_SCHEMA))
+                            self._starts[-1] += len(cells)
+                file.flush()
+        except GridcodeError:  # a Parquet file is at fault
             raise
         except OSError as error:
             raise FileError(
-                f"{self.path}: its images cannot be unpacked into {self.file.parent} ({error}); free room there, or "
-                "name another folder with TMPDIR"
+                f"{self.paths[0]}: its images cannot be unpacked into {os.path.dirname(name)} ({error}); free room "
+                "there, or name another folder with TMPDIR"
             ) from None
         pa.default_memory_pool().release_unused()  # what reading needed, a row group at a time
+        self._identity = _identity(self.file)
         self._map()
 
     def _map(self) -> None:
-        with pa.memory_map(str(self.file)) as mapped, pa.ipc.open_file(mapped) as file:
+        """Map the file, if it is still the one that was written: the number of a file that was closed is given anew."""
+        if _identity(self.file) != self._identity:
+            raise OSError(f"{self.file} is another file by now")
+        with pa.memory_map(self.file) as mapped, pa.ipc.open_file(mapped) as file:
             self._cells = file.read_all().column(0)
 
 
+def mapped_column(paths: Sequence[Path], column: str) -> MappedColumn:
+    """A column as :class:`MappedColumn`; one that is in use already, of files that did not change, is shared."""
+    key = (column, *((str(path), *_identity(str(path))) for path in paths))
+    if (shared := _in_use.get(key)) is None:
+        shared = _in_use[key] = MappedColumn(paths, column)
+    return shared
+
+
+_in_use: weakref.WeakValueDictionary[tuple[object, ...], MappedColumn] = weakref.WeakValueDictionary()
 _SCHEMA = pa.schema([("bytes", pa.large_binary())])
+
+
+def _identity(file: str) -> tuple[int, int, int, int]:
+    status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def cells_of(path: Path, column: str, *, rows: int = 256) -> Iterator[pa.Array]:
@@ -104,6 +143,7 @@ def cells_of(path: Path, column: str, *, rows: int = 256) -> Iterator[pa.Array]:
         raise FileError(f"{path}: the file is damaged ({error}); download or write it again") from None
 
 
-def _remove(file: Path, owner: int) -> None:
+def _remove(handle: int, file: Path, owner: int) -> None:
+    os.close(handle)
     if os.getpid() == owner:  # a forked worker inherits the mapping, not the file
         file.unlink(missing_ok=True)

@@ -12,14 +12,20 @@ classes: strings, (K,)
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridcode.data.arrays import labels_of, pixels_of
+from gridcode.data.file_names import printable
+from gridcode.data.places import Places
 from gridcode.data.source import Example, StoredImages
 from gridcode.data.split_names import Split, split_of
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -50,7 +56,8 @@ class NpzImages(StoredImages):
     in_memory = True
 
     def __init__(self, path: Path, *, name: str | None = None, split: Split | None = None) -> None:
-        self.name = name or str(path)
+        self.name = printable(name or str(path))
+        self._places = Places(files={os.path.join(os.path.realpath(path), split or ""): str(path)})
         arrays = _load(path)
         parts = _parts(arrays, path)
         if split is not None and split not in parts:
@@ -84,6 +91,11 @@ class NpzImages(StoredImages):
         """The image's number."""
         return str(index)
 
+    @property
+    def places(self) -> Places:
+        """The file, or the split in it."""
+        return self._places
+
 
 def npz_splits(path: Path) -> tuple[Split, ...]:
     """The splits that the names of a .npz file's arrays tell, in the order train, val, test; none in a .npy file.
@@ -91,18 +103,30 @@ def npz_splits(path: Path) -> tuple[Split, ...]:
     Raises:
         GridcodeError: The file is missing or damaged.
     """
-    found = {split_of(name) for name in (_load(path) if path.suffix == ".npz" else ()) if _role(name)}
+    found = {split_of(name) for name in _names(path) if _role(name)}
     order: tuple[Split, ...] = ("train", "val", "test")
     return tuple(split for split in order if split in found)
 
 
+def _names(path: Path) -> list[str]:
+    """The names of a .npz file's arrays, without reading these; none of a .npy file."""
+    if path.suffix.lower() != ".npz":
+        return []
+    with _opened(path) as file:
+        return list(file.files) if isinstance(file, np.lib.npyio.NpzFile) else []
+
+
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+    with _opened(path) as file:
+        return {name: file[name] for name in file.files} if isinstance(file, np.lib.npyio.NpzFile) else {"images": file}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """What numpy finds in a file; what goes wrong with it in the block, too, is one line."""
     try:
         with open(path, "rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if isinstance(file, np.lib.npyio.NpzFile):
-                return {name: file[name] for name in file.files}
-            return {"images": file}
+            yield np.load(opened, allow_pickle=False)
     except FileNotFoundError:
         raise MissingFileError(f"{path}: there is no such file; check data.source") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

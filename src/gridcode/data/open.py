@@ -20,6 +20,7 @@ from gridcode.data.layout import Layout, layout_of, shards_of
 from gridcode.data.listed import ImageList, read_list
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
+from gridcode.data.places import check_apart
 from gridcode.data.scenes import Scenes
 from gridcode.data.source import ImageSource, StoredImages
 from gridcode.data.views import Relabelled, Unlabelled, hold_out
@@ -40,7 +41,7 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
         The images; those of 'val' are labelled by the class names of 'train'.
 
     Raises:
-        GridcodeError: The source is missing, unreadable, or not of a known kind.
+        GridcodeError: The source is missing, unreadable, not of a known kind, or has the same files in both parts.
 
     >>> source = open_split(DataConfig(train_count=100, val_count=20), "val")
     >>> len(source)
@@ -53,6 +54,8 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     if split == "train":
         return Unlabelled(train) if one_class else train
     val = _val(config)
+    if isinstance(train, StoredImages) and isinstance(val, StoredImages):
+        check_apart(train.places, val.places)
     if one_class:
         return Unlabelled(Relabelled(val, train.classes))
     if config.source == config.val_source or (config.source == SCENES and config.val_source is None):

@@ -12,7 +12,7 @@ asked for.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+import os
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,8 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
-from gridcode.data.mapped import MappedColumn, cells_of
+from gridcode.data.mapped import cells_of, mapped_column
+from gridcode.data.places import Places, places_of_files
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
@@ -65,16 +67,22 @@ class ParquetImages(EncodedImages):
         if not paths:
             raise GridcodeError("no Parquet files were given; check data.source")
         self.paths = tuple(paths)
-        self.name = name or str(paths[0])
+        self.name = printable(name or str(paths[0]))
         schema = _schema(self.paths[0])
         features = _features(schema)
         self._image_column = image_column or _image_column(schema, features, self.paths[0])
         self._label_column = label_column or _label_column(schema, features)
-        self._map_images()
+        for path in self.paths:
+            _check_column(path, self._image_column)
+        self._cells = mapped_column(self.paths, self._image_column)
+        if not len(self):
+            raise GridcodeError(f"{self.paths[0]}: no rows; check data.source")
+        alike = len({path.name for path in self.paths}) < len(self.paths)
+        self._root = os.path.commonpath([path.parent for path in self.paths]) if alike else None
         self._labels, self.classes = self._read_labels(features)
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self._cells)
 
     def __getitem__(self, index: int) -> Example:
         label = -1 if self._labels is None else int(self._labels[index])
@@ -83,38 +91,26 @@ class ParquetImages(EncodedImages):
 
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""
-        shard, row = self._locate(index)
-        encoded = self._shards[shard][row]
+        encoded = self._cells[index]
         if encoded is None:
             column = self._image_column
             raise GridcodeError(f"{self.where(index)}: column '{column}' holds no bytes; embed the image in the file")
         return encoded
 
+    @property
+    def places(self) -> Places:
+        """The files, behind links."""
+        return places_of_files(self.paths)
+
     def where(self, index: int) -> str:
         """What an error calls image number ``index``: its file and row."""
-        shard, row = self._locate(index)
-        return f"{self.paths[shard]}, row {row}"
+        path, row = self._cells.locate(index)
+        return f"{printable(str(path))}, row {row}"
 
     def key(self, index: int) -> str:
-        """The file's name, a colon, and the row in that file."""
-        shard, row = self._locate(index)
-        return f"{self.paths[shard].name}:{row}"
-
-    def _locate(self, index: int) -> tuple[int, int]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        shard = bisect_right(self._starts, index) - 1
-        return shard, index - self._starts[shard]
-
-    def _map_images(self) -> None:
-        self._shards: list[MappedColumn] = []
-        self._starts = [0]
-        for path in self.paths:
-            _check_column(path, self._image_column)
-            self._shards.append(MappedColumn(path, self._image_column))
-            self._starts.append(self._starts[-1] + len(self._shards[-1]))
-        if not len(self):
-            raise GridcodeError(f"{self.paths[0]}: no rows; check data.source")
+        """The file's name, a colon, and the row in that file; its folders, too, where files have the same name."""
+        path, row = self._cells.locate(index)
+        return f"{printable(os.path.relpath(path, self._root) if self._root else path.name)}:{row}"
 
     def _read_labels(self, features: dict[str, Any]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
         if self._label_column is None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gridcode.data.places import Places
+
 
 @dataclass(frozen=True)
 class Example:
@@ -77,6 +79,11 @@ class StoredImages(ImageSource):
     @abstractmethod
     def key(self, index: int) -> str:
         """The key of image number ``index``: what ``self[index].key`` would be."""
+
+    @property
+    def places(self) -> Places:
+        """Where the files lie, behind links; nothing where that is not known."""
+        return Places()
 
 
 class EncodedImages(StoredImages):
