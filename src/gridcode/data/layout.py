@@ -47,9 +47,7 @@ def layout_of(path: Path) -> Layout:
     if not path.is_dir():
         return Layout()
     if shards := shards_of(path):
-        by_folder = {shard.parent for shard in shards}
-        inside = len(by_folder) > 1 or (by_folder != {path} and is_split(shards[0].parent.name))
-        return _parted(shards, [shard.parent.name if inside else shard.name for shard in shards], path)
+        return _parted(shards, telling_names(path, shards), path)
     if _pictures(path):
         return Layout()
     folders = subfolders(path)
@@ -80,6 +78,13 @@ def shards_of(path: Path) -> list[Path]:
         names = ", ".join(printable(folder.name) for folder in within)
         raise GridcodeError(f"{printable(str(path))}: several data sets lie here ({names}); give one of them")
     return next(iter(within.values()), [])
+
+
+def telling_names(path: Path, shards: Sequence[Path]) -> list[str]:
+    """The name of each Parquet file of :func:`shards_of` that may tell its split: its folder's, or its own."""
+    by_folder = {shard.parent for shard in shards}
+    inside = len(by_folder) > 1 or (by_folder != {path} and is_split(shards[0].parent.name))
+    return [shard.parent.name if inside else shard.name for shard in shards]
 
 
 def subfolders(path: Path) -> list[Path]:

@@ -326,11 +326,44 @@ def test_split_folders_are_known_by_a_word(tmp_path, train, val, inside):
     assert [Path(part.name).name for part in parts] == [train, val]
 
 
-@pytest.mark.parametrize("names", [("Train.parquet", "Valid.parquet"), ("x-train-0.parquet", "x-val-0.parquet")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("data/Train.parquet", "data/Valid.parquet"),
+        ("x-train-0.parquet", "x-val-0.parquet"),
+        ("config/train-0.parquet", "config/test-0.parquet"),
+        ("train/0.parquet", "val/0.PARQUET"),
+    ],
+)
 def test_split_files_are_known_by_a_word(tmp_path, names):
     for name, count in zip(names, (4, 3), strict=True):
-        write_rows(tmp_path / "data" / name, count)
+        write_rows(tmp_path / name, count)
+    (tmp_path / names[0]).with_name("._x.parquet").touch()
     assert [len(open_dense(DenseConfig(source=str(tmp_path)), split)) for split in ("train", "val")] == [4, 3]
+
+
+@pytest.mark.parametrize("layout", ["splits above", "splits inside", "parquet", "coco"])
+def test_pictures_of_both_splits_are_refused(tmp_path, layout):
+    task = "panoptic" if layout == "coco" else "depth"
+    if layout == "splits above":
+        paired(tmp_path / "train")
+        (tmp_path / "val").symlink_to("train")
+    elif layout == "splits inside":
+        paired(tmp_path / "all")
+        for folder in ("image", "depth"):
+            (tmp_path / folder).mkdir()
+            shutil.copytree(tmp_path / "all" / folder, tmp_path / folder / "train")
+            (tmp_path / folder / "val").symlink_to("train/b")
+    elif layout == "parquet":
+        write_rows(tmp_path / "train.parquet", 3)
+        (tmp_path / "val.parquet").symlink_to("train.parquet")
+    else:
+        coco(tmp_path, "train2017")
+        for name in ("{}", "panoptic_{}", "annotations/panoptic_{}.json"):
+            (tmp_path / name.format("val2017")).symlink_to(tmp_path / name.format("train2017"))
+    for split in ("train", "val"):
+        with pytest.raises(GridcodeError, match="both for training and for validation"):
+            open_dense(DenseConfig(source=str(tmp_path), task=task), split)
 
 
 def test_folders_may_have_other_names_and_be_links(tmp_path):

@@ -25,6 +25,7 @@ from gridcode.data.labels.config import Categories, Orientation
 from gridcode.data.labels.files import read_ids, write_ids
 from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
+from gridcode.data.places import Places, places_of_files
 from gridcode.data.split_names import split_of
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import make_folder, read_json, write_json
@@ -70,6 +71,11 @@ class CocoPanoptic(DenseSource):
     def key(self, index: int) -> str:
         """The picture's file name."""
         return self._entries[index].image
+
+    @property
+    def places(self) -> Places:
+        """Where the pictures lie, behind links."""
+        return places_of_files(self.images / entry.image for entry in self._entries)
 
     def tag(self, index: int) -> int:
         """The EXIF orientation of the picture's file."""

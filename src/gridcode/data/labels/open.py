@@ -2,7 +2,7 @@
 
 scenes                                       the first train_count scenes, then the next val_count
 root/annotations/panoptic_train*.json, …     COCO's panoptic layout (task 'panoptic')
-folder/*train*.parquet, *val*|*test*         pictures and label maps in columns, also in folder/data/
+folder/*train*.parquet, *val*|*test*         pictures and label maps in columns, in folders as for pictures alone
 root/train/, val|test/ or root/              image/ and depth/ or segmentation/, files of the same names
 root/image/train/, root/depth/train/, …      the same, the other way round
 anything that open_split takes               pictures alone (task 'colour')
@@ -33,7 +33,9 @@ from gridcode.data.labels.stored import (
     label_folders,
     parquet_columns,
 )
+from gridcode.data.layout import shards_of, subfolders, telling_names
 from gridcode.data.open import SCENES, open_split
+from gridcode.data.places import check_apart
 from gridcode.data.split_names import Split, split_of
 from gridcode.data.views import split_keys
 from gridcode.errors import GridcodeError, MissingFileError
@@ -87,13 +89,15 @@ def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> De
     splits = coco_splits(root)
     if not splits:
         raise GridcodeError(f"{root / 'annotations'}: no panoptic_train*.json or panoptic_val*.json; download them")
-    if split in splits and len(splits) == 2:
-        return CocoPanoptic(root, splits[split], config.orientation)
+    if len(splits) == 2:
+        both = {part: CocoPanoptic(root, name, config.orientation) for part, name in splits.items()}
+        check_apart(both["train"].places, both["val"].places)
+        return both[split]
     return _part(CocoPanoptic(root, next(iter(splits.values())), config.orientation), config, split)
 
 
 def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["train", "val"]) -> DenseSource:
-    if root.is_file() and root.suffix != ".parquet":
+    if root.is_file() and root.suffix.lower() != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
     parquet = partial(
         ParquetLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
@@ -101,7 +105,7 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
     folder = partial(
         FolderLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
     )
-    shards = [root] if root.is_file() else sorted(root.glob("*.parquet")) or sorted(root.glob("data/*.parquet"))
+    shards = [root] if root.is_file() else shards_of(root)
     if shards:
         # NYUv2 as we have it knows classes only in its test file: that is then all there is.
         column = COLUMN[task]
@@ -111,15 +115,15 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
                 f"{shards[0]}: no column '{column}' among {', '.join(parquet_columns(shards[0]))}; "
                 f"the task '{task}' needs it"
             )
-        named = _by_split(labelled)
+        named = _by_split(labelled, telling_names(root, labelled))
         if len(named) == 2:
             return _of_both(lambda part: parquet(named[part]), split)
         return _part(parquet(named.get("train", labelled)), config, split)
-    entries = [entry for entry in sorted(root.iterdir()) if entry.is_dir()]
-    folders = _by_split(entries)
+    entries = subfolders(root)
+    folders = _by_split(entries, [entry.name for entry in entries])
     if not folders or any(entry.name.lower() in PICTURES for entry in entries):
-        inside = label_folders(root, task)[0]
-        parts = _by_split(entry for entry in sorted(inside.iterdir()) if entry.is_dir())
+        inside = subfolders(label_folders(root, task)[0])
+        parts = _by_split(inside, [entry.name for entry in inside])
         if len(parts) == 2:
             return _of_both(lambda part: folder(root, part=_only(parts[part]).name), split)
         return _part(folder(root), config, split)
@@ -130,20 +134,20 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
 
 def _of_both(labels: Callable[[str], StoredLabels], split: Literal["train", "val"]) -> StoredLabels:
     """A split, with the classes of both where they have numbers alone: a split may lack the highest."""
-    chosen = labels(split)
+    both = {part: labels(part) for part in ("train", "val")}
+    check_apart(both["train"].places, both["val"].places)
+    chosen = both[split]
     if chosen.categories is not None and not chosen.named:
-        other = labels("val" if split == "train" else "train").categories
-        assert other is not None
-        names = max(chosen.categories.names, other.names, key=len)
+        names = max((part.categories.names for part in both.values() if part.categories is not None), key=len)
         chosen.categories = Categories(names, (False,) * len(names))
     return chosen
 
 
-def _by_split(entries: Iterable[Path]) -> dict[str, list[Path]]:
+def _by_split(entries: Iterable[Path], names: Iterable[str]) -> dict[str, list[Path]]:
     """The entries whose names tell a split: 'train', and 'val' (those called test where none is called val)."""
     found: dict[Split | None, list[Path]] = {"train": [], "val": [], "test": [], None: []}
-    for entry in entries:
-        found[split_of(entry.name)].append(entry)
+    for entry, name in zip(entries, names, strict=True):
+        found[split_of(name)].append(entry)
     named = {"train": found["train"], "val": found["val"] or found["test"]}
     return {split: paths for split, paths in named.items() if paths}
 

@@ -27,6 +27,7 @@ from gridcode.data.labels.files import SUFFIXES, highest_class, read_classes, re
 from gridcode.data.labels.orientation import LabelledPictures, file_tag
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.parquet import ParquetImages
+from gridcode.data.places import Places
 from gridcode.data.source import EncodedImages
 from gridcode.errors import FileError, GridcodeError
 
@@ -88,6 +89,11 @@ class StoredLabels(DenseSource):
     def key(self, index: int) -> str:
         """The picture's key among the images."""
         return self._images.key(index)
+
+    @property
+    def places(self) -> Places:
+        """Where the pictures lie, behind links."""
+        return self._images.places
 
     def tag(self, index: int) -> int:
         """The EXIF orientation of the picture's file."""
