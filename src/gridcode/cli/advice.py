@@ -16,7 +16,7 @@ _SETTING: Final = re.compile(
 )
 _VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
 _CLAUSE: Final = re.compile(rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+--[a-z][^;,]*")
-_ELSEWHERE: Final = {"--data.source": "--input"}
+_ELSEWHERE: Final = {"--data.source": "--input", "--data.max-pixels": "--max-pixels"}
 """Settings that some verbs call otherwise."""
 
 

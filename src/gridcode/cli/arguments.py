@@ -120,6 +120,8 @@ class Reading:
 
     on_error: Literal["stop", "skip"] | None = None
     """At a picture that cannot be read: stop, or skip it and say so."""
+    max_pixels: int | None = None
+    """Refuse pictures of more pixels; Pillow's limit of 89 million by default."""
 
     def applied(self, data: DataConfig) -> DataConfig:
         """The settings with these changes."""

@@ -30,6 +30,8 @@ class Arguments:
     """Depth as 16-bit PNG (millimetres unless the data had another scale; relative depth: 60000 is 1), or .npy."""
     sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = NEAR_GREEDY
     """How codes are drawn; the most probable ones by default."""
+    max_pixels: int | None = None
+    """Refuse pictures of more pixels; Pillow's limit of 89 million by default."""
     draws: int = 1
     """Depth and colour: average the maps of so many codes, drawn as they are probable, and write deviation/ too."""
     seed: int = 0
@@ -82,10 +84,15 @@ def run(arguments: list[str]) -> None:
     stored = tokenizer.data.task != "colour" and tokenizer.data.orientation == "stored"
     source: ImageSource | list[Example]
     if parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
-        pixels = decode_image(parsed.input, name=str(parsed.input), orientation="stored" if stored else "exif")
+        pixels = decode_image(
+            parsed.input,
+            name=str(parsed.input),
+            orientation="stored" if stored else "exif",
+            max_pixels=parsed.max_pixels,
+        )
         source = [Example(image=pixels, label=None, key=parsed.input.name)]
     else:
-        source = open_source(parsed.input)
+        source = open_source(parsed.input, max_pixels=parsed.max_pixels)
         if stored and isinstance(source, EncodedImages):
             source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)

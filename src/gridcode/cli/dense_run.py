@@ -72,6 +72,8 @@ class DenseChange:
     """Whether these pictures and maps are turned by their EXIF orientation (exif) or left as they are (stored)."""
     workers: int | None = None
     """Processes that read pictures."""
+    max_pixels: int | None = None
+    """Refuse pictures and maps of more pixels; Pillow's limit of 89 million by default."""
 
     def applied(self, data: DenseConfig) -> DenseConfig:
         """The settings with these changes."""

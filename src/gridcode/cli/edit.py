@@ -37,6 +37,8 @@ class Arguments:
     """Replace the pixels that are white in this picture, which has the input's size."""
     outpaint: tuple[int, int, int, int] | None = None
     """Draw this many pixels more: left top right bottom."""
+    max_pixels: int | None = None
+    """Refuse a picture of more pixels; Pillow's limit of 89 million by default."""
     label: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Class, by name or number, of what is drawn; none by default."""
     count: int = 4
@@ -103,7 +105,7 @@ def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDAr
     from gridcode.data.image import decode_image
     from gridcode.tasks.edit import box_mask, outpainted
 
-    picture = decode_image(parsed.input, name=str(parsed.input))
+    picture = decode_image(parsed.input, name=str(parsed.input), max_pixels=parsed.max_pixels)
     if channels == 1 and picture.shape[2] == 3:
         raise GridcodeError(f"{parsed.input} has colours and this tokenizer takes grey pictures: convert it first")
     picture = to_channels(picture, channels)
@@ -114,7 +116,7 @@ def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDAr
         left, top, right, bottom = parsed.outpaint
         return outpainted(picture, left=left, top=top, right=right, bottom=bottom)
     assert parsed.mask is not None
-    marked = to_channels(decode_image(parsed.mask, name=str(parsed.mask)), 1)
+    marked = to_channels(decode_image(parsed.mask, name=str(parsed.mask), max_pixels=parsed.max_pixels), 1)
     if marked.shape[:2] != (height, width):
         raise GridcodeError(
             f"{parsed.mask} has {marked.shape[1]}x{marked.shape[0]} pixels, {parsed.input} {width}x{height}: give a "

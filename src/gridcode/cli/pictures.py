@@ -22,14 +22,16 @@ class OnePicture(ImageSource):
 
     Args:
         path: The file.
+        max_pixels: A picture of more is refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: It is no picture.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_pixels: int | None) -> None:
         self.name = str(path)
-        self._example = Example(image=decode_image(path, name=str(path)), label=None, key=path.name)
+        image = decode_image(path, name=str(path), max_pixels=max_pixels)
+        self._example = Example(image=image, label=None, key=path.name)
 
     def __len__(self) -> int:
         """1."""
@@ -54,8 +56,8 @@ def open_pictures(place: str, data: DataConfig) -> ImageSource:
     if place == SCENES:
         return open_split(replace(data, source=SCENES, val_source=None), "val")
     if path.is_file() and path.suffix.lower() in SUFFIXES | {""}:
-        return OnePicture(path)
-    return open_source(path, on_error=data.on_error)
+        return OnePicture(path, data.max_pixels)
+    return open_source(path, on_error=data.on_error, max_pixels=data.max_pixels)
 
 
 def read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Example]:

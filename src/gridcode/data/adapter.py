@@ -85,7 +85,7 @@ def _pixels(image: object, where: str) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image):
         try:
             return pillow_pixels(image)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # Pillow may load it only now, and lets through whatever damage makes it trip over
             raise FileError(f"{where}: cannot be read ({error}); or set data.on_error=skip") from error
     if isinstance(image, torch.Tensor):
         stored = image.detach().cpu()

@@ -82,6 +82,8 @@ class DataConfig:
     """Processes that decode images, at most one a core; 0 decodes in the main process."""
     on_error: Literal["stop", "skip"] = "stop"
     """At an image that cannot be read: stop with an error, or skip it and say so."""
+    max_pixels: int | None = None
+    """Refuse images of more pixels, which may be made to fill the memory; None for Pillow's limit of 89 million."""
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -102,6 +104,7 @@ class DataConfig:
             ("val_count", self.val_count, 1),
             ("seed", self.seed, 0),
             ("workers", self.workers, 0),
+            ("max_pixels", 1 if self.max_pixels is None else self.max_pixels, 1),
         ):
             if value < least:
                 raise GridcodeError(f"data.{name} must be at least {least}, not {value}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gridcode.data.file_names import is_clutter, is_document, printable, walk
-from gridcode.data.image import SUFFIXES, decode_image
+from gridcode.data.image import SUFFIXES
 from gridcode.data.places import Places
 from gridcode.data.source import EncodedImages, Example
 from gridcode.data.split_names import is_split
@@ -31,6 +31,7 @@ class ImageFolder(EncodedImages):
         path: The folder.
         name: What to record as the origin; the path where not given.
         on_error: At a file that is not an image: stop, or leave it out, log it and list it in ``skipped``.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: There is no such folder, it holds no images, it mixes images and class folders, or
@@ -47,11 +48,19 @@ class ImageFolder(EncodedImages):
     (('cat', 'dog'), 'cat/1.png', (4, 5, 3))
     """
 
-    def __init__(self, path: Path, *, name: str | None = None, on_error: Literal["stop", "skip"] = "stop") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        on_error: Literal["stop", "skip"] = "stop",
+        max_pixels: int | None = None,
+    ) -> None:
         if not path.is_dir():
             raise MissingFileError(f"{path}: there is no such folder of images; check data.source")
         self.path = path
         self.name = printable(name or str(path))
+        self.max_pixels = max_pixels
         self._on_error = on_error
         self._refused: list[str] = []
         self._keys: list[str] = []
@@ -87,8 +96,8 @@ class ImageFolder(EncodedImages):
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Example:
-        image = decode_image(self.encoded(index), name=self.where(index))
-        return Example(image=image, label=self._labels[index] if self._labels else None, key=self.key(index))
+        label = self._labels[index] if self._labels else None
+        return Example(image=self.decoded(index), label=label, key=self.key(index))
 
     def key(self, index: int) -> str:
         """The file's path inside the folder, with forward slashes, as :func:`printable` writes it."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gridcode.data.file_names import printable
-from gridcode.data.image import decode_image
 from gridcode.data.places import Places, places_of_files, real_path
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError, MissingFileError
@@ -21,13 +20,23 @@ class ImageList(EncodedImages):
         root: The folder that keys are relative to.
         name: What to record as the origin.
         labels: The class name of each file, or nothing.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: A file is not there.
     """
 
-    def __init__(self, paths: Sequence[Path], *, root: Path, name: str, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        root: Path,
+        name: str,
+        labels: Sequence[str] = (),
+        max_pixels: int | None = None,
+    ) -> None:
         self.name = printable(name)
+        self.max_pixels = max_pixels
         self.classes = tuple(sorted(set(labels)))
         self._paths = tuple(root / path for path in paths)
         self._keys = tuple(printable(os.path.relpath(path, root).replace(os.sep, "/")) for path in self._paths)
@@ -40,8 +49,8 @@ class ImageList(EncodedImages):
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Example:
-        image = decode_image(self._paths[index], name=self.where(index))
-        return Example(image=image, label=self._labels[index] if self._labels else None, key=self._keys[index])
+        label = self._labels[index] if self._labels else None
+        return Example(image=self.decoded(index), label=label, key=self._keys[index])
 
     def key(self, index: int) -> str:
         """The file's path relative to the list, as :func:`printable` writes it."""
@@ -61,8 +70,12 @@ class ImageList(EncodedImages):
         return printable(str(self._paths[index]))
 
 
-def read_list(path: Path) -> ImageList:
+def read_list(path: Path, *, max_pixels: int | None = None) -> ImageList:
     """The pictures of a list file; paths are relative to it, empty lines are passed over.
+
+    Args:
+        path: The list.
+        max_pixels: As for :class:`ImageList`.
 
     Raises:
         GridcodeError: The list is empty, names a picture twice or none, or gives classes to only some.
@@ -81,4 +94,4 @@ def read_list(path: Path) -> ImageList:
             raise GridcodeError(f"{path}: {printable(str(one))} is listed twice, perhaps behind a link; list it once")
         listed.add(real)
     labels = [printable(row[1].strip()) for row in rows] if len(rows[0]) == 2 else []
-    return ImageList(paths, root=path.parent, name=str(path), labels=labels)
+    return ImageList(paths, root=path.parent, name=str(path), labels=labels, max_pixels=max_pixels)

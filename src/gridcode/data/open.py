@@ -64,12 +64,15 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     return Relabelled(val, classes) if classes and val.classes and val.classes != classes else val
 
 
-def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> StoredImages:
+def open_source(
+    path: Path, *, on_error: Literal["stop", "skip"] = "stop", max_pixels: int | None = None
+) -> StoredImages:
     """All images of a file or folder, whatever its kind.
 
     Args:
         path: A .parquet, .npz or .npy file, a picture, a .txt of paths, or a folder of either .parquet files or images.
         on_error: At a file of a folder that is not an image: stop, or leave it out and say so.
+        max_pixels: An image of more is refused when it is read; None for Pillow's own limit.
 
     Returns:
         The images.
@@ -84,15 +87,17 @@ def open_source(path: Path, *, on_error: Literal["stop", "skip"] = "stop") -> St
         )
     if path.is_dir():
         shards = shards_of(path)
-        return ParquetImages(shards, name=str(path)) if shards else ImageFolder(path, on_error=on_error)
+        if shards:
+            return ParquetImages(shards, name=str(path), max_pixels=max_pixels)
+        return ImageFolder(path, on_error=on_error, max_pixels=max_pixels)
     if path.suffix.lower() == ".parquet":
-        return ParquetImages([path])
+        return ParquetImages([path], max_pixels=max_pixels)
     if path.suffix.lower() in (".npz", ".npy"):
         return NpzImages(path)
     if path.suffix.lower() in SUFFIXES:
-        return ImageList([path], root=path.parent, name=str(path))
+        return ImageList([path], root=path.parent, name=str(path), max_pixels=max_pixels)
     if path.suffix.lower() == ".txt":
-        return read_list(path)
+        return read_list(path, max_pixels=max_pixels)
     raise GridcodeError(
         f"{path}: neither a folder nor a .parquet, .npz or .npy file, a picture or a .txt of paths; give one of these"
     )
@@ -129,11 +134,12 @@ def _open_part(config: DataConfig, place: str, part: tuple[Path, ...], split: Li
     """The files of one split, or everything at ``place`` where it has no splits."""
     source: StoredImages
     if not part or part[0].is_dir():
-        source = open_source(part[0] if part else _path(place), on_error=config.on_error)
+        whole = part[0] if part else _path(place)
+        source = open_source(whole, on_error=config.on_error, max_pixels=config.max_pixels)
     elif part[0].suffix.lower() == ".npz":
         source = NpzImages(part[0], split="test" if split == "val" and "val" not in npz_splits(part[0]) else split)
     else:
-        source = ParquetImages(part)
+        source = ParquetImages(part, max_pixels=config.max_pixels)
     if aside := _layout(_path(place)).aside:
         source.notes = (*source.notes, f"not used: {', '.join(aside)}")
     return source

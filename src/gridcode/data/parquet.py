@@ -39,6 +39,7 @@ class ParquetImages(EncodedImages):
         name: What to record as the origin; the first path where not given.
         image_column: Column of the images; found by its type where not given.
         label_column: Column of the labels; 'label', 'labels' or the first ClassLabel where not given.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: A file is missing or damaged, has no column of images, or has labels beyond the names.
@@ -63,10 +64,12 @@ class ParquetImages(EncodedImages):
         name: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         if not paths:
             raise GridcodeError("no Parquet files were given; check data.source")
         self.paths = tuple(paths)
+        self.max_pixels = max_pixels
         self.name = printable(name or str(paths[0]))
         schema = _schema(self.paths[0])
         features = _features(schema)
@@ -86,8 +89,7 @@ class ParquetImages(EncodedImages):
 
     def __getitem__(self, index: int) -> Example:
         label = -1 if self._labels is None else int(self._labels[index])
-        image = decode_image(self.encoded(index), name=self.where(index))
-        return Example(image=image, label=label if label >= 0 else None, key=self.key(index))
+        return Example(image=self.decoded(index), label=label if label >= 0 else None, key=self.key(index))
 
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridcode.data.image import decode_image
 from gridcode.data.places import Places
 
 
@@ -89,6 +91,9 @@ class StoredImages(ImageSource):
 class EncodedImages(StoredImages):
     """Images in files of their own or in cells: the encoded file is at hand, for readers that need more than pixels."""
 
+    max_pixels: int | None = None
+    """An image of more is refused; None for Pillow's own limit."""
+
     @abstractmethod
     def encoded(self, index: int) -> bytes | Path:
         """The file of image number ``index``, or its bytes.
@@ -100,3 +105,12 @@ class EncodedImages(StoredImages):
     @abstractmethod
     def where(self, index: int) -> str:
         """What an error calls image number ``index``: its path, and its row if it has one."""
+
+    def decoded(self, index: int, *, orientation: Literal["exif", "stored"] = "exif") -> NDArray[np.uint8]:
+        """The pixels of image number ``index``, as :func:`gridcode.data.image.decode_image` gives them.
+
+        Raises:
+            GridcodeError: It cannot be decoded, or has more pixels than ``max_pixels``.
+        """
+        encoded, where = self.encoded(index), self.where(index)
+        return decode_image(encoded, name=where, orientation=orientation, max_pixels=self.max_pixels)

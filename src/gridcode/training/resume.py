@@ -21,6 +21,7 @@ _FREE: Final = {
     "data.val_source",
     "data.workers",
     "data.on_error",
+    "data.max_pixels",
     "loop.steps",
     "loop.log_every",
     "loop.val_every",

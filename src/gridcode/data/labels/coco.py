@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from gridcode.data.image import file_orientation
 from gridcode.data.labels.config import Categories, Orientation
 from gridcode.data.labels.files import read_ids, write_ids
-from gridcode.data.labels.orientation import LabelledPictures, file_tag
+from gridcode.data.labels.orientation import LabelledPictures
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.places import Places, places_of_files
 from gridcode.data.split_names import split_of
@@ -48,14 +49,17 @@ class CocoPanoptic(DenseSource):
         root: The folder that holds ``annotations/``.
         split: 'train2017', 'val2017' or whatever stands between ``panoptic_`` and ``.json``.
         orientation: Whether pictures and maps are turned by their EXIF orientation.
+        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: A folder, file or JSON entry is missing, or a segment's category is unknown.
     """
 
-    def __init__(self, root: Path, split: str, orientation: Orientation = "exif") -> None:
+    def __init__(
+        self, root: Path, split: str, orientation: Orientation = "exif", max_pixels: int | None = None
+    ) -> None:
         self.name = f"{root} ({split})"
-        self._pictures = LabelledPictures(self.name, orientation)
+        self._pictures = LabelledPictures(self.name, orientation, max_pixels)
         self.annotations = root / "annotations" / f"panoptic_{split}.json"
         self.images = _folder(root / split, what="pictures")
         beside, inside = root / f"panoptic_{split}", root / "annotations" / f"panoptic_{split}"
@@ -79,12 +83,13 @@ class CocoPanoptic(DenseSource):
 
     def tag(self, index: int) -> int:
         """The EXIF orientation of the picture's file."""
-        return file_tag(self.images / self._entries[index].image)
+        return file_orientation(self.images / self._entries[index].image)
 
     def __getitem__(self, index: int) -> DenseExample:
         entry = self._entries[index]
         path, picture = self.maps / entry.ids, self.images / entry.image
-        ids = read_ids(path, name=str(path), orientation=self._pictures.orientation)
+        up, most = self._pictures.orientation, self._pictures.max_pixels
+        ids = read_ids(path, name=str(path), orientation=up, max_pixels=most)
         image = self._pictures.read(
             picture, name=str(picture), key=entry.image, shape=(ids.shape[0], ids.shape[1]), labels=str(path)
         )

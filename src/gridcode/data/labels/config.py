@@ -151,6 +151,8 @@ class DenseConfig:
     """Seed of the scenes and of the choice of held-out pictures."""
     workers: int = 2
     """Processes that decode, at most one a core; 0 decodes in the main process."""
+    max_pixels: int | None = None
+    """Refuse pictures and maps of more pixels; None for Pillow's limit of 89 million."""
 
     def __post_init__(self) -> None:
         if self.task not in ("depth", "panoptic", "colour"):
@@ -166,6 +168,7 @@ class DenseConfig:
             ("val_count", self.val_count, 1),
             ("seed", self.seed, 0),
             ("workers", self.workers, 0),
+            ("max_pixels", 1 if self.max_pixels is None else self.max_pixels, 1),
         ):
             if value < least:
                 raise GridcodeError(f"{name} must be at least {least}, not {value}")

@@ -12,7 +12,6 @@ not those that were written.
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gridcode.data.image import load_with_tag, oriented
+from gridcode.data.image import STRETCH, load_image, oriented, too_many_pixels
 from gridcode.data.labels.config import Orientation
 from gridcode.data.labels.source import Planes
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -36,7 +35,7 @@ SATURATED: Final = 65535
 """The value of a 16-bit depth file that says invalid in some data sets; it is never written as a depth."""
 MOST_UNNAMED: Final = 9_999
 """Classes without names end here: a higher value is an instance id or a mark, and would make so many classes."""
-# What Pillow and NumPy raise on damaged files: an array's header is parsed as Python, a zip may ask for a password.
+# What NumPy raises on damaged files: an array's header is parsed as Python, a zip may ask for a password.
 _DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -52,18 +51,19 @@ _DECODE_ERRORS = (
     zlib.error,
     BadZipFile,
     TokenError,
-    Image.DecompressionBombError,
 )
-_STRETCH: Final = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of 2 and 4 bits over 0 … 255
 
 
-def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "exif") -> NDArray[Any]:
+def read_values(
+    source: bytes | Path, *, name: str, orientation: Orientation = "exif", max_pixels: int | None = None
+) -> NDArray[Any]:
     """The values of a label file as they are stored: (H, W) for grey and palette, (H, W, 3) for RGB.
 
     Args:
         source: Bytes or path of a PNG, TIFF, .npy or .npz file.
         name: What to call the file in an error.
         orientation: 'exif' turns a PNG or TIFF by its own EXIF orientation, if it has one.
+        max_pixels: A PNG or TIFF of more is refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: It is no such file, is damaged, or has an alpha channel.
@@ -83,16 +83,13 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
     if encoded.startswith((b"\x93NUMPY", b"PK")) or ending in (".npy", ".npz"):
         return _read_array(encoded, name=name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(encoded), formats=("PNG", "TIFF")) as image:
-                if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-                    raise ValueError("several pages; one label map a file")
-                stretch = _STRETCH.get(str(image.tile[0][3]) if image.tile else "", 1)  # gone after the load
-                tag = load_with_tag(image)
-                mode, values = image.mode, np.asarray(image)
-                turned = image.format == "TIFF"  # Pillow does it at load
-    except _DECODE_ERRORS as error:
+        loaded = load_image(encoded, formats=("PNG", "TIFF"), max_pixels=max_pixels)
+        if loaded.image.format == "TIFF" and getattr(loaded.image, "is_animated", False):
+            raise ValueError("several pages; one label map a file")
+        mode, values = loaded.image.mode, np.asarray(loaded.image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise GridcodeError(f"{name}: {too_many_pixels(error, max_pixels)}") from None
+    except Exception as error:  # Pillow's decoders let through whatever a damaged file makes them trip over
         unknown = isinstance(error, UnidentifiedImageError)  # its text names an object in memory
         line = "no PNG, no TIFF of 8 to 32 bits, or empty" if unknown else " ".join(str(error).split())[:160]
         raise FileError(
@@ -100,11 +97,19 @@ def read_values(source: bytes | Path, *, name: str, orientation: Orientation = "
         ) from None
     if mode not in ("L", "P", "I", "F", "RGB", "1") and not mode.startswith("I;16"):
         raise GridcodeError(f"{name}: a label file must be grey, palette or RGB, not {mode}; remove the alpha channel")
-    values = oriented(values, tag, turned=turned, orientation=orientation)
+    values = oriented(values, loaded.orientation, orientation=orientation)
+    stretch = STRETCH.get(loaded.samples[:3], 1)
     return values // stretch if stretch > 1 else values
 
 
-def read_depth(source: bytes | Path, *, scale: float, name: str, orientation: Orientation = "exif") -> Planes:
+def read_depth(
+    source: bytes | Path,
+    *,
+    scale: float,
+    name: str,
+    orientation: Orientation = "exif",
+    max_pixels: int | None = None,
+) -> Planes:
     """A depth map: float32 metres (1, H, W), 0 where invalid.
 
     Args:
@@ -112,11 +117,12 @@ def read_depth(source: bytes | Path, *, scale: float, name: str, orientation: Or
         scale: Value of one metre in a file of integers; floats are metres.
         name: What to call the file in an error.
         orientation: As for :func:`read_values`.
+        max_pixels: Likewise.
 
     Raises:
         GridcodeError: The file is no depth map.
     """
-    values = _grey(read_values(source, name=name, orientation=orientation))
+    values = _grey(read_values(source, name=name, orientation=orientation, max_pixels=max_pixels))
     if values.ndim != 2:
         seen = f"{values.dtype} {values.shape}"
         raise GridcodeError(f"{name}: depth must be one grey channel (H, W), not {seen}; is this a picture of it?")
@@ -158,7 +164,13 @@ def write_depth(path: Path, planes: Planes, *, scale: float = 1000.0) -> None:
 
 
 def read_classes(
-    source: bytes | Path, *, count: int, name: str, ignore: int = -1, orientation: Orientation = "exif"
+    source: bytes | Path,
+    *,
+    count: int,
+    name: str,
+    ignore: int = -1,
+    orientation: Orientation = "exif",
+    max_pixels: int | None = None,
 ) -> Planes:
     """A semantic map as panoptic planes, each class one segment: int32 (3, H, W) of class, instance 1, crowd 0.
 
@@ -168,11 +180,12 @@ def read_classes(
         name: What to call the file in an error.
         ignore: A value that is unlabelled too.
         orientation: As for :func:`read_values`.
+        max_pixels: Likewise.
 
     Raises:
         GridcodeError: The file is no such map, or holds a class beyond ``count``.
     """
-    classes = _classes(source, name=name, ignore=ignore, orientation=orientation)
+    classes = _classes(source, name=name, ignore=ignore, orientation=orientation, max_pixels=max_pixels)
     if classes.max(initial=0) > count:
         raise GridcodeError(
             f"{name}: class {classes.max()}, but there are {count} classes; name it in classes.txt, correct the map, "
@@ -182,13 +195,14 @@ def read_classes(
     return np.stack([planes, (planes > 0).astype(np.int32), np.zeros_like(planes)])
 
 
-def highest_class(source: bytes | Path, *, name: str, ignore: int = -1) -> int:
+def highest_class(source: bytes | Path, *, name: str, ignore: int = -1, max_pixels: int | None = None) -> int:
     """The highest value of a semantic map that is not ``ignore``.
 
     Raises:
         GridcodeError: The file is no such map, or its values are no classes.
     """
-    highest = int(_classes(source, name=name, ignore=ignore, orientation="stored").max(initial=0))
+    classes = _classes(source, name=name, ignore=ignore, orientation="stored", max_pixels=max_pixels)
+    highest = int(classes.max(initial=0))
     if highest > MOST_UNNAMED:
         raise GridcodeError(
             f"{name}: value {highest} would make {highest} unnamed classes; name them in classes.txt, or set "
@@ -197,13 +211,15 @@ def highest_class(source: bytes | Path, *, name: str, ignore: int = -1) -> int:
     return highest
 
 
-def read_ids(source: bytes | Path, *, name: str, orientation: Orientation = "exif") -> NDArray[np.int64]:
+def read_ids(
+    source: bytes | Path, *, name: str, orientation: Orientation = "exif", max_pixels: int | None = None
+) -> NDArray[np.int64]:
     """Segment ids of a COCO panoptic PNG, (H, W).
 
     Raises:
         GridcodeError: The file is no RGB PNG.
     """
-    values = read_values(source, name=name, orientation=orientation)
+    values = read_values(source, name=name, orientation=orientation, max_pixels=max_pixels)
     if values.ndim != 3 or values.dtype != np.uint8:
         raise GridcodeError(f"{name}: a panoptic PNG holds ids as R + 256 G + 65536 B; this one is grey")
     wide = values.astype(np.int64)
@@ -211,9 +227,11 @@ def read_ids(source: bytes | Path, *, name: str, orientation: Orientation = "exi
     return ids
 
 
-def _classes(source: bytes | Path, *, name: str, ignore: int, orientation: Orientation) -> NDArray[Any]:
+def _classes(
+    source: bytes | Path, *, name: str, ignore: int, orientation: Orientation, max_pixels: int | None
+) -> NDArray[Any]:
     """The values of a semantic map, (H, W), with 0 for what is ignored."""
-    values = _grey(read_values(source, name=name, orientation=orientation))
+    values = _grey(read_values(source, name=name, orientation=orientation, max_pixels=max_pixels))
     if values.ndim == 3 and values.shape[2] == 3 and (values == values[..., :1]).all():
         values = values[..., 0]  # a grey map that was saved as RGB
     if values.ndim != 2:

@@ -82,6 +82,7 @@ def _pictures(config: DenseConfig) -> DataConfig:
         train_count=config.train_count,
         val_count=config.val_count,
         seed=config.seed,
+        max_pixels=config.max_pixels,
     )
 
 
@@ -89,21 +90,32 @@ def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> De
     splits = coco_splits(root)
     if not splits:
         raise GridcodeError(f"{root / 'annotations'}: no panoptic_train*.json or panoptic_val*.json; download them")
+    coco = partial(CocoPanoptic, root, orientation=config.orientation, max_pixels=config.max_pixels)
     if len(splits) == 2:
-        both = {part: CocoPanoptic(root, name, config.orientation) for part, name in splits.items()}
+        both = {part: coco(name) for part, name in splits.items()}
         check_apart(both["train"].places, both["val"].places)
         return both[split]
-    return _part(CocoPanoptic(root, next(iter(splits.values())), config.orientation), config, split)
+    return _part(coco(next(iter(splits.values()))), config, split)
 
 
 def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["train", "val"]) -> DenseSource:
     if root.is_file() and root.suffix.lower() != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
     parquet = partial(
-        ParquetLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
+        ParquetLabels,
+        task=task,
+        depth=config.depth,
+        ignore_value=config.ignore_value,
+        orientation=config.orientation,
+        max_pixels=config.max_pixels,
     )
     folder = partial(
-        FolderLabels, task=task, depth=config.depth, ignore_value=config.ignore_value, orientation=config.orientation
+        FolderLabels,
+        task=task,
+        depth=config.depth,
+        ignore_value=config.ignore_value,
+        orientation=config.orientation,
+        max_pixels=config.max_pixels,
     )
     shards = [root] if root.is_file() else shards_of(root)
     if shards:

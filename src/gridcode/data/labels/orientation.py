@@ -12,32 +12,18 @@ an error names the other setting. Of a square, mirrored or upside-down one nothi
 from __future__ import annotations
 
 import logging
-import warnings
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gridcode.data.crop import to_channels
-from gridcode.data.image import decode_image, orientation_tag
+from gridcode.data.image import decode_image, file_orientation
 from gridcode.data.labels.config import Orientation
 from gridcode.data.source import EncodedImages, Example, StoredImages
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)
-
-
-def file_tag(source: bytes | Path) -> int:
-    """The EXIF orientation of an image file, 1 … 8, from its header; 1 where it has none or is no image."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return orientation_tag(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 1  # whoever reads the pixels says what is wrong with it
 
 
 class LabelledPictures:
@@ -46,10 +32,12 @@ class LabelledPictures:
     Args:
         where: The source's name, for what is said.
         orientation: Which way up.
+        max_pixels: A picture of more is refused; None for Pillow's own limit.
     """
 
-    def __init__(self, where: str, orientation: Orientation) -> None:
+    def __init__(self, where: str, orientation: Orientation, max_pixels: int | None = None) -> None:
         self.orientation = orientation
+        self.max_pixels = max_pixels
         self._where = where
         self._told = False
 
@@ -68,18 +56,19 @@ class LabelledPictures:
         Raises:
             GridcodeError: The picture cannot be decoded, or is of another size than its map.
         """
-        image = to_channels(decode_image(source, name=name, orientation=self.orientation), 3)
+        pixels = decode_image(source, name=name, orientation=self.orientation, max_pixels=self.max_pixels)
+        image = to_channels(pixels, 3)
         if image.shape[:2] != shape:
             raise GridcodeError(
                 f"{labels}: {shape[1]}x{shape[0]} pixels, but the picture {key} has {image.shape[1]}x{image.shape[0]}; "
                 f"{self._remedy(source, image.shape[:2], shape)}"
             )
         if not self._told:
-            self._tell(file_tag(source), key, shape)
+            self._tell(file_orientation(source), key, shape)
         return image
 
     def _remedy(self, source: bytes | Path, found: tuple[int, ...], shape: tuple[int, int]) -> str:
-        tag = file_tag(source)
+        tag = file_orientation(source)
         if tag < 5 or found != shape[::-1]:
             return "picture and map must be of one size"
         if self.orientation == "exif":
@@ -117,6 +106,4 @@ class PicturesAsStored(StoredImages):
         return self._source.key(index)
 
     def __getitem__(self, index: int) -> Example:
-        where = self._source.where(index)
-        image = decode_image(self._source.encoded(index), name=where, orientation="stored")
-        return Example(image=image, label=None, key=self.key(index))
+        return Example(image=self._source.decoded(index, orientation="stored"), label=None, key=self.key(index))

@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gridcode.data.folder import ImageFolder
+from gridcode.data.image import file_orientation
 from gridcode.data.labels.config import Categories, DepthConfig, Orientation
 from gridcode.data.labels.files import SUFFIXES, highest_class, read_classes, read_depth
-from gridcode.data.labels.orientation import LabelledPictures, file_tag
+from gridcode.data.labels.orientation import LabelledPictures
 from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.places import Places
@@ -55,6 +56,7 @@ class StoredLabels(DenseSource):
         names: Class names; where there are none, numbers up to the highest value of all maps, which are read once.
         ignore_value: A value of semantic maps that is unlabelled, unless so many classes have names.
         orientation: Whether pictures and maps are turned by their EXIF orientation.
+        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
 
     Attributes:
         named: Whether the classes have names, which do not depend on what the maps hold.
@@ -69,11 +71,12 @@ class StoredLabels(DenseSource):
         *,
         ignore_value: int = IGNORED,
         orientation: Orientation = "exif",
+        max_pixels: int | None = None,
     ) -> None:
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
-        self._pictures = LabelledPictures(self.name, orientation)
+        self._pictures = LabelledPictures(self.name, orientation, max_pixels)
         self.named = bool(names)
         self.ignored = -1 if names and ignore_value <= len(names) else ignore_value
         if task == "panoptic":
@@ -97,15 +100,17 @@ class StoredLabels(DenseSource):
 
     def tag(self, index: int) -> int:
         """The EXIF orientation of the picture's file."""
-        return file_tag(self._images.encoded(index))
+        return file_orientation(self._images.encoded(index))
 
     def __getitem__(self, index: int) -> DenseExample:
-        (source, name), key, up = self._label(index), self.key(index), self._pictures.orientation
-        planes: Planes = (
-            read_depth(source, scale=self._scale, name=name, orientation=up)
-            if self.categories is None
-            else read_classes(source, count=len(self.categories.names), name=name, ignore=self.ignored, orientation=up)
-        )
+        (source, name), key = self._label(index), self.key(index)
+        up, most = self._pictures.orientation, self._pictures.max_pixels
+        planes: Planes
+        if self.categories is None:
+            planes = read_depth(source, scale=self._scale, name=name, orientation=up, max_pixels=most)
+        else:
+            count = len(self.categories.names)
+            planes = read_classes(source, count=count, name=name, ignore=self.ignored, orientation=up, max_pixels=most)
         shape = (planes.shape[1], planes.shape[2])
         picture, where = self._images.encoded(index), self._images.where(index)
         return DenseExample(self._pictures.read(picture, name=where, key=key, shape=shape, labels=name), planes, key)
@@ -116,7 +121,8 @@ class StoredLabels(DenseSource):
 
     def _numbers(self) -> tuple[str, ...]:
         labels = (self._label(index) for index in range(len(self._images)))
-        highest = max(highest_class(source, name=name, ignore=self.ignored) for source, name in labels)
+        most = self._pictures.max_pixels
+        highest = max(highest_class(source, name=name, ignore=self.ignored, max_pixels=most) for source, name in labels)
         if not highest:
             marks = "0" if self.ignored == -1 else f"0 and {self.ignored}"
             raise GridcodeError(
@@ -135,6 +141,7 @@ class ParquetLabels(StoredLabels):
         depth: Scale of depth files.
         ignore_value: As for :class:`StoredLabels`.
         orientation: Likewise.
+        max_pixels: Likewise.
 
     Raises:
         GridcodeError: A file is missing or damaged, or lacks a column.
@@ -148,11 +155,20 @@ class ParquetLabels(StoredLabels):
         *,
         ignore_value: int = IGNORED,
         orientation: Orientation = "exif",
+        max_pixels: int | None = None,
     ) -> None:
         self._labels = ParquetImages(paths, image_column=COLUMN[task])
         folder = paths[0].parent
         names = _names(folder, folder.parent) if task == "panoptic" else ()
-        super().__init__(ParquetImages(paths), task, depth, names, ignore_value=ignore_value, orientation=orientation)
+        super().__init__(
+            ParquetImages(paths, max_pixels=max_pixels),
+            task,
+            depth,
+            names,
+            ignore_value=ignore_value,
+            orientation=orientation,
+            max_pixels=max_pixels,
+        )
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._labels.encoded(index), f"{self._labels.where(index)}, label map"
@@ -168,6 +184,7 @@ class FolderLabels(StoredLabels):
         part: A subfolder of both, where the splits lie inside them.
         ignore_value: As for :class:`StoredLabels`.
         orientation: Likewise.
+        max_pixels: Likewise.
 
     Raises:
         GridcodeError: A folder is missing, a picture has no label file or two, or two pictures share one.
@@ -182,6 +199,7 @@ class FolderLabels(StoredLabels):
         part: str = "",
         ignore_value: int = IGNORED,
         orientation: Orientation = "exif",
+        max_pixels: int | None = None,
     ) -> None:
         pictures, labels = label_folders(root, task)
         self._folder = labels / part
@@ -193,7 +211,15 @@ class FolderLabels(StoredLabels):
             if (other := owner.setdefault(file, index)) != index:
                 raise GridcodeError(f"{file}: {images.key(other)} and {images.key(index)} share it; rename one picture")
         names = _names(root, root.parent) if task == "panoptic" else ()
-        super().__init__(images, task, depth, names, ignore_value=ignore_value, orientation=orientation)
+        super().__init__(
+            images,
+            task,
+            depth,
+            names,
+            ignore_value=ignore_value,
+            orientation=orientation,
+            max_pixels=max_pixels,
+        )
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._files[index], str(self._files[index])

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
+from gridcode.data.crop import to_channels
+from gridcode.data.image import decode_image
 from gridcode.data.labels.config import Task
 from gridcode.evaluation.colour_sets import TRUE_COLOURS
 from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
@@ -231,8 +232,5 @@ def _write_pictures(config: StudyConfig, task: Task, out: Path) -> None:
     if not folders:
         return
     files = [folders[0] / "input.png", folders[0] / "truth.png", *(folder / "both-stages.png" for folder in folders)]
-    rows = []
-    for file in files:
-        with Image.open(file) as picture:
-            rows.append(np.asarray(picture.convert("RGB")))
+    rows = [to_channels(decode_image(file, name=str(file)), 3) for file in files]
     save_png(np.concatenate(rows), out / f"{task}.png")

@@ -121,5 +121,6 @@ def _mirrored(tokenizer: LabelTokenizer, batch: DenseBatch) -> tuple[Tensor, Ten
 def _described(data: DenseConfig, splits: Mapping[str, DenseSource]) -> dict[str, Any]:
     """What the tokens depend on beside the tokenizer, as JSON gives it back."""
     settings: dict[str, Any] = asdict(replace(data, workers=0))
+    del settings["max_pixels"]
     names = {split: f"{source.name}, {len(source)}" for split, source in splits.items()}
     return settings | {"dataset": next(iter(splits.values())).name, "crop": "center", "splits": names}
