@@ -1,15 +1,8 @@
-"""From the bytes of an image file to uint8 pixels, grey or RGB, whatever the file's own mode.
+"""From the bytes of an image file to uint8 pixels, grey or RGB.
 
-    1, L                      -> (H, W, 1)
-    I;16, I                   -> (H, W, 1)    16 bits become 8 by v / 257, rounded, so that white stays white
-    LA                        -> (H, W, 1)    over white
-    P, CMYK, YCbCr, RGB       -> (H, W, 3)    of 16 bits a channel the upper 8
-    P with alpha, PA, RGBA    -> (H, W, 3)    over white
-    one transparent colour    ->              white, where all bits of a pixel are that colour
-
-The camera's rotation (EXIF) is applied unless told otherwise; an animation gives its first frame. Metadata never cost
-a picture (:mod:`gridcode.data.metadata`), but pixels that Pillow cannot decode whole are refused: a half-decoded
-picture would silently train a model on grey bars.
+The file may be of any mode (:mod:`gridcode.data.modes`). The camera's rotation (EXIF) is applied unless told otherwise;
+an animation gives its first frame. Metadata never cost a picture (:mod:`gridcode.data.metadata`), but pixels that
+Pillow cannot decode whole are refused: a half-decoded picture would silently train a model on grey bars.
 """
 
 from __future__ import annotations
@@ -23,13 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from gridcode.data.metadata import bare
+from gridcode.data.modes import mode_pixels
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 SUFFIXES = frozenset(
@@ -41,8 +35,6 @@ SUFFIXES = frozenset(
 # Raster formats only. Pillow would also open EPS, by starting Ghostscript on a file that nobody vouches for.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA")
 
-STRETCH: Final = {"L;2": 85, "L;4": 17}
-"""Pillow spreads the values of 2 and 4 bits over 0 … 255, by these factors."""
 _limit = threading.Lock()
 
 
@@ -75,7 +67,7 @@ def decode_image(
     """
     try:
         loaded = load_image(source if isinstance(source, bytes) else source.read_bytes(), max_pixels=max_pixels)
-        pixels = _pixels(loaded.image, samples=loaded.samples, low=loaded.low)
+        pixels = mode_pixels(loaded.image, samples=loaded.samples, low=loaded.low)
     except FileNotFoundError:
         raise MissingFileError(f"{name}: there is no such file; was it moved after it was listed?") from None
     except UnidentifiedImageError:
@@ -160,7 +152,7 @@ def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
     """Pixels of a Pillow image of any mode.
 
     Args:
-        image: The image, of any of the modes in this module's table.
+        image: The image, of any of the modes in :mod:`gridcode.data.modes`.
 
     Returns:
         uint8, (H, W, 3) in RGB or (H, W, 1) in grey.
@@ -172,7 +164,7 @@ def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
     >>> pillow_pixels(Image.new("1", (2, 1), 1)).tolist()
     [[[255], [255]]]
     """
-    pixels = _pixels(image, samples=_samples(image), low=None)
+    pixels = mode_pixels(image, samples=_samples(image))
     return oriented(pixels, orientation_tag(image), orientation="exif")
 
 
@@ -209,60 +201,6 @@ def oriented(values: NDArray[Any], tag: int, *, orientation: Literal["exif", "st
         values = values.swapaxes(0, 1)
     rows, columns = (-1 if tag in (3, 4, 7, 8) else 1), (-1 if tag in (2, 3, 6, 7) else 1)
     return np.ascontiguousarray(values[::rows, ::columns])
-
-
-def _pixels(image: Image.Image, *, samples: str, low: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """Pixels as they lie in the file; ``samples`` and ``low`` as in :class:`Loaded`."""
-    if image.mode == "F":
-        raise ValueError("float pixels have no agreed range")
-    if image.mode in ("1", "L", "I", "RGB") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        pixels = values
-        if image.mode == "1":
-            pixels = values.astype(np.uint8) * np.uint8(255)
-        elif image.mode.startswith("I"):
-            pixels = _from_16_bit(values)
-        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-        colour = image.info.get("transparency")
-        if isinstance(colour, int | tuple):
-            clear = _is_colour(image.mode, pixels if image.mode == "1" else values, colour, samples, low)
-            pixels = np.where(clear[..., None], np.uint8(255), pixels)
-        return pixels
-    grey = image.mode in ("LA", "La")
-    if image.has_transparency_data or image.mode in ("La", "RGBa"):
-        image = _over_white(image, grey=grey)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    return pixels[..., None] if grey else pixels
-
-
-def _is_colour(
-    mode: str, values: NDArray[Any], colour: int | tuple[int, ...], samples: str, low: NDArray[np.uint8] | None
-) -> NDArray[np.bool_]:
-    """Where pixels (H, W) or (H, W, 3) are the transparent colour, which is given in the file's own bits."""
-    if mode != "RGB":
-        stretch = STRETCH.get(samples, 1)
-        bits = 0xFFFF if mode.startswith("I") else 255 // stretch
-        return np.asarray(values == (np.asarray(colour) & bits) * stretch)
-    wanted = np.asarray(colour)
-    if low is not None:
-        return np.asarray((values.astype(np.int64) * 256 + low == wanted).all(axis=-1))
-    return np.asarray((values == (wanted >> 8 if samples == "RGB;16B" else wanted & 255)).all(axis=-1))
-
-
-def _over_white(image: Image.Image, *, grey: bool) -> Image.Image:
-    """The image on a white sheet, without alpha."""
-    image = image.convert("LA" if grey else "RGBA")
-    sheet = Image.new("L" if grey else "RGB", image.size, "white")
-    sheet.paste(image.convert(sheet.mode), mask=image.getchannel("A"))
-    return sheet
-
-
-def _from_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """0..65535 to 0..255 by the factor 65535 / 255 = 257; Pillow's own conversion would clip at 255."""
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
-        raise ValueError(f"grey values from {wide.min()} to {wide.max()} do not fit 16 bits")
-    return ((wide + 128) // 257).astype(np.uint8)
 
 
 def _samples(image: Image.Image) -> str:

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gridcode.data.image import STRETCH, load_image, oriented, too_many_pixels
+from gridcode.data.image import load_image, oriented, too_many_pixels
 from gridcode.data.labels.config import Orientation
 from gridcode.data.labels.source import Planes
+from gridcode.data.modes import STRETCH
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import write_atomic
 
