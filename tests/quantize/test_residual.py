@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,33 @@ def test_the_largest_book_survives_float32() -> None:
     assert torch.equal(quantizer.codes_to_indices(codes), indices)
     gaps = codes.double().flatten().diff()
     torch.testing.assert_close(gaps, torch.full_like(gaps, 2 / 1023 / 1024), rtol=0.1, atol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(levels=st.lists(st.integers(2, 1024), min_size=1, max_size=4), data=st.data())
+def test_codes_and_indices_are_exact_up_to_the_largest_bins(levels: list[int], data: st.DataObject) -> None:
+    """Against whole numbers and fractions of Python: float32 holds every number on the way, and rounds once."""
+    stages = data.draw(st.integers(1, max(q for q in range(1, 21) if max(levels) ** q <= 2**20)))
+    quantizer = ResidualFSQ(levels, stages=stages)
+    digits = [[data.draw(st.sampled_from([0, L // 2, L - 1])) for L in levels] for _ in range(stages)]
+    indices, wholes = [], [0] * len(levels)
+    for row in digits:
+        indices.append(sum(g * math.prod(levels[:i]) for i, g in enumerate(row)))
+        wholes = [whole * L + g for whole, L, g in zip(wholes, levels, row, strict=True)]
+    codes = quantizer.indices_to_codes(torch.tensor(indices))
+    exact = [Fraction(2 * N + 1 - L**stages, (L - 1) * L ** (stages - 1)) for N, L in zip(wholes, levels, strict=True)]
+    assert codes.tolist() == [float(np.float32(float(code))) for code in exact]
+    assert quantizer.codes_to_indices(codes).tolist() == indices
+    c = [L / (L - 1) for L in levels]
+    middles = [a * math.atanh(float(code) / a) for code, a in zip(exact, c, strict=True)]
+    assert quantizer(torch.tensor(middles, dtype=torch.float64)).indices.tolist() == indices
+
+
+def test_copies_share_the_thresholds_and_quantize_alike() -> None:
+    quantizer = ResidualFSQ([8, 5], stages=3)
+    z = latents(500, 2)
+    for copied in (copy.deepcopy(quantizer).bfloat16(), pickle.loads(pickle.dumps(quantizer)), quantizer.to("cpu")):
+        assert torch.equal(copied(z).indices, quantizer(z).indices)
 
 
 def test_gradient_is_that_of_the_soft_clamp() -> None:

@@ -93,7 +93,7 @@ def fit_baselines(
 
 
 def _mean_depth(label_map: DepthMap, batches: Iterable[DenseBatch]) -> Tensor:
-    """(1, H, W) float32: mean over the pictures where the depth is in range; elsewhere the mean of all."""
+    """(1, H, W) float32, on the CPU: mean over the pictures where the depth is in range; elsewhere the mean of all."""
     total, count = torch.zeros(()), torch.zeros(())
     for batch in batches:
         depth = torch.from_numpy(np.stack([label_map.normalise(planes) for planes in batch.planes.numpy()])).double()

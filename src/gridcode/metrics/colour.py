@@ -40,7 +40,7 @@ class ColourScores:
 
 
 class ColourErrors:
-    """Pixel errors of colourised images, seen batch by batch.
+    """Pixel errors of colourised images, seen batch by batch; counted on the CPU, in float64.
 
     >>> errors = ColourErrors()
     >>> errors.update(torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5))
@@ -49,7 +49,7 @@ class ColourErrors:
     """
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(3, dtype=torch.float64)
+        self._sums = torch.zeros(3, dtype=torch.float64, device="cpu")
         self._count = 0
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
@@ -66,10 +66,11 @@ class ColourErrors:
             raise GridcodeError(
                 f"colour errors: needs two batches (B, 3, H, W), saw {tuple(predicted.shape)} and {tuple(truth.shape)}"
             )
-        difference = predicted.double().clamp(-1, 1) - truth.double().clamp(-1, 1)
+        predicted, truth = predicted.cpu().double(), truth.cpu().double()
+        difference = predicted.clamp(-1, 1) - truth.clamp(-1, 1)
         dims = (1, 2, 3)
         rows = (difference.square().mean(dims), difference.abs().mean(dims), psnr(predicted, truth).double())
-        self._sums += torch.stack([row.sum() for row in rows]).cpu()
+        self._sums += torch.stack([row.sum() for row in rows])
         self._count += len(truth)
 
     def merge(self, other: ColourErrors) -> None:

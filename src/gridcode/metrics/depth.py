@@ -65,7 +65,7 @@ class DepthScores:
 
 
 class DepthErrors:
-    """Depth errors of a set, seen batch by batch.
+    """Depth errors of a set, seen batch by batch; counted on the CPU, in float64.
 
     Args:
         near: Metres; nearer pixels do not count.
@@ -95,7 +95,7 @@ class DepthErrors:
         if align not in ("none", "scale", "scale_shift"):
             raise GridcodeError(f"depth errors: align must be 'none', 'scale' or 'scale_shift', not {align!r}")
         self.near, self.far, self.crop, self.align = near, far, crop, align
-        self._sums = torch.zeros(len(_FIGURES), dtype=torch.float64)
+        self._sums = torch.zeros(len(_FIGURES), dtype=torch.float64, device="cpu")
         self._count = 0
         self._empty = 0
 

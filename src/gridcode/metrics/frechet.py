@@ -48,8 +48,8 @@ class GaussianStatistics:
             raise GridcodeError(f"Gaussian statistics: dim must be at least 1, saw {dim}")
         self.dim = dim
         self.count = 0
-        self._mean = torch.zeros(dim, dtype=torch.float64)
-        self._scatter = torch.zeros(dim, dim, dtype=torch.float64)
+        self._mean = torch.zeros(dim, dtype=torch.float64, device="cpu")
+        self._scatter = torch.zeros(dim, dim, dtype=torch.float64, device="cpu")
 
     def update(self, features: Tensor) -> None:
         """Add feature vectors.

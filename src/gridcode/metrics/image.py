@@ -17,6 +17,7 @@ similarity", 2004 (SSIM with an 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -121,8 +122,8 @@ class ImageQuality:
             b: images of the same shape.
         """
         signal, structure = psnr(a, b), ssim(a, b)
-        self._psnr += float(signal.sum(dtype=torch.float64))
-        self._ssim += float(structure.sum(dtype=torch.float64))
+        self._psnr += math.fsum(signal.tolist())
+        self._ssim += math.fsum(structure.tolist())
         self._count += len(a)
 
     def merge(self, other: ImageQuality) -> None:

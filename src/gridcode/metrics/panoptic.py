@@ -64,7 +64,7 @@ class PanopticScores:
 
 
 class PanopticQuality:
-    """Panoptic quality, seen batch by batch.
+    """Panoptic quality, seen batch by batch; counted on the CPU.
 
     Args:
         things: For each class, class 1 first, whether it is countable.
@@ -79,9 +79,9 @@ class PanopticQuality:
     def __init__(self, things: Sequence[bool]) -> None:
         if not len(things):
             raise GridcodeError("panoptic quality: no classes; give one flag 'is a thing' for each")
-        self._things = torch.tensor([bool(thing) for thing in things])
-        self._counts = torch.zeros(3, len(things) + 1, dtype=torch.int64)  # TP, FP, FN
-        self._iou = torch.zeros(len(things) + 1, dtype=torch.float64)
+        self._things = torch.tensor([bool(thing) for thing in things], device="cpu")
+        self._counts = torch.zeros(3, len(things) + 1, dtype=torch.int64, device="cpu")  # TP, FP, FN
+        self._iou = torch.zeros(len(things) + 1, dtype=torch.float64, device="cpu")
         self._images = 0
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:

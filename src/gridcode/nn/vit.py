@@ -116,7 +116,7 @@ class GridPositions(nn.Module):
 
 
 def bicubic(length: int, wanted: int) -> Tensor:
-    """The matrix (wanted, length) that resamples a row of values: bicubic, widened where it shortens.
+    """The matrix (wanted, length) that resamples a row of values, on the CPU: bicubic, widened where it shortens.
 
         W[i, j] = k((j + 1/2 - (i + 1/2) s) / max(s, 1)), each row divided by its sum;  s = length / wanted
         k(x) = 1.5 |x|^3 - 2.5 |x|^2 + 1 up to 1,  -0.5 |x|^3 + 2.5 |x|^2 - 4 |x| + 2 up to 2,  0 beyond
@@ -131,8 +131,8 @@ def bicubic(length: int, wanted: int) -> Tensor:
             [-0.0372,  0.1198,  0.4587,  0.4587]])
     """
     scale = length / wanted
-    centres = (torch.arange(wanted, dtype=torch.float64)[:, None] + 0.5) * scale
-    x = (torch.arange(length, dtype=torch.float64) + 0.5 - centres).abs() / max(scale, 1.0)
+    centres = (torch.arange(wanted, dtype=torch.float64, device="cpu")[:, None] + 0.5) * scale
+    x = (torch.arange(length, dtype=torch.float64, device="cpu") + 0.5 - centres).abs() / max(scale, 1.0)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     weights = torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))

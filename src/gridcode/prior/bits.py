@@ -130,7 +130,7 @@ def measure_bits(
     for part in torch.split(chosen, batch_size):
         tokens, labels = table.tokens[part].to(prior.device).long(), table.labels[part].to(prior.device)
         with fast_autocast(prior.device):
-            found = prior.log_probs(tokens, labels, steps=steps).double().cpu()
+            found = prior.log_probs(tokens, labels, steps=steps).cpu().double()
         nats -= torch.stack([found[:, group].sum() for group in groups])
     bits = nats / math.log(2) / len(chosen)
     return TokenBits(

@@ -8,7 +8,7 @@ Sampling (MaskGIT, 3.2), after step t of T, with N0 masked tokens at the start:
 
     still masked = clamp(floor(N0 cos(pi/2 (t + 1)/T)), 1, unknown - 1)
 
-All in float64: float32 gives other counts.
+All in float64, on the CPU: float32 gives other counts.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def training_mask(shape: tuple[int, int], *, min_masked: float, generator: torch
     Args:
         shape: (B, N).
         min_masked: Smallest share of masked tokens, in [0, 1).
-        generator: Where the randomness comes from.
+        generator: Where the randomness comes from; on the CPU.
 
     Returns:
-        (B, N) bool, True where a token is hidden; every row has at least one and at least ``min_masked * N``.
+        (B, N) bool on the CPU, True where a token is hidden; at least one in every row, and ``min_masked * N``.
 
     >>> masked = training_mask((100, 16), min_masked=0.45, generator=torch.Generator().manual_seed(0))
     >>> int(masked.sum(1).min()), int(masked.sum(1).max())
@@ -75,6 +75,6 @@ def still_masked(unknown_at_start: Tensor, unknown: Tensor, *, step: int, steps:
     """
     # The ratio first, as in the original: at 2/3 the other order falls just below a half, and floor to one less.
     share = math.cos(math.pi / 2 * ((step + 1) / steps))
-    # On the CPU, because not every device has float64.
-    left = (unknown_at_start.to("cpu", torch.float64) * share).floor().long().to(unknown.device)
+    # In Python, because not every device has float64.
+    left = torch.tensor([math.floor(found * share) for found in unknown_at_start.tolist()], device=unknown.device)
     return torch.minimum(left, unknown - 1).clamp_min(1).minimum(unknown)

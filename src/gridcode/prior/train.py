@@ -167,12 +167,12 @@ def measure_prior(
     rows = len(table.tokens)
     seen = min(rows, limit or rows)
     chosen = torch.from_numpy(some_of(rows, seen))
-    totals = torch.zeros(2, dtype=torch.float64)
+    loss = accuracy = 0.0
     for number, part in enumerate(torch.split(chosen, batch_size)):
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)
         draw = generator(0, "validation masks", number)
         masked = prior.asked((len(tokens), tokens.shape[1]), min_masked=min_masked, generator=draw).to(device)
         scores = masked_token_loss(prior(tokens, labels, masked), masked)
-        totals += torch.tensor([float(scores.loss), float(scores.accuracy)]) * len(part)
-    loss, accuracy = (totals / seen).tolist()
-    return {"loss": loss, "accuracy": accuracy}
+        loss += float(scores.loss) * len(part)
+        accuracy += float(scores.accuracy) * len(part)
+    return {"loss": loss / seen, "accuracy": accuracy / seen}

@@ -6,13 +6,13 @@ stage k rounds L^k times the residual to the symmetric grid of L values, hard-cl
 The loop is a number written digit by digit. c is half a bin beyond the end codes, so the residual of a stage fills
 exactly the range of the next one, and q stages are **one** quantizer with M = L^q equal bins of (-c, c):
 
-    N    = floor(M (1 + tanh(z / c)) / 2)           = Σ_k L^(q-1-k) g_k,   g_0 … g_{q-1} the stages' digits
+    N    = ceil(M (1 + tanh(z / c)) / 2) - 1        = Σ_k L^(q-1-k) g_k,   g_0 … g_{q-1} the stages' digits
     code = c ((2 N + 1) / M - 1)                    = Σ_k L^-k (2 g_k / (L - 1) - 1)
 
-N is found in float64, where the last bit of a device's tanh decides nothing (for a float32 z on either side of every
-edge it is what exact thresholds give), so that the indices are the same on every device. The stages' digits are N's in
-base L, and the first stages alone decode to the coarser quantizer. M is at most 2^20 for each channel, which float32
-keeps apart; bfloat16 codes give their indices back up to M = 256, float16 ones up to 2048.
+N is the number of thresholds t_k = c atanh(2 (k + 1) / M - 1) below z, as in ``forms.py``: two devices do not agree on
+tanh, and not every one has float64, but all agree on which of two float32 numbers is the larger. The stages' digits are
+N's in base L, whole numbers in int64, and the first stages alone decode to the coarser quantizer. M is at most 2^20 for
+each channel, which float32 keeps apart; bfloat16 codes give their indices back up to M = 256, float16 ones up to 2048.
 
 Gradient: straight-through, d code / d z = 1 - tanh²(z / c).
 
@@ -25,14 +25,16 @@ Reference: Défossez et al. 2022 (arXiv 2210.13438) for residual stages and thei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from functools import lru_cache
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.kernels.reference import working_dtype
+from gridcode.quantize.forms import Channel
+from gridcode.quantize.kernels.reference import digits_above, working_dtype
 from gridcode.quantize.latents import (
     NaNPolicy,
     check_codes_dtype,
@@ -92,6 +94,7 @@ class ResidualFSQ(Quantizer):
             raise GridcodeError(f"ResidualFSQ: stage_dropout is {stage_dropout!r}; give a probability in [0, 1]")
         self.stages, self.stage_dropout, self.channel_dim = stages, float(stage_dropout), channel_dim
         self.nan = check_nan_policy("ResidualFSQ", nan)
+        self._bins = _Bins(self._levels, stages)
 
     @property
     def channels(self) -> int:
@@ -124,7 +127,7 @@ class ResidualFSQ(Quantizer):
         whole, dropped = self._whole(z.detach()), self._dropped(z)
         bounded = self._bounded(z)
         # bounded - sg(bounded) is exactly 0: the code's own bits, with the gradient of the bound.
-        codes = self._codes(whole, self.stages, dropped) + (bounded - bounded.detach())
+        codes = self._codes(whole, self.stages, dropped, z.dtype) + (bounded - bounded.detach())
         return Quantized(
             codes=codes.to(latents.dtype).movedim(-1, self.channel_dim),
             indices=self._indices(whole, self.stages, dropped),
@@ -162,14 +165,12 @@ class ResidualFSQ(Quantizer):
         absent = indices == -1
         checked = check_indices(indices.masked_fill(absent, 0), self._levels, self.codebook_size)
         _check_prefixes(absent)
-        levels = torch.tensor(
-            [float(level) for level in self._levels], dtype=working_dtype(dtype), device=checked.device
-        )
+        levels = torch.tensor(self._levels, device=checked.device)
         whole = torch.zeros_like(levels)
         for stage in checked.unbind(-1):
-            digits = torch.stack(split_indices(stage, self._levels), dim=-1)
-            whole = whole * levels + digits.to(levels.dtype)
-        return self._codes(whole, shape[-1], absent.sum(-1)).to(dtype).movedim(-1, self.channel_dim)
+            whole = whole * levels + torch.stack(split_indices(stage, self._levels), dim=-1)
+        codes = self._codes(whole, shape[-1], absent.sum(-1), working_dtype(dtype))
+        return codes.to(dtype).movedim(-1, self.channel_dim)
 
     def codes_to_indices(self, codes: Tensor, stages: int | None = None) -> Tensor:
         """The indices of codes; rounded channel by channel.
@@ -193,12 +194,13 @@ class ResidualFSQ(Quantizer):
         stages = self.stages if stages is None else stages
         if not 1 <= stages <= self.stages:
             raise GridcodeError(f"ResidualFSQ: stages is {stages!r}; give a whole number from 1 to {self.stages}")
-        wide = codes.detach().movedim(self.channel_dim, -1).double()
+        wide = codes.detach().movedim(self.channel_dim, -1).to(working_dtype(codes.dtype))
         counts = self._row([float(level**stages) for level in self._levels], wide)
         # N from code = (2 N + 1 - M) / ((L - 1) L^(q-1)).
         exact = (wide * self._row(self._spans(stages), wide) + counts - 1) / 2
         whole = exact.round()
-        # Up to this far from N rounding to the codes' dtype can take it; codes of other stages lie 1/2 away, or on N.
+        # Up to this far from N rounding can take it: the codes' to their dtype, and here to float32, which is
+        # less than 0.1 where M is 2^20. Codes of other stages lie 1/2 away, or on N.
         slack = (0.1 + torch.finfo(codes.dtype).eps * counts / 2).clamp_max(0.5)
         if values_visible(whole):
             wrong = ~((whole >= 0) & (whole < counts) & ((exact - whole).abs() <= slack))
@@ -208,7 +210,7 @@ class ResidualFSQ(Quantizer):
                     f"stages of levels {list(self._levels)}, the first is {float(wide[wrong][0]):.6g}; give codes that "
                     "it returned, and the number of their stages"
                 )
-        return self._indices(whole, stages, None)
+        return self._indices(whole.long(), stages, None)
 
     def spec(self) -> dict[str, Any]:
         """Name, levels, stages and their dropout, as manifests and configs record them."""
@@ -244,34 +246,30 @@ class ResidualFSQ(Quantizer):
         return clamp * torch.tanh(z / clamp)
 
     def _whole(self, z: Tensor) -> Tensor:
-        """N of latents (…, d): whole numbers in [0, M) in z's dtype; on an edge the lower one."""
-        wide = z.double()
-        clamp = self._row([1 + 1 / (level - 1) for level in self._levels], wide)
-        counts = self._row([float(level**self.stages) for level in self._levels], wide)
-        # ceil(M (1 + tanh) / 2) - 1 with the whole part of M / 2 taken out, so that a tiny z keeps its sign.
-        half = (counts / 2).floor()
-        found = torch.ceil(torch.tanh(wide / clamp) * (counts / 2) + (counts / 2 - half)) + (half - 1)
-        return torch.minimum(found.clamp_min(0.0), counts - 1).to(z.dtype)
+        """N of latents (…, d): int64 in [0, M); on an edge the lower one."""
+        thresholds = self._bins.exact if z.dtype == torch.float64 else self._bins.thresholds
+        return torch.stack([digits_above(z[..., i], row.to(z.device)) for i, row in enumerate(thresholds)], dim=-1)
 
-    def _codes(self, whole: Tensor, stages: int, dropped: Tensor | None) -> Tensor:
+    def _codes(self, whole: Tensor, stages: int, dropped: Tensor | None, dtype: torch.dtype) -> Tensor:
         """The codes (…, d) of N over this many stages, without the last ``dropped`` (…) of them.
 
         Numerator and denominator are whole numbers that the dtype holds, so that one division rounds.
         """
-        counts = self._row([float(level**stages) for level in self._levels], whole)
-        spans = self._row(self._spans(stages), whole)
-        if dropped is None:
-            return (2 * whole + 1 - counts) / spans
-        table = [[float(level**k) for level in self._levels] for k in range(stages + 1)]
-        bins = torch.tensor(table, dtype=whole.dtype, device=whole.device)[dropped]
-        return (2 * (whole / bins).floor() * bins + bins - counts) / spans
+        counts = torch.tensor([level**stages for level in self._levels], device=whole.device)
+        numerator = 2 * whole + 1 - counts
+        if dropped is not None:
+            table = [[level**k for level in self._levels] for k in range(stages + 1)]
+            bins = torch.tensor(table, device=whole.device)[dropped]
+            numerator = 2 * _over(whole, bins) * bins + bins - counts
+        numerator = numerator.to(dtype)
+        return numerator / self._row(self._spans(stages), numerator)
 
     def _indices(self, whole: Tensor, stages: int, dropped: Tensor | None) -> Tensor:
         """Indices (…, stages) from the digits of N in base L, the coarsest stage first; -1 for a dropped one."""
-        levels = self._row([float(level) for level in self._levels], whole)
+        levels = torch.tensor(self._levels, device=whole.device)
         found: list[Tensor] = []
         for _ in range(stages):
-            rest = (whole / levels).floor()
+            rest = _over(whole, levels)
             found.insert(0, join_digits(whole - rest * levels, self._levels))
             whole = rest
         indices = torch.stack(found, dim=-1)
@@ -296,6 +294,36 @@ class ResidualFSQ(Quantizer):
     def _row(self, values: list[float], like: Tensor) -> Tensor:
         """A constant of every channel, (d,)."""
         return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
+class _Bins:
+    """The M - 1 thresholds of every channel's curve c tanh(z / c), on the CPU.
+
+    No buffers, because a module that is cast would round them; never changed, so that copies of a module share them.
+
+    Attributes:
+        exact: In float64, for latents in float64.
+        thresholds: In float32, rounded down: a float32 latent lies above one exactly when it lies above the exact one.
+    """
+
+    def __init__(self, levels: Sequence[int], stages: int) -> None:
+        channels = [_equal_bins(level**stages, 1 + 1 / (level - 1)) for level in levels]
+        self.exact = tuple(torch.tensor(channel.thresholds, device="cpu") for channel in channels)
+        self.thresholds = tuple(torch.tensor(channel.thresholds32, device="cpu") for channel in channels)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+@lru_cache(maxsize=64)
+def _equal_bins(count: int, c: float) -> Channel:
+    """M equal bins of (-c, c), numbered by N."""
+    return Channel(count, slope=1 / c, shift=0.0, gain=c, bias=0.0, middle=(count - 1) / 2, width=count / (2 * c))
+
+
+def _over(whole: Tensor, divisor: Tensor) -> Tensor:
+    """Whole numbers over others, rounded down."""
+    return torch.div(whole, divisor, rounding_mode="floor")
 
 
 def _check_prefixes(absent: Tensor) -> None:

@@ -165,13 +165,13 @@ def measure_conditional_prior(
         ``loss`` (nats per token, unsmoothed, over the whole vocabulary) and ``accuracy``, each token given the truth of
         those that the prior sees.
     """
-    totals = torch.zeros(2, dtype=torch.float64)
+    loss = accuracy = 0.0
     for number, batch in enumerate(eval_pairs(pairs, data, batch_size=batch_size)):
         draw = generator(0, "validation masks", number)
         shape = (len(batch.tokens), batch.tokens.shape[1])
         asked = prior.asked(shape, min_masked=min_masked, generator=draw).to(prior.device)
         scores = prior(batch.images.to(prior.device), batch.tokens.to(prior.device), asked)
         found = masked_token_loss(scores, asked)
-        totals += torch.tensor([float(found.loss), float(found.accuracy)]) * len(batch.tokens)
-    loss, accuracy = (totals / len(pairs)).tolist()
-    return {"loss": loss, "accuracy": accuracy}
+        loss += float(found.loss) * len(batch.tokens)
+        accuracy += float(found.accuracy) * len(batch.tokens)
+    return {"loss": loss / len(pairs), "accuracy": accuracy / len(pairs)}

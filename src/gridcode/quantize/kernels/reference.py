@@ -43,7 +43,8 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
         refuse_nan(latents)
     z = working(latents.detach())
     digits = torch.stack(
-        [_digits(z.select(channel_dim, i), _thresholds(book, i, z)) for i in range(len(book.levels))], dim=channel_dim
+        [digits_above(z.select(channel_dim, i), _thresholds(book, i, z)) for i in range(len(book.levels))],
+        dim=channel_dim,
     )
     middle, width = _rows(book, z, channel_dim, "middle", "width")
     codes = ((digits.to(z.dtype) - middle) / width).to(latents.dtype)
@@ -119,7 +120,7 @@ def along_channels(values: Tensor, rank: int, channel_dim: int) -> Tensor:
     return values.view(shape)
 
 
-def _digits(z: Tensor, thresholds: Tensor) -> Tensor:
+def digits_above(z: Tensor, thresholds: Tensor) -> Tensor:
     """How many thresholds (L - 1,) lie under each z, strictly; int64, the shape of z."""
     if len(thresholds) >= COMPARED_LEVEL:
         return torch.bucketize(z.contiguous(), thresholds)

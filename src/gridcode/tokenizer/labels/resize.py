@@ -37,7 +37,7 @@ def resize_grid(x: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def linear(length: int, wanted: int) -> Tensor:
-    """The matrix (wanted, length), float32, that resamples a row of values.
+    """The matrix (wanted, length), float32 on the CPU, that resamples a row of values.
 
     >>> linear(4, 2)
     tensor([[0.4286, 0.4286, 0.1429, 0.0000],
