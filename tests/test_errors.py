@@ -257,7 +257,7 @@ class TestPassesThrough:
         data[4:40] = bytes(36)
         path.write_bytes(data)
         with pytest.raises(OSError, match=r"a\.parquet: the file is damaged .*; download or write it again$"):
-            MappedColumn(path, "image")
+            MappedColumn([path], "image")
 
     def test_a_data_set_built_on_ours(self, tmp_path: Path) -> None:
         class Data(torch.utils.data.Dataset[Tensor]):
@@ -288,9 +288,11 @@ class TestPassesThrough:
         assert capsys.readouterr().err == f"gridcode train: {line.replace('crop.min_scale', '--data.crop.min-scale')}\n"
 
     def test_a_picture_that_is_skipped_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "val").mkdir()
         Image.new("L", (8, 8)).save(tmp_path / "good.png")
-        (tmp_path / "none.png").write_bytes(b"")
-        config = DataConfig(source=str(tmp_path), size=8, workers=0, on_error="skip", val_fraction=0.5)
-        source = open_split(replace(config, val_source=str(tmp_path)), "val")
-        batches = list(eval_batches(source, config, batch_size=2))
+        Image.new("L", (8, 8)).save(tmp_path / "val" / "good.png")
+        (tmp_path / "val" / "none.png").write_bytes(b"")
+        config = DataConfig(source=str(tmp_path / "good.png"), val_source=str(tmp_path / "val"), size=8, workers=0)
+        config = replace(config, on_error="skip")
+        batches = list(eval_batches(open_split(config, "val"), config, batch_size=2))
         assert [batch.keys for batch in batches] == [("good.png",)]
