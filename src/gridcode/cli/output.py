@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,15 +30,6 @@ def check_fresh(folder: Path, *, force: bool) -> None:
         raise FileError(f"{folder} is a file; give a folder as --out")
     if folder.exists() and any(folder.iterdir()) and not force:
         raise FileError(f"{folder} is not empty; give another --out, or --force to write into it")
-
-
-def file_name(key: str) -> str:
-    """A key as part of a file name.
-
-    >>> file_name("train/cat 1.jpg")
-    'train-cat-1'
-    """
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", re.sub(r"\.[A-Za-z0-9]+$", "", key)).strip("-") or "picture"
 
 
 def narrator() -> Callable[[str], None]:

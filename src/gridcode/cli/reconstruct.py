@@ -51,8 +51,9 @@ def run(arguments: list[str]) -> None:
     import numpy as np
     import torch
 
-    from gridcode.cli.output import file_name, fresh_folder
+    from gridcode.cli.output import fresh_folder
     from gridcode.cli.pictures import open_pictures, read_some
+    from gridcode.data.file_names import file_stem
     from gridcode.data.open import open_split
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
@@ -73,8 +74,8 @@ def run(arguments: list[str]) -> None:
         back = reconstruct(tokenizer, image)
         scores.append(float(psnr(back, image)))
         pair = to_uint8(torch.cat([image, back]))
-        save_png(pair[1], out / f"{number:04d}-{file_name(example.key)}.png")
-        save_png(contact_sheet(pair, columns=2), out / f"{number:04d}-{file_name(example.key)}-both.png")
+        save_png(pair[1], out / f"{number:04d}-{file_stem(example.key)}.png")
+        save_png(contact_sheet(pair, columns=2), out / f"{number:04d}-{file_stem(example.key)}-both.png")
         pairs.append(pair)
         print(f"{example.key}  {scores[-1]:.2f} dB")
     print(f"{len(pairs)} pictures in {out}, PSNR {sum(scores) / len(scores):.2f} dB")

@@ -62,7 +62,8 @@ def run(arguments: list[str]) -> None:
         description="Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.",
     )
     check_models(parsed.prior, parsed.tokenizer)
-    from gridcode.cli.output import file_name, fresh_folder
+    from gridcode.cli.output import fresh_folder
+    from gridcode.data.file_names import file_stem
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.tasks.generate import Generator
 
@@ -90,7 +91,7 @@ def run(arguments: list[str]) -> None:
     )
     pixels = to_uint8(images)
     for number, (label, picture) in enumerate(zip(labels, pixels, strict=True), parsed.first):
-        save_png(picture, out / f"{number:04d}-{file_name(names[label]) if label >= 0 else 'any'}.png")
+        save_png(picture, out / f"{number:04d}-{file_stem(names[label]) if label >= 0 else 'any'}.png")
     save_png(contact_sheet(pixels, columns=parsed.count), out / "samples.png")
     print(f"{len(labels)} pictures in {out}; all of them in {out / 'samples.png'}, a class a row")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 # What systems, browsers, sync tools and hubs leave behind without being asked; in lower case. Hidden files are, too.
 _CLUTTER = (
@@ -72,6 +73,25 @@ def unprintable(text: str) -> str:
         return chr(int(found[2], 16)) if found[2] else "\\"
 
     return re.sub(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|\\)", plain, text)
+
+
+_ENDING: Final = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
+_LONGEST: Final = 200  # bytes; a disk takes 255, of which a number, an ending and a temporary name need some
+
+
+def file_stem(key: str) -> str:
+    """A file name without ending for a picture's key, or for a class.
+
+    Of a long one it is the beginning and a hash, of one without letters the hash.
+
+    >>> file_stem("room/1.jpg"), file_stem("v1.5"), file_stem("!?.png")
+    ('room-1', 'v1-5', 'picture-9d77b752')
+    """
+    stem = re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-")
+    if stem and len(stem.encode()) <= _LONGEST:
+        return stem
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore') or 'picture'}-{digest}"
 
 
 @dataclass(frozen=True)

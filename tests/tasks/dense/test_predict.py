@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gridcode.data.config import DataConfig
+from gridcode.data.file_names import file_stem
 from gridcode.data.labels.coco import CocoPanoptic, coco_image_ids, write_coco
 from gridcode.data.labels.config import Task
 from gridcode.data.labels.files import read_depth, read_ids
@@ -28,7 +29,7 @@ from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.conditional.make import load_conditional_prior
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tasks.dense.config import DenseRun
-from gridcode.tasks.dense.files import file_stem, write_maps
+from gridcode.tasks.dense.files import write_maps
 from gridcode.tasks.dense.predict import PredictOptions, predict_source
 from gridcode.tasks.dense.predictor import DensePredictor
 from gridcode.tokenizer.labels.model import LabelTokenizer

@@ -10,8 +10,6 @@ draws      deviation/NAME.png, standard deviation over several draws: depth in d
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gridcode.data.file_names import file_stem
 from gridcode.data.labels.coco import write_coco
 from gridcode.data.labels.config import Categories, DenseConfig, DepthConfig
 from gridcode.data.labels.files import write_depth
@@ -31,23 +30,8 @@ SPLIT: Final = "predicted"
 """What stands for the split in COCO's layout."""
 RELATIVE_SCALE: Final = 60000.0
 """Value of a depth PNG that stands for relative depth 1."""
-_ENDING: Final = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
-_LONGEST: Final = 200  # bytes; a disk takes 255, of which an ending and a temporary name need some
 BLEND: Final = 0.6
 """Share of the map's colours in an overlay."""
-
-
-def file_stem(key: str) -> str:
-    """A file name without ending for a picture's key; of a long one the beginning and a hash.
-
-    >>> file_stem("room/1.jpg"), file_stem("v1.5")
-    ('room-1', 'v1-5')
-    """
-    stem = re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-") or "picture"
-    if len(stem.encode()) <= _LONGEST:
-        return stem
-    digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=4).hexdigest()
-    return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest}"
 
 
 def depth_scale(depth: DepthConfig) -> float:

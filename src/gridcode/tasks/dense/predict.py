@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from gridcode.data.crop import to_channels
+from gridcode.data.file_names import file_stem
 from gridcode.data.labels.coco import coco_image_ids
 from gridcode.data.labels.config import DenseConfig
 from gridcode.data.labels.files import SATURATED
 from gridcode.data.labels.source import Planes
 from gridcode.data.source import Example, ImageSource, StoredImages
 from gridcode.errors import GridcodeError
-from gridcode.tasks.dense.files import depth_scale, file_stem, write_deviation, write_maps, write_overlay
+from gridcode.tasks.dense.files import depth_scale, write_deviation, write_maps, write_overlay
 from gridcode.tasks.dense.predictor import DensePredictor, Fit
 
 
