@@ -256,7 +256,7 @@ class TestPassesThrough:
         data = bytearray(path.read_bytes())
         data[4:40] = bytes(36)
         path.write_bytes(data)
-        with pytest.raises(OSError, match=r"a\.parquet: the file is damaged .*; download or write it again$"):
+        with pytest.raises(OSError, match=r"a\.parquet: not a readable Parquet file .*; download or write it again$"):
             MappedColumn([path], "image")
 
     def test_a_data_set_built_on_ours(self, tmp_path: Path) -> None:

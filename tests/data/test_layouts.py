@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,9 @@ def test_splits_of_links_into_one_folder_are_read(tmp_path):
     config = DataConfig(source=str(tmp_path / "all"), val_source=str(tmp_path / "a/../all"))
     with pytest.raises(GridcodeError, match="both for training and for validation"):
         open_split(config, "val")
+    config = replace(config, val_source=config.source)
+    lines = understood(open_split(config, "train"), open_split(config, "val"))
+    assert lines[3:] == ["val: the training pictures themselves, for data.val_source is data.source"]
 
 
 def test_names_of_every_kind_are_read_and_can_be_written(tmp_path):

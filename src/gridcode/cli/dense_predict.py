@@ -58,10 +58,9 @@ def run(arguments: list[str]) -> None:
         raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
-    from gridcode.data.image import decode_image
     from gridcode.data.labels.orientation import PicturesAsStored
     from gridcode.data.open import open_source
-    from gridcode.data.source import EncodedImages, Example, ImageSource
+    from gridcode.data.source import EncodedImages
     from gridcode.tasks.dense.predict import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar
 
@@ -82,19 +81,9 @@ def run(arguments: list[str]) -> None:
     if predictor is None:
         raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
     stored = tokenizer.data.task != "colour" and tokenizer.data.orientation == "stored"
-    source: ImageSource | list[Example]
-    if parsed.input.is_file() and parsed.input.suffix.lower() not in (".parquet", ".npz"):
-        pixels = decode_image(
-            parsed.input,
-            name=str(parsed.input),
-            orientation="stored" if stored else "exif",
-            max_pixels=parsed.max_pixels,
-        )
-        source = [Example(image=pixels, label=None, key=parsed.input.name)]
-    else:
-        source = open_source(parsed.input, max_pixels=parsed.max_pixels)
-        if stored and isinstance(source, EncodedImages):
-            source = PicturesAsStored(source)
+    source = open_source(parsed.input, max_pixels=parsed.max_pixels)
+    if stored and isinstance(source, EncodedImages):
+        source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))

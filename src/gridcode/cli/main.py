@@ -6,6 +6,7 @@ asked for, so ``gridcode --help`` never waits for torch.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 after an error, 128 + the signal's number after a signal.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8, and terminals that have no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = [_from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

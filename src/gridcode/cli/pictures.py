@@ -6,40 +6,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import final
 
 from gridcode.data.config import DataConfig
-from gridcode.data.image import SUFFIXES, decode_image
 from gridcode.data.open import SCENES, open_source, open_split
 from gridcode.data.source import Example, ImageSource
 from gridcode.data.views import few
 from gridcode.errors import FileError, GridcodeError
-
-
-@final
-class OnePicture(ImageSource):
-    """A picture's file as a source.
-
-    Args:
-        path: The file.
-        max_pixels: A picture of more is refused; None for Pillow's own limit.
-
-    Raises:
-        GridcodeError: It is no picture.
-    """
-
-    def __init__(self, path: Path, max_pixels: int | None) -> None:
-        self.name = str(path)
-        image = decode_image(path, name=str(path), max_pixels=max_pixels)
-        self._example = Example(image=image, label=None, key=path.name)
-
-    def __len__(self) -> int:
-        """1."""
-        return 1
-
-    def __getitem__(self, index: int) -> Example:
-        """The picture."""
-        return self._example
 
 
 def open_pictures(place: str, data: DataConfig) -> ImageSource:
@@ -52,12 +24,9 @@ def open_pictures(place: str, data: DataConfig) -> ImageSource:
     Raises:
         GridcodeError: There is nothing that can be read.
     """
-    path = Path(place)
     if place == SCENES:
         return open_split(replace(data, source=SCENES, val_source=None), "val")
-    if path.is_file() and path.suffix.lower() in SUFFIXES | {""}:
-        return OnePicture(path, data.max_pixels)
-    return open_source(path, on_error=data.on_error, max_pixels=data.max_pixels)
+    return open_source(Path(place), on_error=data.on_error, max_pixels=data.max_pixels)
 
 
 def read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Example]:

@@ -15,13 +15,15 @@ import tempfile
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridcode.errors import FileError, GridcodeError
+from gridcode.data.file_names import printable
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 
 class MappedColumn:
@@ -104,7 +106,7 @@ class MappedColumn:
         """Map the file, if it is still the one that was written: the number of a file that was closed is given anew."""
         if _identity(self.file) != self._identity:
             raise OSError(f"{self.file} is another file by now")
-        with pa.memory_map(self.file) as mapped, pa.ipc.open_file(mapped) as file:
+        with pa.memory_map(os.fsencode(self.file)) as mapped, pa.ipc.open_file(mapped) as file:
             self._cells = file.read_all().column(0)
 
 
@@ -129,18 +131,36 @@ def cells_of(path: Path, column: str, *, rows: int = 256) -> Iterator[pa.Array]:
     """The cells of a column of bytes, or of structs with a field 'bytes', some rows at a time.
 
     Raises:
-        GridcodeError: The file is damaged.
+        GridcodeError: The file is missing or damaged.
+    """
+    # One column gains nothing from threads, and a process that will fork is better off without them.
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(rows, columns=[column], use_threads=False):
+            cells = batch.column(0)
+            if pa.types.is_dictionary(cells.type):
+                cells = cells.dictionary_decode()
+            yield cells.flatten()[cells.type.get_field_index("bytes")] if pa.types.is_struct(cells.type) else cells
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of any name, UTF-8 or not; what goes wrong with it in the block, too, is one line.
+
+    Raises:
+        GridcodeError: It is missing or damaged.
     """
     try:
-        # One column gains nothing from threads, and a process that will fork is better off without them.
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(rows, columns=[column], use_threads=False):
-                cells = batch.column(0)
-                if pa.types.is_dictionary(cells.type):
-                    cells = cells.dictionary_decode()
-                yield cells.flatten()[cells.type.get_field_index("bytes")] if pa.types.is_struct(cells.type) else cells
+        with pa.OSFile(os.fsencode(path)) as opened, pq.ParquetFile(opened) as file:
+            yield file
+    except GridcodeError:
+        raise
+    except FileNotFoundError:
+        raise MissingFileError(f"{printable(str(path))}: there is no such file; check data.source") from None
     except (pa.ArrowException, OSError) as error:
-        raise FileError(f"{path}: the file is damaged ({error}); download or write it again") from None
+        reason = " ".join(str(error).split())
+        raise FileError(
+            f"{printable(str(path))}: not a readable Parquet file ({reason}); download or write it again"
+        ) from None
 
 
 def _remove(handle: int, file: Path, owner: int) -> None:

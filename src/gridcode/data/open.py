@@ -55,7 +55,10 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
         return Unlabelled(train) if one_class else train
     val = _val(config)
     if isinstance(train, StoredImages) and isinstance(val, StoredImages):
-        check_apart(train.places, val.places)
+        if config.source == config.val_source and train.places == val.places:
+            val.notes = (*val.notes, "val: the training pictures themselves, for data.val_source is data.source")
+        else:
+            check_apart(train.places, val.places)
     if one_class:
         return Unlabelled(Relabelled(val, train.classes))
     if config.source == config.val_source or (config.source == SCENES and config.val_source is None):
@@ -94,7 +97,7 @@ def open_source(
         return ParquetImages([path], max_pixels=max_pixels)
     if path.suffix.lower() in (".npz", ".npy"):
         return NpzImages(path)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES | {""}:
         return ImageList([path], root=path.parent, name=str(path), max_pixels=max_pixels)
     if path.suffix.lower() == ".txt":
         return read_list(path, max_pixels=max_pixels)

@@ -20,15 +20,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
-from gridcode.data.mapped import cells_of, mapped_column
+from gridcode.data.mapped import cells_of, mapped_column, open_parquet
 from gridcode.data.places import Places, places_of_files
 from gridcode.data.source import EncodedImages, Example
-from gridcode.errors import FileError, GridcodeError, MissingFileError
+from gridcode.errors import GridcodeError
 
 
 class ParquetImages(EncodedImages):
@@ -45,6 +44,7 @@ class ParquetImages(EncodedImages):
         GridcodeError: A file is missing or damaged, has no column of images, or has labels beyond the names.
 
     >>> import tempfile
+    >>> import pyarrow.parquet as pq
     >>> from io import BytesIO
     >>> from PIL import Image
     >>> png = BytesIO()
@@ -71,7 +71,7 @@ class ParquetImages(EncodedImages):
         self.paths = tuple(paths)
         self.max_pixels = max_pixels
         self.name = printable(name or str(paths[0]))
-        schema = _schema(self.paths[0])
+        schema = parquet_schema(self.paths[0])
         features = _features(schema)
         self._image_column = image_column or _image_column(schema, features, self.paths[0])
         self._label_column = label_column or _label_column(schema, features)
@@ -126,29 +126,27 @@ class ParquetImages(EncodedImages):
         return _labels(columns, names, f"{self.paths[0]}, column '{self._label_column}'")
 
 
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: there is no such file; check data.source") from None
-    except (pa.ArrowException, OSError) as error:
-        raise FileError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
+def parquet_schema(path: Path) -> pa.Schema:
+    """The schema of a Parquet file.
+
+    Raises:
+        GridcodeError: It is missing or damaged.
+    """
+    with open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def _check_column(path: Path, column: str) -> None:
-    names = _schema(path).names
+    names = parquet_schema(path).names
     if column not in names:
         raise GridcodeError(f"{path}: no column '{column}' among {', '.join(names)}; all shards need it")
 
 
 def _read_labels_of(path: Path, column: str) -> pa.ChunkedArray:
     _check_column(path, column)
-    try:
-        with pq.ParquetFile(path) as file:
-            cells = file.read(columns=[column], use_threads=False).column(column)
+    with open_parquet(path) as file:
+        cells = file.read(columns=[column], use_threads=False).column(column)
         return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
-    except (pa.ArrowException, OSError) as error:
-        raise FileError(f"{path}: the file is damaged ({error}); download or write it again") from None
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

@@ -31,10 +31,10 @@ from gridcode.data.labels.stored import (
     StoredLabels,
     StoredTask,
     label_folders,
-    parquet_columns,
 )
 from gridcode.data.layout import shards_of, subfolders, telling_names
 from gridcode.data.open import SCENES, open_split
+from gridcode.data.parquet import parquet_schema
 from gridcode.data.places import check_apart
 from gridcode.data.split_names import Split, split_of
 from gridcode.data.views import split_keys
@@ -121,10 +121,10 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
     if shards:
         # NYUv2 as we have it knows classes only in its test file: that is then all there is.
         column = COLUMN[task]
-        labelled = [shard for shard in shards if column in parquet_columns(shard)]
+        labelled = [shard for shard in shards if column in parquet_schema(shard).names]
         if not labelled:
             raise GridcodeError(
-                f"{shards[0]}: no column '{column}' among {', '.join(parquet_columns(shards[0]))}; "
+                f"{shards[0]}: no column '{column}' among {', '.join(parquet_schema(shards[0]).names)}; "
                 f"the task '{task}' needs it"
             )
         named = _by_split(labelled, telling_names(root, labelled))

@@ -18,9 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from gridcode.data.folder import ImageFolder
 from gridcode.data.image import file_orientation
 from gridcode.data.labels.config import Categories, DepthConfig, Orientation
@@ -30,7 +27,7 @@ from gridcode.data.labels.source import DenseExample, DenseSource, Planes
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.places import Places
 from gridcode.data.source import EncodedImages
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import GridcodeError
 
 StoredTask: TypeAlias = Literal["depth", "panoptic"]
 IGNORED: Final = 255
@@ -268,15 +265,3 @@ def _names(*folders: Path) -> tuple[str, ...]:
     if not names:
         raise GridcodeError(f"{listed}: no class names; write one a line, class 1 first")
     return names
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """Names of a Parquet file's columns.
-
-    Raises:
-        GridcodeError: The file cannot be read.
-    """
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise FileError(f"{path}: not a readable Parquet file ({error}); download or write it again") from None
