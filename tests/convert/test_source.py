@@ -82,7 +82,7 @@ def test_classes_of_lightning_in_a_checkpoint_are_passed_over(tmp_path: Path, mo
         ([torch.zeros(2)], "holds a list, no tensors by name"),
         ({}, r"no tensors by name \(it is empty\)"),
         ({"state_dict": {"a": torch.zeros(2), "steps": 3}}, r"\('steps' is a int\)"),
-        ({"model": {"a": torch.zeros(2)}}, r"\('model' is a dict\)"),
+        ({"net": {"a": torch.zeros(2)}}, r"\('net' is a dict\)"),
     ],
 )
 def test_what_holds_no_tensors_by_name_is_refused(held: Any, message: str, tmp_path: Path) -> None:

@@ -305,7 +305,9 @@ def test_the_command_converts_checks_and_tells(tmp_path: Path, capsys: pytest.Ca
     assert not out.exists()
     assert main([*words, "--allow-pickle", "--check"]) == 0
     said = capsys.readouterr().out
-    assert f"taming: {len(state) - 1} tensors, each used once; 1 of its training left out" in said
+    assert (
+        f"taming: {len(state) - 1} tensors, each used once; found under state_dict.; 1 of its training left out" in said
+    )
     assert "check against diffusers: 2,048 of 2,048 tokens equal (100.00%)" in said
     assert f"{out}: 2 pixels a token, 40 codes" in said
     images = pictures(s, 2, 16, 16)

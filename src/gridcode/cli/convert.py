@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.cli.output import check_fresh, fresh_folder
 from gridcode.errors import GridcodeError
+
+if TYPE_CHECKING:
+    from gridcode.convert.tokenizer import Conversion
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,8 @@ def run(arguments: list[str]) -> None:
         unit_range=parsed.unit_range,
         allow_pickle=parsed.allow_pickle,
     )
-    tokenizer, aside = conversion.tokenizer, conversion.set_aside
-    print(
-        f"{conversion.project}: {conversion.used} tensors, each used once"
-        + (f"; {len(aside)} of its training left out" if aside else "")
-    )
+    tokenizer = conversion.tokenizer
+    print(_summary(conversion))
     if parsed.check:
         agreement = check_conversion(conversion, parsed.source)
         result = (
@@ -78,3 +78,19 @@ def run(arguments: list[str]) -> None:
         f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {parsed.out} "
         "--input PICTURE --out DIR"
     )
+
+
+def _summary(conversion: Conversion) -> str:
+    """What was taken over, and what was not."""
+    said = [f"{conversion.project}: {conversion.used} tensors, each used once"]
+    if conversion.prefix:
+        said.append(f"found under {conversion.prefix}")
+    if conversion.rounded:
+        said.append(f"{' and '.join(conversion.rounded)} made float32")
+    if conversion.set_aside:
+        said.append(f"{len(conversion.set_aside)} of its training left out")
+    if "quantize.used" in conversion.set_aside:
+        said.append("quantize.used left out, tokens have the book's own numbers")
+    if conversion.others:
+        said.append(f"{conversion.others} of other models left out")
+    return "; ".join(said)

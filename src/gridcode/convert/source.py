@@ -21,13 +21,12 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from gridcode.convert.names import Project, todays_name
+from gridcode.convert.parts import find_part
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 """What diffusers calls its weights, the preferred first."""
-TRAINING_ONLY = ("loss.", "quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
-"""How names begin that a taming checkpoint has for training: discriminator, LPIPS, running sums of a book."""
 LIGHTNING = ("pytorch_lightning.", "lightning.pytorch.")
 """The trainer whose classes may be named in a checkpoint, under both of its names; they are not looked at."""
 
@@ -42,13 +41,17 @@ class Source:
         tensors: Its tensors by the project's names of today, on the CPU, as they were saved.
         config: What its config.json says; empty where the project writes none.
         set_aside: Names that only training needs.
+        prefix: What stood before the names in the file.
+        others: How many tensors and values of the file belong to other models.
     """
 
     path: Path
     project: Project
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any]
-    set_aside: tuple[str, ...]
+    set_aside: tuple[str, ...] = ()
+    prefix: str = ""
+    others: int = 0
 
 
 def read_source(path: str | Path, *, allow_pickle: bool = False) -> Source:
@@ -68,12 +71,8 @@ def read_source(path: str | Path, *, allow_pickle: bool = False) -> Source:
         raise MissingFileError(
             f"there is no file or folder {path}; download the model first, as by hf download ORG/NAME --local-dir DIR"
         )
-    found = _read(path, allow_pickle=allow_pickle)
-    if isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    aside = tuple(name for name in found if str(name).startswith(TRAINING_ONLY))
-    kept = {name: value for name, value in found.items() if name not in aside}
-    return Source(path, "taming", _tensors(kept, path), {}, aside)
+    part = find_part(_read(path, allow_pickle=allow_pickle), path)
+    return Source(path, "taming", _tensors(part.tensors, path), {}, part.set_aside, part.prefix, part.others)
 
 
 def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
@@ -97,7 +96,7 @@ def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
             "whole, without variant and shards"
         )
     found = _tensors(_read(weights, allow_pickle=allow_pickle), weights)
-    return Source(folder, "diffusers", {todays_name(name): tensor for name, tensor in found.items()}, config, ())
+    return Source(folder, "diffusers", {todays_name(name): tensor for name, tensor in found.items()}, config)
 
 
 def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
@@ -138,4 +137,10 @@ def _tensors(found: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     if other is not None or not found:
         seen = f"{other!r} is a {type(found[other]).__name__}" if found else "it is empty"
         raise GridcodeError(f"{path} holds no tensors by name ({seen}); save its state_dict alone")
+    whole = next((name for name, value in found.items() if not value.is_floating_point()), None)
+    if whole is not None:
+        raise GridcodeError(
+            f"{path}: {whole} holds {str(found[whole].dtype).removeprefix('torch.')}, not floats; give weights that "
+            "were not quantized, and without further buffers"
+        )
     return {str(name): value for name, value in found.items()}

@@ -31,12 +31,18 @@ class Conversion:
         project: Whose it was.
         used: How many tensors it was made of: all there were, but those set aside.
         set_aside: Names of tensors that only the other project's training needs.
+        prefix: What stood before every name in the file.
+        others: How many tensors and values of the file belong to other models.
+        rounded: The dtypes of weights that were not in float32, such as 'float16'.
     """
 
     tokenizer: Tokenizer
     project: Project
     used: int
     set_aside: tuple[str, ...]
+    prefix: str = ""
+    others: int = 0
+    rounded: tuple[str, ...] = ()
 
 
 def convert_tokenizer(
@@ -67,7 +73,7 @@ def convert_tokenizer(
     >>> convert_tokenizer("nowhere/vqvae")
     Traceback (most recent call last):
     ...
-    gridcode.errors.GridcodeError: there is no file or folder nowhere/vqvae; download the model first, ...
+    gridcode.errors.MissingFileError: there is no file or folder nowhere/vqvae; download the model first, ...
     """
     source = read_source(path, allow_pickle=allow_pickle)
     config = shape_of(source, unit_range=unit_range)
@@ -77,7 +83,16 @@ def convert_tokenizer(
     names = source_names(tokenizer.state_dict(), source.project, levels=len(config.widths))
     tokenizer.load_state_dict(_filled(tokenizer.state_dict(), source, names))
     tokenizer.info = {"data": asdict(pictures), "dataset": pictures.dataset, "converted_from": source.project}
-    return Conversion(tokenizer.eval(), source.project, len(names), source.set_aside)
+    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in source.tensors.values()}
+    return Conversion(
+        tokenizer.eval(),
+        source.project,
+        len(names),
+        source.set_aside,
+        prefix=source.prefix,
+        others=source.others,
+        rounded=tuple(sorted(kinds - {"float32"})),
+    )
 
 
 def _filled(own: dict[str, Tensor], source: Source, names: dict[str, str]) -> dict[str, Tensor]:
