@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
-from gridcode.files import folder_atomic, read_json, to_json
+from gridcode.files import folder_atomic, read_json, to_json, write_text
 
 FORMAT_VERSION = 1
 """The version of the folder's layout that this gridcode writes, and the newest that it reads."""
@@ -77,7 +77,7 @@ def save_model(folder: Path, *, tensors: Mapping[str, Tensor], config: Mapping[s
         raise GridcodeError(f"save_model: the config cannot be written as JSON ({error}); use plain values") from None
     with folder_atomic(folder) as temporary:
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        (temporary / CARD).write_text(card, encoding="utf-8")
+        write_text(temporary / CARD, card)
         save_tensors(temporary / WEIGHTS, tensors)
 
 

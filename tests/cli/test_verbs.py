@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from math import log2, prod
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 
 from gridcode.cli.main import main
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.data.file_names import printable
 from gridcode.data.open import open_split
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
@@ -373,19 +376,73 @@ class TestTrain:
         assert names(tmp_path) == []
 
 
-def test_odd_names_of_one_class_are_tokenized_and_measured(
-    models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+ODD = (
+    b"caf\xe9 1.png",
+    b"new\nline.png",
+    b"d" * 251 + b".png",
+    b"--out.png",
+    b"%s.png",
+    b"a\\b.png",
+    "😀.png".encode(),
+)
+
+
+def odd_pictures(folder: Path) -> list[str]:
+    """Pictures whose names are of every kind, in a folder whose own is not UTF-8; their keys."""
+    folder.mkdir(parents=True)
+    for number, name in enumerate((*ODD, *(f"{number}.png".encode() for number in range(36)))):
+        Image.new("RGB", (16, 16), (5 * number, 0, 0)).save(folder / os.fsdecode(name), "png")
+    return [printable(os.fsdecode(name)) for name in ODD]
+
+
+def test_odd_names_are_read_by_every_verb(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [os.fsdecode(b"caf\xe9 1.png"), "new\nline.png", *(f"{number}.png" for number in range(40))]
-    (tmp_path / "pictures/only").mkdir(parents=True)
-    for number, name in enumerate(names):
-        Image.new("RGB", (16, 16), (5 * number, 0, 0)).save(tmp_path / "pictures/only" / name)
-    data = ["--data.source", str(tmp_path / "pictures")]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / os.fsdecode(b"\xff %s~") / "only"
+    keys, tokenizer = odd_pictures(folder), ["--tokenizer", models.tokenizer]
+    data = ["--data.source", "~/" + os.fsdecode(b"\xff %s~")]
     tokens = str(tmp_path / "tokens")
-    assert main(["tokenize", "--tokenizer", models.tokenizer, "--out", tokens, *data]) == 0
+    assert main(["tokenize", *tokenizer, "--out", tokens, *data]) == 0
     store = TokenStore.open(tokens)
-    keys = [key for split in store.splits for key in store.load(split).keys]
-    assert {"only/caf\\xe9 1.png", "only/new\\u000aline.png"} < set(keys)
+    assert {f"only/{key}" for key in keys} < {key for split in store.splits for key in store.load(split).keys}
     assert "labels: none, for 'only' is the only class" in capsys.readouterr().err
-    assert main(["eval", "--tokenizer", models.tokenizer, "--out", str(tmp_path / "report"), *data]) == 0
+    assert main(["eval", *tokenizer, "--out", str(tmp_path / "report"), *data]) == 0
     assert json.loads((tmp_path / "report/report.json").read_text())
+    assert (
+        main(["reconstruct", *tokenizer, "--out", str(tmp_path / "all"), "--input", str(folder), "--count", "99"]) == 0
+    )
+    assert len(names(tmp_path / "all")) == 2 * 43 + 1
+    assert (
+        main(["reconstruct", *tokenizer, "--out", str(tmp_path / "one"), "--input", str(folder / os.fsdecode(ODD[0]))])
+        == 0
+    )
+    assert "caf\\xe9 1.png  " in capsys.readouterr().out
+    train = [
+        "train",
+        "tokenizer",
+        "scenes_laptop",
+        "--data.size",
+        "16",
+        "--loop.steps",
+        "1",
+        "--loop.batch-size",
+        "2",
+        "--data.workers",
+        "0",
+        "--out",
+    ]
+    assert main([*train, str(tmp_path / "run"), *data]) == 0
+    assert main([*train, str(tmp_path / os.fsdecode(b"r\xe9")), *data]) == 2
+    assert "r\\xe9: what gridcode writes needs a folder whose name is UTF-8" in capsys.readouterr().err
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name or path.name.endswith(".tmp")]
+
+
+def test_the_terminal_shows_names_that_it_lacks(models: Models, tmp_path: Path) -> None:
+    odd_pictures(tmp_path / os.fsdecode(b"\xff"))
+    words = ["info", str(tmp_path / os.fsdecode(b"\xff"))]
+    code = "import sys; from gridcode.cli.main import main; print(main(sys.argv[1:])); print(sys.argv[2])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    shown = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, env=environment, check=True)
+    assert shown.stdout.splitlines()[0] == b"2"
+    assert shown.stdout.splitlines()[1].endswith(b"\\udcff")

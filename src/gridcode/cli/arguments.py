@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import tyro
 
 from gridcode.data.config import DataConfig
+from gridcode.data.file_names import printable
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.recipes import recipe
@@ -52,7 +53,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
     _latest[:] = [read]
     try:
         with contextlib.redirect_stderr(said):
-            return read(arguments)
+            parsed = read(arguments)
     except SystemExit as end:
         if end.code in (0, None):
             raise
@@ -60,6 +61,19 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         if ours is not None:
             raise ours from None
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+    _check_out(getattr(parsed, "out", None) or getattr(getattr(parsed, "flags", None), "out", None))
+    return parsed
+
+
+def _check_out(folder: Path | None) -> None:
+    """Refuse a folder whose name TensorBoard and safetensors could not take, before there is anything to write."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        name = printable(str(folder))
+        raise GridcodeError(
+            f"{name}: what gridcode writes needs a folder whose name is UTF-8; give another --out"
+        ) from None
 
 
 def _cause(error: BaseException) -> GridcodeError | None:
