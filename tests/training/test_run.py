@@ -15,13 +15,15 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import LFQConfig
+from gridcode.tokenizer.config import TokenizerRun, ViTConfig
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric
 from gridcode.training.log import read_log
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
 from gridcode.training.precision import resolve_precision
-from gridcode.training.resume import describe
+from gridcode.training.resume import defaults_of, describe
 from gridcode.training.run import Run, RunOptions, Stopped, open_run, prepare_folder, same_examples
 from gridcode.training.state import Trainee, checkpoints
 from gridcode.training.step import tell_schedule
@@ -157,6 +159,35 @@ class TestFolder:
         with pytest.raises(GridcodeError, match=message):
             prepare_folder(RunOptions(tmp_path, resume=True), Config(loop=replace(LOOP, **change)))
         assert json.loads((tmp_path / "run.json").read_text())["loop"][name] == getattr(LOOP, name)
+
+    @pytest.mark.parametrize("missing", ["seed", "precision", "accumulate", "the loop", "the sizes", "the alarms"])
+    def test_a_setting_that_is_newer_than_the_run_had_its_default(self, tmp_path: Path, missing: str) -> None:
+        prepare_folder(RunOptions(tmp_path), Config())
+        written = json.loads((tmp_path / "run.json").read_text())
+        place = {"the loop": "loop", "the alarms": "alarms"}
+        if missing in place:
+            del written[place[missing]]
+        else:
+            del written["data" if missing == "the sizes" else "loop"][missing.removeprefix("the ")]
+        (tmp_path / "run.json").write_text(json.dumps(written))
+        again = RunOptions(tmp_path, resume=True)
+        for other, seen in (
+            (Config(loop=replace(LOOP, seed=7)), "loop.seed=0, now 7"),
+            (Config(loop=replace(LOOP, precision="fp16")), "loop.precision='fp32', now 'fp16'"),
+            (Config(loop=replace(LOOP, accumulate=2)), "loop.accumulate=1, now 2"),
+            (Config(data=Part(sizes=(3,))), r"data.sizes=\[1, 2\], now \[3\]"),
+        ):
+            with pytest.raises(GridcodeError, match=f"trained with {seen}: resume"):
+                prepare_folder(again, other)
+        prepare_folder(again, Config())
+        assert json.loads((tmp_path / "run.json").read_text()) == json.loads(json.dumps(asdict(Config())))
+
+    def test_the_defaults_are_those_of_the_kind_that_was_chosen(self) -> None:
+        run = TokenizerRun(model=ViTConfig(quantizer=LFQConfig(bits=9, group=3)))
+        found = defaults_of(run)
+        assert found["model"]["quantizer"] == asdict(LFQConfig()) | {"bits": LFQConfig().bits}
+        assert found["model"]["patch"] == ViTConfig().patch
+        assert found["loop"] == asdict(TokenizerRun().loop)
 
     @pytest.mark.parametrize(
         ("now", "message"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,26 +37,51 @@ _FREE: Final = {
 """Settings without a part in what was learned; the alarms' are free too. Examples are compared by what they are."""
 
 
-def check_settings(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_settings(
+    out: Path, before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> None:
     """Refuse another value of a setting that decided what a run learned so far.
 
     Args:
         out: The run's folder, named in the error.
         before: The run's settings, as its file has them.
         now: Those of the command that resumes it, of the same form.
+        defaults: What :func:`defaults_of` says: the values of settings that did not exist when the run began.
 
     Raises:
         GridcodeError: A setting differs.
 
     >>> check_settings(Path("run"), {"loop": {"steps": 5, "seed": 0}}, {"loop": {"steps": 9, "seed": 0}})
+    >>> check_settings(Path("run"), {"loop": {"steps": 5}}, {"loop": {"steps": 5, "seed": 0}}, {"loop": {"seed": 0}})
     """
-    then, values = _flat(before), _flat(now)
+    then, values = _flat(defaults or {}) | _flat(before), _flat(now)
     for key, value in values.items():
         if key not in _FREE and not key.startswith("alarms.") and value != then.get(key):
             raise GridcodeError(
                 f"{out} was trained with {key}={then.get(key)!r}, now {value!r}: resume with the same settings, or "
                 "start another run with --out"
             )
+
+
+def defaults_of(config: Any) -> dict[str, Any]:
+    """The default of every setting of a config, a dataclass with others in it; those that must be given are left out.
+
+    A setting that is a dataclass of another kind than its default has that kind's own defaults.
+
+    >>> from gridcode.training.config import LoopConfig
+    >>> defaults_of(LoopConfig(steps=7, precision="fp16"))["precision"]
+    'auto'
+    """
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        value = field.default_factory() if field.default_factory is not MISSING else field.default
+        given = getattr(config, field.name)
+        if is_dataclass(given):
+            same = type(value) is type(given)
+            found[field.name] = asdict(value) if same else defaults_of(given)
+        elif value is not MISSING:
+            found[field.name] = value
+    return found
 
 
 def check_examples(out: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ from gridcode.files import from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import RunLog
 from gridcode.training.progress import ProgressBar
-from gridcode.training.resume import EXAMPLES, check_examples, check_settings
+from gridcode.training.resume import EXAMPLES, check_examples, check_settings, defaults_of
 from gridcode.training.signals import StopRequest, stop_requests
 from gridcode.training.state import Trainee, checkpoints, load_state, save_state
 
@@ -112,7 +112,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         sweep(out)
     if options.resume:
         before = read_json(out / RUN_FILE, "the run to resume")
-        check_settings(out, before, settings)
+        check_settings(out, before, settings, from_json(to_json(defaults_of(config))))
         write_json(out / RUN_FILE, settings | ({EXAMPLES: before[EXAMPLES]} if EXAMPLES in before else {}))
         return
     if occupied and not (out / RUN_FILE).exists():
