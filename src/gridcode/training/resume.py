@@ -74,7 +74,7 @@ def defaults_of(config: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for field in fields(config):
-        value = field.default_factory() if field.default_factory is not MISSING else field.default
+        value: Any = field.default_factory() if field.default_factory is not MISSING else field.default
         given = getattr(config, field.name)
         if is_dataclass(given):
             same = type(value) is type(given)
