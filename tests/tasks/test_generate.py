@@ -59,7 +59,10 @@ def test_same_seed_same_pictures_whatever_was_drawn_before(generator: Generator)
     assert not torch.equal(one, generator.sample([0, 1, 2] * 3, steps=4, seed=8))
 
 
-def test_batches_keep_the_order_of_the_labels(generator: Generator) -> None:
+def test_batches_keep_the_order_of_the_labels() -> None:
+    tokenizer = make_tokenizer()
+    # In float64, where products of other shapes, rounded otherwise, leave the most probable token alone.
+    generator = Generator(make_prior(tokenizer).double(), tokenizer)
     labels = [0, 1, 2, 0, 1]
     sure = SamplerConfig(steps=1, temperature=0.0)
     whole = generator.sample_tokens(labels, sampler=sure)
