@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -221,12 +222,17 @@ def test_predict_refuses_a_whole_coco_folder(
 
 def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", size=(30, 44))
+    odd = tmp_path / "in" / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(tmp_path / "in/1.png", odd)
+    shutil.copy(odd, odd.with_name("d" * 251 + ".png"))
     words = ["dense", "predict", "--run", str(straight), "--input"]
     assert main([*words, str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--depth-format", "npy"]) == 0
     assert np.load(tmp_path / "out/depth/2.npy").shape == (30, 44)
     assert main([*words, str(tmp_path / "in/1.png"), "--out", str(tmp_path / "one")]) == 0
     written = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.png"))
     assert written == ["depth/1.png", "overlay/1.png"]
+    assert main([*words, str(odd), "--out", str(tmp_path / "odd")]) == 0
+    assert (tmp_path / "odd/depth/caf-xe9.png").is_file()
 
 
 def test_patches_that_fit_the_size_are_taken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -409,29 +409,14 @@ def test_odd_names_are_read_by_every_verb(
     assert "labels: none, for 'only' is the only class" in capsys.readouterr().err
     assert main(["eval", *tokenizer, "--out", str(tmp_path / "report"), *data]) == 0
     assert json.loads((tmp_path / "report/report.json").read_text())
-    assert (
-        main(["reconstruct", *tokenizer, "--out", str(tmp_path / "all"), "--input", str(folder), "--count", "99"]) == 0
-    )
+    reconstruct = ["reconstruct", *tokenizer, "--count", "99", "--input", str(folder)]
+    assert main([*reconstruct, "--out", str(tmp_path / "all")]) == 0
     assert len(names(tmp_path / "all")) == 2 * 43 + 1
-    assert (
-        main(["reconstruct", *tokenizer, "--out", str(tmp_path / "one"), "--input", str(folder / os.fsdecode(ODD[0]))])
-        == 0
-    )
+    reconstruct[-1] = str(folder / os.fsdecode(ODD[0]))
+    assert main([*reconstruct, "--out", str(tmp_path / "one")]) == 0
     assert "caf\\xe9 1.png  " in capsys.readouterr().out
-    train = [
-        "train",
-        "tokenizer",
-        "scenes_laptop",
-        "--data.size",
-        "16",
-        "--loop.steps",
-        "1",
-        "--loop.batch-size",
-        "2",
-        "--data.workers",
-        "0",
-        "--out",
-    ]
+    tiny = "--data.size 16 --loop.steps 1 --loop.batch-size 2 --data.workers 0 --out"
+    train = ["train", "tokenizer", "scenes_laptop", *tiny.split()]
     assert main([*train, str(tmp_path / "run"), *data]) == 0
     assert main([*train, str(tmp_path / os.fsdecode(b"r\xe9")), *data]) == 2
     assert "r\\xe9: what gridcode writes needs a folder whose name is UTF-8" in capsys.readouterr().err
