@@ -16,11 +16,14 @@ _CLUTTER = (
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler", "@eadir", "#recycle",
     "system volume information", "lost+found", "__pycache__", "*.crdownload", "*.part", "*.partial", "*.download",
     "*.tmp", "~$*", "*~", "@__thumb", "#snapshot", "@tmp", "@recycle", "*.lnk", "*.url", "*.icloud",
+    "*.aria2", "*.filepart", "*:zone.identifier", "picasa.ini", "zbthumbnail.info", "pspbrwse.jbf",
+    "network trash folder", "temporary items", "*.gdoc", "*.gsheet",
 )  # fmt: skip
 # What describes a data set and lies beside its pictures.
 _DOCUMENTS = (
     "readme*", "license*", "licence*", "changelog*", "citation*", "*.md", "dataset_info*.json", "dataset_dict.json",
     "state.json", "metadata.csv", "metadata.jsonl", "classes.txt", "*.sha256", "*.md5", "checksums*", "manifest.json",
+    "*.xmp", "*.aae",
 )  # fmt: skip
 
 

@@ -165,7 +165,8 @@ class ImageFolder(EncodedImages):
                 place = printable((inside / name).as_posix())
                 raise GridcodeError(
                     f"{printable(str(self.path))}: '{place}' looks like a split, not like a class; "
-                    "put splits above classes (train/cat/, val/cat/), or rename it"
+                    "give the folder of the splits with nothing else in it, put splits above classes (train/cat/), or "
+                    "rename it"
                 )
 
     def _linked_once(self, linked: Sequence[str], folders: Mapping[str, str]) -> Iterator[str]:

@@ -4,18 +4,20 @@ root/train*.parquet, root/data/x-val-0….parquet      the split by the file's n
 root/CONFIG/train-0….parquet, root/CONFIG/data/…     the same, in the one subfolder that has such files
 root/train/0000.parquet, root/val/…                  the split by the folder's name
 root/train/, root/Validation/                        pictures, the split by the folder's name
-root/ANY/train/, root/ANY/val/                       the same, in a lone subfolder
+root/ANY/train/, root/ANY/val/                       the same, in a lone subfolder, however deep
+root/train/train/, root/val/val/                     the same, wrapped once more
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-from gridcode.data.file_names import is_clutter, printable
+from gridcode.data.file_names import is_clutter, printable, walk
 from gridcode.data.image import SUFFIXES
-from gridcode.data.split_names import is_aside, is_split, rest_of, split_of
+from gridcode.data.split_names import is_aside, is_fold, is_split, rest_of, split_of
 from gridcode.errors import GridcodeError
 
 
@@ -51,10 +53,15 @@ def layout_of(path: Path) -> Layout:
     if _pictures(path):
         return Layout()
     folders = subfolders(path)
-    if len(folders) == 1 and split_of(folders[0].name) is None and not _pictures(folders[0]):
-        below = subfolders(folders[0])
-        if below and any(is_split(folder.name) for folder in below):
-            return layout_of(folders[0])
+    filled = list(islice((folder for folder in folders if _holds_pictures(folder)), 2))
+    if len(filled) == 1 and split_of(filled[0].name) is None and (inner := layout_of(filled[0])).train:
+        return replace(inner, aside=inner.aside + _names([folder for folder in folders if folder != filled[0]]))
+    if len(folders) > 1 and all(is_fold(folder.name) for folder in folders):
+        names = " and ".join(f"'{printable(folder.name)}'" for folder in folders[:2])
+        raise GridcodeError(
+            f"{printable(str(path))}: {names} look like folds of one set, not like classes; name one 'val' and put the "
+            "others together as 'train'"
+        )
     if not any(is_split(folder.name) for folder in folders) and not _alike(folders):
         return Layout()
     layout = _parted(folders, [folder.name for folder in folders], path)
@@ -62,7 +69,8 @@ def layout_of(path: Path) -> Layout:
         if len(part) > 1:
             names = " and ".join(f"'{printable(folder.name)}'" for folder in part[:2])
             raise GridcodeError(f"{printable(str(path))}: folders {names} look like one split; rename or move one")
-    return layout
+    train, val = (tuple(_unwrapped(folder) for folder in part) for part in (layout.train, layout.val))
+    return replace(layout, train=train, val=val)
 
 
 def shards_of(path: Path) -> list[Path]:
@@ -77,6 +85,8 @@ def shards_of(path: Path) -> list[Path]:
     if len(within) > 1:
         names = ", ".join(printable(folder.name) for folder in within)
         raise GridcodeError(f"{printable(str(path))}: several data sets lie here ({names}); give one of them")
+    if not within and (path / "data").is_dir():
+        return shards_of(path / "data")
     return next(iter(within.values()), [])
 
 
@@ -88,7 +98,7 @@ def telling_names(path: Path, shards: Sequence[Path]) -> list[str]:
 
 
 def subfolders(path: Path) -> list[Path]:
-    """The folders in a folder, without clutter and without those that hold nothing but clutter, sorted."""
+    """The folders in a folder, without clutter, sorted."""
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not is_clutter(entry.name))
 
 
@@ -111,10 +121,25 @@ def _pictures(folder: Path) -> bool:
     return any(entry.suffix.lower() in SUFFIXES and not is_clutter(entry.name) for entry in folder.iterdir())
 
 
+def _holds_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or below."""
+    return any(_pictures(visit.path) for visit in walk(folder))
+
+
 def _alike(folders: Sequence[Path]) -> bool:
-    """Whether names such as 'x-train' and 'x-val' differ in the split alone; 'bullet_train', 'test_tube' do not."""
-    told = {split_of(folder.name) for folder in folders}
-    return len(told) > 1 and None not in told and len({rest_of(folder.name) for folder in folders}) == 1
+    """Whether two names such as 'x-train', 'x-val' differ in the split alone; 'bullet_train', 'test_tube' do not."""
+    told: dict[tuple[str, ...], set[str]] = {}
+    for folder in folders:
+        if split := split_of(folder.name):
+            told.setdefault(rest_of(folder.name), set()).add(split)
+    return any(len(splits) > 1 for splits in told.values())
+
+
+def _unwrapped(folder: Path) -> Path:
+    """The folder, or the one of the same split that alone lies in it, as archives are unpacked: train/train."""
+    inside = subfolders(folder)
+    alone = len(inside) == 1 and split_of(inside[0].name) is not None and not _pictures(folder)
+    return inside[0] if alone and split_of(inside[0].name) == split_of(folder.name) else folder
 
 
 def _parted(entries: Sequence[Path], names: Sequence[str], path: Path) -> Layout:
@@ -125,9 +150,9 @@ def _parted(entries: Sequence[Path], names: Sequence[str], path: Path) -> Layout
         split = split_of(name)
         if split is not None:
             found[split].append(entry)
-        elif is_aside(name):
+        elif is_aside(name) or (entry.is_dir() and not _holds_pictures(entry)):
             aside.append(entry)
-        elif entry.is_file() or any(not is_clutter(inside.name) for inside in entry.iterdir()):
+        else:
             unknown.append(entry)
     given = [split for split, paths in found.items() if paths]
     if not given:

@@ -59,5 +59,14 @@ def is_split(name: str) -> bool:
     return split_of(name) is not None and not rest_of(name)
 
 
+def is_fold(name: str) -> bool:
+    """Whether a name is that of a fold of cross-validation.
+
+    >>> is_fold("fold1"), is_fold("Split_03"), is_fold("folder")
+    (True, True, False)
+    """
+    return re.fullmatch(r"(fold|split)[ _-]?\d+", name.lower()) is not None
+
+
 def _words(name: str) -> list[str]:
     return re.split(r"[^a-z]+", name.lower())
