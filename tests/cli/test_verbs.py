@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -261,6 +262,11 @@ class TestReconstruct:
             words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(place), "--count", "3"]
             assert main([*words, "--out", str(tmp_path / f"out{number}")]) == 0
             assert f"{count} pictures in" in capsys.readouterr().out
+        shutil.copytree(tmp_path / "photos", tmp_path / "split/train")
+        shutil.copytree(tmp_path / "photos/cat", tmp_path / "split/val/cat")
+        words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "split")]
+        assert main([*words, "--out", str(tmp_path / "out of val")]) == 0
+        assert "2 pictures in" in capsys.readouterr().out
         (tmp_path / "photos/cat/bad.png").write_bytes(b"meow")
         words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "photos")]
         assert main([*words, "--out", str(tmp_path / "skipped"), "--data.on-error", "skip"]) == 0

@@ -69,6 +69,7 @@ def test_what_belongs_to_no_split_is_told(tmp_path):
         ("x-train-00000-of-00001.parquet", "x-val-00000-of-00001.parquet"),
         ("config/train-0.parquet", "config/test-0.parquet"),
         ("config/data/train-0.parquet", "config/data/test-0.parquet"),
+        ("data/config/train-0.parquet", "data/config/test-0.parquet"),
         ("default/train/0000.parquet", "default/validation/0000.parquet"),
         ("train/0000.parquet", "val/0000.parquet"),
     ],
@@ -87,6 +88,9 @@ def test_parquet_splits(tmp_path, names):
         (("train/0.png", "Training/1.png"), "look like one split"),
         (("val/0.png", "test/1.png"), "none to train on"),
         (("train/val/0.png", "train/cat/1.png"), "'val' looks like a split"),
+        (("seg_train/a/0.png", "seg_test/a/1.png", "seg_pred/2.png"), "'seg_train' looks like a split, 'seg_pred'"),
+        (("fold1/a/0.png", "fold2/a/1.png"), "'fold1' and 'fold2' look like folds of one set"),
+        (("train_0/a/0.png", "train_1/a/1.png"), "look like one split"),
     ],
 )
 def test_what_may_be_splits_or_classes_is_refused(tmp_path, names, message):
@@ -95,9 +99,24 @@ def test_what_may_be_splits_or_classes_is_refused(tmp_path, names, message):
         told(tmp_path)
 
 
-def test_splits_below_a_lone_folder(tmp_path):
-    put(tmp_path, "set/train/0.png", "set/val/1.png")
-    assert told(tmp_path)[:3] == [1, 1, ()]
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        (("set/train/0.png", "set/val/1.png"), []),
+        (("I/Data/CLS/train/0.png", "I/Data/CLS/val/1.png", "I/Sets/0.txt"), ["not used: Sets/"]),
+        (("images/train/0.png", "images/val/1.png", "labels/train/0.txt"), ["not used: labels/"]),
+        (("train2017/0.png", "val2017/1.png", "annotations/a.json"), ["not used: annotations/"]),
+        (("train/train/0.png", "val/1.png"), []),
+        (("x_train/x_train/0.png", "x_test/x_test/1.png"), []),
+        (("train/images/0.png", "valid/images/1.png"), ["labels: none, for 'images' is the only class"]),
+    ],
+)
+def test_splits_below_other_folders(tmp_path, names, lines):
+    put(tmp_path, *(name for name in names if name.endswith(".png")))
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert told(tmp_path) == [1, 1, (), *lines]
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
@@ -210,8 +229,86 @@ def test_one_class_is_unlabelled(tmp_path):
     assert told(tmp_path) == [1, 1, (), "labels: none, for 'only' is the only class"]
 
 
+_SPLITS = {
+    "train": ["train", "Train", "TRAINING", "training_set", "train2017", "01-train", "x-train"],
+    "val": ["val", "Valid", "VALIDATION", "dev", "val_images", "x-val"],
+    "test": ["test", "Testing", "eval", "test_data"],
+}
+_CLASSES = ["cat", "Dog", "bullet_train", "test_tube", "n01440764", "t-shirt", "0", "b\u00e4r", "contest"]
+_CLUTTER_FOLDERS = [
+    "__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information",
+    "lost+found", ".dropbox.cache", ".Trash-1000", "__pycache__", ".stfolder", "#snapshot", "@Recycle",
+]  # fmt: skip
+_CLUTTER_FILES = [
+    ".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", "a.tmp", "a.png.crdownload", "a.jpg.part", ".dropbox", "0.png~",
+    "Icon\r", "0.png.icloud", "~$a.docx", "0.png:Zone.Identifier", "a.png.aria2", "README.md", "LICENSE",
+]  # fmt: skip
+
+
+@st.composite
+def _trees(draw):
+    """Files of a data set and, told from how they were made and not by the code: split and class of each picture."""
+    parts = draw(st.sampled_from([("train",), ("train", "val"), ("train", "test"), ("train", "val", "test"), ()]))
+    names = {split: draw(st.sampled_from(_SPLITS[split])) for split in parts}
+    if parts and any(name.startswith("x-") for name in names.values()):  # then the splits must differ in it alone
+        names = {split: f"x-{split}" for split in parts}
+        parts = parts if len(parts) > 1 else ()
+    classes = draw(st.lists(st.sampled_from(_CLASSES), max_size=3, unique=True))
+    above = draw(st.sampled_from(["", "set/", "set/deep/"])) if parts else ""
+    count = draw(st.integers(2, 3))
+    expected, number = {}, 0
+    for split in parts or (None,):
+        for label in classes or (None,):
+            for _ in range(count):
+                folders = [names[split]] if split else []
+                folders += [label] if label else []
+                expected[above + "/".join([*folders, f"{number}.png"])] = (split, label)
+                number += 1
+    places = sorted({path.rpartition("/")[0] for path in expected} | {above.rstrip("/"), ""})
+    clutter = draw(
+        st.lists(st.tuples(st.sampled_from(places), st.sampled_from(_CLUTTER_FOLDERS + _CLUTTER_FILES)), max_size=6)
+    )
+    return expected, [f"{place}/{name}".lstrip("/") for place, name in clutter], classes
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(_trees())
+def test_any_folder_is_read_as_it_was_meant(tree):
+    expected, clutter, classes = tree
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        put(root, *expected)
+        for place in clutter:
+            if Path(place).name in _CLUTTER_FOLDERS:
+                put(root, f"{place}/9.png")
+            else:
+                (root / place).touch()
+        config = DataConfig(source=str(root), val_fraction=0.5)
+        read = {split: list(open_split(config, split)) for split in ("train", "val")}
+        names = open_split(config, "train").classes
+    splits = {split for split, _ in expected.values()}
+    held = "val" if "val" in splits else "test" if "test" in splits else None
+    assert names == (tuple(sorted(classes)) if len(classes) > 1 else ())
+    found = {}
+    for split, examples in read.items():
+        for example in examples:
+            file = example.key.rsplit("/", 1)[-1]
+            assert file not in found
+            found[file] = (split, None if example.label is None else names[example.label])
+    wanted = {path.rsplit("/", 1)[-1]: told for path, told in expected.items()}
+    if held is None:
+        assert set(found) == set(wanted)
+    else:
+        assert {file: split for file, (split, _) in found.items()} == {
+            file: "train" if split == "train" else "val"
+            for file, (split, _) in wanted.items()
+            if split in ("train", held)
+        }
+    assert all(label == (wanted[file][1] if names else None) for file, (_, label) in found.items())
+
+
 _NAME = st.sampled_from(
-    ["train", "Val", "test", "Validation", "cat", "dog", "__MACOSX", "unlabeled", "x-train", ".git"]
+    ["train", "Val", "test", "Validation", "cat", "dog", "__MACOSX", "unlabeled", "x-train", ".git", "x_test", "fold1"]
 )
 
 

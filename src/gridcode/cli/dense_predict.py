@@ -58,8 +58,9 @@ def run(arguments: list[str]) -> None:
         raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
+    from gridcode.data.config import DataConfig
     from gridcode.data.labels.orientation import PicturesAsStored
-    from gridcode.data.open import open_source
+    from gridcode.data.open import open_input
     from gridcode.data.source import EncodedImages
     from gridcode.tasks.dense.predict import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar
@@ -81,7 +82,7 @@ def run(arguments: list[str]) -> None:
     if predictor is None:
         raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
     stored = tokenizer.data.task != "colour" and tokenizer.data.orientation == "stored"
-    source = open_source(parsed.input, max_pixels=parsed.max_pixels)
+    source = open_input(DataConfig(source=str(parsed.input), max_pixels=parsed.max_pixels))
     if stored and isinstance(source, EncodedImages):
         source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from gridcode.cli.arguments import Reading, check_models, check_source, parse, usable_device
-from gridcode.errors import GridcodeError
+from gridcode.data.config import DataConfig
+from gridcode.errors import FileError, GridcodeError
+
+if TYPE_CHECKING:
+    from gridcode.data.source import Example, ImageSource
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Arguments:
     out: Path
     """Folder for the reconstructions, alone and beside their originals, and comparison.png with all of them."""
     input: str | None = None
-    """A picture, or all that training reads, 'scenes' too; the tokenizer's own validation data by default."""
+    """A picture, or all that training reads, 'scenes' too, of splits the validation; the tokenizer's own by default."""
     data: Annotated[Reading, tyro.conf.arg(name="data")] = field(default_factory=Reading)
     """How pictures are read."""
     count: int = 16
@@ -52,9 +58,8 @@ def run(arguments: list[str]) -> None:
     import torch
 
     from gridcode.cli.output import fresh_folder
-    from gridcode.cli.pictures import open_pictures, read_some
     from gridcode.data.file_names import file_stem
-    from gridcode.data.open import open_split
+    from gridcode.data.open import open_input, open_split
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
     from gridcode.tasks.data_of import data_of
@@ -65,8 +70,8 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = parsed.data.applied(data_of(tokenizer))
-    source = open_split(data, "val") if parsed.input is None else open_pictures(parsed.input, data)
-    examples = list(read_some(source, parsed.count, data))
+    source = open_split(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
+    examples = list(_read_some(source, parsed.count, data))
     out = fresh_folder(parsed.out, force=parsed.force)
     pairs, scores = [], []
     for number, example in enumerate(examples):
@@ -82,3 +87,26 @@ def run(arguments: list[str]) -> None:
     if len({pair.shape for pair in pairs}) == 1:
         save_png(contact_sheet(np.concatenate(pairs), columns=8), out / "comparison.png")
         print(f"originals, each with its reconstruction at its right: {out / 'comparison.png'}")
+
+
+def _read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Example]:
+    """At most ``count`` pictures from all over a source; with ``on_error`` "skip" those that can be read.
+
+    Raises:
+        GridcodeError: A picture cannot be read, or with "skip" none can.
+    """
+    from gridcode.data.views import few
+
+    chosen, failed = few(source, count), 0
+    for index in range(len(chosen)):
+        try:
+            example = chosen[index]
+        except GridcodeError as error:
+            if data.on_error == "stop":
+                raise
+            failed += 1
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        yield example
+    if failed == len(chosen):
+        raise FileError(f"{source.name}: none of {failed} pictures can be read; check --input")

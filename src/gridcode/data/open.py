@@ -67,6 +67,24 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     return Relabelled(val, classes) if classes and val.classes and val.classes != classes else val
 
 
+def open_input(config: DataConfig) -> ImageSource:
+    """The pictures to look at: those of validation where the source has a split of its own, else all.
+
+    Args:
+        config: Where the images are; nothing is held out.
+
+    Raises:
+        GridcodeError: The source is missing, unreadable, or not of a known kind.
+
+    >>> len(open_input(DataConfig(train_count=100, val_count=20)))
+    20
+    """
+    if config.source == SCENES:
+        return _scenes(config, start=config.train_count, count=config.val_count)
+    layout = _layout(_path(config.source))
+    return _open_part(config, config.source, layout.val or layout.train, "val" if layout.val else "train")
+
+
 def open_source(
     path: Path, *, on_error: Literal["stop", "skip"] = "stop", max_pixels: int | None = None
 ) -> StoredImages:
