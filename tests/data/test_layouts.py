@@ -6,12 +6,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gridcode.data import DataConfig, open_split
+from gridcode.data import DataConfig, TorchDataset, open_split
 from gridcode.data.file_names import printable, unprintable
 from gridcode.data.open import open_source
 from gridcode.data.split_names import is_split
@@ -271,7 +272,7 @@ def _trees(draw):
     return expected, [f"{place}/{name}".lstrip("/") for place, name in clutter], classes
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(_trees())
 def test_any_folder_is_read_as_it_was_meant(tree):
     expected, clutter, classes = tree
@@ -332,11 +333,50 @@ def test_no_split_is_a_class_and_no_validation_picture_is_trained_on(tree):
             assert not place & held
 
 
+def build(root, layout):
+    """What a row of the documentation's table shows: files, or the names of an array file's arrays."""
+    root.mkdir()
+    if match := re.fullmatch(r"(\S+\.np[yz]): (.+)", layout):
+        labels = re.compile("labels|y_|arr_1|.*_labels")
+        arrays = {
+            name: np.arange(2) if labels.match(name) else np.full((2, 4, 4), 9, np.uint8)
+            for name in match[2].split(", ")
+        }
+        np.savez(root / match[1], **arrays) if match[1].endswith("z") else np.save(root / match[1], *arrays.values())
+        return
+    for name in layout.split():
+        if name.endswith(".parquet"):
+            parquet(root, name)
+        elif name.endswith(".txt"):
+            (root / name).write_text("cat/0.png\tcat\ndog/1.png\tdog\n")
+        elif name.endswith(".png"):
+            put(root, name)
+        else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+
+
+def printed(root, source):
+    """The lines, or the error, for a source as the table calls it."""
+    if source == "TorchDataset":
+        items = [(Image.new("L", (2, 2)), label) for label in (0, 1)]
+        parts = [TorchDataset(items, name="mine", classes=("cat", "dog")) for _ in range(2)]
+        return understood(*parts)
+    config = DataConfig(source=source.replace("DIR", str(root)), train_count=3, val_count=1, size=8, val_fraction=0.5)
+    if source.endswith(".png"):
+        config = replace(config, val_source="scenes")
+    try:
+        lines = understood(open_split(config, "train"), open_split(config, "val"))
+    except GridcodeError as error:
+        lines = [str(error)]
+    return [line.replace(str(root), "DIR") for line in lines]
+
+
 def test_the_documentation_says_what_is_printed(tmp_path):
     text = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([^`]+\.png)` \| `([^`]+)` \|$", text, re.M)
-    assert len(rows) >= 6
-    for number, (layout, line) in enumerate(rows):
-        put(tmp_path / str(number), *layout.split())
-        config = DataConfig(source=str(tmp_path / str(number)))
-        assert line in understood(open_split(config, "train"), open_split(config, "val"))
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", text, re.M)
+    sources = {source.removeprefix("DIR").rpartition(".")[2] for source, _, _ in rows}
+    assert sources == {"", "scenes", "parquet", "txt", "png", "npz", "npy", "TorchDataset", "zip"}
+    for number, (source, layout, line) in enumerate(rows):
+        build(tmp_path / str(number), layout)
+        assert line in printed(tmp_path / str(number), source), (source, layout)
