@@ -299,3 +299,13 @@ def test_more_pixels_than_asked_for_are_refused(limit, monkeypatch):
 def test_a_limit_is_at_least_one(config):
     with pytest.raises(GridcodeError, match="max_pixels must be at least 1"):
         config(max_pixels=0)
+
+
+@pytest.mark.parametrize(
+    "added", [b"!\xfe\0", b"!\x01\0", b"!\xce\0", b"!\xff\x0bNETSCAPE2.0\0", b"!\xff\x01a\x02bc\0"]
+)
+def test_no_extension_that_only_describes_costs_a_gif(added):
+    plain = encode("gif")
+    table = 13 + 3 * 2 ** (plain[10] % 8 + 1)
+    expected = decode_image(plain, name="a")
+    np.testing.assert_array_equal(decode_image(plain[:table] + added + plain[table:], name="a"), expected)

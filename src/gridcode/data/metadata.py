@@ -3,6 +3,7 @@
     JPEG   without APPn and COM segments, except the two that tell the colours (JFIF, Adobe)
     PNG    without ancillary chunks, except tRNS; animations become their default image
     WebP   without the chunks ICCP, EXIF, XMP and unknown ones
+    GIF    without the extensions before the first frame, except that of its transparency
     TIFF   without the tags of the first page that no decoder needs
     AVIF   without its items of EXIF and XMP; the rotation is a property of the picture's own
 
@@ -69,6 +70,8 @@ def bare(encoded: bytes) -> Bare:
         return _png(encoded)
     if encoded.startswith(b"RIFF") and encoded[8:12] == b"WEBP":
         return _webp(encoded)
+    if encoded.startswith((b"GIF87a", b"GIF89a")):
+        return _gif(encoded)
     if re.match(rb"(II|MM)(\*\0|\0\*|\+\0|\0\+)", encoded):
         return _tiff(encoded)
     if encoded[4:8] == b"ftyp":
@@ -218,6 +221,20 @@ def _webp(encoded: bytes) -> Bare:
         place = end
     chunks = b"".join(kept)
     return Bare(b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + chunks, orientation_in(exif, xmp))
+
+
+def _gif(encoded: bytes) -> Bare:
+    flags = encoded[10] if len(encoded) > 10 else 0
+    place = 13 + (3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0)  # behind the table of colours
+    kept = [encoded[:place]]
+    while encoded[place : place + 1] == b"!":
+        end = place + 2
+        while encoded[end : end + 1] not in (b"", b"\0"):
+            end += 1 + encoded[end]
+        if encoded[place + 1 : place + 2] == b"\xf9":
+            kept.append(encoded[place : end + 1])
+        place = end + 1
+    return Bare(b"".join([*kept, encoded[place:]]), None)
 
 
 def _tiff(encoded: bytes) -> Bare:
