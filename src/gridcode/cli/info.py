@@ -72,8 +72,8 @@ def _run(path: Path) -> list[str]:
     return lines + [f"warning: {text}" for text in warnings[-3:]]
 
 
-def _figure(value: float | None) -> str:
-    return "not a number" if value is None else f"{value:.4g}"
+def _figure(value: object) -> str:
+    return "not a number" if not isinstance(value, int | float) else f"{value:.4g}"
 
 
 def _store(path: Path) -> list[str]:
@@ -101,7 +101,8 @@ def _model(path: Path) -> list[str]:
     except (SafetensorError, OSError) as error:
         raise FileError(f"{weights} cannot be read ({error}); copy or train it again") from None
     # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned book.
-    count = config.get("parameters", sum(prod(tensor.get_shape()) for tensor in tensors))
+    count = config.get("parameters")
+    count = count if isinstance(count, int) else sum(prod(tensor.get_shape()) for tensor in tensors)
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]
     parts = (part for part in ("prior", "quantizer", "model", "space") if part in config)
     return lines + [f"{part}: {to_json(config[part])}" for part in parts]

@@ -71,7 +71,8 @@ class ImageFolder(EncodedImages):
         if top and any(by_class.values()):
             filled = next(name for name, keys in by_class.items() if keys)
             raise GridcodeError(
-                f"{path}: images lie both at the top ({top[0]}) and in subfolders ({filled}/); "
+                f"{self.name}: images lie both at the top ({printable(top[0])}) and in subfolders "
+                f"({printable(filled)}/); "
                 "move the former into class folders, or all into one folder"
             )
         if top:

@@ -151,7 +151,14 @@ def load_classifier(source: str | Path) -> Classifier:
         GridcodeError: There is none, its config is not a classifier's, or its weights do not fit.
     """
     model = load_model(source, kind=KIND)
-    classifier = Classifier(_read_config(model.config.get("classifier"), model.path))
+    try:
+        classifier = Classifier(_read_config(model.config.get("classifier"), model.path))
+    except GridcodeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise GridcodeError(
+            f"load_classifier: the config.json in {model.path} is not a classifier's ({error}); train it again"
+        ) from None
     load_weights(classifier, model.tensors, origin=model.path)
     return classifier.eval()
 

@@ -115,7 +115,14 @@ def load_observer(source: str | Path) -> Observer:
         GridcodeError: There is none, its config is not an observer's, or its weights do not fit.
     """
     model = load_model(source, kind=KIND)
-    observer = Observer(_read_config(model.config.get("observer"), model.path))
+    try:
+        observer = Observer(_read_config(model.config.get("observer"), model.path))
+    except GridcodeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise GridcodeError(
+            f"load_observer: the config.json in {model.path} is not an observer's ({error}); train it again"
+        ) from None
     load_weights(observer, model.tensors, origin=model.path)
     return observer.eval().requires_grad_(False)
 

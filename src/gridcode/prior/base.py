@@ -164,7 +164,9 @@ class Prior(nn.Module, ABC):
             raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
         try:
             prior = cls(cls.settings(**folder.config["model"]), TokenSpace.from_json(folder.config["space"]))
-        except (KeyError, TypeError) as error:
+        except GridcodeError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise GridcodeError(f"{where} is not a prior's ({error}); was it saved by another version?") from None
         load_weights(prior, folder.tensors, origin=folder.path)
         return prior

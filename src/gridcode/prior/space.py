@@ -44,6 +44,9 @@ class TokenSpace:
         True
         """
         tuples = {name: tuple(values[name]) for name in ("grid", "classes", "levels")}
+        numbers = (values["codebook_size"], *tuples["grid"], *tuples["levels"])
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError(f"{numbers} are no whole numbers")
         return cls(**{**values, **tuples})
 
     @property

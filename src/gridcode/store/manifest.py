@@ -196,11 +196,17 @@ def _check(manifest: Manifest, where: str) -> None:
     def whole(value: object, most: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
+    if not isinstance(manifest.quantizer, dict) or not isinstance(manifest.data, dict):
+        raise GridcodeError(f"{where}: quantizer and data must be objects; tokenize again")
+    if not all(isinstance(name, str) for name in manifest.classes):
+        raise GridcodeError(f"{where}: classes are {manifest.classes!r}; they must be names")
     if not whole(manifest.codebook_size, 2**63):
         raise GridcodeError(f"{where}: codebook_size is {manifest.codebook_size!r}; it must be from 1 to 2^63")
     if not manifest.grid or not all(whole(side, 2**31 - 1) for side in manifest.grid):
         raise GridcodeError(f"{where}: grid is {manifest.grid!r}; it must be whole numbers above 0, such as (8, 8)")
     levels = manifest.quantizer.get("levels")
+    if isinstance(levels, list) and not all(whole(level, 2**63) for level in levels):
+        raise GridcodeError(f"{where}: levels are {levels!r}; they must be whole numbers above 0")
     if isinstance(levels, list) and math.prod(levels) != manifest.codebook_size:
         raise GridcodeError(
             f"{where}: levels {levels} make {math.prod(levels)} codes, codebook_size is "
@@ -209,5 +215,6 @@ def _check(manifest: Manifest, where: str) -> None:
     if not isinstance(manifest.tokenizer, str) or not manifest.tokenizer:
         raise GridcodeError(f"{where}: tokenizer is {manifest.tokenizer!r}; it must be the hash of its weights")
     for shard in manifest.shards:
-        if not _SHARD.fullmatch(shard.file) or not whole(shard.rows, 2**63):
+        told = all(isinstance(value, str) for value in (shard.file, shard.split, shard.sha256))
+        if not told or not _SHARD.fullmatch(shard.file) or not whole(shard.rows, 2**63):
             raise GridcodeError(f"{where}: {shard} is no shard of a token store; tokenize again")

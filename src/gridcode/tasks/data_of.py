@@ -16,7 +16,9 @@ def data_of(tokenizer: Tokenizer) -> DataConfig:
     try:
         settings = dict(tokenizer.info["data"])
         return DataConfig(**{**settings, "crop": CropPolicy(**settings["crop"])})
-    except (KeyError, TypeError) as error:
+    except GridcodeError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise GridcodeError(
             f"the tokenizer does not say what pictures it was trained on ({error}); train it with "
             "gridcode train tokenizer"

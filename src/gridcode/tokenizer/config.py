@@ -117,16 +117,18 @@ def architecture_from_json(values: Mapping[str, Any]) -> ArchitectureConfig:
     Raises:
         GridcodeError: They name no kind, or the quantizer cannot be read.
         KeyError: There is no quantizer.
-        TypeError: A setting is not the kind's.
+        TypeError: They are no object, or a setting is not the kind's.
 
     >>> architecture_from_json({"name": "vit", "quantizer": {"name": "fsq", "levels": [8, 5]}, "patch": 4}).patch
     4
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{values!r} are no settings of a model")
     settings: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
     name = settings.pop("name", "conv")
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise GridcodeError(f"there is no architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name](**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
 

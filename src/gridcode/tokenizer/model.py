@@ -182,12 +182,13 @@ class Tokenizer(nn.Module):
         """
         folder = load_model(source, kind=KIND)
         try:
-            config = architecture_from_json(folder.config["model"])
-        except (KeyError, TypeError) as error:
+            tokenizer = cls(architecture_from_json(folder.config["model"]))
+        except GridcodeError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise GridcodeError(
                 f"{folder.path / CONFIG} is not a tokenizer's ({error}); was it saved by another version?"
             ) from None
-        tokenizer = cls(config)
         load_weights(tokenizer, folder.tensors, origin=folder.path)
         check_spec(tokenizer.quantizer, folder.config.get("quantizer"), where=folder.path / CONFIG)
         tokenizer.info = folder.config.get("info", {})

@@ -50,14 +50,16 @@ class RunLog:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, oldest first; a last line that a kill cut short is left out."""
+    """The lines of a run's log, oldest first; what a kill cut short, and what is no line of a log, is left out."""
     path = run / "log.jsonl"
     if not path.exists():
         return []
     lines = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            lines.append(from_json(line))
-        except ValueError:
+            found = from_json(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(found, dict) and isinstance(found.get("step"), int):
+            lines.append(found)
     return lines

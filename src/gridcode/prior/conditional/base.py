@@ -219,7 +219,7 @@ class ConditionalPrior(nn.Module, ABC):
             prior = cls(ConditionalConfig(**model), space, (channels, height, width))
         except GridcodeError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise GridcodeError(
                 f"{where} is not a picture-conditioned prior's ({error}); was it saved by another version?"
             ) from None

@@ -241,7 +241,9 @@ class LabelTokenizer(nn.Module):
                 dense_from_json(folder.config["data"]),
                 categories_from_json(folder.config.get("categories")),
             )
-        except (KeyError, TypeError) as error:
+        except GridcodeError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise GridcodeError(
                 f"{folder.path / CONFIG} is not a label tokenizer's ({error}); was it saved by another version?"
             ) from None
