@@ -242,3 +242,13 @@ def check(seed: int | tuple[int, ...]) -> tuple[str, str]:
 def test_a_data_set_is_read_as_it_is_meant(seed):
     outcome, seen = check(seed)
     assert outcome in ("decoded", "refused"), seen
+
+
+def test_a_lone_class_is_no_split_once_more(tmp_path):
+    for number, place in enumerate(("Train/bullet train", "val/bullet train", "Train/bullet train/deep")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / f"_{number}.png").write_bytes(_PNG.getvalue())
+    (tmp_path / "Train/bullet train/_3.png").write_bytes(_PNG.getvalue())
+    name = b"bullet train"
+    outcome, seen = judge(tmp_path, Meaning(dict.fromkeys((0, 2, 3), name), {1: name}))
+    assert outcome == "decoded", seen

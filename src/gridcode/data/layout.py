@@ -138,8 +138,11 @@ def _alike(folders: Sequence[Path]) -> bool:
 def _unwrapped(folder: Path) -> Path:
     """The folder, or the one of the same split that alone lies in it, as archives are unpacked: train/train."""
     inside = subfolders(folder)
-    alone = len(inside) == 1 and split_of(inside[0].name) is not None and not _pictures(folder)
-    return inside[0] if alone and split_of(inside[0].name) == split_of(folder.name) else folder
+    if len(inside) != 1 or _pictures(folder) or split_of(inside[0].name) != split_of(folder.name):
+        return folder
+    # A lone class 'bullet train' is no split: it is one by its whole name, or by the same other words as the folder.
+    name = inside[0].name
+    return inside[0] if is_split(name) or rest_of(name) == rest_of(folder.name) else folder
 
 
 def _parted(entries: Sequence[Path], names: Sequence[str], path: Path) -> Layout:
