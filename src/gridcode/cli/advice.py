@@ -10,10 +10,11 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-_SETTING: Final = re.compile(
+SETTING: Final = re.compile(
     r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|prior|evaluation)(?:\.[a-z]\w*)+)"
     r"(?:=(?P<value>[\w.-]*\w))?(?![\w/])"
 )
+"""A setting or an option in an error's text."""
 _VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
 _CLAUSE: Final = re.compile(rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+--[a-z][^;,]*")
 _ELSEWHERE: Final = {"--data.source": "--input", "--data.max-pixels": "--max-pixels"}
@@ -42,13 +43,13 @@ def advise(text: str, options: Collection[str]) -> str:
     for place, mark in reversed(cuts.items()):  # what followed ", or" now comes first
         if mark in ";:" and text.startswith(", ", place):
             text = f"{text[:place]}{mark} {text[place + 2 :].removeprefix('or ')}"
-    return _SETTING.sub(lambda found: _said(found, options), text)
+    return SETTING.sub(lambda found: _said(found, options), text)
 
 
 def _can_be_followed(clause: str, options: Collection[str]) -> bool:
     """Whether all settings of a clause are options; those of another command's line are not looked at."""
     own = clause.partition("gridcode ")[0]
-    return all(_option(found, options) for found in _SETTING.finditer(own))
+    return all(_option(found, options) for found in SETTING.finditer(own))
 
 
 def _said(found: re.Match[str], options: Collection[str]) -> str:

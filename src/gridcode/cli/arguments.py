@@ -60,6 +60,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         ours = _cause(end)
         if ours is not None:
             raise ours from None
+        _latest.clear()  # the parser speaks of options itself
         raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
     _check_out(getattr(parsed, "out", None) or getattr(getattr(parsed, "flags", None), "out", None))
     return parsed

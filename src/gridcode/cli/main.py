@@ -82,10 +82,10 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
     except GridcodeError as error:
         if debug:
             raise
-        from gridcode.cli.advice import advise
+        from gridcode.cli.advice import SETTING, advise
 
-        # What the verb's options are is known once its command line was read.
-        reader = sys.modules.get("gridcode.cli.arguments")
+        # What the verb's options are is known once its command line was read; asking for them takes a while.
+        reader = sys.modules.get("gridcode.cli.arguments") if SETTING.search(str(error)) else None
         text = advise(str(error), reader.options() if reader else ())
         print(f"gridcode {verb}: {' '.join(text.splitlines())}", file=sys.stderr)
         number: int = getattr(error, "number", 0)
