@@ -30,7 +30,7 @@ from gridcode.data import (
     TorchDataset,
     open_split,
 )
-from gridcode.data.open import open_source
+from gridcode.data.open import open_input, open_source
 from gridcode.data.views import Relabelled, Subset, hold_out
 from gridcode.errors import GridcodeError
 
@@ -368,6 +368,18 @@ def test_npz_names_that_others_use(tmp_path):
         assert values(held_out) == [8, 8]
         assert [example.label for example in held_out] == [1, 0]
         assert values(open_source(path)) == [9, 9, 9, 8, 8]
+        with open(tmp_path / "A.NPZ", "wb") as file:
+            np.savez(file, **dict(zip(names, (train, [0, 1, 1], val, [[1], [0]]), strict=True)))
+        config = DataConfig(source=str(tmp_path / "A.NPZ"))
+        assert (values(open_split(config, "train")), values(open_split(config, "val"))) == ([9, 9, 9], [8, 8])
+        assert values(open_input(config)) == [8, 8]
+    np.savez(path, x_train=train, x_val=val, x_test=val[:1])
+    config = DataConfig(source=str(path))
+    assert [len(open_split(config, split)) for split in ("train", "val")] == [3, 2]
+    assert open_split(config, "val").notes == ("not used: test",)
+    np.savez(path, x_val=val, x_test=val[:1])
+    with pytest.raises(GridcodeError, match="splits val and test, but none to train on; call one 'x_train'"):
+        open_split(config, "train")
     np.savez(path, train, [True, False, True])
     assert [example.label for example in NpzImages(path)] == [1, 0, 1]
     np.save(tmp_path / "a.npy", val)

@@ -170,9 +170,11 @@ def _layout(path: Path) -> Layout:
     """The splits of a folder, or of a .npz file that has some."""
     if path.suffix.lower() == ".npz" and path.is_file():
         splits = npz_splits(path)
+        if len(splits) < 2:
+            return Layout((path,) if splits == ("train",) else ())
         if "train" not in splits:
-            return Layout()
-        return Layout((path,), (path,) if len(splits) > 1 else ())
+            raise GridcodeError(f"{path}: splits {' and '.join(splits)}, but none to train on; call one 'x_train'")
+        return Layout((path,), (path,), splits[2:])
     return layout_of(path)
 
 
