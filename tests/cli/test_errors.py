@@ -18,10 +18,10 @@ TRAIN = ("train", "tokenizer", "scenes_smoke")
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown verb": (("paint",), "there is no verb 'paint'; choose one of demo, train,"),
     "unknown stage": (("train", "codec"), "train takes 'tokenizer' or 'prior', got 'codec'"),
-    "no recipe": (("train", "prior"), "train prior needs a recipe first: one of scenes_laptop,"),
+    "no recipe": (("train", "prior"), "train prior needs a recipe first: one of scenes_demo,"),
     "unknown recipe": (
         ("train", "tokenizer", "nope", "--out", "OUT"),
-        "no recipe 'nope'; choose one of scenes_laptop,",
+        "no recipe 'nope'; choose one of scenes_demo,",
     ),
     "unknown option": ((*TRAIN, "--out", "OUT", "--loop.stepz", "3"), "Unrecognized options: --loop.stepz"),
     "surplus word": ((*TRAIN, "--out", "OUT", "surplus"), "Unrecognized options: surplus"),

@@ -90,3 +90,10 @@ def test_digits_of_a_book_without_any_are_refused(tmp_path: Path, capsys: pytest
 def test_a_masked_priors_settings_are_not_an_autoregressive_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "prior", "scenes_smoke", "--prior", "ar", "--model.style", "modern", "--dry-run"]) == 2
     assert "--model.style" in capsys.readouterr().err
+
+
+def test_a_recipe_of_either_prior_trains_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("scenes_demo", "scenes_smoke"):
+        for prior in ("maskgit", "ar"):
+            assert main(["train", "prior", name, "--prior", prior, "--dry-run"]) == 0
+            assert ('"style":' in capsys.readouterr().out) == (prior == "maskgit"), (name, prior)

@@ -11,7 +11,8 @@ import torch
 
 from gridcode.cli.dry_run import describe_tokenizer_run
 from gridcode.errors import GridcodeError
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.make import make_prior
+from gridcode.prior.space import TokenSpace
 from gridcode.recipes import RECIPES, recipe
 from gridcode.tokenizer.model import Tokenizer
 
@@ -27,7 +28,7 @@ def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
         pictures = torch.empty(1, run.data.channels, run.data.size, run.data.size)
         out = tokenizer(pictures)
         grid = run.model.grid(run.data.size, run.data.size)
-        prior = MaskGIT(settings.prior.model, TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}))
+        prior = make_prior(settings.prior.model, TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}))
     assert out.images.shape == pictures.shape
     assert out.quantized.indices.shape == (1, *grid)
     assert prior.trunk.positions.num_embeddings == out.quantized.indices.numel() + 1
@@ -71,7 +72,7 @@ def test_a_recipe_says_what_to_expect_and_what_it_costs(name: str) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(GridcodeError, match=r"no recipe 'nope'; choose one of scenes_laptop, .*imagenette128_gpu"):
+    with pytest.raises(GridcodeError, match=r"no recipe 'nope'; choose one of scenes_demo, .*imagenette128_gpu"):
         recipe("nope")
 
 

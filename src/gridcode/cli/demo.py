@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gridcode.cli.arguments import parse
 from gridcode.cli.output import fresh_folder
-from gridcode.recipes import recipe
+from gridcode.prior.config import autoregressive
+from gridcode.recipes import Recipe, recipe
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ def run(arguments: list[str]) -> None:
 
     say, watch = narrator(), Stopwatch()
     again = "the same command with --force starts again"
-    name = "scenes_smoke" if parsed.smoke else "scenes_laptop"
-    settings, out = recipe(name), parsed.out
+    settings, out = _settings(smoke=parsed.smoke), parsed.out
     data = settings.tokenizer.data
     say(f"rendering {data.train_count + data.val_count:,} scenes at {data.size} px")
     with watch.part("rendering scenes"):
@@ -82,3 +82,10 @@ def run(arguments: list[str]) -> None:
         seconds=watch.seconds,
     )
     say(f"done; open {report}")
+
+
+def _settings(*, smoke: bool) -> Recipe:
+    if not smoke:
+        return recipe("scenes_demo")
+    settings = recipe("scenes_smoke")
+    return replace(settings, prior=autoregressive(settings.prior))

@@ -11,7 +11,7 @@ import tyro
 
 from gridcode.cli.arguments import check_source, parse, said
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive
+from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
 from gridcode.tokenizer.config import ARCHITECTURES, TokenizerRun
@@ -136,10 +136,13 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
 
 def _train_prior(name: str, words: Sequence[str]) -> None:
     run = recipe(name).prior
-    kind: Literal["maskgit", "ar"] = "ar" if isinstance(run.model, AutoregressiveConfig) else "maskgit"
-    if kind == "maskgit" and said("--prior", words) == "ar":
+    own = _kind(run)
+    asked = said("--prior", words)
+    if own == "maskgit" and asked == "ar":
         run = autoregressive(run)
-    default = PriorArguments(TrainFlags(), run, prior=kind)
+    if own == "ar" and asked == "maskgit":
+        run = masked(run)
+    default = PriorArguments(TrainFlags(), run, prior=_kind(run))
     prog = f"gridcode train prior {name}"
     arguments = parse(PriorArguments, words, prog=prog, default=default, description="Stage II: train a prior.")
     flags = arguments.flags
@@ -162,6 +165,10 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
         following = f"gridcode sample --prior {options.out} --tokenizer TOKENIZER --out DIR"
         print(f"prior in {options.out / 'best'}; next: {following}")
     return None
+
+
+def _kind(run: PriorRun) -> Literal["maskgit", "ar"]:
+    return "ar" if isinstance(run.model, AutoregressiveConfig) else "maskgit"
 
 
 def _with_kinds(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:

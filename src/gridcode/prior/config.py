@@ -117,6 +117,17 @@ def autoregressive(run: PriorRun) -> PriorRun:
     return replace(run, model=AutoregressiveConfig(**shape), masking=masking)
 
 
+def masked(run: PriorRun) -> PriorRun:
+    """The same run with a masked prior of the same shape, and its usual label smoothing.
+
+    >>> masked(PriorRun(model=AutoregressiveConfig(width=64, depth=2))).model.style
+    'modern'
+    """
+    shape = {one.name: getattr(run.model, one.name) for one in fields(AutoregressiveConfig)}
+    masking = replace(run.masking, label_smoothing=MaskingConfig().label_smoothing)
+    return replace(run, model=MaskGITConfig(**shape), masking=masking)
+
+
 def _check_shape(config: PriorConfig, *, rotary: bool) -> None:
     """Refuse widths that heads or rotary positions do not divide."""
     width, heads = config.width, config.heads

@@ -9,6 +9,7 @@ from gridcode.recipes import cifar10, fashion_mnist, imagenet_paper, imagenette1
 from gridcode.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
+    "scenes_demo": scenes.demo,
     "scenes_laptop": scenes.laptop,
     "scenes_gpu": scenes.gpu,
     "scenes_smoke": scenes.smoke,
