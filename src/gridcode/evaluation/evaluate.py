@@ -1,7 +1,7 @@
 """Measure a tokenizer, and a prior on top of it, on the data they were trained on.
 
     validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
-    validation tokens   -> prior     -> masked-token loss and accuracy
+    validation tokens   -> prior     -> loss and accuracy of the tokens asked for
     labels              -> samples   -> share classified as asked, Fréchet distance, nearest training pictures
 
 The classifier behind the last line is trained here, on the data's own labels; its distance is not the FID.
@@ -102,8 +102,8 @@ class SampleResult:
     """Stage II's figures.
 
     Attributes:
-        loss: Nats per masked validation token.
-        accuracy: Share of masked validation tokens guessed right.
+        loss: Nats per validation token asked for: a hidden one, or any of an autoregressive prior's.
+        accuracy: Share of them guessed right.
         class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
         frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
         count: Samples measured.

@@ -203,8 +203,8 @@ def _tables(evaluation: Evaluation) -> list[Table]:
     tables = [Table("Reconstruction", rows)]
     if second is not None:
         rows = [
-            Figure("masked-token loss", second.loss, "nats", "validation tokens, unsmoothed, whole vocabulary"),
-            Figure("masked-token accuracy", second.accuracy, "", "most probable guess"),
+            Figure("token loss", second.loss, "nats", "validation tokens asked for, unsmoothed, whole vocabulary"),
+            Figure("token accuracy", second.accuracy, "", "most probable guess"),
             Figure("bits per token", second.bits.per_token, "bits", _bits_note(second.bits, first.usage.codebook_size)),
             Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
         ]

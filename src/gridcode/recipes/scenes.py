@@ -24,8 +24,8 @@ def demo() -> Recipe:
 
     The prior is autoregressive: in so few steps it learns far more than a masked one of its size (docs/results.md).
 
-    Expect: XX dB, usage XX %, XX % of samples classified as asked, Fréchet distance XX.
-    Cost: XX on two CPU cores, all stages and the report; XX GB.
+    Expect: 29.2 dB, usage 99.6 %, 87 % of samples classified as asked, Fréchet distance 2.3.
+    Cost: 6 min 7 s on two CPU cores without bf16, all stages and the report; 1 GB.
     """
     return Recipe(
         tokenizer=TokenizerRun(
@@ -33,14 +33,14 @@ def demo() -> Recipe:
             model=TokenizerConfig(
                 quantizer=FSQConfig(levels=(8, 6, 5)), widths=(40, 80), encoder_blocks=1, decoder_blocks=1, patch=2
             ),
-            optim=OptimConfig(lr=2e-3, warmup=60, ema=0.99),
-            loop=LoopConfig(steps=700, batch_size=32, val_every=350, val_count=500, checkpoint_every=700),
+            optim=OptimConfig(lr=2e-3, warmup=80, ema=0.99),
+            loop=LoopConfig(steps=720, batch_size=16, val_every=360, val_count=500, checkpoint_every=360),
         ),
         prior=PriorRun(
-            model=AutoregressiveConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.0),
+            model=AutoregressiveConfig(width=96, depth=4, heads=3, mlp=384, dropout=0.0),
             masking=MaskingConfig(label_smoothing=0.0),
-            optim=OptimConfig(lr=3e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
-            loop=LoopConfig(steps=1000, batch_size=32, val_every=250, val_count=500, checkpoint_every=500),
+            optim=OptimConfig(lr=4e-3, betas=(0.9, 0.99), weight_decay=0.045, warmup=100, ema=0.99),
+            loop=LoopConfig(steps=2400, batch_size=16, val_every=800, val_count=500, checkpoint_every=1200),
         ),
         evaluation=EvaluationConfig(
             count=1000,
