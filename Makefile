@@ -31,7 +31,7 @@ else
 endif
 	touch $@
 
-demo: setup                 ## train, sample and report on built-in scenes: about five minutes on two cores
+demo: setup                 ## train, sample and report on built-in scenes: about six minutes on two cores
 	$(BIN)/gridcode demo --out demo --force
 	@echo "open demo/report/report.html"
 

@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
         Arguments,
         arguments,
         prog="gridcode demo",
-        description="Everything, on built-in scenes, in five minutes.",
+        description="Everything, on built-in scenes, in six minutes.",
     )
     fresh_folder(parsed.out, force=parsed.force)
     from gridcode.cli.output import narrator

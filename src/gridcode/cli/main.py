@@ -15,7 +15,7 @@ from importlib import import_module
 from gridcode.errors import GridcodeError
 
 VERBS = {
-    "demo": "train, tokenize, generate and report on built-in scenes, in five minutes",
+    "demo": "train, tokenize, generate and report on built-in scenes, in six minutes",
     "train": "train a tokenizer or a prior: gridcode train tokenizer | prior RECIPE --out DIR",
     "tokenize": "turn pictures into a token store",
     "sample": "make new pictures",
