@@ -36,7 +36,7 @@ demo: setup                 ## train, sample and report on built-in scenes: abou
 	@echo "open demo/report/report.html"
 
 test: setup                 ## the default tests: offline, on the CPU, warnings are errors
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
 
 check: setup                ## lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks docs/*.py
