@@ -30,18 +30,18 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import machine, resident_peak, seconds
+from gridcode.domains.dense.config import LabelTokenizerConfig
+from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.prior.ar import ConditionalAR
+from gridcode.domains.dense.prior.base import ConditionalPrior
+from gridcode.domains.dense.prior.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
+from gridcode.domains.dense.prior.make import make_conditional_prior
+from gridcode.domains.dense.recipes import dense_recipe
+from gridcode.domains.dense.run_config import DenseRun
 from gridcode.files import from_json, to_json, write_json
-from gridcode.prior.conditional.ar import ConditionalAR
-from gridcode.prior.conditional.base import ConditionalPrior
-from gridcode.prior.conditional.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
-from gridcode.prior.conditional.make import make_conditional_prior
 from gridcode.prior.noise import Noise
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
-from gridcode.recipes.dense import dense_recipe
-from gridcode.tasks.dense.config import DenseRun
-from gridcode.tokenizer.labels.config import LabelTokenizerConfig
-from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.training.precision import fast_autocast
 
 WAYS = ("cache", "none", "maskgit")

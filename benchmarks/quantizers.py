@@ -33,8 +33,8 @@ from torch import Tensor
 
 from benchmarks.measure import forget_peak, machine, resident_peak, seconds
 from gridcode.files import from_json, to_json, write_json, write_text
-from gridcode.quantize.fsq import FSQ
-from gridcode.quantize.kernels.ops import kernel_for
+from gridcode.quantize.fsq.kernels.ops import kernel_for
+from gridcode.quantize.fsq.quantizer import FSQ
 from gridcode.quantize.vq import VQ
 
 LEVELS = {"8,5,5,5": (8, 5, 5, 5), "8,8,8,6,5": (8, 8, 8, 6, 5)}

@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
 
-from gridcode.quantize.forms import DEFAULT_EPS, FormName, channel
+from gridcode.quantize.fsq.forms import DEFAULT_EPS, FormName, channel
 
 SHOWN: tuple[FormName, ...] = ("paper", "atanh", "symmetric", "ifsq")
 LEVELS = (2, 5, 8)

@@ -27,22 +27,22 @@ from gridcode.convert.source import read_source
 from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import DataConfig
 from gridcode.data.image import decode_image
-from gridcode.data.labels.config import DenseConfig
-from gridcode.data.labels.files import read_values
-from gridcode.data.labels.open import open_dense
 from gridcode.data.loader import eval_batches
 from gridcode.data.mapped import MappedColumn
 from gridcode.data.npz import NpzImages
 from gridcode.data.open import open_source, open_split
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.source import Example, ImageSource
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.files import read_values
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.prior.ar import ConditionalAR
+from gridcode.domains.dense.prior.config import ConditionalConfig
+from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.features.vgg import read_tensors
 from gridcode.files import folder_atomic, read_json, write_text
 from gridcode.hub import load_model, save_model
-from gridcode.prior.conditional.ar import ConditionalAR
-from gridcode.prior.conditional.config import ConditionalConfig
-from gridcode.prior.conditional.pretrained import find_vit
 from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.store.reader import TokenStore
@@ -204,7 +204,7 @@ def test_a_missing_picture_is_one_also_from_a_worker_process(workers: int) -> No
 
 
 def test_a_missing_label_map_is_one_also_from_the_loader(tmp_path: Path) -> None:
-    from gridcode.data.labels.loader import dense_eval_batches
+    from gridcode.domains.dense.data.loader import dense_eval_batches
 
     for folder in ("image", "depth"):
         (tmp_path / folder).mkdir()

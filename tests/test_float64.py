@@ -37,7 +37,7 @@ from gridcode.quantize.make import make_quantizer
 
 ROOT = str(Path(gridcode.__file__).parent)
 ON_THE_CPU = {
-    "evaluation/dense_baselines.py": {"_mean_depth"},
+    "domains/dense/baselines.py": {"_mean_depth"},
     "metrics/colour.py": {"__init__", "update", "merge", "compute"},
     "metrics/depth.py": {"__init__", "update", "merge", "compute"},
     "metrics/frechet.py": {"__init__", "update", "merge", "mean", "covariance", "frechet_distance"},
@@ -45,11 +45,11 @@ ON_THE_CPU = {
     "nn/vit.py": {"bicubic"},
     "prior/bits.py": {"measure_bits"},
     "prior/schedule.py": {"training_mask"},
-    "quantize/residual.py": {"__init__"},
+    "quantize/fsq/residual.py": {"__init__"},
     "quantize/usage.py": {"compute"},
-    "tokenizer/labels/code_dropout.py": {"draw_dropped"},
-    "tokenizer/labels/measure.py": {"update"},
-    "tokenizer/labels/resize.py": {"linear"},
+    "domains/dense/code_dropout.py": {"draw_dropped"},
+    "domains/dense/measure.py": {"update"},
+    "domains/dense/resize.py": {"linear"},
 }
 """The functions that work in float64 on the CPU."""
 

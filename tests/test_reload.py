@@ -12,15 +12,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridcode.compat.vector_quantize_pytorch import FSQ, GroupedResidualFSQ, ResidualFSQ
-from gridcode.data.labels.config import DenseConfig
+from gridcode.domains.dense.config import LabelTokenizerConfig
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.prior.config import ConditionalConfig, Decoding, ImageEncoderConfig
+from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.lpips import LPIPS
 from gridcode.features.observer import Observer, load_observer, save_observer
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.vgg import VGG16, WIDTHS
-from gridcode.prior.conditional.config import ConditionalConfig, Decoding, ImageEncoderConfig
-from gridcode.prior.conditional.make import load_conditional_prior, make_conditional_prior
 from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, PriorConfig
 from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.space import TokenSpace
@@ -28,8 +30,6 @@ from gridcode.quantize.config import QUANTIZERS
 from gridcode.quantize.make import make_quantizer
 from gridcode.tokenizer.config import TokenizerConfig
 from gridcode.tokenizer.discriminator import Discriminator
-from gridcode.tokenizer.labels.config import LabelTokenizerConfig
-from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.vit_config import ViTConfig
 from gridcode.tokenizer.vqgan_config import VQGANConfig

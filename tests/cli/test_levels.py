@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gridcode.cli.main import main
-from gridcode.quantize.levels import level_candidates
+from gridcode.quantize.fsq.levels import level_candidates
 
 
 def rows(text: str) -> list[list[str]]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from gridcode.data import CropPolicy
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.image import decode_image
-from gridcode.data.labels.files import read_values
+from gridcode.domains.dense.data.files import read_values
 from gridcode.errors import GridcodeError
 
 GREY_MODES = ("1", "L", "LA", "I;16")

@@ -10,8 +10,8 @@ from PIL import Image, ImageOps, PngImagePlugin, features
 
 from gridcode.data import DataConfig
 from gridcode.data.image import decode_image, file_orientation, pillow_pixels
-from gridcode.data.labels.config import DenseConfig
-from gridcode.data.labels.files import read_values
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.files import read_values
 from gridcode.errors import GridcodeError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gridcode.data import scene_shapes as solids
-from gridcode.data import scenes as module
-from gridcode.data.scene_layout import draw_layout
-from gridcode.data.scene_render import render
-from gridcode.data.scene_trace import groups_of, light_points, lit, surface_points, trace
-from gridcode.data.scenes import SHAPES, SceneBatch, Scenes, render_scene, render_scenes
+from gridcode.data.scenes import shapes as solids
+from gridcode.data.scenes import source as module
+from gridcode.data.scenes.layout import draw_layout
+from gridcode.data.scenes.render import render
+from gridcode.data.scenes.source import SHAPES, SceneBatch, Scenes, render_scene, render_scenes
+from gridcode.data.scenes.trace import groups_of, light_points, lit, surface_points, trace
 from gridcode.errors import GridcodeError
 
 FIELDS = ("rgb", "labels", "depth", "semantic", "instance")

@@ -14,7 +14,7 @@ import torch
 from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
-from gridcode.data.scenes import SHAPES, Scenes
+from gridcode.data.scenes.source import SHAPES, Scenes
 from gridcode.data.source import ImageSource
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig

@@ -27,7 +27,7 @@ from PIL import Image
 
 from gridcode import Tokenizer
 from gridcode.cli.main import main
-from gridcode.data.labels.coco import CocoPanoptic
+from gridcode.domains.dense.data.coco import CocoPanoptic
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.bsq import BSQ
+from gridcode.quantize.binary.bsq import BSQ
+from gridcode.quantize.binary.lfq import LFQ
 from gridcode.quantize.config import (
     QUANTIZERS,
     BSQConfig,
@@ -30,11 +31,10 @@ from gridcode.quantize.config import (
     quantizer_kind,
     quantizer_to_json,
 )
-from gridcode.quantize.fsq import FSQ
-from gridcode.quantize.grouped import GroupedFSQ
-from gridcode.quantize.lfq import LFQ
+from gridcode.quantize.fsq.grouped import GroupedFSQ
+from gridcode.quantize.fsq.quantizer import FSQ
+from gridcode.quantize.fsq.residual import ResidualFSQ
 from gridcode.quantize.make import make_quantizer
-from gridcode.quantize.residual import ResidualFSQ
 from gridcode.quantize.vq import VQ
 
 LEVELS = st.lists(st.integers(2, 9), min_size=1, max_size=6).map(tuple)

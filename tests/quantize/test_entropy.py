@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gridcode.quantize.bsq import BSQ
+from gridcode.quantize.binary.bsq import BSQ
+from gridcode.quantize.binary.lfq import LFQ
 from gridcode.quantize.entropy import entropy_loss, mean_entropy, sample_entropy
-from gridcode.quantize.lfq import LFQ
 
 Floats = NDArray[np.float64]
 

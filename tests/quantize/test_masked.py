@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantizer
-from gridcode.quantize.bsq import BSQ
-from gridcode.quantize.dither import Dither
-from gridcode.quantize.fsq import FSQ
-from gridcode.quantize.grouped import GroupedFSQ
-from gridcode.quantize.lfq import LFQ
+from gridcode.quantize.binary.bsq import BSQ
+from gridcode.quantize.binary.lfq import LFQ
+from gridcode.quantize.fsq.dither import Dither
+from gridcode.quantize.fsq.grouped import GroupedFSQ
+from gridcode.quantize.fsq.quantizer import FSQ
+from gridcode.quantize.fsq.residual import ResidualFSQ
 from gridcode.quantize.masked import decode_masked, quantize_masked
-from gridcode.quantize.residual import ResidualFSQ
 from gridcode.quantize.vq import VQ
 
 KINDS: dict[str, Callable[[int], Quantizer]] = {

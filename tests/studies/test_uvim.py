@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from gridcode.cli.main import main
-from gridcode.data.labels.config import Task
+from gridcode.domains.dense.data.config import Task
+from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.uvim.cell import CellResult, run_cell

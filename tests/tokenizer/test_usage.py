@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.fsq import FSQ
-from gridcode.quantize.grouped import GroupedFSQ
+from gridcode.quantize.fsq.grouped import GroupedFSQ
+from gridcode.quantize.fsq.quantizer import FSQ
 from gridcode.tokenizer.usage import TokenUsageMeter
 
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gridcode.data.config import CropPolicy, DataConfig
-from gridcode.data.labels.config import DenseConfig
+from gridcode.domains.dense.config import LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.train import train_label_tokenizer
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.train import train_prior
@@ -20,8 +22,6 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.labels.config import LabelTokenizerConfig, LabelTokenizerRun
-from gridcode.tokenizer.labels.train import train_label_tokenizer
 from gridcode.tokenizer.loss_config import AdversarialConfig, LossConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabric_module

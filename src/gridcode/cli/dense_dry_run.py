@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 import torch
 
+from gridcode.domains.dense.describe import describe_label_run, run_categories
+from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.prior.make import make_conditional_prior
+from gridcode.domains.dense.run_config import DenseRun
 from gridcode.files import to_json
-from gridcode.prior.conditional.make import make_conditional_prior
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
-from gridcode.tasks.dense.config import DenseRun
-from gridcode.tokenizer.labels.describe import describe_label_run, run_categories
-from gridcode.tokenizer.labels.model import LabelTokenizer
 from gridcode.training.optim import COPIES
 
 

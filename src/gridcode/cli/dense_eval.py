@@ -11,8 +11,8 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.cli.dense_run import DenseChange, RunFlags, load_predictor, load_tokenizer
-from gridcode.evaluation.dense_config import DenseEvaluationConfig
-from gridcode.prior.conditional.config import NEAR_GREEDY
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.prior.samplers.config import SamplerConfig
 
 
@@ -49,9 +49,9 @@ def run(arguments: list[str]) -> None:
     )
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder, narrator
-    from gridcode.data.labels.open import open_dense
-    from gridcode.evaluation.dense import DenseSubject, StageTwo, evaluate_dense
-    from gridcode.evaluation.dense_report import publish_dense, score_table
+    from gridcode.domains.dense.data.open import open_dense
+    from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
+    from gridcode.domains.dense.report import publish_dense, score_table
     from gridcode.evaluation.publish import Runs
 
     tokenizer = load_tokenizer(parsed.models)

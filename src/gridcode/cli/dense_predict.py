@@ -10,8 +10,8 @@ import tyro
 
 from gridcode.cli.arguments import parse
 from gridcode.cli.dense_run import RunFlags, load_predictor, load_tokenizer
+from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.prior.conditional.config import NEAR_GREEDY
 from gridcode.prior.samplers.config import SamplerConfig
 
 
@@ -59,10 +59,10 @@ def run(arguments: list[str]) -> None:
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder
     from gridcode.data.config import DataConfig
-    from gridcode.data.labels.orientation import PicturesAsStored
     from gridcode.data.open import open_input
     from gridcode.data.source import EncodedImages
-    from gridcode.tasks.dense.predict import PredictOptions, predict_source
+    from gridcode.domains.dense.data.orientation import PicturesAsStored
+    from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar
 
     if (parsed.input / "annotations").is_dir():

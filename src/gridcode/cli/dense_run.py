@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gridcode.data.labels.config import DenseConfig, Orientation, Task
+from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import SamplerConfig
 
 if TYPE_CHECKING:
-    from gridcode.tasks.dense.predictor import DensePredictor
-    from gridcode.tokenizer.labels.model import LabelTokenizer
+    from gridcode.domains.dense.model import LabelTokenizer
+    from gridcode.domains.dense.predictor import DensePredictor
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def load_tokenizer(flags: RunFlags) -> LabelTokenizer:
         GridcodeError: It cannot be loaded, or is for another task.
     """
     from gridcode.cli.arguments import usable_device
-    from gridcode.tokenizer.labels.model import LabelTokenizer
+    from gridcode.domains.dense.model import LabelTokenizer
 
     where = flags.tokenizer_at()
     tokenizer = LabelTokenizer.from_pretrained(where, device=usable_device(flags.device))
@@ -105,8 +105,8 @@ def load_predictor(
         GridcodeError: The prior cannot be loaded, or does not belong to the label tokenizer.
     """
     from gridcode.cli.arguments import usable_device
-    from gridcode.prior.conditional.make import load_conditional_prior
-    from gridcode.tasks.dense.predictor import DensePredictor
+    from gridcode.domains.dense.predictor import DensePredictor
+    from gridcode.domains.dense.prior.make import load_conditional_prior
 
     where = flags.prior_at()
     if where is None:

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gridcode.cli.arguments import parse, said
-from gridcode.data.labels.config import DenseConfig, Task
+from gridcode.domains.dense.config import LabelTokenizerRun
+from gridcode.domains.dense.data.config import DenseConfig, Task
+from gridcode.domains.dense.prior.config import ConditionalRun, Decoding
+from gridcode.domains.dense.recipes import DENSE_RECIPES, dense_recipe
+from gridcode.domains.dense.run_config import STAGES, DenseRun, Stage
 from gridcode.errors import GridcodeError
-from gridcode.prior.conditional.config import ConditionalRun, Decoding
 from gridcode.quantize.config import QUANTIZERS
-from gridcode.recipes.dense import DENSE_RECIPES, dense_recipe
-from gridcode.tasks.dense.config import STAGES, DenseRun, Stage
-from gridcode.tokenizer.labels.config import LabelTokenizerRun
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> None:
         return print(describe_dense_run(settings))
     if flags.out is None:
         raise GridcodeError("give the run a folder with --out DIR")
-    from gridcode.tasks.dense.train import DenseOptions, train_dense
+    from gridcode.domains.dense.train_stages import DenseOptions, train_dense
     from gridcode.training.run import first_process
 
     options = DenseOptions(flags.out, stage=flags.stage, resume=flags.resume, force=flags.force)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gridcode.cli.arguments import parse
-from gridcode.quantize.levels import LevelSet, level_candidates
+from gridcode.quantize.fsq.levels import LevelSet, level_candidates
 
 
 @dataclass(frozen=True)

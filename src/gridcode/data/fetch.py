@@ -50,7 +50,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
     Raises:
         GridcodeError: The source is empty.
 
-    >>> from gridcode.data.scenes import Scenes
+    >>> from gridcode.data.scenes.source import Scenes
     >>> fetch = Fetch(Scenes(seed=0, start=0, count=5, size=16), DataConfig(size=8), seed=None)
     >>> fetch[range(2, 4)].pixels.shape
     torch.Size([2, 3, 8, 8])

@@ -21,7 +21,7 @@ from gridcode.data.listed import ImageList, read_list
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.places import check_apart
-from gridcode.data.scenes import Scenes
+from gridcode.data.scenes.source import Scenes
 from gridcode.data.source import ImageSource, StoredImages
 from gridcode.data.views import Relabelled, Unlabelled, hold_out
 from gridcode.errors import GridcodeError, MissingFileError

@@ -48,7 +48,7 @@ def few(source: ImageSource, count: int) -> ImageSource:
         source: The images.
         count: How many, at least 1.
 
-    >>> from gridcode.data.scenes import Scenes
+    >>> from gridcode.data.scenes.source import Scenes
     >>> len(few(Scenes(seed=0, start=0, count=6, size=8), 3))
     3
     """
@@ -64,7 +64,7 @@ def described(source: ImageSource) -> dict[str, Any]:
 
     Where names are not known without decoding, those of a few images stand for all.
 
-    >>> from gridcode.data.scenes import Scenes
+    >>> from gridcode.data.scenes.source import Scenes
     >>> described(Scenes(seed=0, start=0, count=6, size=8))["count"]
     6
     """

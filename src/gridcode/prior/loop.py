@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,8 @@ from gridcode.training.step import begin_step, finish_step, tell_schedule
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from gridcode.prior.base import Prior
-    from gridcode.prior.conditional.base import ConditionalPrior
 
-P = TypeVar("P", "Prior", "ConditionalPrior")
+P = TypeVar("P", bound=nn.Module)
 
 
 class RunSettings(Protocol):
@@ -84,7 +82,7 @@ def learn_tokens(
     """
     loop, optim = settings.loop, settings.optim
     ema = make_ema(prior, optim)
-    averaged = cast("P", ema.module)
+    averaged: Any = ema.module
     trainee = Trainee(prior, ema, optimizer, memories=scaler_memory(fabric))
     with open_run(options, loop, trainee, fabric=fabric, title="prior") as run:
         tell_schedule(run, optim)

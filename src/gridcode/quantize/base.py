@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gridcode.quantize.levels import codebook_size
+from gridcode.quantize.fsq.levels import codebook_size
 
 
 @dataclass(frozen=True)

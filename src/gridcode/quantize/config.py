@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.forms import FormName, make_book
-from gridcode.quantize.levels import MAX_LEVEL, check_levels
+from gridcode.quantize.fsq.forms import FormName, make_book
+from gridcode.quantize.fsq.levels import MAX_LEVEL, check_levels
 
 Preset = Literal["maskgit", "uvim", "uvim_unsplit", "plain"]
 

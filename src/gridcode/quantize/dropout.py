@@ -31,7 +31,7 @@ def quantize_with_dropout(
     Raises:
         GridcodeError: The rate is no probability, or the quantizer refuses the latents.
 
-    >>> from gridcode.quantize.fsq import FSQ
+    >>> from gridcode.quantize.fsq.quantizer import FSQ
     >>> quantizer, z = FSQ([8, 5]).train(), torch.zeros(3, 2)
     >>> torch.equal(quantize_with_dropout(quantizer, z, 1.0).codes, quantizer.relax(z))
     True

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantizer
-from gridcode.quantize.kernels.reference import working, working_dtype
+from gridcode.quantize.fsq.kernels.reference import working, working_dtype
 from gridcode.quantize.radix import values_visible
 
 NaNPolicy = Literal["error", "zero"]

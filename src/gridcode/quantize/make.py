@@ -33,23 +33,23 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
     """
     match config:
         case FSQConfig():
-            from gridcode.quantize.fsq import FSQ
+            from gridcode.quantize.fsq.quantizer import FSQ
 
             return FSQ(config.levels, form=config.form, eps=config.eps, channel_dim=channel_dim)
         case ResidualFSQConfig():
-            from gridcode.quantize.residual import ResidualFSQ
+            from gridcode.quantize.fsq.residual import ResidualFSQ
 
             return ResidualFSQ(
                 config.levels, stages=config.stages, stage_dropout=config.stage_dropout, channel_dim=channel_dim
             )
         case GroupedFSQConfig():
-            from gridcode.quantize.grouped import GroupedFSQ
+            from gridcode.quantize.fsq.grouped import GroupedFSQ
 
             return GroupedFSQ(
                 config.levels, groups=config.groups, form=config.form, eps=config.eps, channel_dim=channel_dim
             )
         case LFQConfig():
-            from gridcode.quantize.lfq import LFQ
+            from gridcode.quantize.binary.lfq import LFQ
 
             return LFQ(
                 config.bits,
@@ -61,7 +61,7 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
                 channel_dim=channel_dim,
             )
         case BSQConfig():
-            from gridcode.quantize.bsq import BSQ
+            from gridcode.quantize.binary.bsq import BSQ
 
             return BSQ(
                 config.bits,

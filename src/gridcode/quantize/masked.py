@@ -15,11 +15,11 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.fsq import FSQ
-from gridcode.quantize.grouped import GroupedFSQ
+from gridcode.quantize.fsq.grouped import GroupedFSQ
+from gridcode.quantize.fsq.quantizer import FSQ
+from gridcode.quantize.fsq.residual import ResidualFSQ
 from gridcode.quantize.latents import channel_place
 from gridcode.quantize.radix import values_visible
-from gridcode.quantize.residual import ResidualFSQ
 
 
 def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quantized:
@@ -38,7 +38,7 @@ def quantize_masked(quantizer: Quantizer, latents: Tensor, mask: Tensor) -> Quan
     Raises:
         GridcodeError: The mask is not bool or of another shape, or the quantizer refuses the latents.
 
-    >>> from gridcode.quantize.fsq import FSQ
+    >>> from gridcode.quantize.fsq.quantizer import FSQ
     >>> out = quantize_masked(FSQ([8, 5]), torch.full((1, 2, 2), 0.3), torch.tensor([[True, False]]))
     >>> out.indices
     tensor([[29, -1]])
@@ -76,7 +76,7 @@ def decode_masked(quantizer: Quantizer, indices: Tensor, mask: Tensor, *, dtype:
     Raises:
         GridcodeError: The mask is not bool or of another shape, or a real place has no valid index.
 
-    >>> from gridcode.quantize.fsq import FSQ
+    >>> from gridcode.quantize.fsq.quantizer import FSQ
     >>> decode_masked(FSQ([3, 5]), torch.tensor([0, -1]), torch.tensor([True, False]))
     tensor([[-1., -1.],
             [ 0.,  0.]])

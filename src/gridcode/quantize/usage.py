@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.levels import check_levels, codebook_size
+from gridcode.quantize.fsq.levels import check_levels, codebook_size
 from gridcode.quantize.radix import check_indices, split_indices
 
 DENSE_LIMIT = 2**24

@@ -48,7 +48,7 @@ class TokenUsageMeter:
         quantizer: Whose indices they are.
 
     >>> import torch
-    >>> from gridcode.quantize.fsq import FSQ
+    >>> from gridcode.quantize.fsq.quantizer import FSQ
     >>> meter = TokenUsageMeter(FSQ([8, 5]))
     >>> meter.update(torch.tensor([[[0, 1], [1, -1]]]))
     >>> meter.compute().pooled.used, meter.compute().pooled.count

@@ -8,7 +8,7 @@ quantized and int32 indices), have the same names in their state dicts, so that 
 and draw the same random numbers, so that a seed gives the same initial weights and drops the same stages. The modules
 are called as there, too (``finite_scalar_quantization``, ``residual_fsq``).
 
-Which of gridcode's forms they are (``gridcode.quantize.forms``):
+Which of gridcode's forms they are (``gridcode.quantize.fsq.forms``):
 
     FSQ(levels)                               FSQ(levels, form="atanh"), eps = 1e-3
     FSQ(levels, preserve_symmetry=True)       FSQ(levels, form="symmetric")
@@ -49,16 +49,9 @@ but for its last bit; those of ``ResidualFSQ`` agree altogether (with ``bound_ha
 Reference: Phil Wang and contributors, vector-quantize-pytorch 1.32, https://github.com/lucidrains/vector-quantize-pytorch
 """
 
-from typing import TYPE_CHECKING
-
 import lazy_loader
 
 from gridcode.errors import GridcodeError
-
-if TYPE_CHECKING:
-    from gridcode.compat.vector_quantize_pytorch.finite_scalar_quantization import FSQ as FSQ
-    from gridcode.compat.vector_quantize_pytorch.residual_fsq import GroupedResidualFSQ as GroupedResidualFSQ
-    from gridcode.compat.vector_quantize_pytorch.residual_fsq import ResidualFSQ as ResidualFSQ
 
 _INSTEAD = {
     "VectorQuantize": "gridcode.quantize.VQ",
@@ -83,13 +76,7 @@ _INSTEAD = {
 }
 """What that library has and this package has not, with the nearest thing in gridcode."""
 
-_attached, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "finite_scalar_quantization": ["FSQ"],
-        "residual_fsq": ["GroupedResidualFSQ", "ResidualFSQ"],
-    },
-)
+_attached, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> object:

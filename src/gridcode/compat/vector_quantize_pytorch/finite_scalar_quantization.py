@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from gridcode.compat.vector_quantize_pytorch import clamped
 from gridcode.errors import GridcodeError
-from gridcode.quantize import fsq
-from gridcode.quantize.kernels.reference import working_dtype
+from gridcode.quantize.fsq import quantizer as fsq
+from gridcode.quantize.fsq.kernels.reference import working_dtype
+from gridcode.quantize.fsq.levels import check_levels
 from gridcode.quantize.latents import NaNPolicy, wide_latents
-from gridcode.quantize.levels import check_levels
 from gridcode.quantize.radix import check_indices, split_indices
 
 _TABLE_BYTES = 2**32

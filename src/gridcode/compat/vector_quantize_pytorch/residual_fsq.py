@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from gridcode.compat.vector_quantize_pytorch.finite_scalar_quantization import FSQ, check_latents
 from gridcode.compat.vector_quantize_pytorch.stages import check_stages, draw_kept, shared_seed, soft_clamp
 from gridcode.errors import GridcodeError
+from gridcode.quantize.fsq.levels import check_levels
 from gridcode.quantize.latents import NaNPolicy, wide_latents
-from gridcode.quantize.levels import check_levels
 from gridcode.quantize.radix import check_indices
 
 

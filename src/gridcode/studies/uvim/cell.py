@@ -18,18 +18,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gridcode.data.labels.config import DenseConfig
-from gridcode.data.labels.open import open_dense
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.evaluate import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.predictor import DensePredictor
+from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.train import DenseSources
+from gridcode.domains.dense.train_stages import DenseOptions, train_dense
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.dense import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
-from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.files import make_folder, read_json, write_json
 from gridcode.studies.uvim.config import Cell
-from gridcode.tasks.dense.config import DenseRun
-from gridcode.tasks.dense.predictor import DensePredictor
-from gridcode.tasks.dense.train import DenseOptions, train_dense
-from gridcode.tokenizer.labels.train import DenseSources
 from gridcode.training.fabric import loop_device
 
 RESULT = "result.json"

@@ -25,15 +25,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from gridcode.data.labels.config import DenseConfig, DepthConfig, Task
+from gridcode.domains.dense import recipes_scenes as dense_scenes
+from gridcode.domains.dense.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.presets import WHOLE
+from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
+from gridcode.domains.dense.run_config import DenseRun
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.dense_config import DenseEvaluationConfig
-from gridcode.prior.conditional.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
-from gridcode.recipes import dense_scenes
-from gridcode.tasks.dense.config import DenseRun
-from gridcode.tokenizer.labels.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
-from gridcode.tokenizer.labels.presets import WHOLE
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Variant: TypeAlias = Literal["fsq", "vq", "vq_unsplit", "fsq_no_context", "vq_no_context"]

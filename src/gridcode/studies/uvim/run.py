@@ -28,16 +28,16 @@ from typing import TypeVar
 
 import torch
 
+from gridcode.domains.dense.colour_sets import colour_observer
+from gridcode.domains.dense.evaluate import BOTH
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.run_config import DenseRun
 from gridcode.errors import FileError, GridcodeError
-from gridcode.evaluation.colour_sets import colour_observer
-from gridcode.evaluation.dense import BOTH
-from gridcode.evaluation.dense_config import DenseEvaluationConfig
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json
 from gridcode.studies.uvim.cell import CellResult, rendered, run_cell
 from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
 from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
-from gridcode.tasks.dense.config import DenseRun
 from gridcode.training.fabric import loop_device
 from gridcode.training.progress import Say
 

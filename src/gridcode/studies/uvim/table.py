@@ -18,9 +18,9 @@ import numpy as np
 
 from gridcode.data.crop import to_channels
 from gridcode.data.image import decode_image
-from gridcode.data.labels.config import Task
-from gridcode.evaluation.colour_sets import TRUE_COLOURS
-from gridcode.evaluation.dense import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
+from gridcode.domains.dense.colour_sets import TRUE_COLOURS
+from gridcode.domains.dense.data.config import Task
+from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.evaluation.pictures import save_png
 from gridcode.files import write_json, write_text
 from gridcode.studies.uvim.cell import CellResult

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gridcode.data.labels.open import open_dense
-from gridcode.evaluation.dense import DenseSubject, StageTwo, evaluate_dense
-from gridcode.evaluation.dense_config import DenseEvaluationConfig
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.predictor import DensePredictor
+from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.train import DenseSources
+from gridcode.domains.dense.train_stages import DenseOptions, train_dense
 from gridcode.studies.uvim.config import Cell
-from gridcode.tasks.dense.config import DenseRun
-from gridcode.tasks.dense.predictor import DensePredictor
-from gridcode.tasks.dense.train import DenseOptions, train_dense
-from gridcode.tokenizer.labels.train import DenseSources
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import loop_device
 from gridcode.training.log import read_log

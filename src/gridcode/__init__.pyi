@@ -1,0 +1,14 @@
+from .data.adapter import TorchDataset as TorchDataset
+from .domains.dense.model import LabelTokenizer as LabelTokenizer
+from .errors import GridcodeError as GridcodeError
+from .quantize.base import Quantized as Quantized
+from .quantize.base import Quantizer as Quantizer
+from .quantize.fsq.grouped import GroupedFSQ as GroupedFSQ
+from .quantize.fsq.levels import recommended_levels as recommended_levels
+from .quantize.fsq.quantizer import FSQ as FSQ
+from .quantize.fsq.residual import ResidualFSQ as ResidualFSQ
+from .quantize.usage import UsageMeter as UsageMeter
+from .quantize.vq import VQ as VQ
+from .store.reader import TokenStore as TokenStore
+from .tasks.generate import Generator as Generator
+from .tokenizer.model import Tokenizer as Tokenizer

@@ -1,0 +1,13 @@
+from .adapter import TorchDataset as TorchDataset
+from .config import CropPolicy as CropPolicy
+from .config import DataConfig as DataConfig
+from .folder import ImageFolder as ImageFolder
+from .loader import Batch as Batch
+from .loader import eval_batches as eval_batches
+from .loader import train_batches as train_batches
+from .npz import NpzImages as NpzImages
+from .open import open_split as open_split
+from .parquet import ParquetImages as ParquetImages
+from .scenes.source import Scenes as Scenes
+from .source import Example as Example
+from .source import ImageSource as ImageSource

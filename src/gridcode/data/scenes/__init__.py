@@ -1,0 +1,1 @@
+"""The built-in scenes: rendered pictures of five solids, with exact depth and segments."""

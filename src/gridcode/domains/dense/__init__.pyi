@@ -1,0 +1,17 @@
+from .config import LabelTokenizerConfig as LabelTokenizerConfig
+from .config import LabelTokenizerRun as LabelTokenizerRun
+from .describe import describe_label_run as describe_label_run
+from .measure import TaskMeter as TaskMeter
+from .measure import measure_labels as measure_labels
+from .model import LabelReconstruction as LabelReconstruction
+from .model import LabelTokenizer as LabelTokenizer
+from .predict_folder import PredictOptions as PredictOptions
+from .predict_folder import predict_source as predict_source
+from .predictor import DensePrediction as DensePrediction
+from .predictor import DensePredictor as DensePredictor
+from .run_config import DenseRun as DenseRun
+from .tokens import tokenize_labels as tokenize_labels
+from .train import DenseSources as DenseSources
+from .train import train_label_tokenizer as train_label_tokenizer
+from .train_stages import DenseOptions as DenseOptions
+from .train_stages import train_dense as train_dense

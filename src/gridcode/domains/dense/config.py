@@ -1,0 +1,170 @@
+"""What a label tokenizer is and how it is trained, as frozen values. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridcode.data.config import CropPolicy
+from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.training.alarms import AlarmConfig
+from gridcode.training.config import LoopConfig, OptimConfig
+
+PAPER_BOOK = FSQConfig(levels=(7, 5, 5, 5, 5))
+"""The paper's for dense prediction, in the place of 4096 codewords (section 4.4)."""
+
+
+@dataclass(frozen=True)
+class LabelTokenizerConfig:
+    """The shape of a label tokenizer; what its labels are is the data's business (:class:`DenseConfig`).
+
+    The defaults are laptop size, for maps of 64 pixels.
+
+    >>> LabelTokenizerConfig(patch=8, codes=(4, 4)).grid(64, 96)
+    (8, 12)
+    """
+
+    quantizer: QuantizerConfig = PAPER_BOOK
+    """What turns latents into codes."""
+    context: bool = True
+    """Whether encoder and decoder also see the picture; without it the codes must carry everything."""
+    codes: tuple[int, int] = (8, 8)
+    """Rows and columns of the code grid, to which the grid of patches is resized."""
+    patch: int = 8
+    """Pixels per patch, a side."""
+    width: int = 128
+    """Features per patch inside the transformers; a multiple of ``heads``."""
+    encoder_depth: int = 2
+    """Blocks of the encoder."""
+    decoder_depth: int = 3
+    """Blocks of the decoder."""
+    heads: int = 4
+    """Attention heads."""
+    mlp: int = 512
+    """Width of the hidden layer of a block's MLP."""
+
+    @classmethod
+    def paper(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+        """The paper's sizes (UViM's): maps of 512 pixels, 32 x 32 patches of 16, 256 codes.
+
+        >>> LabelTokenizerConfig.paper().grid(512, 512)
+        (32, 32)
+        """
+        return cls(
+            quantizer=quantizer,
+            context=context,
+            codes=(16, 16),
+            patch=16,
+            width=768,
+            encoder_depth=6,
+            decoder_depth=12,
+            heads=12,
+            mlp=3072,
+        )
+
+    @classmethod
+    def gpu(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+        """For one GPU and maps of 128 pixels: 16 x 16 patches of 8, 64 codes."""
+        return cls(
+            quantizer=quantizer,
+            context=context,
+            codes=(8, 8),
+            patch=8,
+            width=384,
+            encoder_depth=4,
+            decoder_depth=6,
+            heads=6,
+            mlp=1536,
+        )
+
+    @classmethod
+    def laptop(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+        """For one CPU core and maps of 64 pixels: 8 x 8 patches of 8, 16 codes."""
+        return cls(quantizer=quantizer, context=context, codes=(4, 4))
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        for name in ("patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"label tokenizer {name} must be at least 1, got {getattr(self, name)}")
+        if len(self.codes) != 2 or min(self.codes) < 1:
+            raise GridcodeError(f"label tokenizer codes must be two counts, rows and columns, got {self.codes}")
+        if self.width % self.heads:
+            raise GridcodeError(
+                f"label tokenizer width must be a multiple of heads, got width={self.width} and heads={self.heads}"
+            )
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches of a label map.
+
+        Raises:
+            GridcodeError: A side is not a multiple of the patch.
+        """
+        P = self.patch
+        if height % P or width % P or height < 1 or width < 1:
+            near = tuple(max(P, round(side / P) * P) for side in (height, width))
+            raise GridcodeError(
+                f"the label tokenizer takes sides that are multiples of its patch, {P}; got {height}x{width}; set "
+                f"{near[0]}x{near[1]} or another patch"
+            )
+        return height // P, width // P
+
+
+@dataclass(frozen=True)
+class LabelTokenizerRun:
+    """Everything that determines a label tokenizer's run: equal values give equal weights."""
+
+    data: DenseConfig = field(default_factory=DenseConfig)
+    """The pictures with label maps, and the task."""
+    model: LabelTokenizerConfig = field(default_factory=LabelTokenizerConfig)
+    """The tokenizer."""
+    code_dropout: bool = True
+    """Whether a random share of each example's codes is dropped in training, from none to all."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """The optimiser."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, precision, and how often things happen."""
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
+    """When warnings are due."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit each other."""
+        self.model.grid(*self.data.shape)
+
+
+def label_config_from_json(values: Mapping[str, Any]) -> LabelTokenizerConfig:
+    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
+
+    Raises:
+        GridcodeError: The quantizer cannot be read.
+        KeyError: There is no quantizer.
+        TypeError: A setting is not known.
+
+    >>> label_config_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "codes": [4, 2]}).codes
+    (4, 2)
+    """
+    return LabelTokenizerConfig(**_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
+
+
+def dense_from_json(values: Mapping[str, Any]) -> DenseConfig:
+    """The data's settings that ``dataclasses.asdict`` made plain, read from JSON.
+
+    Raises:
+        GridcodeError: A setting is out of range.
+        KeyError: There are no settings of the crop or of depth.
+        TypeError: A setting is not known.
+    """
+    parts = {"crop": CropPolicy(**values["crop"]), "depth": DepthConfig(**values["depth"])}
+    return DenseConfig(**_tuples(values) | parts)
+
+
+def categories_from_json(values: Mapping[str, Any] | None) -> Categories | None:
+    """The classes, read from JSON; None where there are none."""
+    return None if values is None else Categories(**_tuples(values))
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -1,0 +1,120 @@
+"""Predictions of a whole folder: label files and overlays, a few pictures in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gridcode.data.crop import to_channels
+from gridcode.data.file_names import file_stem
+from gridcode.data.source import Example, ImageSource, StoredImages
+from gridcode.domains.dense.data.coco import coco_image_ids
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.files import SATURATED
+from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.files import depth_scale, write_deviation, write_maps, write_overlay
+from gridcode.domains.dense.predictor import DensePredictor, Fit
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How predictions are made and written.
+
+    Attributes:
+        out: The folder.
+        fit: How a picture of another shape is shown to the model.
+        depth_format: 16-bit PNG, or .npy.
+        batch_size: Pictures at a time.
+        pictures: The folder of the pictures, if they have one: beside it COCO's files, if any, tell the pictures' ids.
+    """
+
+    out: Path
+    fit: Fit = "whole"
+    depth_format: Literal["png", "npy"] = "png"
+    batch_size: int = 16
+    pictures: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse batches of nothing."""
+        if self.batch_size < 1:
+            raise GridcodeError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+def predict_source(
+    predictor: DensePredictor,
+    source: ImageSource | Sequence[Example],
+    options: PredictOptions,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the label map and the overlay of every picture.
+
+    Args:
+        predictor: Both stages.
+        source: Pictures of any sizes.
+        options: Where and how.
+        progress: Called with (pictures done, pictures in all).
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        GridcodeError: A picture cannot be read, two would be written under one name, or depth does not fit a PNG.
+    """
+    tokenizer = predictor.tokenizer
+    _check_range(tokenizer.data, options)
+    keys = _checked_keys(source)
+    ids = coco_image_ids(options.pictures, keys) if tokenizer.data.task == "panoptic" else None
+    maps = _predicted(predictor, source, options, progress)
+    write_maps(
+        options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format, image_ids=ids
+    )
+    return len(source)
+
+
+def _predicted(
+    predictor: DensePredictor,
+    source: ImageSource | Sequence[Example],
+    options: PredictOptions,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[str, Planes]]:
+    """Key and map of each picture; overlay and deviation are written on the way."""
+    for start in range(0, len(source), options.batch_size):
+        examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
+        pictures = [to_channels(example.image, 3) for example in examples]
+        predictions = predictor.predict_pictures(pictures, fit=options.fit, first=start)
+        for example, picture, found in zip(examples, pictures, predictions, strict=True):
+            stem = file_stem(example.key)
+            seen = predictor.seen_part(picture, options.fit)
+            write_overlay(options.out / "overlay" / f"{stem}.png", seen, found.planes, predictor.tokenizer.label_map)
+            if found.deviation is not None:
+                data, where = predictor.tokenizer.data, options.out / "deviation"
+                write_deviation(where, stem, found.deviation, data, depth_format=options.depth_format)
+            yield example.key, found.planes
+        if progress is not None:
+            progress(start + len(examples), len(source))
+
+
+def _check_range(data: DenseConfig, options: PredictOptions) -> None:
+    """Refuse a 16-bit PNG for depths that it cannot hold, before any is predicted."""
+    far, scale = data.depth.high, depth_scale(data.depth)
+    if data.task == "depth" and options.depth_format == "png" and far * scale >= SATURATED:
+        raise GridcodeError(
+            f"depth up to {far:g} m times {scale:g} does not fit a 16-bit PNG; write --depth-format npy, or train with "
+            "a smaller --data.depth.png-scale"
+        )
+
+
+def _checked_keys(source: ImageSource | Sequence[Example]) -> list[str]:
+    """The pictures' keys; two that would be written as one are refused before any is."""
+    keys: dict[str, str] = {}
+    for position in range(len(source)):
+        key = source.key(position) if isinstance(source, StoredImages) else source[position].key
+        stem = file_stem(key)
+        if stem in keys:
+            raise GridcodeError(f"the pictures {keys[stem]} and {key} would both be written as {stem}; rename one")
+        keys[stem] = key
+    return list(keys.values())

@@ -1,0 +1,223 @@
+"""Dense prediction: a prior reads a picture and writes a code, a label tokenizer turns the code into a label map.
+
+picture -> context (C, H, W) -> Stage II -> indices (h, w) -> Stage I's decoder, context -> label map (n, H, W)
+
+With several draws of the code the label map is the mean of theirs, of all predictions the least squared error: where a
+picture leaves its labels open, one code must decide, and the mean need not.
+
+The picture need not have the model's size: it is squeezed into it as a whole, or its central part is cut out, and the
+map comes back at the size of what was looked at.
+
+Reference: the paper, section 4.4; Kolesnikov et al., UViM, 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gridcode.domains.dense.data.geometry import center_region, resize_image, resize_nearest
+from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.prior.base import ConditionalPrior
+from gridcode.domains.dense.prior.config import AS_PROBABLE, NEAR_GREEDY
+from gridcode.domains.dense.prior.make import load_conditional_prior
+from gridcode.errors import GridcodeError
+from gridcode.prior.samplers.config import SamplerConfig
+
+Fit: TypeAlias = Literal["whole", "crop"]
+"""How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
+
+
+@dataclass(frozen=True)
+class DensePrediction:
+    """A picture's label map, and where it is sure.
+
+    Attributes:
+        planes: The map at the picture's size, (n, H, W).
+        deviation: Standard deviation over the draws, float32 (H, W), in the map's units (colours: bytes, the root mean
+            square over red, green and blue); None of a single draw.
+    """
+
+    planes: Planes
+    deviation: NDArray[np.float32] | None = None
+
+
+class DensePredictor:
+    """Stage I and Stage II of one task.
+
+    Args:
+        prior: The picture-conditioned prior.
+        tokenizer: The label tokenizer whose tokens it learned.
+        sampler: How tokens are drawn; by default the most probable ones.
+        seed: Same seed, same maps: a picture's noise depends on the seed and its number.
+        draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, at
+            temperature 1 where the sampler has that of the most probable ones.
+
+    Raises:
+        GridcodeError: The prior learned from another tokenizer's tokens, takes other pictures, or draws do not fit the
+            task.
+
+    >>> from gridcode.domains.dense.data.config import DenseConfig
+    >>> from gridcode.domains.dense.prior import ConditionalAR, ConditionalConfig
+    >>> from gridcode.prior.space import TokenSpace
+    >>> from gridcode.domains.dense.config import LabelTokenizerConfig
+    >>> tokenizer = LabelTokenizer(LabelTokenizerConfig.laptop(), DenseConfig(height=32, width=32)).eval()
+    >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
+    >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
+    >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
+    >>> depth.planes.shape, depth.deviation.shape
+    ((1, 20, 30), (20, 30))
+    """
+
+    def __init__(
+        self,
+        prior: ConditionalPrior,
+        tokenizer: LabelTokenizer,
+        *,
+        sampler: SamplerConfig = NEAR_GREEDY,
+        seed: int = 0,
+        draws: int = 1,
+    ) -> None:
+        seen = tokenizer.weights_hash()
+        if prior.space.tokenizer != seen:
+            raise GridcodeError(
+                f"this prior learned the tokens of label tokenizer {prior.space.tokenizer}, but the tokenizer given "
+                f"is {seen}: give the one whose tokens it was trained on"
+            )
+        image = (tokenizer.label_map.context_channels, *tokenizer.data.shape)
+        if prior.image != image:
+            raise GridcodeError(
+                f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
+            )
+        if draws < 1:
+            raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
+        if draws > 1 and not tokenizer.label_map.averages:
+            raise GridcodeError(f"label maps of the task {tokenizer.data.task} have no mean; leave --draws at 1")
+        self.tokenizer, self.prior, self.sampler, self.seed, self.draws = tokenizer, prior, sampler, seed, draws
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        prior: str | Path,
+        tokenizer: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        sampler: SamplerConfig = NEAR_GREEDY,
+        seed: int = 0,
+        draws: int = 1,
+    ) -> DensePredictor:
+        """Load both halves; each is a folder or a hub id.
+
+        Raises:
+            GridcodeError: One cannot be loaded, or they do not belong together.
+        """
+        label_tokenizer = LabelTokenizer.from_pretrained(tokenizer, device=device)
+        conditional = load_conditional_prior(prior, device=device)
+        return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
+
+    def predict_codes(self, images: Tensor, first: int = 0) -> Tensor:
+        """Stage II alone: one code of each picture.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W).
+            first: Number of the first picture among all that are predicted; another one, other randomness.
+
+        Returns:
+            Indices (B, h, w, *index_shape) on the prior's device.
+        """
+        return self.prior.predict(images, self.sampler, seed=self.seed, first=first)
+
+    def draw_codes(self, images: Tensor, count: int, first: int = 0) -> Tensor:
+        """Several codes of each picture, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
+        sampler = self.sampler
+        if sampler.greedy:  # of which all draws are the same
+            chance, choice = AS_PROBABLE.temperature, AS_PROBABLE.choice_temperature
+            sampler = replace(sampler, temperature=chance, temperature_from=None, choice_temperature=choice)
+        return self.prior.draw(images, count, sampler, seed=self.seed, first=first)
+
+    def predict(self, images: Tensor, first: int = 0) -> Tensor:
+        """Label maps of pictures as the model takes them.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W) of the tokenizer's size; C is 1 for colour.
+            first: Number of the first picture.
+
+        Returns:
+            (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
+
+        Raises:
+            GridcodeError: The pictures have another shape.
+        """
+        return self.predict_with_deviation(images, first)[0]
+
+    def predict_with_deviation(self, images: Tensor, first: int = 0) -> tuple[Tensor, Tensor | None]:
+        """Label maps as :meth:`predict` gives them, and the standard deviation over the draws.
+
+        Args:
+            images: In [-1, 1], (B, C, H, W) of the tokenizer's size.
+            first: Number of the first picture.
+
+        Returns:
+            Maps (B, n, H, W); deviations float32 (B, H, W), see :class:`DensePrediction`, or None of a single draw.
+
+        Raises:
+            GridcodeError: The pictures have another shape.
+        """
+        images = images.to(self.prior.device)
+        if self.draws == 1:
+            return self.tokenizer.decode(self.predict_codes(images, first), images), None
+        codes = self.draw_codes(images, self.draws, first)
+        maps = [self.tokenizer.decode(one, images) for one in codes]
+        deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
+        return self.tokenizer.label_map.mean(maps), deviation
+
+    def predict_pictures(
+        self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
+    ) -> list[DensePrediction]:
+        """The label maps of pictures of any sizes, each at its own.
+
+        Args:
+            pictures: uint8, (H, W, 3) each; they go through the model together.
+            fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
+            first: Number of the first picture.
+
+        Returns:
+            The map of each picture, or of its central part.
+
+        Raises:
+            GridcodeError: A picture is of another kind, or fit is another word.
+        """
+        if fit not in get_args(Fit):
+            raise GridcodeError(f"fit is {fit!r}; choose {' or '.join(get_args(Fit))}")
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise GridcodeError(f"a picture is uint8 (H, W, 3), got {picture.dtype} of shape {picture.shape}")
+        if not pictures:
+            return []
+        parts = [self.seen_part(picture, fit) for picture in pictures]
+        label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
+        contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
+        images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
+        maps, deviations = self.predict_with_deviation(images, first)
+        found = []
+        for place, (planes, part) in enumerate(zip(maps.cpu().numpy(), parts, strict=True)):
+            rows, columns = part.shape[:2]
+            deviation = None
+            if deviations is not None:
+                (deviation,) = resize_nearest(deviations[place, None].cpu().numpy(), rows, columns)
+            found.append(DensePrediction(label_map.resize(planes, rows, columns), deviation))
+        return found
+
+    def seen_part(self, image: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
+        """What the model looks at: the picture, or its largest central part of the model's shape."""
+        if fit == "whole":
+            return image
+        return center_region(image.shape[:2], self.tokenizer.data.shape).cut(image)

@@ -1,0 +1,210 @@
+"""Pictures beside the tokens of their label maps: a token store's rows, joined with a source of pictures by key.
+
+    store:  key, tokens ──┐
+                          ├─ same key ──> picture, tokens
+    source: key, picture ─┘
+
+A picture is cropped in its centre, as it was when its label map was tokenized. A row whose key ends in ``#flip`` is of
+the mirrored one. Row p of a training stream depends on (seed, p) alone, as in :mod:`gridcode.data.loader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gridcode.data.workers import fetch_in_order, useful_workers
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.geometry import center_region, resize_image
+from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.source import DenseSource
+from gridcode.errors import GridcodeError
+from gridcode.store.reader import TokenTable
+from gridcode.training.order import indices_at, some_of
+
+FLIP = "#flip"
+"""Ends the key of a row that is of the mirrored picture."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows of tokens, and where their pictures are.
+
+    Attributes:
+        tokens: (n, N) int64 in [0, K).
+        source: The pictures.
+        places: Number of each row's picture in the source, (n,).
+        mirrored: Whether a row is of the mirrored picture, (n,) bool.
+    """
+
+    tokens: Tensor
+    source: DenseSource
+    places: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def some(self, most: int) -> Pairs:
+        """At most that many rows from all over, always the same ones, in order."""
+        rows = some_of(len(self), most)
+        return Pairs(self.tokens[torch.from_numpy(rows)], self.source, self.places[rows], self.mirrored[rows])
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pictures and the tokens that a prior is to write of them.
+
+    Attributes:
+        images: float32 in [-1, 1], (B, C, H, W); C is 1 for colour, else 3.
+        tokens: (B, N) int64 in [0, K).
+    """
+
+    images: Tensor
+    tokens: Tensor
+
+
+def join_by_key(table: TokenTable, source: DenseSource, *, split: str) -> Pairs:
+    """Find the picture of every row; pictures without tokens are left out.
+
+    Args:
+        table: Rows of a token store.
+        source: The pictures.
+        split: What the rows are called, for the error.
+
+    Raises:
+        GridcodeError: The source has no picture of a row's key.
+
+    >>> from gridcode.domains.dense.data.scenes import DenseScenes
+    >>> scenes = DenseScenes("depth", seed=0, start=0, count=3, size=8)
+    >>> table = TokenTable(torch.zeros(2, 4).long(), torch.tensor([-1, -1]), (scenes.key(2), scenes.key(0) + FLIP))
+    >>> pairs = join_by_key(table, scenes, split="train")
+    >>> pairs.places.tolist(), pairs.mirrored.tolist()
+    ([2, 0], [False, True])
+    """
+    places = {source.key(index): index for index in range(len(source))}
+    mirrored = [key not in places and key.endswith(FLIP) for key in table.keys]
+    names = [key.removesuffix(FLIP) if flip else key for key, flip in zip(table.keys, mirrored, strict=True)]
+    missing = [name for name in names if name not in places]
+    if missing:
+        have = f"its first is {source.key(0)!r}" if len(source) else "it is empty"
+        raise GridcodeError(
+            f"{source.name} has no picture {missing[0]!r} of the token store's split {split!r} ({len(missing)} of "
+            f"{len(names)} are missing; {have}); give the data that was tokenized, or tokenize this one"
+        )
+    return Pairs(table.tokens, source, np.array([places[name] for name in names], np.int64), np.array(mirrored, bool))
+
+
+def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
+    """Refuse pictures of another task or size than those whose label maps were tokenized.
+
+    Args:
+        recorded: What a token store's manifest says of its data; what it does not say is taken as it is.
+        data: How the pictures are read.
+
+    Raises:
+        GridcodeError: They differ.
+
+    >>> check_same_data({"task": "depth", "height": 64}, DenseConfig(task="depth"))
+    """
+    for name in ("task", "height", "width"):
+        then, now = recorded.get(name, getattr(data, name)), getattr(data, name)
+        if then != now:
+            raise GridcodeError(
+                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set --data.{name} "
+                f"{then}, or tokenize again"
+            )
+
+
+def train_pairs(
+    pairs: Pairs,
+    data: DenseConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[PairBatch]:
+    """Batches for training, without end; every row comes once an epoch.
+
+    Args:
+        pairs: The rows.
+        data: Size of the pictures, and workers.
+        batch_size: Rows a step, over all ranks.
+        seed: Decides the order.
+        start_step: Number of batches to leave out, at no cost.
+        rank: Which contiguous slice of each batch to yield, 0 <= rank < world.
+        world: Number of ranks that share a batch.
+
+    Raises:
+        GridcodeError: The batch cannot be shared by the processes, or a file cannot be read.
+    """
+    if batch_size % world:
+        raise GridcodeError(
+            f"loop.batch_size={batch_size} cannot be shared by {world} processes: choose a multiple of {world}"
+        )
+    share = batch_size // world
+    starts = (step * batch_size + rank * share for step in count(start_step))
+    return _batches(pairs, data, (range(start, start + share) for start in starts), seed=seed)
+
+
+def eval_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[PairBatch]:
+    """Every row once, in order; the last batch may be smaller.
+
+    Args:
+        pairs: The rows.
+        data: Size of the pictures, and workers.
+        batch_size: Rows at a time.
+
+    >>> from gridcode.domains.dense.data.scenes import DenseScenes
+    >>> scenes = DenseScenes("depth", seed=0, start=0, count=3, size=8)
+    >>> table = TokenTable(torch.zeros(3, 4).long(), torch.tensor([-1] * 3), tuple(map(scenes.key, range(3))))
+    >>> batches = eval_pairs(join_by_key(table, scenes, split="val"), DenseConfig(height=8, width=8), batch_size=2)
+    >>> [tuple(batch.images.shape) for batch in batches]
+    [(2, 3, 8, 8), (1, 3, 8, 8)]
+    """
+    total = len(pairs)
+    runs = (range(start, min(start + batch_size, total)) for start in range(0, total, batch_size))
+    return _batches(pairs, data, runs, seed=None)
+
+
+def _batches(pairs: Pairs, data: DenseConfig, runs: Iterator[range], *, seed: int | None) -> Iterator[PairBatch]:
+    workers = useful_workers(data.workers, in_memory=pairs.source.in_memory)
+    for rows, pixels in fetch_in_order(_Fetch(pairs, data, seed=seed), runs, workers):
+        yield PairBatch(pixels.to(torch.float32).div_(127.5).sub_(1.0), pairs.tokens[rows])
+
+
+class _Fetch(Dataset[tuple[Tensor, Tensor] | GridcodeError]):
+    """Maps a run of positions to rows (B,) and their pictures' uint8 (B, C, H, W); it runs in the worker processes."""
+
+    def __init__(self, pairs: Pairs, data: DenseConfig, *, seed: int | None) -> None:
+        self._source, self._places, self._mirrored = pairs.source, pairs.places, pairs.mirrored
+        self._data, self._seed = data, seed
+        self._map = make_label_map(data, pairs.source.categories)
+
+    def __getitem__(self, positions: range) -> tuple[Tensor, Tensor] | GridcodeError:
+        rows: NDArray[np.int64] = np.asarray(positions, np.int64)
+        if self._seed is not None:
+            rows = indices_at(positions.start, positions.stop, count=len(self._places), seed=self._seed)
+        try:
+            pictures = [self._picture(int(row)) for row in rows]
+        except GridcodeError as error:
+            return error.with_traceback(None)
+        return torch.from_numpy(rows), torch.from_numpy(np.stack(pictures))
+
+    def _picture(self, row: int) -> NDArray[np.uint8]:
+        """What the encoder sees of a row's picture: uint8, (C, H, W)."""
+        image = self._source[int(self._places[row])].image
+        region = center_region((image.shape[0], image.shape[1]), self._data.shape)
+        image = resize_image(region.cut(image), *self._data.shape)
+        image = image[:, ::-1] if self._mirrored[row] else image
+        return np.ascontiguousarray(self._map.context(image).transpose(2, 0, 1))

@@ -1,0 +1,177 @@
+"""Stage II of dense prediction: train a prior to write the code of a picture's label map.
+
+The tokens come from a store, the pictures from the data that was tokenized, joined by key (``join.py``). Masks and
+dropout are keyed by the step, so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
+
+Reference: the paper, section 4.4 (UViM, section 4).
+Differs from paper: AdamW instead of a variant of Adafactor; a moving average of the weights is the result; the crops
+are the store's, so that a picture always has the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.data.source import DenseSource
+from gridcode.domains.dense.prior.base import ConditionalPrior
+from gridcode.domains.dense.prior.config import ConditionalRun
+from gridcode.domains.dense.prior.join import Pairs, check_same_data, eval_pairs, join_by_key, train_pairs
+from gridcode.domains.dense.prior.make import conditional_class, load_conditional_prior, make_conditional_prior
+from gridcode.domains.dense.prior.pretrained import load_vit
+from gridcode.domains.dense.prior.rates import scaled_optimizer
+from gridcode.prior.loop import Lessons, learn_tokens
+from gridcode.prior.loss import masked_token_loss
+from gridcode.prior.train import token_space
+from gridcode.store.reader import TokenStore
+from gridcode.training.fabric import make_fabric
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions, prepare_folder, same_examples
+from gridcode.training.seeding import derive_seed, generator
+
+
+class PictureSources(Protocol):
+    """The pictures of a run, as Stage I had them."""
+
+    @property
+    def train(self) -> DenseSource:
+        """What it learns from."""
+
+    @property
+    def val(self) -> DenseSource:
+        """What it is measured on."""
+
+
+def train_conditional_prior(
+    config: ConditionalRun,
+    store: TokenStore,
+    options: RunOptions,
+    *,
+    sources: PictureSources | None = None,
+) -> ConditionalPrior:
+    """Train a picture-conditioned prior and leave ``best/`` and ``last/`` in the run's folder.
+
+    Args:
+        config: Everything but the tokens that determines the result.
+        store: The tokens; split "train" is learned, split "val" is measured ("train" itself, with a warning, where
+            there is none).
+        options: Where it goes, and whether to resume.
+        sources: The pictures, where they do not come from ``config.data``.
+
+    Returns:
+        The best prior by validation loss, with averaged weights.
+
+    Raises:
+        GridcodeError: Store, pictures, folder or settings are unusable or do not belong together, or the loss is not
+            finite.
+        Stopped: A signal ended the run; its checkpoint is written.
+    """
+    config.model.encoder.grid(*config.data.shape)  # before the folder is made
+    check_same_data(store.manifest.data, config.data)
+    learned = {"tokenizer": store.manifest.tokenizer, "rows": store.rows("train")}
+    prepare_folder(options, config, {"tokens": learned})
+    fabric = make_fabric(config.loop)
+    train, val = join_split(store, "train", config.data, sources), join_split(store, "val", config.data, sources)
+    assert train is not None, "store.rows would have refused it"
+    same_examples(options, describe(len(train), (), (train.source.key(int(place)) for place in train.places)))
+
+    torch.manual_seed(derive_seed(config.loop.seed, "weights"))
+    shape = (config.channels, *config.data.shape)
+    prior = make_conditional_prior(config.prior, config.model, token_space(store), shape)
+    if config.vit_weights is not None and not options.resume:
+        load_vit(prior.encoder, config.vit_weights)
+    prior = prior.to(fabric.device)
+
+    def batches(start: int) -> Iterator[tuple[Tensor, ...]]:
+        rank, world, B = fabric.global_rank, fabric.world_size, config.loop.batch_size
+        pairs = train_pairs(
+            train, config.data, batch_size=B, seed=config.loop.seed, start_step=start, rank=rank, world=world
+        )
+        for step, batch in enumerate(pairs, start):
+            asked = asked_at(config, step, length=batch.tokens.shape[1], rank=rank, world=world)
+            yield batch.images, batch.tokens, asked
+
+    def measure(averaged: ConditionalPrior) -> dict[str, float]:
+        pairs = (val or train).some(config.loop.val_count)
+        data = replace(config.data, workers=0)
+        return measure_conditional_prior(
+            averaged, pairs, data, min_masked=config.min_masked, batch_size=config.loop.batch_size
+        )
+
+    learn_tokens(
+        prior,
+        scaled_optimizer(prior, config.optim, encoder_lr=config.encoder_lr),
+        Lessons(batches, measure, config.label_smoothing, validated=val is not None),
+        config,
+        options,
+        fabric=fabric,
+        blocks=[*prior.encoder.blocks, *prior.decoder.blocks],
+    )
+    return load_conditional_prior(options.out)
+
+
+def join_split(
+    store: TokenStore, split: Literal["train", "val"], data: DenseConfig, sources: PictureSources | None = None
+) -> Pairs | None:
+    """A split's tokens with their pictures; None where the store has no such split.
+
+    Args:
+        store: The tokens.
+        split: 'train' or 'val'.
+        data: Where the pictures are.
+        sources: The pictures, where they do not come from ``data``.
+
+    Raises:
+        GridcodeError: The pictures cannot be opened, are missing, or are not those of the tokens.
+    """
+    if split not in store.splits:
+        return None
+    given = sources and {"train": sources.train, "val": sources.val}
+    source = given[split] if given else open_dense(data, split)
+    return join_by_key(store.load(split), source, split=split)
+
+
+def asked_at(config: ConditionalRun, step: int, *, length: int, rank: int = 0, world: int = 1) -> Tensor:
+    """The tokens that a process asks for in a step, from (seed, step) alone: (B / world, N) bool.
+
+    Drawn for the whole batch and then cut, so they do not depend on the number of processes.
+    """
+    B = config.loop.batch_size
+    draw = generator(config.loop.seed, "masks", step)
+    asked = conditional_class(config.prior).asked((B, length), min_masked=config.min_masked, generator=draw)
+    return asked[rank * B // world : (rank + 1) * B // world]
+
+
+@torch.inference_mode()
+def measure_conditional_prior(
+    prior: ConditionalPrior, pairs: Pairs, data: DenseConfig, *, min_masked: float, batch_size: int
+) -> dict[str, float]:
+    """Loss and accuracy of the tokens asked for: a masked prior's on fixed masks, all of an autoregressive one's.
+
+    Args:
+        prior: In evaluation mode.
+        pairs: Tokens with their pictures.
+        data: Size of the pictures.
+        min_masked: Smallest share of masked tokens, as in training.
+        batch_size: Examples at a time.
+
+    Returns:
+        ``loss`` (nats per token, unsmoothed, over the whole vocabulary) and ``accuracy``, each token given the truth of
+        those that the prior sees.
+    """
+    loss = accuracy = 0.0
+    for number, batch in enumerate(eval_pairs(pairs, data, batch_size=batch_size)):
+        draw = generator(0, "validation masks", number)
+        shape = (len(batch.tokens), batch.tokens.shape[1])
+        asked = prior.asked(shape, min_masked=min_masked, generator=draw).to(prior.device)
+        scores = prior(batch.images.to(prior.device), batch.tokens.to(prior.device), asked)
+        found = masked_token_loss(scores, asked)
+        loss += float(found.loss) * len(batch.tokens)
+        accuracy += float(found.accuracy) * len(batch.tokens)
+    return {"loss": loss / len(pairs), "accuracy": accuracy / len(pairs)}

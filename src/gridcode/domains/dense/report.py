@@ -1,0 +1,178 @@
+"""From a dense evaluation to a person: ``report.html`` and ``overview.png``, and ``report.json`` for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from gridcode.domains.dense.evaluate import BOTH, ORACLE, DenseEvaluation, DenseSubject
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.evaluation.charts import Chart, Curve, Mark
+from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
+from gridcode.evaluation.publish import Runs, alarms_of, log_points, machine_lines
+from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Report, Table, write_report
+from gridcode.files import write_json
+from gridcode.training.log import read_log
+
+UNITS: Final = {"rmse": "m", "rmse_log": "nats", "si_log": "nats", "psnr": "dB"}
+NOTES: Final = {
+    "rmse": "root mean squared error of each picture, then averaged",
+    "abs_rel": "mean |d - g| / g",
+    "delta": "share of pixels within a factor of 1.25",
+    "delta_2": "share of pixels within a factor of 1.25² = 1.56",
+    "delta_3": "share of pixels within a factor of 1.25³ = 1.95",
+    "rmse_log": "root mean squared error of log depth",
+    "si_log": "scale-invariant error of log depth",
+    "pq": "panoptic quality, all classes",
+    "pq_things": "countable classes",
+    "pq_stuff": "the others",
+    "sq": "how well matched segments overlap",
+    "rq": "F1 score of segments",
+    "psnr": "against the true colours",
+    "mse": "squared error on [-1, 1]",
+    "mae": "absolute error on [-1, 1]",
+    "frechet": "Fréchet distance to other real pictures on an observer's features, not the FID",
+}
+ALIGNED: Final = (
+    "relative depth: AbsRel, delta and log RMSE are those after each prediction was aligned; only SILog compares"
+)
+
+
+def publish_dense(
+    evaluation: DenseEvaluation,
+    subject: DenseSubject,
+    config: DenseEvaluationConfig,
+    runs: Runs,
+    *,
+    out: Path,
+    command: str,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``report.html``, ``report.json`` and ``overview.png`` into a folder.
+
+    Args:
+        evaluation: What was measured.
+        subject: What it was measured on.
+        config: How it was measured.
+        runs: Where the curves are.
+        out: The folder.
+        command: The command line that made it.
+        settings: What else the figures depend on, JSON values.
+
+    Returns:
+        The path of the HTML file.
+    """
+    created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    alarms, machine = alarms_of(runs), machine_lines()
+    every = {
+        "data": asdict(subject.data),
+        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
+        "evaluation": asdict(config),
+        **(settings or {}),
+        **runs.settings(),
+    }
+    write_json(
+        out / "report.json",
+        {
+            "created": created,
+            "command": command,
+            "task": subject.data.task,
+            "rows": evaluation.scores,
+            "figures": evaluation.figures(),
+            "alarms": [asdict(alarm) for alarm in alarms],
+            "machine": dict(machine),
+            "settings": every,
+        },
+    )
+    report = Report(
+        title=f"gridcode: {subject.data.task} on {Path(subject.data.source).name or subject.data.source}",
+        command=command,
+        created=created,
+        key_figures=_key_figures(evaluation),
+        warnings=[ALIGNED] if subject.data.task == "depth" and subject.data.depth.relative != "none" else [],
+        alarms=alarms,
+        galleries=[_gallery(evaluation)],
+        charts=_charts(runs),
+        usage=evaluation.codes,
+        tables=_tables(evaluation),
+        machine=machine,
+        config=every,
+    )
+    write_report(report, out / "report.html")
+    save_png(dense_overview(evaluation), out / "overview.png")
+    return out / "report.html"
+
+
+def dense_overview(evaluation: DenseEvaluation) -> Pictures:
+    """One picture of it all, uint8 (H, W, 3): a column a picture, rows as in the report."""
+    rows = list(evaluation.gallery.rows.values())
+    return contact_sheet(np.concatenate(rows), columns=len(rows[0]))
+
+
+def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures of every row as text, for the terminal and for Markdown.
+
+    >>> print(score_table({"grey": {"psnr": 20.126, "mse": 0.25}}))
+    | | psnr | mse |
+    |---|---|---|
+    | grey | 20.13 | 0.25 |
+    """
+    names = list(next(iter(scores.values())))
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    lines += [
+        f"| {row} | " + " | ".join(f"{found[name]:.4g}" if name in found else "" for name in names) + " |"
+        for row, found in scores.items()
+    ]
+    return "\n".join(lines)
+
+
+def _key_figures(evaluation: DenseEvaluation) -> list[Figure]:
+    name = next(iter(evaluation.scores[ORACLE]))
+    unit = UNITS.get(name, "")
+    rows = {row: scores[name] for row, scores in evaluation.scores.items() if name in scores}
+    shown = [BOTH, *(row for row in rows if row != BOTH)]
+    figures = [Figure(f"{name}, {row}", round(rows[row], 4), unit, NOTES[name]) for row in shown if row in rows]
+    usage = evaluation.usage
+    figures.append(Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"))
+    if evaluation.token_accuracy is not None:
+        figures.append(
+            Figure("codes predicted", f"{evaluation.token_accuracy:.1%}", "", "exactly as Stage I writes them")
+        )
+    return figures
+
+
+def _tables(evaluation: DenseEvaluation) -> list[Table]:
+    return [
+        Table(row, [Figure(name, value, UNITS.get(name, ""), NOTES[name]) for name, value in scores.items()])
+        for row, scores in evaluation.scores.items()
+    ]
+
+
+def _gallery(evaluation: DenseEvaluation) -> Gallery:
+    rows = evaluation.gallery.rows
+    explanation = (
+        "Validation pictures. In an error map black is right and grey does not count; depth is white at a factor of 2, "
+        "a wrong class is red, an unmatched segment yellow."
+    )
+    group = PictureGroup("", list(rows.values()), evaluation.gallery.keys)
+    return Gallery("Label maps", tuple(rows), [group], explanation)
+
+
+def _charts(runs: Runs) -> list[Chart]:
+    """A chart for every figure that a stage's log holds, of training and validation."""
+    charts = []
+    for stage, path in runs.present():
+        lines = read_log(path)
+        marks = [Mark(alarm.steps[0], alarm.name) for alarm in alarms_of(runs) if alarm.stage == stage]
+        names = dict.fromkeys(key.split("/", 1)[1] for line in lines for key in line if "/" in key)
+        for name in names:
+            if name in ("images_per_s", "gradient_norm", "lr"):
+                continue
+            curves = [Curve(split, log_points(lines, f"{split}/{name}")) for split in ("train", "val")]
+            charts.append(Chart(f"{stage}: {name}", [curve for curve in curves if curve.points], marks=marks))
+    return charts

@@ -1,0 +1,120 @@
+"""All of dense prediction's training: Stage I, the tokens of its label maps, Stage II, each in a folder of its own.
+
+    runs/depth/
+      tokenizer/   the label tokenizer's run
+      tokens/      its store of tokens, both splits
+      prior/       the picture-conditioned prior's run
+
+Each part continues from where it was, so that a killed command is repeated with ``--resume``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.prior.pretrained import find_vit
+from gridcode.domains.dense.prior.train import train_conditional_prior
+from gridcode.domains.dense.run_config import DenseRun, Stage
+from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
+from gridcode.domains.dense.train import DenseSources, train_label_tokenizer
+from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.store.reader import TokenStore
+from gridcode.training.fabric import make_fabric
+from gridcode.training.progress import ProgressBar, Say
+from gridcode.training.run import RUN_FILE, RunOptions
+from gridcode.training.state import checkpoints
+
+
+@dataclass(frozen=True)
+class DenseOptions:
+    """How the parts treat what is on disk and on screen; nothing here changes the result.
+
+    Attributes:
+        out: The folder that holds the parts' folders.
+        stage: The part to make; all of them by default.
+        resume: Continue each part from where it was.
+        force: Replace what the parts left.
+        show: Draw progress bars.
+    """
+
+    out: Path
+    stage: Stage = "all"
+    resume: bool = False
+    force: bool = False
+    show: bool = True
+
+
+def train_dense(
+    run: DenseRun,
+    options: DenseOptions,
+    *,
+    sources: DenseSources | None = None,
+    say: Say | None = None,
+) -> None:
+    """Train Stage I, write tokens, train Stage II, or one of these.
+
+    Args:
+        run: Everything that determines the result.
+        options: Where it goes, and which part.
+        sources: The pictures with label maps, where they do not come from ``run.data``.
+        say: Told what was understood of the data, a line each.
+
+    Raises:
+        GridcodeError: Data, folder or settings are unusable, or a part that comes before is missing.
+        Stopped: A signal ended a part; its checkpoint is written.
+    """
+    if options.resume and options.force:
+        raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
+    if options.resume and not options.out.is_dir():
+        raise MissingFileError(f"there is no run to resume in {options.out}; leave out --resume")
+    stage_two = run.stage_two()
+    if options.stage in ("prior", "all") and stage_two.vit_weights is not None:
+        find_vit(stage_two.vit_weights)
+    if options.stage == "tokens" and not (options.out / "tokenizer").is_dir():
+        raise GridcodeError(
+            f"{options.out} has no label tokenizer yet; make it with gridcode dense train --stage tokenizer"
+        )
+    if options.stage == "prior" and not (options.out / "tokens").is_dir():
+        raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
+    opened = sources or DenseSources(open_dense(run.data, "train"), open_dense(run.data, "val"))
+    if say is not None:
+        for line in understood(run.data, opened.train, opened.val):
+            say(line)
+    if options.stage in ("tokenizer", "all"):
+        # A run records given sources by their name; that of files is no path, by which they could be opened again.
+        given = sources or (opened if opened.train.name == run.data.source else None)
+        train_label_tokenizer(run.tokenizer, _options(options, "tokenizer"), sources=given)
+    if options.stage in ("tokens", "all"):
+        fabric = make_fabric(run.tokenizer.loop)
+        if fabric.global_rank == 0:
+            _write_tokens(run, options, opened, device=fabric.device)
+        fabric.barrier()
+    if options.stage in ("prior", "all"):
+        store = TokenStore.open(options.out / "tokens")
+        train_conditional_prior(stage_two, store, _options(options, "prior"), sources=opened)
+
+
+def _options(options: DenseOptions, part: str) -> RunOptions:
+    """A part continues where it has a checkpoint, begins where it has none."""
+    out = options.out / part
+    begun = (out / RUN_FILE).exists()
+    resume = options.resume and bool(checkpoints(out))
+    force = options.force or (options.resume and begun and not resume)
+    return RunOptions(out, resume=resume, force=force and begun, show=options.show)
+
+
+def _write_tokens(run: DenseRun, options: DenseOptions, sources: DenseSources, *, device: torch.device) -> None:
+    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer", device=device)
+    splits = {"train": sources.train, "val": sources.val}
+    out = options.out / "tokens"
+    if options.resume and finished_tokens(tokenizer, splits, run.data, out) is not None:
+        return
+    force = options.force or options.resume
+    with ProgressBar("label maps", total=len(sources.train) + len(sources.val), show=options.show) as bar:
+        tokenize_labels(tokenizer, splits, run.data, out, force=force, progress=lambda done, _: bar.advance(done))

@@ -1,0 +1,16 @@
+from .charts import Chart as Chart
+from .charts import CodeUsage as CodeUsage
+from .charts import Curve as Curve
+from .charts import Mark as Mark
+from .pictures import contact_sheet as contact_sheet
+from .pictures import save_png as save_png
+from .pictures import to_uint8 as to_uint8
+from .report import AlarmMark as AlarmMark
+from .report import Figure as Figure
+from .report import Gallery as Gallery
+from .report import PictureGroup as PictureGroup
+from .report import Report as Report
+from .report import Table as Table
+from .report import reconstruction_gallery as reconstruction_gallery
+from .report import sample_gallery as sample_gallery
+from .report import write_report as write_report

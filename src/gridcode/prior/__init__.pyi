@@ -1,0 +1,16 @@
+from .ar import Autoregressive as Autoregressive
+from .base import Prior as Prior
+from .config import AutoregressiveConfig as AutoregressiveConfig
+from .config import MaskGITConfig as MaskGITConfig
+from .config import MaskingConfig as MaskingConfig
+from .config import PriorRun as PriorRun
+from .distribution import CategoricalTokens as CategoricalTokens
+from .distribution import TokenDistribution as TokenDistribution
+from .make import load_prior as load_prior
+from .make import make_prior as make_prior
+from .maskgit import MaskGIT as MaskGIT
+from .noise import Noise as Noise
+from .samplers.config import SamplerConfig as SamplerConfig
+from .samplers.fill import fill_masked as fill_masked
+from .space import TokenSpace as TokenSpace
+from .train import train_prior as train_prior

@@ -1,0 +1,1 @@
+"""Binary quantizers: lookup-free (LFQ) and spherical (BSQ)."""

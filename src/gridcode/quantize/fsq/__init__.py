@@ -1,0 +1,1 @@
+"""Finite scalar quantization: the quantizer, its forms, residual and grouped ones, and its kernels."""

@@ -1,0 +1,12 @@
+from .config import ArchitectureConfig as ArchitectureConfig
+from .config import TokenizerConfig as TokenizerConfig
+from .config import TokenizerRun as TokenizerRun
+from .loss_config import AdversarialConfig as AdversarialConfig
+from .loss_config import LossConfig as LossConfig
+from .loss_config import PerceptualConfig as PerceptualConfig
+from .model import Reconstruction as Reconstruction
+from .model import Tokenizer as Tokenizer
+from .train import Sources as Sources
+from .train import train_tokenizer as train_tokenizer
+from .vit_config import ViTConfig as ViTConfig
+from .vqgan_config import VQGANConfig as VQGANConfig

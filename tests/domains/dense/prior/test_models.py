@@ -1,0 +1,277 @@
+"""Picture-conditioned priors: causal, the same with their cache as without, and led by the picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gridcode.domains.dense.prior.ar import ConditionalAR
+from gridcode.domains.dense.prior.base import ConditionalPrior
+from gridcode.domains.dense.prior.config import (
+    AS_PROBABLE,
+    NEAR_GREEDY,
+    ConditionalConfig,
+    ConditionalRun,
+    ImageEncoderConfig,
+)
+from gridcode.domains.dense.prior.encoder import ImageEncoder
+from gridcode.domains.dense.prior.make import conditional_class, load_conditional_prior, make_conditional_prior
+from gridcode.domains.dense.prior.maskgit import ConditionalMaskGIT
+from gridcode.errors import GridcodeError
+from gridcode.prior.config import Head
+from gridcode.prior.noise import Noise
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.space import TokenSpace
+
+LEVELS, K, GRID, N = (4, 3), 12, (2, 3), 6
+IMAGE = (3, 16, 24)
+CONFIG = ConditionalConfig(
+    encoder=ImageEncoderConfig(patch=8, width=24, depth=1, heads=2, mlp=32), width=16, depth=2, heads=2, mlp=32
+)
+HEADS: tuple[Head, ...] = ("joint", "independent", "chain")
+KINDS = ("ar", "maskgit")
+
+
+def make(kind: str, head: Head = "joint", grid: tuple[int, ...] = GRID) -> ConditionalPrior:
+    torch.manual_seed(0)
+    space = TokenSpace(K, grid, (), "0123", {"task": "depth"}, LEVELS)
+    prior = make_conditional_prior("ar" if kind == "ar" else "maskgit", replace(CONFIG, head=head), space, IMAGE).eval()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.6)
+    return prior
+
+
+# Where the same tokens are computed in two ways (with the cache, beside other pictures) a prior is cast to float64:
+# products of other shapes are rounded otherwise, and in float32 that may decide between two tokens.
+
+
+def autoregressive(head: Head = "joint", grid: tuple[int, ...] = GRID) -> ConditionalAR:
+    prior = make("ar", head, grid)
+    assert isinstance(prior, ConditionalAR)
+    return prior
+
+
+def pictures(count: int = 3, *, seed: int = 0) -> Tensor:
+    return torch.rand(count, *IMAGE, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def tokens(rows: int = 3, *, seed: int = 0) -> Tensor:
+    return torch.randint(0, K, (rows, N), generator=torch.Generator().manual_seed(seed))
+
+
+def draw(seed: int = 0, rows: int = 3) -> Noise:
+    return Noise.of_pictures(seed, torch.arange(rows))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_token_is_said_from_the_picture_and_the_tokens_before_it_alone(head: Head) -> None:
+    prior, images = autoregressive(head), pictures(1).requires_grad_()
+    seen: dict[str, Tensor] = {}
+    hook = prior.decoder.dropout.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
+    hidden = prior.hidden(prior.look(images), tokens(1))
+    hook.remove()
+    assert hidden.shape == (1, N, 16)
+    for place in range(N):
+        found = torch.autograd.grad(hidden[0, place].square().sum(), (seen["x"], images), retain_graph=True)
+        # Place m of the input is token m - 1, and the start where m = 0.
+        assert (found[0][0].abs().sum(-1) > 0).tolist() == [m <= place for m in range(N)]
+        patches = found[1][0].unfold(1, 8, 8).unfold(2, 8, 8).abs().sum((0, 3, 4))
+        assert (patches > 0).all(), "every patch of the picture reaches every token"
+
+
+def test_a_masked_token_is_said_from_all_others_and_the_picture() -> None:
+    prior, images = make("maskgit"), pictures(1).requires_grad_()
+    assert isinstance(prior, ConditionalMaskGIT)
+    seen: dict[str, Tensor] = {}
+    hook = prior.decoder.dropout.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
+    positions = torch.zeros(1, N, dtype=torch.bool)
+    positions[0, 2] = True
+    hidden = prior.hidden(prior.look(images), tokens(1).masked_fill(positions, prior.vocabulary.mask), positions)
+    hook.remove()
+    found = torch.autograd.grad(hidden[0].square().sum(), (seen["x"], images))
+    assert (found[0][0].abs().sum(-1) > 0).all()
+    assert (found[1][0].abs().sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_hidden_in_training_is_not_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior, truth = make(kind), tokens()
+    asked = torch.zeros(3, N, dtype=torch.bool)
+    asked[:, -1], asked[1, 3] = True, kind == "maskgit"
+    seen: list[Tensor] = []
+    score = prior.vocabulary.score
+    monkeypatch.setattr(prior.vocabulary, "score", lambda x, *a, **k: (seen.append(x), score(x, *a, **k))[1])
+    for guess in (truth, torch.where(asked, (truth + 1) % K, truth), torch.where(asked, truth, (truth + 1) % K)):
+        prior(pictures(), guess, asked)
+    first, same, other = (x[: int(asked.sum())] for x in seen)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("head", ["independent", "chain"])
+def test_probabilities_of_whole_grids_add_up_to_1(head: Head) -> None:
+    torch.manual_seed(0)
+    space = TokenSpace(4, (1, 3), (), "", {}, (2, 2))
+    prior = ConditionalAR(replace(CONFIG, head=head), space, IMAGE).eval()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+        every = torch.cartesian_prod(*[torch.arange(4)] * 3)
+        images = pictures(1).expand(64, -1, -1, -1)
+        losses = prior(images, every, torch.ones(64, 3, dtype=torch.bool)).losses.view(64, 3)
+    assert (-losses.sum(1)).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("config", [NEAR_GREEDY, SamplerConfig(temperature=0.0), SamplerConfig(top_k=5, top_p=0.9)])
+def test_the_cache_changes_no_token(head: Head, config: SamplerConfig) -> None:
+    prior = autoregressive(head).double()
+    memories = prior.look(pictures(12).double())
+    cached = prior.write(memories, config=config, noise=draw(4, 12))
+    assert torch.equal(cached, prior.write(memories, config=config, noise=draw(4, 12), cached=False))
+    assert len(set(map(tuple, cached.tolist()))) > 1, "pictures have tokens of their own"
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_near_greedy_takes_the_most_probable_token_each_time(head: Head) -> None:
+    prior, images = autoregressive(head).double(), pictures().double()
+    near = prior.write(prior.look(images), config=NEAR_GREEDY, noise=draw())
+    assert torch.equal(near, prior.write(prior.look(images), config=SamplerConfig(temperature=0.0), noise=draw(7)))
+    # An oracle: whole passes over grids filled up with zeros.
+    known = torch.zeros(3, N, dtype=torch.int64)
+    for n in range(N):
+        hidden = prior.hidden(prior.look(images), known)[:, n]
+        if head == "chain":  # whose greedy token is that of its digits, one after another
+            known[:, n] = prior.vocabulary.distribution(hidden).sample(temperature=0.0, noise=draw())
+        else:
+            answer = prior.vocabulary.distribution(hidden)
+            known[:, n] = torch.stack([answer.log_prob(torch.full((3,), k)) for k in range(K)]).argmax(0)
+    assert torch.equal(near, known)
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "temperature"), [(3, 1.0, 1.0), (0, 0.7, 1.0), (0, 1.0, 0.5), (4, 0.8, 2.0)]
+)
+def test_draws_follow_a_numpy_oracle_of_top_k_and_top_p(top_k: int, top_p: float, temperature: float) -> None:
+    prior, rows = autoregressive(grid=(1, 1)), 4000
+    memories = prior.look(pictures(1))
+    hidden = prior.hidden(memories, torch.zeros(1, 1, dtype=torch.int64))[:, 0]
+    log_p = prior.vocabulary.distribution(hidden.expand(K, -1)).log_prob(torch.arange(K)).double().detach().numpy()
+    order = np.argsort(-log_p)
+    p = np.exp(log_p[order] / temperature)
+    p /= p.sum()
+    p[top_k or K :] = 0
+    p /= p.sum()
+    kept = int(np.searchsorted(np.cumsum(p), top_p * (1 - 1e-9))) + 1
+    p[kept:] = 0
+    p /= p.sum()
+    many = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in memories]
+    config = SamplerConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+    found = prior.write(many, config=config, noise=draw(rows=rows))[:, 0].bincount(minlength=K).numpy()[order] / rows
+    assert (found[p == 0] == 0).all()
+    assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / rows) + 1e-9).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grid", [(2, 3), (1, 3, 2)])
+def test_predictions_are_grids_of_codes_that_depend_on_the_picture(kind: str, grid: tuple[int, ...]) -> None:
+    prior = make(kind, grid=grid)
+    found = prior.predict(pictures(8))
+    assert found.shape == (8, *grid)
+    assert found.min() >= 0
+    assert found.max() < K
+    assert len(set(map(tuple, found.flatten(1).tolist()))) > 1
+    assert torch.equal(found, prior.predict(pictures(8), seed=5)), "near-greedy is greedy: it draws nothing"
+    other = SamplerConfig(steps=3)
+    assert torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=1))
+    assert not torch.equal(prior.predict(pictures(8), other, seed=1), prior.predict(pictures(8), other, seed=2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_are_those_of_as_many_pictures(kind: str) -> None:
+    prior, images = make(kind).double(), pictures(2).double()
+    seen: list[int] = []
+    prior.encoder.register_forward_hook(lambda module, given, found: seen.append(len(given[0])))
+    found = prior.draw(images, 5, seed=3)
+    assert seen == [2], "a picture is looked at once"
+    assert found.shape == (5, 2, *prior.space.grid)
+    assert torch.equal(found, prior.draw(images, 5, seed=3))
+    assert len(set(map(tuple, found[:, 0].flatten(1).tolist()))) > 1
+    assert torch.equal(found[0], prior.predict(images, AS_PROBABLE, seed=3)), "the first draw is the prediction"
+    assert torch.equal(found[:2], prior.draw(images, 2, seed=3)), "more draws leave the first ones alone"
+    assert torch.equal(found[:, 1:], prior.draw(images[1:], 5, seed=3, first=1)), "whatever is beside it"
+    with pytest.raises(GridcodeError, match="at least 1 grid of a picture, got count=0"):
+        prior.draw(images, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_prior_is_the_same_prior(kind: str, tmp_path: Path) -> None:
+    prior = make(kind, "chain")
+    prior.save_pretrained(tmp_path / "prior")
+    loaded = load_conditional_prior(tmp_path / "prior")
+    assert type(loaded) is type(prior)
+    assert (loaded.config, loaded.space, loaded.image) == (prior.config, prior.space, prior.image)
+    assert torch.equal(loaded.predict(pictures()), prior.predict(pictures()))
+    card = (tmp_path / "prior" / "README.md").read_text()
+    assert "tags: [conditional-prior, depth, " in card
+    assert f"| parameters | {prior.parameter_count:,} |" in card
+    other = conditional_class("maskgit" if kind == "ar" else "ar")
+    with pytest.raises(GridcodeError, match=f"is of a prior '{kind}', not '{other.name}'; give another folder"):
+        other.from_pretrained(tmp_path / "prior")
+    config = tmp_path / "prior" / "config.json"
+    config.write_text(config.read_text().replace(f'"{kind}"', '"diffusion"'))
+    with pytest.raises(GridcodeError, match="a prior 'diffusion', which this gridcode does not know"):
+        load_conditional_prior(tmp_path / "prior")
+
+
+def test_knowing_nothing_costs_the_whole_vocabulary() -> None:
+    prior = autoregressive()
+    with torch.no_grad():
+        prior.vocabulary.embedding.weight.zero_()  # type: ignore[union-attr, operator]
+        prior.vocabulary.bias.zero_()  # type: ignore[union-attr, operator]
+    losses = prior(pictures(), tokens(), torch.ones(3, N, dtype=torch.bool)).losses
+    torch.testing.assert_close(losses, torch.full((18,), math.log(K + 1)))
+
+
+class TestRefused:
+    def test_a_picture_of_another_shape(self) -> None:
+        with pytest.raises(GridcodeError, match=r"takes pictures \(B, 3, 16, 24\), got shape \(1, 3, 16, 16\); resize"):
+            make("ar").predict(torch.zeros(1, 3, 16, 16))
+
+    def test_digits_of_a_book_without_any(self) -> None:
+        space = TokenSpace(4096, (4, 4), (), "", {})
+        with pytest.raises(
+            GridcodeError, match="the chain head predicts digits, and this book of 4,096 codes has none"
+        ):
+            ConditionalAR(replace(CONFIG, head="chain"), space, IMAGE)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"width": 10}, "decoder: .* a multiple of heads, got 10, 2, 4 and 512"),
+            ({"dropout": 1.0}, r"decoder dropout must be in \[0, 1\), got 1.0"),
+            ({"depth": 0}, "decoder: width, depth"),
+        ],
+    )
+    def test_a_decoder_that_cannot_be(self, settings: dict[str, float], message: str) -> None:
+        with pytest.raises(GridcodeError, match=message):
+            ConditionalConfig(**settings)  # type: ignore[arg-type]
+
+    def test_an_encoder_that_cannot_be(self) -> None:
+        with pytest.raises(GridcodeError, match="encoder patch must be at least 1, got 0"):
+            ImageEncoderConfig(patch=0)
+        with pytest.raises(GridcodeError, match="multiples of its patch, 8; got 64x60: set another size"):
+            ImageEncoder(ImageEncoderConfig(), 3, (64, 60))
+
+    def test_shares_out_of_range(self) -> None:
+        with pytest.raises(GridcodeError, match=r"min_masked must be in \[0, 1\), got 1.0"):
+            ConditionalRun(min_masked=1.0)
+        with pytest.raises(GridcodeError, match=r"encoder_lr must be >= 0, got -0\.1"):
+            ConditionalRun(encoder_lr=-0.1)
