@@ -1,12 +1,14 @@
 # gridcode: every target sets up what it needs. `make demo` is the place to start.
 #
 # TORCH overrides torch's version or source: make test TORCH="torch==2.6.0", or TORCH="torch --index-url <address>".
+# JOBS is the number of processes that share the tests: make test JOBS=1.
 
 VENV    := .venv
 PYTHON  ?= python3
 BIN     := $(VENV)/bin
 TORCH   ?= $(shell cat constraints.txt)
 EXTRAS  ?= dev
+JOBS    ?= 2
 UV      := $(shell command -v uv 2>/dev/null)
 READY   := $(VENV)/.ready-$(EXTRAS)
 
@@ -36,7 +38,7 @@ demo: setup                 ## train, sample and report on built-in scenes: abou
 	@echo "open demo/report/report.html"
 
 test: setup                 ## the default tests: offline, on the CPU, warnings are errors
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: setup                ## lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks docs/*.py

@@ -57,6 +57,8 @@ _P6, _P5, _P4, _P3, _P2, _P1 = (np.float32(math.log(2) ** k / math.factorial(k))
 _jit = njit(nogil=True, cache=True, error_model="numpy")
 # A call costs as much as the arithmetic of a hundred numbers: what is called for each tile is inlined.
 _part = njit(nogil=True, inline="always", error_model="numpy")
+# Each place that it is inlined at is compiled for seconds, so the rare tile with a NaN makes a call.
+_called = njit(nogil=True, error_model="numpy")
 
 
 class Tables:
@@ -280,6 +282,9 @@ def _forward_tile(x, code, term, digit, tiled, thresholds, rows, basis, d):  # t
     return bad
 
 
+_forward_tile_again = _called(_forward_tile.py_func)
+
+
 @_part
 def _fold(t, index, d):  # type: ignore[no-untyped-def]
     """The sums of d neighbours; strides that the compiler knows are three times as fast."""
@@ -317,16 +322,16 @@ def _forward_flat(source, target, found, tiled, thresholds, rows, basis, d, firs
         n = min(size // d, last - start)
         a, b = start * d, (start + n) * d
         m = b - a
+        z, out = x[:m], code[:m]
         if source.itemsize == 2:
             _load(source[a:b], x)
-            wrong = _forward_tile(x[:m], code[:m], term, digit, tiled, thresholds, rows, basis, d)
         else:  # views, so that both branches have types
             z, out = source[a:b].view(np.float32), target[a:b].view(np.float32)
-            wrong = _forward_tile(z, out, term, digit, tiled, thresholds, rows, basis, d)
+        wrong = _forward_tile(z, out, term, digit, tiled, thresholds, rows, basis, d)
         if wrong:
             _load(source[a:b], x)
             _clear_nan(x, x[:m])
-            _forward_tile(x[:m], code[:m], term, digit, tiled, thresholds, rows, basis, d)
+            _forward_tile_again(x[:m], code[:m], term, digit, tiled, thresholds, rows, basis, d)
         if wrong or source.itemsize == 2:
             _store(code, target[a:b])
         _fold(term, found[start : start + n], d)
@@ -358,6 +363,9 @@ def _plane_tile(x, code, digit, thresholds, channel, level, middle, width):  # t
     return bad
 
 
+_plane_tile_again = _called(_plane_tile.py_func)
+
+
 @_jit
 def _forward_planes(  # type: ignore[no-untyped-def]
     source, target, found, inner, thresholds, rows, levels, basis, first, last
@@ -374,16 +382,16 @@ def _forward_planes(  # type: ignore[no-untyped-def]
                 a = (o * d + c) * inner + start
                 b = a + n
                 middle, width, weight = rows[0, c], rows[1, c], basis[c]
+                z, out = x[:n], code
                 if source.itemsize == 2:
                     _load(source[a:b], x)
-                    wrong = _plane_tile(x[:n], code, digit, thresholds, c, levels[c], middle, width)
                 else:
                     z, out = source[a:b].view(np.float32), target[a:b].view(np.float32)
-                    wrong = _plane_tile(z, out, digit, thresholds, c, levels[c], middle, width)
+                wrong = _plane_tile(z, out, digit, thresholds, c, levels[c], middle, width)
                 if wrong:
                     _load(source[a:b], x)
                     _clear_nan(x, x[:n])
-                    _plane_tile(x[:n], code, digit, thresholds, c, levels[c], middle, width)
+                    _plane_tile_again(x[:n], code, digit, thresholds, c, levels[c], middle, width)
                 if wrong or source.itemsize == 2:
                     _store(code, target[a:b])
                 if c == 0:
@@ -428,14 +436,15 @@ def _backward(given, source, target, rows, first, last):  # type: ignore[no-unty
     z, g, out = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     for a in range(first, last, size):
         b = min(a + size, last)
+        x, up, change = z[: b - a], g, out
         if source.itemsize == 2:
             _load(source[a:b], z)
             _load(given[a:b], g)
-            _backward_tile(z[: b - a], g, out, rows)
-            _store(out, target[a:b])
         else:
             x, up, change = source[a:b].view(np.float32), given[a:b].view(np.float32), target[a:b].view(np.float32)
-            _backward_tile(x, up, change, rows)
+        _backward_tile(x, up, change, rows)
+        if source.itemsize == 2:
+            _store(out, target[a:b])
 
 
 @_jit
