@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,16 @@ PRIOR = words(
     "train prior scenes_smoke --model.width 16 --model.depth 2 --model.heads 2 --model.mlp 32 --model.dropout 0"
 )
 
+DENSE = words(
+    "dense train --quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4 "
+    "--data.height 32 --data.width 32 --data.workers 0 --data.train-count 12 --data.val-count 4 "
+    "--data.depth.bins 8 --model.width 16 --model.heads 2 --model.mlp 32 --model.encoder-depth 1 "
+    "--model.decoder-depth 1 --model.codes 2 2 --loop.steps 2 --loop.batch-size 4 --prior.model.width 16 "
+    "--prior.model.depth 1 --prior.model.heads 2 --prior.model.mlp 32 --prior.model.encoder.width 16 "
+    "--prior.model.encoder.depth 1 --prior.model.encoder.heads 2 --prior.model.encoder.mlp 32 --prior.loop.steps 2 "
+    "--prior.loop.batch-size 4 --loop.accelerator cpu --prior.loop.accelerator cpu"
+)
+
 GAME = words(
     "--loss.adversarial.kind non-saturating --loss.adversarial.width 8 --loss.adversarial.lr 1e-3 "
     "--loss.adversarial.start 1 --loss.adversarial.r1-every 2 "
@@ -54,36 +65,38 @@ def alone(command: list[str], out: Path) -> torch.Tensor:
     return losses(out)
 
 
-SHARDED_ON_CPU = """
+IN_TURN = """
+import json
 import sys
+from pathlib import Path
+
 import torch
 from lightning_fabric.connector import _Connector
 from torch.distributed.fsdp import FullyShardedDataParallel
+
 from gridcode.cli.main import main
 from gridcode.training import fabric
 
 # PyTorch's FSDP works on CPUs if it is told so; Fabric and gridcode refuse.
 whole = FullyShardedDataParallel.__init__
+
+
 def on_cpu(self, *args, device_id=None, **settings):
     whole(self, *args, device_id=torch.device("cpu"), **settings)
 
-FullyShardedDataParallel.__init__ = on_cpu
-_Connector._check_strategy_and_fallback = lambda self: None
-fabric.SHARDED = ("cpu",)
-sys.exit(main())
+
+def allow_sharding_on_cpu():
+    FullyShardedDataParallel.__init__ = on_cpu
+    _Connector._check_strategy_and_fallback = lambda self: None
+    fabric.SHARDED = ("cpu",)
+
+
+for command in json.loads(Path(sys.argv[1]).read_text()):
+    if "fsdp" in command:
+        allow_sharding_on_cpu()
+    if main(command):
+        sys.exit(f"ended with an error: {command}")
 """
-
-
-def by_two(command: list[str], out: Path, *, driver: Path | None = None) -> torch.Tensor:
-    """The losses of torchrun's two processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    launcher += [str(driver)] if driver else ["-m", "gridcode"]
-    program = [sys.executable, *launcher, *command, *LOOP, "--out", str(out)]
-    done = subprocess.run(
-        program, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    return losses(out)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +126,41 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     }
 
 
+FSDP = ["--loop.strategy", "fsdp"]
+
+
+@pytest.fixture(scope="module")
+def by_two(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs by torchrun's two processes, which make one run after another."""
+    folder = tmp_path_factory.mktemp("by-two")
+    runs = {
+        "vq with a game": [*commands["vq with a game"], *LOOP],
+        "prior": [*commands["prior"], *LOOP],
+        "dense": DENSE,
+        "sharded vq": [*commands["vq"], *FSDP, *LOOP],
+        "sharded prior": [*commands["prior"], *FSDP, *LOOP],
+    }
+    driver, todo = folder / "driver.py", folder / "commands.json"
+    driver.write_text(IN_TURN)
+    todo.write_text(json.dumps([[*command, "--out", str(folder / name)] for name, command in runs.items()]))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, str(driver), str(todo)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize("stage", ["vq with a game", "prior"])
-def test_two_processes_have_the_losses_of_one(stage: str, commands: dict[str, list[str]], tmp_path: Path) -> None:
+def test_two_processes_have_the_losses_of_one(
+    stage: str, commands: dict[str, list[str]], by_two: Path, tmp_path: Path
+) -> None:
     one = alone(commands[stage], tmp_path / "one")
-    torch.testing.assert_close(by_two(commands[stage], tmp_path / "two"), one, rtol=0, atol=1e-5)
+    torch.testing.assert_close(losses(by_two / stage), one, rtol=0, atol=1e-5)
     seen = {name for name, taken in zip(TERMS, one.ne(0).any(0), strict=True) if taken}
     # This book moves by statistics and has no loss of its own.
     assert seen == ({"loss"} if stage == "prior" else set(TERMS) - {"quantizer"})
@@ -124,19 +168,20 @@ def test_two_processes_have_the_losses_of_one(stage: str, commands: dict[str, li
 
 @pytest.mark.parametrize("stage", ["vq", "prior"])
 def test_two_processes_with_half_the_model_each_have_the_losses_of_one(
-    stage: str, commands: dict[str, list[str]], tmp_path: Path
+    stage: str, commands: dict[str, list[str]], by_two: Path, tmp_path: Path
 ) -> None:
-    driver = tmp_path / "driver.py"
-    driver.write_text(SHARDED_ON_CPU)
-    one = alone(commands[stage], tmp_path / "one")
-    two = by_two([*commands[stage], "--loop.strategy", "fsdp"], tmp_path / "two", driver=driver)
-    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
-    kept = [load_file(tmp_path / name / "last" / "model.safetensors") for name in ("one", "two")]
+    one, two = tmp_path / "one", by_two / f"sharded {stage}"
+    torch.testing.assert_close(losses(two), alone(commands[stage], one), rtol=0, atol=1e-5)
+    kept = [load_file(run / "last" / "model.safetensors") for run in (one, two)]
     assert kept[0].keys() == kept[1].keys()
     for name, tensor in kept[0].items():
         torch.testing.assert_close(kept[1][name], tensor, rtol=1e-3, atol=1e-3, msg=name)
-    assert not (tmp_path / "two" / "state").exists()
-    assert "no checkpoints to resume from" in read_log(tmp_path / "two")[0]["warning"]
+    assert not (two / "state").exists()
+    assert "no checkpoints to resume from" in read_log(two)[0]["warning"]
+
+
+def test_two_processes_train_both_stages_of_dense_prediction(by_two: Path) -> None:
+    assert (by_two / "dense/prior/done.json").is_file()
 
 
 @pytest.mark.parametrize("stage", ["game", "prior"])
@@ -184,26 +229,3 @@ def test_bfloat16_leaves_the_quantizer_in_float32(config: QuantizerConfig) -> No
     assert out.codes.dtype == torch.bfloat16, "what it gives on has the decoder's precision"
     assert torch.equal(out.indices, expected.indices)
     assert torch.equal(out.codes, expected.codes.bfloat16())
-
-
-DENSE = words(
-    "dense train --data.height 32 --data.width 32 --data.workers 0 --data.train-count 12 --data.val-count 4 "
-    "--data.depth.bins 8 --model.width 16 --model.heads 2 --model.mlp 32 --model.encoder-depth 1 "
-    "--model.decoder-depth 1 --model.codes 2 2 --loop.steps 2 --loop.batch-size 4 --prior.model.width 16 "
-    "--prior.model.depth 1 --prior.model.heads 2 --prior.model.mlp 32 --prior.model.encoder.width 16 "
-    "--prior.model.encoder.depth 1 --prior.model.encoder.heads 2 --prior.model.encoder.mlp 32 --prior.loop.steps 2 "
-    "--prior.loop.batch-size 4 --loop.accelerator cpu --prior.loop.accelerator cpu"
-)
-
-
-def test_two_processes_train_both_stages_of_dense_prediction(tmp_path: Path) -> None:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gridcode"]
-    done = subprocess.run(
-        [sys.executable, *launcher, *DENSE, "--out", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run/prior/done.json").is_file()
