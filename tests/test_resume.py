@@ -30,7 +30,7 @@ from gridcode.store.writer import StoreWriter
 from gridcode.training.log import read_log
 from gridcode.training.state import checkpoints
 
-STEPS, EVERY = 100, 5
+STEPS, EVERY = 70, 4
 
 
 def words(text: str) -> list[str]:
@@ -38,7 +38,7 @@ def words(text: str) -> list[str]:
 
 
 LOOP = words(
-    f"--loop.steps {STEPS} --loop.batch-size 8 --loop.log-every 1 --loop.val-every 25 --loop.val-count 4 "
+    f"--loop.steps {STEPS} --loop.batch-size 8 --loop.log-every 1 --loop.val-every 30 --loop.val-count 4 "
     f"--loop.checkpoint-every {EVERY} --loop.precision fp32 --loop.accelerator cpu"
 )
 TOKENIZER = words(
