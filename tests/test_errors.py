@@ -47,6 +47,7 @@ from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.store.reader import TokenStore
 from gridcode.training.config import LoopConfig
+from gridcode.training.run import Stopped
 from gridcode.training.state import Trainee, load_state
 
 VALUES: dict[str, Callable[[], object]] = {
@@ -171,6 +172,19 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_system(what: str, tmp
     with pytest.raises(OSError, match=r"file/written cannot be written \(\w.*\); make room there") as caught:
         write(tmp_path / "file" / "written")
     assert isinstance(caught.value, GridcodeError)
+
+
+def test_a_full_disk_under_unpacked_images_is_one_line(tmp_path: Path) -> None:
+    images = [{"bytes": b"a" * 100_000, "path": None}]
+    pq.write_table(pa.table({"image": images, "label": [0]}), tmp_path / "a.parquet")
+    with full_disk(), pytest.raises(FileError, match=r"cannot be unpacked into .*File too large.* TMPDIR") as caught:
+        ParquetImages([tmp_path / "a.parquet"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_signal_keeps_its_number_between_processes() -> None:
+    stopped = pickle.loads(pickle.dumps(Stopped("stopped by SIGTERM", signal.SIGTERM)))
+    assert (type(stopped), str(stopped), stopped.number) == (Stopped, "stopped by SIGTERM", signal.SIGTERM)
 
 
 @pytest.mark.parametrize("kind", [GridcodeError, FileError, MissingFileError])

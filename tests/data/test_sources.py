@@ -226,7 +226,8 @@ def test_the_column_that_shows_pictures_is_taken(tmp_path):
 def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    write_parquet(tmp_path / "a.parquet", [0] * 9)
+    images = [png(number) + bytes(10_000) for number in range(9)]  # what follows a PNG's end is not read
+    write_parquet(tmp_path / "a.parquet", [0] * 9, images=images)
     before = pa.total_allocated_bytes()
     source = ParquetImages([tmp_path / "a.parquet"])
     stored = pickle.dumps(source)
@@ -234,8 +235,8 @@ def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
     file = source._cells.file
     assert values(copy) == values(source) == list(range(9))
     assert copy._cells.file == ParquetImages([tmp_path / "a.parquet"])._cells.file == file
-    assert os.stat(file).st_size > 9 * len(png())
-    assert pa.total_allocated_bytes() - before < 9 * len(png())
+    assert os.stat(file).st_size > 90_000
+    assert pa.total_allocated_bytes() - before < 45_000
     assert sys.platform != "linux" or not list((tmp_path / "temporary").iterdir())  # nothing to leave, if killed now
     code = "import pickle, sys; a = pickle.loads(sys.stdin.buffer.read()); print(a._cells.file, a[8].image[0, 0, 0])"
     told = subprocess.run([sys.executable, "-c", code], input=stored, capture_output=True, check=True)
@@ -252,15 +253,6 @@ def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
     assert len(ParquetImages([tmp_path / "a.parquet"])) == 5
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(GridcodeError, match=r"no temporary file can be made .* TMPDIR"):
-        ParquetImages([tmp_path / "a.parquet"])
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    write_parquet(tmp_path / "a.parquet", [0])
-    (tmp_path / "x.arrow").touch()
-    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x.arrow")))
-    with pytest.raises(GridcodeError, match=r"cannot be unpacked into .* TMPDIR"):
         ParquetImages([tmp_path / "a.parquet"])
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -18,13 +21,15 @@ from PIL import Image
 from gridcode.cli.main import main
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.uvim.cell import CellResult, run_cell
 from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
+from gridcode.studies.uvim.run import _run, _time, _value
 from gridcode.studies.uvim.table import Spread, study_rows, study_table
 from gridcode.studies.uvim.timing import Timing, hours, kinds
+from gridcode.training.run import Stopped
 
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
 
@@ -173,6 +178,37 @@ def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
     assert (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns == written
     assert main([*SMOKE, "--out", str(out), "--seeds", "2"]) == 2
     assert "is a study with seeds=1, now 2; give the same settings" in capsys.readouterr().err
+
+
+ERRORS = [GridcodeError("a: no; try b"), MissingFileError("a: not there"), Stopped("stopped", 15), RuntimeError("c")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_in_a_process_of_the_study_is_raised_as_what_it_was(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise pickle.loads(pickle.dumps(error))
+
+    monkeypatch.setattr("gridcode.studies.uvim.run.run_cell", fail)
+    monkeypatch.setattr("gridcode.studies.uvim.run.time_cell", fail)
+    study = StudyConfig(size="smoke", tasks=("depth",), variants=("fsq",), seeds=1)
+    (cell,) = study.cells()
+    run, evaluation = study.run(cell), study.evaluation()
+    for work, name in (
+        (partial(_run, cell, run, evaluation, Path("x")), cell.name),
+        (partial(_time, run, evaluation), "depth"),
+    ):
+        future: Future[object] = Future()
+        try:
+            work()
+        except Exception as raised:
+            future.set_exception(pickle.loads(pickle.dumps(raised)))  # as between processes
+        with pytest.raises(type(error)) as caught:
+            _value(future)
+        assert type(caught.value) is type(error)
+        assert str(caught.value) == (f"{name}: {error}" if isinstance(error, GridcodeError) else str(error))
+        assert getattr(caught.value, "number", None) == getattr(error, "number", None)
 
 
 DRIVER = """

@@ -62,6 +62,9 @@ class Stopped(GridcodeError):  # noqa: N818 (not a fault: somebody asked for it)
         super().__init__(message)
         self.number = number
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[str, int]]:
+        return type(self), (str(self), self.number)
+
 
 @dataclass(frozen=True)
 class RunOptions:

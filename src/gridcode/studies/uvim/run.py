@@ -133,9 +133,7 @@ def _begin() -> None:
 def _timings(config: StudyConfig, cells: list[Cell], pool: ProcessPoolExecutor) -> dict[str, Timing]:
     """All kinds at once, so that processes are in each other's way as they will be."""
     evaluation = config.evaluation()
-    futures = {
-        kind: pool.submit(_safely_time, config.run(cell), evaluation) for kind, cell in sorted(kinds(cells).items())
-    }
+    futures = {kind: pool.submit(_time, config.run(cell), evaluation) for kind, cell in sorted(kinds(cells).items())}
     return {kind: _value(future) for kind, future in futures.items()}
 
 
@@ -144,8 +142,8 @@ def _run_cells(config: StudyConfig, cells: list[Cell], out: Path, pool: ProcessP
     colours = [cell for cell in cells if cell.task == "colour"]
     if colours and not (out / "observer").exists():
         say("the network whose features compare colours")
-        _value(pool.submit(_safely_observe, config.run(colours[0]), evaluation))
-    futures = [pool.submit(_safely_run, cell, config.run(cell), evaluation, _folder(out, cell)) for cell in cells]
+        _value(pool.submit(_observe, config.run(colours[0]), evaluation))
+    futures = [pool.submit(_run, cell, config.run(cell), evaluation, _folder(out, cell)) for cell in cells]
     for number, future in enumerate(as_completed(futures), 1):
         result = _value(future)
         name = SHOWN[result.cell.task][0].name
@@ -153,47 +151,45 @@ def _run_cells(config: StudyConfig, cells: list[Cell], out: Path, pool: ProcessP
         say(f"{number}/{len(cells)}  {result.cell.name}: {name} {figure:.4g}, {result.seconds:.0f} s")
 
 
-def _value(future: Future[T | str]) -> T:
-    """What a process found.
+def _value(future: Future[T]) -> T:
+    """What a process found; the error that ended its work is raised here as what it was there.
 
     Raises:
-        GridcodeError: It could not, or was killed.
+        GridcodeError: The process was killed.
     """
     try:
-        value = future.result()
+        return future.result()
     except BrokenProcessPool:
         raise GridcodeError("a process of the study was killed; the same command goes on with it") from None
-    if isinstance(value, str):
-        raise GridcodeError(value)
-    return value
 
 
-def _safely_run(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult | str:
-    """In a process of its own: errors come back as their text."""
+@contextmanager
+def _named(work: str) -> Iterator[None]:
+    """Put what was being done before the text of an error of ours, which stays of its kind."""
     try:
-        return run_cell(cell, run, evaluation, folder)
+        yield
     except GridcodeError as error:
-        return f"{cell.name}: {error}"
+        error.args = (f"{work}: {error}",)
+        raise
 
 
-def _safely_observe(run: DenseRun, evaluation: DenseEvaluationConfig) -> str | None:
+def _run(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> CellResult:
+    with _named(cell.name):
+        return run_cell(cell, run, evaluation, folder)
+
+
+def _observe(run: DenseRun, evaluation: DenseEvaluationConfig) -> None:
     """Train the observer and leave it in its folder, for the cells of all processes."""
-    try:
-        device = loop_device(run.prior.loop)
+    with _named("observer"):
         colour_observer(
             rendered(run.data).train,
             run.data,
             steps=evaluation.observer_steps,
-            device=device,
+            device=loop_device(run.prior.loop),
             folder=evaluation.observer,
         )
-    except GridcodeError as error:
-        return f"observer: {error}"
-    return None
 
 
-def _safely_time(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing | str:
-    try:
+def _time(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
+    with _named(run.data.task):
         return time_cell(run, evaluation)
-    except GridcodeError as error:
-        return f"{run.data.task}: {error}"
