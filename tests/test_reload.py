@@ -231,13 +231,12 @@ def test_a_state_dict_goes_through_safetensors_and_pytorch(name: str, tmp_path: 
     network = made(name)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     torch.save(network.state_dict(), tmp_path / "weights.pt")
-    for tensors in (
-        load_file(tmp_path / "weights.safetensors"),
-        torch.load(tmp_path / "weights.pt", weights_only=True),
-    ):
-        other = made(name, seed=7)
-        other.load_state_dict(tensors)
-        assert_same(name, network, other)
+    read, twin = load_file(tmp_path / "weights.safetensors"), torch.load(tmp_path / "weights.pt", weights_only=True)
+    other = made(name, seed=7)
+    other.load_state_dict(read)
+    assert_same(name, network, other)
+    assert read.keys() == twin.keys()
+    assert all(torch.equal(tensor, twin[key]) for key, tensor in read.items())
 
 
 @pytest.mark.parametrize("name", KINDS)
