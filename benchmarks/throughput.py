@@ -33,7 +33,7 @@ from gridcode.prior.maskgit import MaskGIT, TokenSpace
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers import SamplerConfig, fill_masked
 from gridcode.quantize.config import FSQConfig
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import make_optimizer

@@ -28,11 +28,11 @@ from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.quantize.make import make_quantizer
-from gridcode.tokenizer.config import TokenizerConfig
-from gridcode.tokenizer.discriminator import Discriminator
+from gridcode.domains.image.config import TokenizerConfig
+from gridcode.domains.image.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.vit_config import ViTConfig
-from gridcode.tokenizer.vqgan_config import VQGANConfig
+from gridcode.domains.image.architectures import ViTConfig
+from gridcode.domains.image.vqgan_config import VQGANConfig
 
 HEADS: tuple[Head, ...] = ("joint", "independent", "chain")
 DECODINGS: tuple[Decoding, ...] = ("ar", "maskgit")

@@ -28,7 +28,7 @@ from gridcode.quantize.config import QUANTIZERS, FSQConfig, VQConfig
 from gridcode.quantize.make import make_quantizer
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.generate import Generator
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 DATA = DataConfig(size=16, train_count=10, val_count=5, crop=CropPolicy(train="center", flip=False), workers=0)

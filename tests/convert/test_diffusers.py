@@ -21,7 +21,7 @@ from gridcode.convert.check import random_pictures
 from gridcode.convert.shape import shape_of
 from gridcode.convert.source import Source
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.config import VQGANConfig
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 DOWN, ATTENTIVE_DOWN = "DownEncoderBlock2D", "AttnDownEncoderBlock2D"

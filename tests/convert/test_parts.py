@@ -15,7 +15,7 @@ from gridcode.convert import convert_tokenizer
 from gridcode.convert.names import source_names
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.tokenizer.config import VQGANConfig
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 State = dict[str, Any]

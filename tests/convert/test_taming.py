@@ -21,7 +21,7 @@ from gridcode.cli.main import main
 from gridcode.convert import check_conversion, convert_tokenizer
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.tokenizer.config import VQGANConfig
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 State = dict[str, Tensor]

@@ -40,8 +40,8 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.studies.uvim.cell import RESULT, CellResult
-from gridcode.tasks.data_of import data_of
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.data_of import data_of
+from gridcode.domains.image.config import TokenizerConfig
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions, prepare_folder

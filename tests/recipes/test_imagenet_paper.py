@@ -22,7 +22,7 @@ from gridcode.prior.train import train_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes import recipe
 from gridcode.tasks.tokenize import StoreOptions, tokenize
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log

@@ -15,7 +15,7 @@ from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 

@@ -16,10 +16,10 @@ from gridcode.errors import GridcodeError
 from gridcode.nn.conv import MaskGITBlock
 from gridcode.quantize.config import BSQConfig, FSQConfig, VQConfig
 from gridcode.tokenizer.card import NETWORKS, tokenizer_card
-from gridcode.tokenizer.config import ARCHITECTURES, TokenizerConfig, architecture_from_json
+from gridcode.domains.image.config import ARCHITECTURES, TokenizerConfig, architecture_from_json
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.networks import blocks_of, make_networks
-from gridcode.tokenizer.vit_config import ViTConfig
+from gridcode.domains.image.networks import blocks_of, make_networks
+from gridcode.domains.image.architectures import ViTConfig
 
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.loss_config import LossConfig
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss_config import LossConfig
 
 
 @pytest.mark.parametrize(

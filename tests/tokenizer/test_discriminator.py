@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.discriminator import Discriminator, DownBlock, blur_and_halve, width_at
+from gridcode.domains.image.discriminator import Discriminator, DownBlock, blur_and_halve, width_at
 
 
 @settings(deadline=None)

@@ -14,9 +14,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
 from gridcode.quantize.config import FSQConfig
-from gridcode.tokenizer.config import TokenizerConfig
-from gridcode.tokenizer.decoder import Decoder
-from gridcode.tokenizer.encoder import Encoder
+from gridcode.domains.image.config import TokenizerConfig
+from gridcode.domains.image.conv import Decoder
+from gridcode.domains.image.conv import Encoder
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images, warn_of_brightness
 

@@ -33,8 +33,8 @@ from gridcode.quantize.config import (
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer import train as stage_one
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.losses.pixel import PixelLoss
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import Sources, measure, train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig

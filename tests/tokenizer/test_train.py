@@ -17,8 +17,8 @@ from gridcode.data.open import open_split
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer import train as stage_one
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.losses.pixel import PixelLoss
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import Sources, measure, train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig

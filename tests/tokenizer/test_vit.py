@@ -16,11 +16,11 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.errors import GridcodeError
 from gridcode.nn.vit import ViTBlock
 from gridcode.quantize.config import FSQConfig
-from gridcode.tokenizer.config import TokenizerRun
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
-from gridcode.tokenizer.vit import ViTDecoder, ViTEncoder
-from gridcode.tokenizer.vit_config import ViTConfig
+from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
+from gridcode.domains.image.architectures import ViTConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions

@@ -14,8 +14,8 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.tokenizer.train import Sources, train_tokenizer
 from gridcode.training.alarms import (
     AlarmConfig,

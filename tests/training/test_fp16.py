@@ -21,8 +21,8 @@ from gridcode.prior.train import train_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabric_module
 from gridcode.training.config import LoopConfig, OptimConfig

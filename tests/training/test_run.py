@@ -16,7 +16,7 @@ from torch import nn
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import LFQConfig
-from gridcode.tokenizer.config import TokenizerRun, ViTConfig
+from gridcode.domains.image.config import TokenizerRun, ViTConfig
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric

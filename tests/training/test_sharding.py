@@ -15,8 +15,8 @@ from torch import nn
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabrics
 from gridcode.training.config import LoopConfig, OptimConfig

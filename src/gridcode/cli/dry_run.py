@@ -18,8 +18,8 @@ from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
-from gridcode.tokenizer.config import TokenizerRun
-from gridcode.tokenizer.discriminator import Discriminator
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.optim import COPIES

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gridcode.tasks.edit import Pixels
+    from gridcode.domains.image.edit import Pixels
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.cli.output import fresh_folder
     from gridcode.cli.sample import class_index
     from gridcode.evaluation.pictures import contact_sheet, save_png
-    from gridcode.tasks.edit import EditConfig, edit
+    from gridcode.domains.image.edit import EditConfig, edit
     from gridcode.tasks.generate import Generator
 
     generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=usable_device(parsed.device))
@@ -103,7 +103,7 @@ def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDAr
     """The picture (H, W, C) uint8 and the mask (H, W) bool that the command line asks for."""
     from gridcode.data.crop import to_channels
     from gridcode.data.image import decode_image
-    from gridcode.tasks.edit import box_mask, outpainted
+    from gridcode.domains.image.edit import box_mask, outpainted
 
     picture = decode_image(parsed.input, name=str(parsed.input), max_pixels=parsed.max_pixels)
     if channels == 1 and picture.shape[2] == 3:

@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.data.understood import understood
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
-    from gridcode.tasks.data_of import data_of
+    from gridcode.domains.image.data_of import data_of
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import Stopwatch

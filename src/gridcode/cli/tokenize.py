@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.cli.output import narrator
     from gridcode.data.open import open_split
     from gridcode.data.understood import understood
-    from gridcode.tasks.data_of import data_of
+    from gridcode.domains.image.data_of import data_of
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import ProgressBar

@@ -14,7 +14,7 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
-from gridcode.tokenizer.config import ARCHITECTURES, TokenizerRun
+from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions

@@ -16,7 +16,7 @@ from torch import Tensor
 from gridcode.convert.source import Source
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.tokenizer.vqgan_config import GROUPS, VQGANConfig
+from gridcode.domains.image.vqgan_config import GROUPS, VQGANConfig
 
 _DOWN = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
 _UP = ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")

@@ -17,7 +17,7 @@ from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
 
 

@@ -34,8 +34,8 @@ from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
-from gridcode.tokenizer.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 CONSTANT = 1.0

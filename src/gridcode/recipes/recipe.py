@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import PriorRun
-from gridcode.tokenizer.config import TokenizerRun
+from gridcode.domains.image.config import TokenizerRun
 
 
 @dataclass(frozen=True)

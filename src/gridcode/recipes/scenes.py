@@ -12,7 +12,7 @@ from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, MaskingCo
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
-from gridcode.tokenizer.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
 
 WHOLE = CropPolicy(train="center", flip=False)

@@ -20,8 +20,8 @@ from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
 from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
-from gridcode.tokenizer.config import ArchitectureConfig, architecture_from_json
-from gridcode.tokenizer.networks import make_networks
+from gridcode.domains.image.config import ArchitectureConfig, architecture_from_json
+from gridcode.domains.image.networks import make_networks
 from gridcode.tokenizer.range import check_images
 
 KIND = "tokenizer"
@@ -49,7 +49,7 @@ class Tokenizer(nn.Module):
     Raises:
         GridcodeError: The settings make no valid quantizer.
 
-    >>> from gridcode.tokenizer.config import TokenizerConfig
+    >>> from gridcode.domains.image.config import TokenizerConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(widths=(8, 16)))
     >>> indices = tokenizer.encode(torch.zeros(2, 3, 16, 8))
     >>> indices.shape, tokenizer.decode(indices).shape

@@ -26,14 +26,14 @@ from gridcode.data.views import described, few
 from gridcode.metrics.image import psnr
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.dropout import quantize_with_dropout
-from gridcode.tokenizer.adversary import Adversary, make_discriminator
-from gridcode.tokenizer.config import TokenizerRun
-from gridcode.tokenizer.losses.pixel import PixelLoss
+from gridcode.domains.image.adversarial import Adversary, make_discriminator
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import PixelLoss
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.networks import blocks_of
-from gridcode.tokenizer.perception import perceptual_loss
+from gridcode.domains.image.networks import blocks_of
+from gridcode.domains.image.loss import perceptual_loss
 from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
-from gridcode.tokenizer.strip import save_strip
+from gridcode.domains.image.strip import save_strip
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.fabric import make_fabric, scaler_memory
 from gridcode.training.optim import make_ema, make_optimizer

@@ -7,7 +7,7 @@ import torch
 
 from gridcode.features.observer import Observer
 from gridcode.features.observer_config import ObserverConfig
-from gridcode.tokenizer.losses import PerceptualLoss
+from gridcode.domains.image.loss import PerceptualLoss
 
 
 def test_the_term_is_the_weighted_mean_and_only_reconstructions_learn() -> None:

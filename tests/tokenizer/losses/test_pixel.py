@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.tokenizer.losses import PixelLoss
+from gridcode.domains.image.loss import PixelLoss
 
 WEIGHTS = st.sampled_from([0.0, 0.25, 1.0, 3.0])
 

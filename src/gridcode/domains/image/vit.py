@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gridcode.nn.conv import Conv2d
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.nn.vit import LAYER_NORM_EPS, GridPositions, ViTBlock
-from gridcode.tokenizer.vit_config import ViTConfig
+from gridcode.domains.image.architectures import ViTConfig
 
 
 class ViTEncoder(nn.Module):

@@ -9,13 +9,13 @@ from itertools import chain
 
 from torch import nn
 
-from gridcode.tokenizer.config import ArchitectureConfig, TokenizerConfig
-from gridcode.tokenizer.decoder import Decoder
-from gridcode.tokenizer.encoder import Encoder
-from gridcode.tokenizer.vit import ViTDecoder, ViTEncoder
-from gridcode.tokenizer.vit_config import ViTConfig
-from gridcode.tokenizer.vqgan import VQGANDecoder, VQGANEncoder
-from gridcode.tokenizer.vqgan_config import VQGANConfig
+from gridcode.domains.image.config import ArchitectureConfig, TokenizerConfig
+from gridcode.domains.image.conv import Decoder
+from gridcode.domains.image.conv import Encoder
+from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
+from gridcode.domains.image.architectures import ViTConfig
+from gridcode.domains.image.vqgan import VQGANDecoder, VQGANEncoder
+from gridcode.domains.image.vqgan_config import VQGANConfig
 
 
 def make_networks(config: ArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:

@@ -1,7 +1,10 @@
-"""Picture to latents: convolutions at falling resolution.
+"""The convolutional networks: picture to latents at falling resolution, codes to picture at rising resolution.
 
 image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks
       -> norm, SiLU, 1x1 conv -> latents
+
+codes -> 3x3 conv -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks
+      -> norm, SiLU, 3x3 conv -> shuffle(patch) -> image
 
 Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
 convolution instead of average pooling, convolutions have biases, and a block begins as its shortcut. With
@@ -13,7 +16,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gridcode.nn.conv import Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock
-from gridcode.tokenizer.config import TokenizerConfig
+from gridcode.domains.image.config import TokenizerConfig
+from torch import Tensor, nn
+
+from gridcode.nn.conv import Conv2d, MaskGITBlock, Norm, ResidualBlock, Upsample
+from gridcode.domains.image.config import TokenizerConfig
 
 
 class Encoder(nn.Sequential):
@@ -45,4 +52,38 @@ class Encoder(nn.Sequential):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, d, h, w)."""
         out: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return out
+
+
+class Decoder(nn.Sequential):
+    """Codes (B, d, h, w) -> (B, C, h * downsampling, w * downsampling), in [-1, 1] once trained.
+
+    Args:
+        config: The tokenizer's shape.
+        latents: Channels of the codes, d.
+    """
+
+    def __init__(self, config: TokenizerConfig, latents: int) -> None:
+        widths = config.widths[::-1]
+        before = widths[0]
+        block = MaskGITBlock if config.style == "maskgit" else ResidualBlock
+        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1)]
+        stages += [block(before, before), block(before, before)]
+        for stage, width in enumerate(widths):
+            for _ in range(config.decoder_blocks):
+                stages.append(block(before, width))
+                before = width
+            if stage < len(widths) - 1:
+                stages.append(Upsample(width))
+        stages += [
+            Norm(before),
+            nn.SiLU(),
+            Conv2d(before, config.channels * config.patch**2, 3, padding=1),
+            nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
+        ]
+        super().__init__(*stages)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(B, d, h, w) -> (B, C, H, W)."""
+        out: Tensor = super().forward(codes)  # type: ignore[no-untyped-call]
         return out

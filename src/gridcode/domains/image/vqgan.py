@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from gridcode.nn.attention import attend
 from gridcode.nn.conv import Conv2d, Norm, ResidualBlock, Upsample
-from gridcode.tokenizer.vqgan_config import VQGANConfig
+from gridcode.domains.image.vqgan_config import VQGANConfig
 
 
 class VQGANEncoder(nn.Module):

@@ -9,7 +9,7 @@ from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QuantizerConfig, VQConfig
-from gridcode.tokenizer.architecture import Architecture, check_channels, check_counts
+from gridcode.domains.image.architectures import Architecture, check_channels, check_counts
 
 GROUPS = 32
 """Groups of every normalisation, in the published code and here."""

@@ -1,0 +1,235 @@
+"""The shapes of image tokenizers: what every one has, convolutions, and vision transformers. No torch here.
+
+A kind of architecture is a frozen dataclass below :class:`ImageArchitecture`; ``config.py`` lists the kinds,
+``networks.py`` turns a value into an encoder and a decoder. Each says its ``name`` once, as a field that cannot be set,
+so that run files and configs in JSON carry the kind along with the settings.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from tyro.conf import Suppress
+
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
+from gridcode.domains.image.config import Architecture
+
+
+@dataclass(frozen=True)
+class Architecture(ABC):
+    """The shape of a tokenizer."""
+
+    name: Annotated[str, Suppress] = field(init=False)
+    """The kind."""
+    quantizer: QuantizerConfig = field(default_factory=FSQConfig)
+    """What turns latents into tokens."""
+    channels: int = 3
+    """Channels of the picture: 3 for RGB, 1 for grey."""
+
+    @classmethod
+    @abstractmethod
+    def like(cls, other: Architecture) -> Architecture:
+        """This kind at its defaults, with the quantizer, the channels and the downsampling of another."""
+
+    @property
+    @abstractmethod
+    def downsampling(self) -> int:
+        """Pixels per token, a side."""
+
+    @abstractmethod
+    def kept(self, height: int, width: int) -> float:
+        """An estimate of how many values a picture leaves for the backward pass, in both networks."""
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """The token grid (h, w) of a picture.
+
+        Raises:
+            GridcodeError: A side is not a multiple of the downsampling.
+        """
+        f = self.downsampling
+        if height % f or width % f or not height or not width:
+            near = tuple(max(f, round(side / f) * f) for side in (height, width))
+            raise GridcodeError(
+                f"the tokenizer takes sides that are multiples of {f} (its downsampling), got "
+                f"{height}x{width}; resize or crop to {near[0]}x{near[1]}"
+            )
+        return height // f, width // f
+
+
+def check_channels(channels: int) -> None:
+    """Refuse pictures that are neither RGB nor grey.
+
+    Raises:
+        GridcodeError: There are not 1 or 3 channels.
+    """
+    if channels not in (1, 3):
+        raise GridcodeError(f"a picture has 1 or 3 channels, got channels={channels}")
+
+
+def check_counts(config: Architecture, *names: str) -> None:
+    """Refuse settings below 1.
+
+    Raises:
+        GridcodeError: One of the named settings is.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise GridcodeError(f"tokenizer {name} must be at least 1, got {getattr(config, name)}")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(Architecture):
+    """The shape of a convolutional tokenizer.
+
+    The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
+    the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
+
+    >>> TokenizerConfig(widths=(64, 128, 256)).grid(32, 48)
+    (8, 12)
+    """
+
+    name: Annotated[Literal["conv"], Suppress] = field(default="conv", init=False)
+    widths: tuple[int, ...] = (64, 128, 256)
+    """Channels at each resolution, finest first; multiples of 8."""
+    encoder_blocks: int = 1
+    """Residual blocks at each resolution of the encoder."""
+    decoder_blocks: int = 2
+    """Residual blocks at each resolution of the decoder."""
+    patch: int = 1
+    """Side of the squares that enter the first layer as channels: 2 makes the finest layers 4x cheaper."""
+    style: Literal["gridcode", "maskgit"] = "gridcode"
+    """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
+
+    @classmethod
+    def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
+        """1.2M parameters, for pictures of 28 to 64 pixels: 4 pixels a token.
+
+        >>> TokenizerConfig.laptop().grid(28, 28)
+        (7, 7)
+        """
+        return cls(
+            quantizer=quantizer or FSQConfig(),
+            channels=channels,
+            widths=(48, 96),
+            encoder_blocks=1,
+            decoder_blocks=1,
+            patch=2,
+        )
+
+    @classmethod
+    def maskgit(cls, quantizer: QuantizerConfig | None = None) -> TokenizerConfig:
+        """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its book of 1024 x 256.
+
+        >>> TokenizerConfig.maskgit().downsampling
+        16
+        """
+        return cls(
+            quantizer=quantizer or FSQConfig(),
+            widths=(128, 128, 256, 256, 512),
+            encoder_blocks=2,
+            decoder_blocks=2,
+            style="maskgit",
+        )
+
+    @classmethod
+    def like(cls, other: Architecture) -> TokenizerConfig:
+        """This kind at its defaults, with the quantizer, the channels and the downsampling of another.
+
+        >>> TokenizerConfig.like(ViTConfig(patch=6)).widths
+        (64, 128)
+        """
+        f, widths = other.downsampling, TokenizerConfig.widths
+        while f % (1 << (len(widths) - 1)):
+            widths = widths[:-1]
+        return cls(quantizer=other.quantizer, channels=other.channels, widths=widths, patch=f >> (len(widths) - 1))
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
+        check_channels(self.channels)
+        check_counts(self, "encoder_blocks", "decoder_blocks", "patch")
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per token, a side."""
+        return self.patch << (len(self.widths) - 1)
+
+    def kept(self, height: int, width: int) -> float:
+        """Each block keeps about ten maps of its width: in and out of norm, SiLU, conv, twice."""
+        maps = 10 * (self.encoder_blocks + self.decoder_blocks)
+        pixels = height * width / self.patch**2
+        return maps * sum(features * pixels / 4.0**stage for stage, features in enumerate(self.widths))
+
+
+@dataclass(frozen=True)
+class ViTConfig(Architecture):
+    """The shape of a tokenizer whose encoder and decoder are vision transformers: a token for each patch.
+
+    The defaults are laptop size; :meth:`paper` has the sizes of the paper's dense prediction.
+
+    >>> ViTConfig(patch=8).grid(32, 48)
+    (4, 6)
+    """
+
+    name: Annotated[Literal["vit"], Suppress] = field(default="vit", init=False)
+    patch: int = 8
+    """Pixels per token, a side."""
+    width: int = 192
+    """Features per token inside the transformers; a multiple of ``heads``."""
+    encoder_depth: int = 4
+    """Blocks of the encoder."""
+    decoder_depth: int = 4
+    """Blocks of the decoder."""
+    heads: int = 4
+    """Attention heads."""
+    mlp: int = 768
+    """Width of the hidden layer of a block's MLP."""
+    side: int = 16
+    """Tokens a side of the square grid whose positions are learned; other grids interpolate them."""
+
+    @classmethod
+    def paper(cls, quantizer: QuantizerConfig | None = None) -> ViTConfig:
+        """The sizes of the paper's dense prediction (UViM, section 4.4): 16 pixels a token, 512-pixel pictures.
+
+        >>> config = ViTConfig.paper()
+        >>> config.grid(512, 512), (config.encoder_depth, config.decoder_depth)
+        ((32, 32), (6, 12))
+        """
+        return cls(
+            quantizer=quantizer or FSQConfig(),
+            patch=16,
+            width=768,
+            encoder_depth=6,
+            decoder_depth=12,
+            heads=12,
+            mlp=3072,
+            side=32,
+        )
+
+    @classmethod
+    def like(cls, other: Architecture) -> ViTConfig:
+        """This kind at its defaults, with the quantizer, the channels and the downsampling of another."""
+        return cls(quantizer=other.quantizer, channels=other.channels, patch=other.downsampling)
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        check_channels(self.channels)
+        check_counts(self, "patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp", "side")
+        if self.width % self.heads:
+            raise GridcodeError(
+                f"tokenizer width must be a multiple of heads, got width={self.width} and heads={self.heads}"
+            )
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per token, a side."""
+        return self.patch
+
+    def kept(self, height: int, width: int) -> float:
+        """Each block keeps about 8 maps of the width and 2 of the MLP."""
+        tokens = height * width / self.patch**2
+        return (self.encoder_depth + self.decoder_depth) * tokens * (8 * self.width + 2 * self.mlp)

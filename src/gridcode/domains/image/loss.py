@@ -1,0 +1,152 @@
+"""What reconstructions of pictures cost: errors of pixels, and distances of features.
+
+    pixels        l2 * mean((x - y)^2) + l1 * mean(|x - y|)
+    perceptual    weight * mean(distance(x, y)): LPIPS from files, or a network trained as the run starts
+
+That network lies in the run's folder (``perceptual/``) and is read from there when the run is resumed. The adversarial
+term is in ``adversarial.py``.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+from torch.nn import functional as F
+from collections.abc import Callable
+from typing import final
+
+from torch import Tensor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gridcode.data.loader import train_batches
+from gridcode.data.source import ImageSource
+from gridcode.features.lpips import load_lpips
+from gridcode.features.observer import load_observer, save_observer
+from gridcode.features.observer_config import ObserverConfig
+from gridcode.features.train_observer import train_observer
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import PerceptualLoss
+from gridcode.training.progress import ProgressBar
+from gridcode.training.run import RunOptions
+from gridcode.training.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@final
+class PixelLoss:
+    """``l2 * mean((x - y)^2) + l1 * mean(|x - y|)`` over all pixels and channels, in [-1, 1].
+
+    Args:
+        l2: Weight of the mean squared error.
+        l1: Weight of the mean absolute error; a term of weight 0 is not computed.
+
+    >>> import torch
+    >>> terms = PixelLoss(l2=1.0, l1=0.5)(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))
+    >>> {name: float(term) for name, term in terms.items()}
+    {'l2': 1.0, 'l1': 0.5}
+    """
+
+    def __init__(self, *, l2: float = 1.0, l1: float = 0.0) -> None:
+        self.l2 = l2
+        self.l1 = l1
+
+    def __call__(self, reconstructions: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """The weighted terms; their sum is the loss.
+
+        Args:
+            reconstructions: (B, C, H, W), any range.
+            images: (B, C, H, W) in [-1, 1].
+        """
+        reconstructions = reconstructions.float()
+        terms = {}
+        if self.l2:
+            terms["l2"] = self.l2 * F.mse_loss(reconstructions, images)
+        if self.l1:
+            terms["l1"] = self.l1 * F.l1_loss(reconstructions, images)
+        return terms
+
+
+@final
+class PerceptualLoss:
+    """``weight * mean(distance(x, y))``, the distance being LPIPS's or another network's.
+
+    Args:
+        distance: Two batches of images (B, C, H, W) in [-1, 1] -> (B,), such as
+            :class:`gridcode.features.lpips.LPIPS`. Its weights are not to be learned here.
+        weight: Weight of the term.
+
+    >>> import torch
+    >>> loss = PerceptualLoss(lambda x, y: (x - y).abs().amax((1, 2, 3)), weight=0.1)
+    >>> terms = loss(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4))
+    >>> round(float(terms["perceptual"]), 6)
+    0.1
+    """
+
+    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor], *, weight: float) -> None:
+        self.distance = distance
+        self.weight = weight
+
+    def __call__(self, reconstructions: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """The weighted term, by name.
+
+        Args:
+            reconstructions: (B, C, H, W), any range; the gradient goes here.
+            images: (B, C, H, W) in [-1, 1].
+        """
+        return {"perceptual": self.weight * self.distance(reconstructions, images).float().mean()}
+
+
+FOLDER = "perceptual"
+"""Where the observer lies in a run's folder."""
+
+
+def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions, *, fabric: Fabric) -> PerceptualLoss:
+    """The perceptual loss of a run; of several processes the first trains the observer, the others read it.
+
+    Args:
+        run: The run's settings; ``run.loss.perceptual`` is active.
+        source: The pictures that an observer learns from.
+        options: The run's folder, and whether the run is resumed.
+        fabric: The processes.
+
+    Raises:
+        GridcodeError: LPIPS's files, or the observer of a resumed run, cannot be read.
+    """
+    config = run.loss.perceptual
+    if config.kind == "lpips":
+        lpips = load_lpips(config.vgg, config.heads, download=config.download)
+        return PerceptualLoss(lpips.to(fabric.device), weight=config.weight)
+    folder = options.out / FOLDER
+    if fabric.is_global_zero and not (options.resume and folder.exists()):
+        _train(run, source, folder, show=options.show, fabric=fabric)
+    fabric.barrier()
+    observer = load_observer(folder).to(fabric.device)
+    return PerceptualLoss(observer.distance, weight=config.weight)
+
+
+def _train(run: TokenizerRun, source: ImageSource, folder: Path, *, show: bool, fabric: Fabric) -> None:
+    """Train an observer of the run's pictures, from seeds that nothing else uses."""
+    config, labelled = run.loss.perceptual, len(source.classes) >= 2
+    seed = derive_seed(run.loop.seed, "observer")
+    settings = ObserverConfig(
+        targets=len(source.classes) if labelled else 4,
+        rotations=not labelled,
+        channels=run.data.channels,
+        widths=config.widths,
+        steps=config.steps,
+        seed=seed,
+    )
+    batches = train_batches(source, run.data, batch_size=config.batch_size, seed=seed)
+    with ProgressBar("perceptual network", total=config.steps, show=show) as bar:
+        bar.say("training the network behind the perceptual loss")
+        observer = train_observer(
+            settings,
+            batches,
+            progress=lambda done, loss: bar.advance(done, {"loss": f"{loss:.4g}"}),
+            device=fabric.device,
+        )
+    save_observer(observer, folder)
