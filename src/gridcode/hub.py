@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OSError(str(error)) from error
 
 
-def load_model(source: str | Path, *, kind: str) -> ModelFolder:
+def load_model(source: str | Path, *, kind: str | Sequence[str]) -> ModelFolder:
     """Read a model folder.
 
     Args:
         source: A local folder, a training run's folder (its ``best/``, else its ``last/`` is read), or, as a
             string that names no local folder, a hub id such as ``"org/name"``.
-        kind: What ``config["kind"]`` must be.
+        kind: What ``config["kind"]`` must be, or may be: the first is today's name, others are older ones.
 
     Returns:
         The weights on the CPU, the config and the folder they came from.
@@ -114,9 +114,9 @@ def load_model(source: str | Path, *, kind: str) -> ModelFolder:
     """
     folder = find_model(source)
     config = read_json(folder / CONFIG, f"the config of model {source}")
-    found, version = config.get("kind"), config.get("format_version")
-    if found != kind:
-        raise GridcodeError(f"load_model: {folder} holds a {found!r}, not a {kind!r}; give another folder")
+    found, version, kinds = config.get("kind"), config.get("format_version"), (kind,) if isinstance(kind, str) else kind
+    if found not in kinds:
+        raise GridcodeError(f"load_model: {folder} holds a {found!r}, not a {kinds[0]!r}; give another folder")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
         raise GridcodeError(
             f"load_model: {folder / CONFIG} has format_version {version!r}, this gridcode reads up to "

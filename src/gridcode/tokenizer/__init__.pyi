@@ -1,12 +1,8 @@
-from .config import ArchitectureConfig as ArchitectureConfig
-from .config import TokenizerConfig as TokenizerConfig
-from .config import TokenizerRun as TokenizerRun
-from .loss_config import AdversarialConfig as AdversarialConfig
-from .loss_config import LossConfig as LossConfig
-from .loss_config import PerceptualConfig as PerceptualConfig
+from .domain import Domain as Domain
+from .domain import Measurement as Measurement
+from .domain import Objective as Objective
+from .domain import Sources as Sources
+from .domain import register_domain as register_domain
 from .model import Reconstruction as Reconstruction
 from .model import Tokenizer as Tokenizer
-from .train import Sources as Sources
 from .train import train_tokenizer as train_tokenizer
-from .vit_config import ViTConfig as ViTConfig
-from .vqgan_config import VQGANConfig as VQGANConfig

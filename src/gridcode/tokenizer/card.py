@@ -18,54 +18,44 @@ METHODS = {
 }
 """What each kind of quantizer is called, and where it was published."""
 
-NETWORKS = {
-    "conv": "convolutions",
-    "vit": "vision transformers",
-    "vqgan": "VQ-GAN's convolutions and attention",
-}
-"""What each kind of architecture is made of."""
-
 
 def tokenizer_card(tokenizer: Tokenizer) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
-    config, quantizer, data = tokenizer.config, tokenizer.quantizer, tokenizer.info.get("data", {})
-    kind, spec = config.quantizer.name, quantizer.spec()
+    kind, quantizer = tokenizer.domain.name, tokenizer.quantizer
+    method, spec, K = tokenizer.config.quantizer.name, quantizer.spec(), tokenizer.codebook_size
     settings = "; ".join(f"{name} {_plain(value)}" for name, value in spec.items() if name != "name")
-    crop = data.get("crop", {})
-    K, f = tokenizer.codebook_size, config.downsampling
     product = f"{' x '.join(str(level) for level in quantizer.levels)} = " if len(quantizer.levels) > 1 else ""
-    origin = tokenizer.info.get("converted_from")
-    converted = f"| converted from | {origin} |\n" if origin else ""
-    shape = ", ".join(("B", f"H/{f}", f"W/{f}", *(str(count) for count in quantizer.index_shape)))
+    facts = {
+        "quantizer": f"{spec['name']}: {settings}",
+        "codes": f"{product}{K:,} codes ({math.log2(K):.2f} bits a token)",
+        "tokens": f"{math.prod(quantizer.index_shape)} a place",
+        **tokenizer.domain.card_rows(tokenizer),
+        "parameters": f"{tokenizer.parameter_count:,}",
+        "converted from": tokenizer.info.get("converted_from"),
+        "licence": "to be filled in by whoever publishes these weights",
+    }
+    given = {name: fact for name, fact in facts.items() if fact is not None}
+    example = given.pop("example")
+    rows = "\n".join(f"| {name} | {fact} |" for name, fact in given.items())
     return f"""---
 library_name: gridcode
-tags: [tokenizer, image-tokenizer, {kind}]
+tags: [tokenizer, {kind}-tokenizer, {method}]
 license: other # fill in
 ---
 
-# A gridcode tokenizer
+# A gridcode tokenizer ({kind})
 
-Turns pictures into grids of integers by {METHODS[kind]}, and back.
+Turns examples into grids of integers by {METHODS[method]}, and back.
 
 | | |
 |---|---|
-| quantizer | {spec["name"]}: {settings} |
-| codes | {product}{K:,} codes ({math.log2(K):.2f} bits a token) |
-| tokens | {math.prod(quantizer.index_shape)} a place |
-| networks | {NETWORKS[config.name]} |
-| downsampling | {f} pixels a place, a side |
-| channels | {config.channels} |
-| parameters | {tokenizer.parameter_count:,} |
-| data | {tokenizer.info.get("dataset", "unknown")}, {data.get("size", "?")} px |
-| crop | {crop.get("train", "?")} (training), center (evaluation) |
-{converted}| licence | to be filled in by whoever publishes these weights |
+{rows}
 
 ```python
 import gridcode as gc
 
 tokenizer = gc.Tokenizer.from_pretrained("this/folder")
-indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> ({shape})
-images = tokenizer.decode(indices)
+{example}
 ```
 """
 

@@ -1,7 +1,10 @@
-"""The tokenizer: encoder, quantizer, decoder.
+"""The tokenizer: encoder, quantizer, decoder, of any kind of data.
 
-images --Encoder--> latents --Quantizer--> codes, indices --Decoder--> images
-(B, C, H, W)        (B, d, h, w)           indices (B, h, w), or (B, h, w, q) where a place has q of them
+examples --Encoder--> latents --Quantizer--> codes, indices --Decoder--> examples
+(B, …)                (B, d, *grid)          indices (B, *grid), or (B, *grid, q) where a place has q of them
+
+Pictures are (B, C, H, W) in [-1, 1], and their grid is (h, w). What an example is, and what else encoder and decoder
+may see (a *context*: of a label map the picture), is the business of its :class:`gridcode.tokenizer.domain.Domain`.
 """
 
 from __future__ import annotations
@@ -14,17 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
-from gridcode.hub import CONFIG, load_model, save_model, weights_hash
+from gridcode.hub import CONFIG, ModelFolder, load_model, save_model, weights_hash
 from gridcode.nn.mode import in_evaluation
 from gridcode.nn.weights import load_weights
 from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.tokenizer.card import tokenizer_card
-from gridcode.domains.image.config import ArchitectureConfig, architecture_from_json
-from gridcode.domains.image.networks import make_networks
-from gridcode.tokenizer.range import check_images
+from gridcode.tokenizer.config import Architecture
+from gridcode.tokenizer.domain import Domain, domain_class
 
 KIND = "tokenizer"
+OLD_KINDS = {"label-tokenizer": "dense"}
+"""What ``config.json`` called tokenizers of other kinds of data before it named the kind of data."""
 
 
 @dataclass(frozen=True)
@@ -32,35 +37,37 @@ class Reconstruction:
     """What a forward pass gives.
 
     Attributes:
-        images: (B, C, H, W), the decoder's raw output; in [-1, 1] up to its errors.
-        quantized: Codes (B, d, h, w), indices (B, h, w, *index_shape) and the quantizer's own loss.
+        outputs: The decoder's: of pictures (B, C, H, W), in [-1, 1] up to its errors.
+        quantized: Codes (B, d, *grid), indices (B, *grid, *index_shape) and the quantizer's own loss.
     """
 
-    images: Tensor
+    outputs: Any
     quantized: Quantized
 
 
 class Tokenizer(nn.Module):
-    """Pictures to small grids of integers, and back (paper, section 3).
+    """Examples to small grids of integers, and back (paper, section 3).
 
     Args:
         config: The kind and shape of encoder and decoder, and the quantizer.
+        domain: What is known of the data; not needed for pictures.
 
     Raises:
-        GridcodeError: The settings make no valid quantizer.
+        GridcodeError: The settings make no valid tokenizer.
 
-    >>> from gridcode.domains.image.config import TokenizerConfig
+    >>> from gridcode.domains.image import TokenizerConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(widths=(8, 16)))
     >>> indices = tokenizer.encode(torch.zeros(2, 3, 16, 8))
     >>> indices.shape, tokenizer.decode(indices).shape
     (torch.Size([2, 8, 4]), torch.Size([2, 3, 16, 8]))
     """
 
-    def __init__(self, config: ArchitectureConfig) -> None:
+    def __init__(self, config: Architecture, domain: Domain | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config: Any = config
+        self.domain = domain_class(config.domain).from_json({}) if domain is None else domain
         self.quantizer: Quantizer = make_quantizer(config.quantizer, channel_dim=1)
-        self.encoder, self.decoder = make_networks(config, self.quantizer.channels)
+        self.encoder, self.decoder = self.domain.make_networks(config, self.quantizer.channels)
         self.info: dict[str, Any] = {}
         """What the model card and the token store tell of the training data; saved with the weights."""
 
@@ -75,80 +82,118 @@ class Tokenizer(nn.Module):
         book = sum(buffer.numel() for name, buffer in self.quantizer.named_buffers() if name == "codebook")
         return book + sum(parameter.numel() for parameter in self.parameters())
 
-    def token_grid(self, height: int, width: int) -> tuple[int, ...]:
-        """The shape of a picture's tokens: (h, w), and q where each place has q indices.
+    @property
+    def device(self) -> torch.device:
+        """Where the tokenizer lives."""
+        return next(self.parameters()).device
+
+    def token_grid(self, *shape: int) -> tuple[int, ...]:
+        """The shape of an example's tokens: (h, w) of a picture of (height, width), and q where a place has q indices.
 
         Raises:
-            GridcodeError: A side is not a multiple of the downsampling.
+            GridcodeError: There are none of examples of that shape, of pictures because a side is not a multiple of
+                the downsampling.
         """
-        return (*self.config.grid(height, width), *self.quantizer.index_shape)
+        return (*self.config.grid(*shape), *self.quantizer.index_shape)
 
-    def latents(self, images: Tensor) -> Tensor:
-        """The encoder's latents (B, d, h, w) of images (B, C, H, W) in [-1, 1].
+    def latents(self, examples: Tensor, context: Tensor | None = None) -> Tensor:
+        """The encoder's latents (B, d, *grid).
+
+        Args:
+            examples: (B, …); pictures (B, C, H, W) in [-1, 1].
+            context: What is seen beside them, where the kind of data has that.
 
         Raises:
-            GridcodeError: The channels differ from the config's, or a side is no multiple of the
-                downsampling.
+            GridcodeError: A shape or type does not fit.
         """
-        if images.ndim != 4 or images.shape[1] != self.config.channels:
-            raise GridcodeError(
-                f"the tokenizer takes images (B, {self.config.channels}, H, W), got shape "
-                f"{tuple(images.shape)}; convert the channels"
-            )
-        self.config.grid(*images.shape[-2:])
-        latents: Tensor = self.encoder(images)
+        latents: Tensor = self.encoder(*self.domain.encoder_inputs(self.config, examples, context))
         return latents
 
-    def quantize(self, images: Tensor) -> Quantized:
-        """Codes (B, d, h, w) and indices (B, h, w, *index_shape) of images (B, C, H, W) in [-1, 1].
+    def quantize(self, examples: Tensor, context: Tensor | None = None) -> Quantized:
+        """Codes (B, d, *grid) and indices (B, *grid, *index_shape) of examples; see :meth:`latents`.
 
         In training mode a quantizer may drop what it does there: a dropped stage has the index -1.
-
-        Raises:
-            GridcodeError: See :meth:`latents`.
         """
-        out: Quantized = self.quantizer(self.latents(images))
+        out: Quantized = self.quantizer(self.latents(examples, context))
         return out
 
-    def forward(self, images: Tensor) -> Reconstruction:
-        """Reconstruct images (B, C, H, W) in [-1, 1], with gradients straight through the quantizer."""
-        quantized = self.quantize(images)
-        return Reconstruction(self.decoder(quantized.codes), quantized)
+    def forward(
+        self,
+        examples: Tensor,
+        context: Tensor | None = None,
+        dropped: Tensor | None = None,
+        *,
+        quantizer_dropout: float = 0.0,
+    ) -> Reconstruction:
+        """Reconstruct examples, with gradients straight through the quantizer.
+
+        Args:
+            examples: As :meth:`latents` takes them.
+            context: Likewise.
+            dropped: bool, (B, *grid), True where the decoder does not get the code; only where the kind allows it.
+            quantizer_dropout: Share of examples that pass the quantizer unrounded.
+        """
+        if quantizer_dropout:
+            quantized = quantize_with_dropout(self.quantizer, self.latents(examples, context), quantizer_dropout)
+        else:
+            quantized = self.quantize(examples, context)
+        beside = self.domain.decoder_inputs(self.config, len(examples), context, dropped)
+        return Reconstruction(self.decoder(quantized.codes, *beside), quantized)
 
     @torch.no_grad()
-    def encode(self, images: Tensor, *, check_range: bool = True) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] -> indices (B, h, w, *index_shape), int64 in [0, K).
+    def encode(self, examples: Tensor, context: Tensor | None = None, *, check_range: bool = True) -> Tensor:
+        """Examples -> indices (B, *grid, *index_shape), int64 in [0, K).
 
         The quantizer works as in evaluation, whatever mode the tokenizer is in: it drops and learns nothing.
 
         Args:
-            images: Floats.
+            examples: As :meth:`latents` takes them.
+            context: Likewise.
             check_range: Whether to refuse values outside [-1, 1], at the cost of one reduction, which a GPU has to
-                wait for; False for images that are known to fit.
+                wait for; False for examples that are known to fit.
 
         Raises:
-            GridcodeError: The channels differ from the config's, a side is no multiple of the downsampling, or the
-                images are no floats in [-1, 1].
+            GridcodeError: A shape, a type or a value does not fit.
         """
-        check_images(images, check_range=check_range)
+        self.domain.check_range(self.config, examples, context, look=check_range)
         with in_evaluation(self.quantizer):
-            return self.quantize(images).indices
+            return self.quantize(examples, context).indices
 
     @torch.no_grad()
-    def decode(self, indices: Tensor) -> Tensor:
-        """Indices (B, h, w, *index_shape) in [0, K) -> images (B, C, H, W) in [-1, 1], float32.
+    def decode(self, indices: Tensor, context: Tensor | None = None, *, known: Tensor | None = None) -> Tensor:
+        """Indices (B, *grid, *index_shape) in [0, K) -> examples: pictures (B, C, H, W) in [-1, 1], float32.
+
+        Args:
+            indices: As :meth:`encode` gives them.
+            context: What is seen beside them, where the kind of data has that.
+            known: bool, (B, *grid): where it is False the index is not looked at; only where the kind allows it.
 
         Raises:
             GridcodeError: They have another rank, or an index is outside the codebook.
         """
-        wanted = ("B", "h", "w", *(str(count) for count in self.quantizer.index_shape))
-        if indices.ndim != len(wanted):
+        places = indices.ndim - 1 - len(self.quantizer.index_shape)
+        wanted = ("B", *self.config.grid_names, *(str(count) for count in self.quantizer.index_shape))
+        fits = indices.ndim == len(wanted) and all(
+            not name.isdecimal() or int(name) == side for name, side in zip(wanted, indices.shape, strict=True)
+        )
+        if not fits:
             raise GridcodeError(
-                f"the tokenizer decodes indices ({', '.join(wanted)}), got shape {tuple(indices.shape)}; "
-                "give them as encode returns them"
+                f"the tokenizer decodes indices ({', '.join(wanted)}), got shape {tuple(indices.shape)}; give them as "
+                "encode returns them"
             )
-        images: Tensor = self.decoder(self.quantizer.indices_to_codes(indices))
-        return images.float().clamp(-1, 1)
+        dropped = None
+        if known is not None:
+            grid = indices.shape[: 1 + places]
+            if known.dtype != torch.bool or known.shape != grid:
+                raise GridcodeError(
+                    f"known is {known.dtype} of shape {tuple(known.shape)}; give bool of shape {tuple(grid)}, True "
+                    "where an index is known"
+                )
+            dropped = ~known.to(indices.device)
+            indices = indices.masked_fill(dropped.reshape(*known.shape, *[1] * len(self.quantizer.index_shape)), 0)
+        codes = self.quantizer.indices_to_codes(indices)
+        beside = self.domain.decoder_inputs(self.config, len(indices), context, dropped)
+        return self.domain.decoded(self.config, self.decoder(codes, *beside))
 
     def weights_hash(self) -> str:
         """A name for exactly these weights; token stores and priors carry it."""
@@ -162,7 +207,9 @@ class Tokenizer(nn.Module):
         """
         config = {
             "kind": KIND,
+            "domain": self.domain.name,
             "model": asdict(self.config),
+            **self.domain.to_json(),
             "quantizer": self.quantizer.spec(),
             "parameters": self.parameter_count,
             "info": self.info,
@@ -180,9 +227,11 @@ class Tokenizer(nn.Module):
         Raises:
             GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
         """
-        folder = load_model(source, kind=KIND)
+        folder = load_model(source, kind=(KIND, *OLD_KINDS))
+        config = _migrated(folder)
         try:
-            tokenizer = cls(architecture_from_json(folder.config["model"]))
+            kind = domain_class(config["domain"])
+            tokenizer = cls(kind.architecture(config["model"]), kind.from_json(config))
         except GridcodeError:
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -190,6 +239,11 @@ class Tokenizer(nn.Module):
                 f"{folder.path / CONFIG} is not a tokenizer's ({error}); was it saved by another version?"
             ) from None
         load_weights(tokenizer, folder.tensors, origin=folder.path)
-        check_spec(tokenizer.quantizer, folder.config.get("quantizer"), where=folder.path / CONFIG)
-        tokenizer.info = folder.config.get("info", {})
+        check_spec(tokenizer.quantizer, config.get("quantizer"), where=folder.path / CONFIG)
+        tokenizer.info = config.get("info", {})
         return tokenizer.to(device).eval()
+
+
+def _migrated(folder: ModelFolder) -> dict[str, Any]:
+    """The config as this version writes it: folders of version 1 do not name the kind of data."""
+    return {"domain": OLD_KINDS.get(folder.config["kind"], "image"), **folder.config}

@@ -163,7 +163,7 @@ class Adversary:
         self._loss: AdversarialLoss = kinds[self._config.kind](self._config.weight)
         self._model, self._optimizer = fabric.setup(_Scores(learner.model), learner.optimizer)
 
-    def judge(self, reconstructions: Tensor) -> dict[str, Tensor]:
+    def term(self, reconstructions: Tensor) -> dict[str, Tensor]:
         """The tokenizer's term, by name; the gradient goes to the reconstructions (B, C, H, W) alone."""
         self._discriminator.requires_grad_(False)
         scores = self._discriminator(reconstructions)

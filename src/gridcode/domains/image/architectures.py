@@ -15,13 +15,15 @@ from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.domains.image.config import Architecture
+from gridcode.tokenizer.config import Architecture
 
 
 @dataclass(frozen=True)
-class Architecture(ABC):
-    """The shape of a tokenizer."""
+class ImageArchitecture(Architecture):
+    """The shape of an image tokenizer."""
 
+    domain: ClassVar[str] = "image"
+    grid_names: ClassVar[tuple[str, ...]] = ("h", "w")
     name: Annotated[str, Suppress] = field(init=False)
     """The kind."""
     quantizer: QuantizerConfig = field(default_factory=FSQConfig)
@@ -31,7 +33,7 @@ class Architecture(ABC):
 
     @classmethod
     @abstractmethod
-    def like(cls, other: Architecture) -> Architecture:
+    def like(cls, other: ImageArchitecture) -> ImageArchitecture:
         """This kind at its defaults, with the quantizer, the channels and the downsampling of another."""
 
     @property
@@ -43,13 +45,13 @@ class Architecture(ABC):
     def kept(self, height: int, width: int) -> float:
         """An estimate of how many values a picture leaves for the backward pass, in both networks."""
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The token grid (h, w) of a picture.
+    def grid(self, *shape: int) -> tuple[int, int]:
+        """The token grid (h, w) of a picture of (height, width).
 
         Raises:
             GridcodeError: A side is not a multiple of the downsampling.
         """
-        f = self.downsampling
+        f, (height, width) = self.downsampling, shape
         if height % f or width % f or not height or not width:
             near = tuple(max(f, round(side / f) * f) for side in (height, width))
             raise GridcodeError(
@@ -69,7 +71,7 @@ def check_channels(channels: int) -> None:
         raise GridcodeError(f"a picture has 1 or 3 channels, got channels={channels}")
 
 
-def check_counts(config: Architecture, *names: str) -> None:
+def check_counts(config: ImageArchitecture, *names: str) -> None:
     """Refuse settings below 1.
 
     Raises:
@@ -81,7 +83,7 @@ def check_counts(config: Architecture, *names: str) -> None:
 
 
 @dataclass(frozen=True)
-class TokenizerConfig(Architecture):
+class TokenizerConfig(ImageArchitecture):
     """The shape of a convolutional tokenizer.
 
     The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
@@ -135,7 +137,7 @@ class TokenizerConfig(Architecture):
         )
 
     @classmethod
-    def like(cls, other: Architecture) -> TokenizerConfig:
+    def like(cls, other: ImageArchitecture) -> TokenizerConfig:
         """This kind at its defaults, with the quantizer, the channels and the downsampling of another.
 
         >>> TokenizerConfig.like(ViTConfig(patch=6)).widths
@@ -166,7 +168,7 @@ class TokenizerConfig(Architecture):
 
 
 @dataclass(frozen=True)
-class ViTConfig(Architecture):
+class ViTConfig(ImageArchitecture):
     """The shape of a tokenizer whose encoder and decoder are vision transformers: a token for each patch.
 
     The defaults are laptop size; :meth:`paper` has the sizes of the paper's dense prediction.
@@ -211,7 +213,7 @@ class ViTConfig(Architecture):
         )
 
     @classmethod
-    def like(cls, other: Architecture) -> ViTConfig:
+    def like(cls, other: ImageArchitecture) -> ViTConfig:
         """This kind at its defaults, with the quantizer, the channels and the downsampling of another."""
         return cls(quantizer=other.quantizer, channels=other.channels, patch=other.downsampling)
 

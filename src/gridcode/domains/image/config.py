@@ -1,20 +1,18 @@
-"""What a tokenizer is and how it is trained, as frozen values. No torch here."""
+"""What an image tokenizer is and how it is trained, as frozen values. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
-
-from tyro.conf import Suppress
+from typing import Any, get_args
 
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
-from gridcode.domains.image.architectures import Architecture, check_channels, check_counts
+from gridcode.quantize.config import quantizer_from_json
 from gridcode.domains.image.loss_config import LossConfig
-from gridcode.domains.image.architectures import ViTConfig
+from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.vqgan_config import VQGANConfig
+from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -49,8 +47,8 @@ def architecture_from_json(values: Mapping[str, Any]) -> ArchitectureConfig:
 
 
 @dataclass(frozen=True)
-class TokenizerRun:
-    """Everything that determines a Stage I run: equal values give equal weights."""
+class TokenizerRun(TokenizerSettings):
+    """Everything that determines the training of an image tokenizer: equal values give equal weights."""
 
     data: DataConfig = field(default_factory=DataConfig)
     """The pictures."""

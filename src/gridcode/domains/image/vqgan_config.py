@@ -9,14 +9,14 @@ from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QuantizerConfig, VQConfig
-from gridcode.domains.image.architectures import Architecture, check_channels, check_counts
+from gridcode.domains.image.architectures import ImageArchitecture, check_channels, check_counts
 
 GROUPS = 32
 """Groups of every normalisation, in the published code and here."""
 
 
 @dataclass(frozen=True)
-class VQGANConfig(Architecture):
+class VQGANConfig(ImageArchitecture):
     """The shape of a tokenizer with VQ-GAN's layers, those of taming-transformers and of diffusers' ``VQModel``.
 
     Every width after the first halves the resolution, so a token covers ``downsampling = 2 ** (len(widths) - 1)``
@@ -63,7 +63,7 @@ class VQGANConfig(Architecture):
         )
 
     @classmethod
-    def like(cls, other: Architecture) -> VQGANConfig:
+    def like(cls, other: ImageArchitecture) -> VQGANConfig:
         """This kind at its defaults, with the quantizer, the channels and the downsampling of another.
 
         Raises:

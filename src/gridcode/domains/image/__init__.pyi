@@ -1,0 +1,9 @@
+from .architectures import TokenizerConfig as TokenizerConfig
+from .architectures import ViTConfig as ViTConfig
+from .config import ArchitectureConfig as ArchitectureConfig
+from .config import TokenizerRun as TokenizerRun
+from .domain import ImageDomain as ImageDomain
+from .loss_config import AdversarialConfig as AdversarialConfig
+from .loss_config import LossConfig as LossConfig
+from .loss_config import PerceptualConfig as PerceptualConfig
+from .vqgan_config import VQGANConfig as VQGANConfig

@@ -1,0 +1,215 @@
+"""Images as a kind of data: how they are read, tokenized, measured and shown.
+
+pictures (B, C, H, W) in [-1, 1] --Encoder--> latents (B, d, h, w);   codes (B, d, h, w) --Decoder--> pictures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gridcode.data.config import DataConfig
+from gridcode.data.loader import Batch, eval_batches, train_batches
+from gridcode.data.open import open_split
+from gridcode.data.source import ImageSource
+from gridcode.data.understood import understood
+from gridcode.data.views import described, few
+from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
+from gridcode.domains.image.networks import blocks_of, make_networks
+from gridcode.domains.image.objective import ImageObjective
+from gridcode.errors import GridcodeError
+from gridcode.files import write_atomic
+from gridcode.metrics.image import psnr
+from gridcode.tokenizer.domain import Domain, Measurement, Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.range import check_images
+from gridcode.tokenizer.usage import TokenUsageMeter
+from gridcode.training.run import RunOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+NETWORKS = {
+    "conv": "convolutions",
+    "vit": "vision transformers",
+    "vqgan": "VQ-GAN's convolutions and attention",
+}
+"""What each kind of architecture is made of."""
+
+
+@final
+class ImageDomain(Domain):
+    """Pictures of 1 or 3 channels, of any size that is a multiple of the tokenizer's downsampling."""
+
+    name: ClassVar[str] = "image"
+
+    @classmethod
+    def of(cls, data: DataConfig, source: ImageSource) -> Self:
+        """Nothing but the networks' shape decides what a tokenizer of pictures is."""
+        return cls()
+
+    @classmethod
+    def open(cls, data: DataConfig, split: Literal["train", "val"]) -> ImageSource:
+        """See :func:`gridcode.data.open.open_split`."""
+        return open_split(data, split)
+
+    @classmethod
+    def train_batches(cls, source: ImageSource, data: DataConfig, **settings: Any) -> Iterator[Batch]:
+        """See :func:`gridcode.data.loader.train_batches`."""
+        return train_batches(source, data, **settings)
+
+    @classmethod
+    def eval_batches(cls, source: ImageSource, data: DataConfig, *, batch_size: int) -> Iterator[Batch]:
+        """See :func:`gridcode.data.loader.eval_batches`."""
+        return eval_batches(source, data, batch_size=batch_size)
+
+    @classmethod
+    def part(cls, source: ImageSource, count: int) -> ImageSource:
+        """See :class:`Domain`."""
+        return few(source, count)
+
+    @classmethod
+    def identity(cls, source: ImageSource) -> dict[str, Any]:
+        """Number, classes and names of the pictures."""
+        return described(source)
+
+    @classmethod
+    def understood(cls, data: DataConfig, sources: Sources) -> Sequence[str]:
+        """Splits, counts, classes and what is left out."""
+        return understood(sources.train, sources.val)
+
+    @classmethod
+    def recorded(cls, data: DataConfig, source: ImageSource) -> DataConfig:
+        """See :class:`Domain`."""
+        return replace(data, source=source.name, val_source=None)
+
+    def shape(self, data: DataConfig) -> tuple[int, int]:
+        """Height and width."""
+        return data.size, data.size
+
+    @classmethod
+    def architecture(cls, values: Mapping[str, Any]) -> ArchitectureConfig:
+        """See :func:`gridcode.domains.image.config.architecture_from_json`."""
+        return architecture_from_json(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The kind; there is nothing to read."""
+        return cls()
+
+    def make_networks(self, config: ArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
+        """See :func:`gridcode.domains.image.networks.make_networks`."""
+        return make_networks(config, latents)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """See :func:`gridcode.domains.image.networks.blocks_of`."""
+        return blocks_of(network)
+
+    def encoder_inputs(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
+        """The pictures, (B, C, H, W).
+
+        Raises:
+            GridcodeError: The channels differ from the config's, a side is no multiple of the downsampling, or there is
+                a context.
+        """
+        if context is not None:
+            raise GridcodeError("a tokenizer of images sees images alone; give no context")
+        if examples.ndim != 4 or examples.shape[1] != config.channels:
+            raise GridcodeError(
+                f"the tokenizer takes images (B, {config.channels}, H, W), got shape {tuple(examples.shape)}; convert "
+                "the channels"
+            )
+        config.grid(*examples.shape[-2:])
+        return (examples,)
+
+    def check_range(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+        """Refuse integers and values outside [-1, 1]."""
+        check_images(examples, check_range=look)
+
+    def decoded(self, config: ArchitectureConfig, outputs: Tensor) -> Tensor:
+        """Pictures in [-1, 1], float32."""
+        return outputs.float().clamp(-1, 1)
+
+    def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
+        """See :class:`Domain`."""
+        config, data = tokenizer.config, tokenizer.info.get("data", {})
+        f = config.downsampling
+        sides = (str(count) for count in tokenizer.quantizer.index_shape)
+        return {
+            "networks": NETWORKS[config.name],
+            "downsampling": f"{f} pixels a place, a side",
+            "channels": str(config.channels),
+            "data": f"{tokenizer.info.get('dataset', 'unknown')}, {data.get('size', '?')} px",
+            "crop": f"{data.get('crop', {}).get('train', '?')} (training), center (evaluation)",
+            "example": f"indices = tokenizer.encode(images)   # (B, {config.channels}, H, W) in [-1, 1] -> "
+            f"({', '.join(('B', f'H/{f}', f'W/{f}', *sides))})\nimages = tokenizer.decode(indices)",
+        }
+
+    def encode_inputs(self, batch: Batch) -> tuple[Tensor]:
+        """The pictures."""
+        return (batch.images,)
+
+    def make_objective(
+        self, run: TokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
+    ) -> ImageObjective:
+        """See :class:`gridcode.domains.image.objective.ImageObjective`."""
+        return ImageObjective(run, sources, options, fabric=fabric)
+
+    @torch.inference_mode()
+    def measure(self, tokenizer: Tokenizer, batches: Iterable[Batch]) -> Measurement:
+        """``psnr`` (dB, mean over images, range [0, 1]), ``mse`` (on [-1, 1]), ``usage``, ``perplexity``."""
+        meter, quality, errors = TokenUsageMeter(tokenizer.quantizer), [], []
+        for batch in batches:
+            images = batch.images.to(tokenizer.device)
+            out = tokenizer(images)
+            meter.update(out.quantized.indices)
+            reconstructions = out.outputs.float().clamp(-1, 1)
+            quality.append(psnr(reconstructions, images))
+            errors.append((reconstructions - images).square().flatten(1).mean(1))
+        usage = meter.compute()
+        scores = {
+            "psnr": float(torch.cat(quality).mean()),
+            "mse": float(torch.cat(errors).mean()),
+            "usage": usage.pooled.usage,
+            "perplexity": usage.pooled.perplexity,
+        }
+        signs = {"validation_psnr": scores["psnr"]}
+        return Measurement(scores | usage.by_book(), usage, score=scores["psnr"], signs=signs)
+
+    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
+        """Pictures in a row, their reconstructions below."""
+        save_strip(path, batch.images, tokenizer.decode(tokenizer.encode(batch.images.to(tokenizer.device))))
+
+
+DOMAIN = ImageDomain
+
+
+def save_strip(path: Path, images: Tensor, reconstructions: Tensor) -> None:
+    """Write pictures in a row, their reconstructions below, as PNG.
+
+    Args:
+        path: The file.
+        images: (B, C, H, W) in [-1, 1], C being 1 or 3.
+        reconstructions: Of the same shape; values beyond are clipped.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "strip.png"
+    >>> save_strip(path, torch.zeros(3, 1, 8, 10), torch.zeros(3, 1, 8, 10))
+    >>> with Image.open(path) as strip:
+    ...     strip.size
+    (30, 16)
+    """
+    rows = [torch.cat(list(row), dim=2) for row in (images.cpu(), reconstructions.float().cpu())]
+    pixels = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+    picture = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
+    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))

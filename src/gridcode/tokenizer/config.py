@@ -1,0 +1,52 @@
+"""What Stage I's engine must know of a tokenizer and of its training, whatever kind of data it is for. No torch here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from gridcode.quantize.config import QuantizerConfig
+from gridcode.training.alarms import AlarmConfig
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+class Architecture(ABC):
+    """The shape of a tokenizer's networks; subclasses are frozen dataclasses.
+
+    Attributes:
+        domain: The kind of data, by the name of its folder in :mod:`gridcode.domains`.
+        grid_names: What the sides of the grid are called in errors; a number where a side is fixed.
+        quantizer: What turns latents into tokens.
+    """
+
+    domain: ClassVar[str]
+    grid_names: ClassVar[tuple[str, ...]] | property
+    quantizer: QuantizerConfig
+
+    @abstractmethod
+    def grid(self, *shape: int) -> tuple[int, ...]:
+        """The shape of the latents of an example of a shape, without channels: (h, w) of a picture.
+
+        Raises:
+            GridcodeError: There are none of examples of that shape.
+        """
+
+
+class TokenizerSettings(ABC):
+    """Everything that determines a Stage I run: equal values give equal weights; subclasses are frozen dataclasses.
+
+    Attributes:
+        data: The examples; it has a ``source``, the path or word that names them.
+        model: The shape of the networks, and the quantizer.
+        optim: The optimiser.
+        loop: Length, batch, precision, and how often things happen.
+        alarms: When warnings are due.
+        quantizer_dropout: Share of training examples that pass the quantizer unrounded, each as a whole, in [0, 1].
+    """
+
+    data: Any
+    model: Any
+    optim: OptimConfig
+    loop: LoopConfig
+    alarms: AlarmConfig
+    quantizer_dropout: float = 0.0

@@ -1,0 +1,282 @@
+"""A kind of data, as Stage I sees it: an object that says five things, so that one loop trains every tokenizer.
+
+    read       open, train_batches, eval_batches: from settings to batches of examples
+    networks   make_networks, encoder_inputs, decoder_inputs, decoded: from examples to latents, and back
+    loss       make_objective: the terms of the loss
+    measure    measure: what is reported of a validation, and the figure that the best model is kept by
+    show       save_pictures: what a person looks at
+
+A kind is one folder of :mod:`gridcode.domains` whose module ``domain`` holds it as ``DOMAIN``; :func:`register_domain`
+takes one from elsewhere. A kind's name stands in every model's ``config.json``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from torch import Tensor, nn
+
+from gridcode.errors import GridcodeError
+from gridcode.tokenizer.config import Architecture, TokenizerSettings
+from gridcode.tokenizer.usage import TokenUsage
+from gridcode.training.run import RunOptions
+from gridcode.training.state import Learner
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from gridcode.tokenizer.model import Tokenizer
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The examples of a run.
+
+    Attributes:
+        train: What it learns from.
+        val: What it is measured on.
+    """
+
+    train: Any
+    val: Any
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of a tokenizer.
+
+    Attributes:
+        scores: The kind's figures, ``usage`` and ``perplexity`` of the codes among them.
+        usage: The usage in full.
+        score: The figure that training keeps the best model by; more is better.
+        signs: What the alarms look at beside the usage, by name.
+    """
+
+    scores: dict[str, float]
+    usage: TokenUsage
+    score: float
+    signs: Mapping[str, float] = field(default_factory=dict)
+
+
+class Objective(ABC):
+    """The loss of a run: what the networks are given, and the terms that they are judged by.
+
+    Attributes:
+        learners: Networks that learn beside the tokenizer, by the names under which checkpoints keep them.
+    """
+
+    learners: Mapping[str, Learner] = {}
+
+    def setup(self, fabric: Fabric) -> None:
+        """Wrap the learners for the processes, once the tokenizer itself is wrapped."""
+        return
+
+    @abstractmethod
+    def inputs(self, batch: Any, step: int) -> tuple[Tensor, ...]:
+        """What :meth:`Tokenizer.forward` takes of a batch, on the CPU."""
+
+    @abstractmethod
+    def terms(self, outputs: Any, inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
+        """The terms of a part of a step's batch, by name; the loss is their sum and the quantizer's own.
+
+        Args:
+            outputs: The decoder's, with gradient.
+            inputs: The part of :meth:`inputs`, on the device.
+            step: The step's number.
+        """
+
+    def finish_step(self, inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor | float]:
+        """Called once the tokenizer has made its step: the learners' own, and more figures for the log."""
+        return {}
+
+
+class Domain(ABC):
+    """A kind of data. What its tokenizers must know of their data, beside their shape, are its fields.
+
+    Attributes:
+        name: Its name, and its folder's.
+    """
+
+    name: ClassVar[str]
+
+    # --- read ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def of(cls, data: Any, source: Any) -> Self:
+        """The kind for the settings of data and the training examples that they name."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, data: Any, split: Literal["train", "val"]) -> Any:
+        """The examples of a split: a sequence with a ``name``.
+
+        Raises:
+            GridcodeError: They cannot be opened.
+        """
+
+    @classmethod
+    @abstractmethod
+    def train_batches(
+        cls, source: Any, data: Any, *, batch_size: int, seed: int, start_step: int, rank: int, world: int
+    ) -> Iterator[Any]:
+        """Batches for training, without end, as :func:`gridcode.data.loader.train_batches` gives them."""
+
+    @classmethod
+    @abstractmethod
+    def eval_batches(cls, source: Any, data: Any, *, batch_size: int) -> Iterator[Any]:
+        """Every example once, in order."""
+
+    @classmethod
+    @abstractmethod
+    def part(cls, source: Any, count: int) -> Any:
+        """At most ``count`` examples from all over a source, always the same ones, in its order."""
+
+    @classmethod
+    @abstractmethod
+    def identity(cls, source: Any) -> dict[str, Any]:
+        """What makes examples the same ones, wherever they lie: see :func:`gridcode.training.resume.describe`."""
+
+    @classmethod
+    def understood(cls, data: Any, sources: Sources) -> Sequence[str]:
+        """What was understood of the data, a line each."""
+        return [f"{split}: {len(part):,} of {part.name}" for split, part in vars(sources).items()]
+
+    @classmethod
+    def recorded(cls, data: Any, source: Any) -> Any:
+        """The settings of data that were given as a source, not read from where the settings say."""
+        return replace(data, source=source.name)
+
+    @classmethod
+    def without_workers(cls, data: Any) -> Any:
+        """The settings for a few examples, that are not worth starting processes."""
+        return replace(data, workers=0)
+
+    def shape(self, data: Any) -> tuple[int, ...]:
+        """The shape of an example, as :meth:`Architecture.grid` takes it."""
+        raise NotImplementedError
+
+    # --- networks -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def architecture(cls, values: Mapping[str, Any]) -> Architecture:
+        """The shape that ``dataclasses.asdict`` and JSON made plain."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The fields, for ``config.json``."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The kind whose :meth:`to_json` these are."""
+
+    @abstractmethod
+    def make_networks(self, config: Any, latents: int) -> tuple[nn.Module, nn.Module]:
+        """A new encoder and a new decoder; ``latents`` are the channels of what is quantized, d."""
+
+    @abstractmethod
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Parts of a network between which activations are kept where the rest is recomputed."""
+
+    @abstractmethod
+    def encoder_inputs(self, config: Any, examples: Tensor, context: Tensor | None) -> tuple[Tensor | None, ...]:
+        """What the encoder takes.
+
+        Raises:
+            GridcodeError: A shape, a type or a value does not fit.
+        """
+
+    def check_range(self, config: Any, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+        """Refuse values that would be encoded without a word and were not meant.
+
+        Args:
+            config: The shape of the networks.
+            examples: What is to be encoded.
+            context: What is seen beside it.
+            look: Whether to look at values, which a GPU has to wait for.
+        """
+        return
+
+    def decoder_inputs(
+        self, config: Any, count: int, context: Tensor | None, dropped: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """What the decoder takes beside the codes of ``count`` examples.
+
+        Args:
+            config: The shape of the networks.
+            count: B.
+            context: What is seen beside the codes; most kinds have none.
+            dropped: bool, (B, *grid), True where a code is not known; not every kind can do without.
+
+        Raises:
+            GridcodeError: A shape does not fit, or the kind has no such thing.
+        """
+        if context is not None or dropped is not None:
+            raise GridcodeError(f"tokenizers of kind {self.name!r} decode codes alone; give no context")
+        return ()
+
+    @abstractmethod
+    def decoded(self, config: Any, outputs: Any) -> Tensor:
+        """Examples from the decoder's outputs."""
+
+    @abstractmethod
+    def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
+        """What the model card tells of this kind, by what it is called."""
+
+    # --- tokens -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode_inputs(self, batch: Any) -> tuple[Tensor, ...]:
+        """What :meth:`Tokenizer.encode` takes of a batch."""
+
+    # --- loss, measure, show ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def make_objective(
+        self, run: Any, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
+    ) -> Objective:
+        """The loss of a run."""
+
+    @abstractmethod
+    def measure(self, tokenizer: Tokenizer, batches: Iterable[Any]) -> Measurement:
+        """Reconstruct batches with a tokenizer in evaluation mode, and measure."""
+
+    @abstractmethod
+    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
+        """Write a picture (PNG) of a batch and of what comes back, for a person to look at."""
+
+
+_registered: dict[str, type[Domain]] = {}
+
+
+def register_domain(domain: type[Domain]) -> type[Domain]:
+    """Make a kind of data known by its name; it can be used as a decorator."""
+    _registered[domain.name] = domain
+    return domain
+
+
+def domain_class(name: str) -> type[Domain]:
+    """The kind of data of a name.
+
+    Raises:
+        GridcodeError: There is none.
+    """
+    if name in _registered:
+        return _registered[name]
+    if not name.isidentifier() or find_spec(f"gridcode.domains.{name}") is None:
+        raise GridcodeError(f"there is no kind of data {name!r} here; upgrade gridcode, or register_domain it first")
+    kind: type[Domain] = import_module(f"gridcode.domains.{name}.domain").DOMAIN
+    return kind
+
+
+def domain_of(settings: TokenizerSettings) -> type[Domain]:
+    """The kind of data that a run is about."""
+    return domain_class(settings.model.domain)
