@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -18,15 +19,16 @@ PAPER_BOOK = FSQConfig(levels=(7, 5, 5, 5, 5))
 
 
 @dataclass(frozen=True)
-class LabelTokenizerConfig:
+class LabelTokenizerConfig(Architecture):
     """The shape of a label tokenizer; what its labels are is the data's business (:class:`DenseConfig`).
 
     The defaults are laptop size, for maps of 64 pixels.
 
-    >>> LabelTokenizerConfig(patch=8, codes=(4, 4)).grid(64, 96)
+    >>> LabelTokenizerConfig(patch=8, codes=(4, 4)).patches(64, 96)
     (8, 12)
     """
 
+    domain: ClassVar[str] = "dense"
     quantizer: QuantizerConfig = PAPER_BOOK
     """What turns latents into codes."""
     context: bool = True
@@ -50,7 +52,7 @@ class LabelTokenizerConfig:
     def paper(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
         """The paper's sizes (UViM's): maps of 512 pixels, 32 x 32 patches of 16, 256 codes.
 
-        >>> LabelTokenizerConfig.paper().grid(512, 512)
+        >>> LabelTokenizerConfig.paper().patches(512, 512)
         (32, 32)
         """
         return cls(
@@ -97,7 +99,16 @@ class LabelTokenizerConfig:
                 f"label tokenizer width must be a multiple of heads, got width={self.width} and heads={self.heads}"
             )
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
+    @property
+    def grid_names(self) -> tuple[str, ...]:  # type: ignore[override]  # a property where others have a constant
+        """Rows and columns of codes."""
+        return tuple(str(side) for side in self.codes)
+
+    def grid(self, *shape: int) -> tuple[int, int]:
+        """Rows and columns of codes: they are the same for every size."""
+        return self.codes
+
+    def patches(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of patches of a label map.
 
         Raises:
@@ -114,7 +125,7 @@ class LabelTokenizerConfig:
 
 
 @dataclass(frozen=True)
-class LabelTokenizerRun:
+class LabelTokenizerRun(TokenizerSettings):
     """Everything that determines a label tokenizer's run: equal values give equal weights."""
 
     data: DenseConfig = field(default_factory=DenseConfig)
@@ -132,7 +143,7 @@ class LabelTokenizerRun:
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
-        self.model.grid(*self.data.shape)
+        self.model.patches(*self.data.shape)
 
 
 def label_config_from_json(values: Mapping[str, Any]) -> LabelTokenizerConfig:

@@ -11,8 +11,8 @@ another picture they say what the context alone would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,11 +20,15 @@ from torch import Tensor
 from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch
 from gridcode.domains.dense.losses import make_label_loss
-from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.metrics.colour import ColourErrors
 from gridcode.metrics.depth import DepthErrors
 from gridcode.metrics.panoptic import PanopticQuality
-from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
+from gridcode.tokenizer.domain import Measurement
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.usage import TokenUsageMeter
+
+if TYPE_CHECKING:
+    from gridcode.domains.dense.domain import DenseDomain
 
 
 class TaskMeter:
@@ -55,7 +59,7 @@ class TaskMeter:
         """Add label maps.
 
         Args:
-            decoded: As :meth:`LabelTokenizer.decode` gives them, (B, n, H, W).
+            decoded: As :meth:`Tokenizer.decode` gives them, (B, n, H, W).
             planes: The truth, as a :class:`DenseBatch` holds it.
         """
         decoded, planes = decoded.cpu(), planes.cpu()
@@ -84,44 +88,37 @@ class TaskMeter:
         return {"rmse": depth.rmse} | ratios | {"si_log": depth.si_log}
 
 
-@dataclass(frozen=True)
-class LabelMeasurement:
-    """What was measured.
-
-    Attributes:
-        scores: The task's figures, ``loss`` (nats, or squared error), ``usage`` and ``perplexity`` of the codes.
-        usage: The usage in full.
-    """
-
-    scores: dict[str, float]
-    usage: TokenUsage
-
-    def score(self, data: DenseConfig) -> float:
-        """The figure that training keeps the best model by; more is better."""
-        if data.task == "depth":
-            return -self.scores["rmse" if data.depth.relative == "none" else "si_log"]
-        return self.scores["pq" if data.task == "panoptic" else "psnr"]
-
-
 @torch.inference_mode()
-def measure_labels(tokenizer: LabelTokenizer, batches: Iterable[DenseBatch]) -> LabelMeasurement:
+def measure_labels(tokenizer: Tokenizer, domain: DenseDomain, batches: Iterable[DenseBatch]) -> Measurement:
     """The oracle: decode each picture's own codes.
 
     Args:
         tokenizer: In evaluation mode.
+        domain: Its label maps.
         batches: Pictures with label maps, of the tokenizer's task and size.
+
+    Returns:
+        The task's figures, ``loss`` (nats, or squared error), ``usage`` and ``perplexity`` of the codes.
     """
-    device = next(tokenizer.parameters()).device
-    meter, usage = TaskMeter(tokenizer.data, tokenizer.categories), TokenUsageMeter(tokenizer.quantizer)
-    loss = make_label_loss(tokenizer.data.task, tokenizer.label_map.masked)
+    data = domain.data
+    meter, usage = TaskMeter(data, domain.categories), TokenUsageMeter(tokenizer.quantizer)
+    loss = make_label_loss(data.task, domain.label_map.masked)
     total, count = 0.0, 0
     for batch in batches:
-        labels = batch.labels.to(device)
-        out = tokenizer(labels, batch.images.to(device))
+        labels = batch.labels.to(tokenizer.device)
+        out = tokenizer(labels, batch.images.to(tokenizer.device))
         usage.update(out.quantized.indices)
-        total += float(sum(loss(out.outputs, tokenizer.targets(labels)).values())) * len(labels)
+        total += float(sum(loss(out.outputs, domain.targets(tokenizer.config, labels)).values())) * len(labels)
         count += len(labels)
-        meter.update(tokenizer.planes(out.outputs), batch.planes)
+        meter.update(domain.decoded(tokenizer.config, out.outputs), batch.planes)
     seen = usage.compute()
     pooled = {"loss": total / count, "usage": seen.pooled.usage, "perplexity": seen.pooled.perplexity}
-    return LabelMeasurement(meter.compute() | pooled | seen.by_book(), seen)
+    scores = meter.compute() | pooled | seen.by_book()
+    return Measurement(scores, seen, score=task_score(scores, data))
+
+
+def task_score(scores: Mapping[str, float], data: DenseConfig) -> float:
+    """The figure that training keeps the best model by; more is better."""
+    if data.task == "depth":
+        return -scores["rmse" if data.depth.relative == "none" else "si_log"]
+    return scores["pq" if data.task == "panoptic" else "psnr"]

@@ -15,7 +15,6 @@ smaller, as in our other transformers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,7 +96,7 @@ class LabelDecoder(nn.Module):
 
     def __init__(self, config: LabelTokenizerConfig, shape: LabelShape, latents: int) -> None:
         super().__init__()
-        self.grid = config.grid(shape.height, shape.width)
+        self.grid = config.patches(shape.height, shape.width)
         self.pixels = config.patch**2
         self.stem = Conv2d(latents, config.width, 1)
         self.null = nn.Parameter(torch.empty(config.width))
@@ -122,7 +121,7 @@ class _Trunk(nn.Module):
 
     def __init__(self, config: LabelTokenizerConfig, shape: LabelShape, depth: int) -> None:
         super().__init__()
-        D, grid = config.width, config.grid(shape.height, shape.width)
+        D, grid = config.width, config.patches(shape.height, shape.width)
         self.context: Conv2d | None = None
         if shape.context_channels:
             self.context = Conv2d(shape.context_channels, D, config.patch, stride=config.patch)
@@ -142,8 +141,3 @@ class _Trunk(nn.Module):
             x = block(x)
         out: Tensor = self.norm(x).transpose(1, 2).unflatten(2, (h, w))
         return out
-
-
-def blocks_of(networks: Sequence[LabelEncoder | LabelDecoder]) -> list[nn.Module]:
-    """The blocks between which activations are kept where the rest is recomputed."""
-    return [block for network in networks for block in network.trunk.blocks]

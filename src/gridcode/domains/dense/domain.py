@@ -1,0 +1,329 @@
+"""Dense prediction as a kind of data: label maps, with the picture that they are of as context.
+
+labels, picture --Encoder--> latents --Quantizer--> codes, indices --Decoder, picture--> values of pixels --> planes
+(B, c, H, W)                 (B, d, h, w)           indices (B, h, w)   of each channel (B, K, H, W)       (B, n, H, W)
+
+What labels and planes are, and how one becomes the other, is the task's
+:class:`gridcode.domains.dense.data.label_map.LabelMap`. The picture is RGB, or grey where the map is colour.
+
+Reference: Kolesnikov et al., UViM, 2022 (arXiv 2205.10337); the paper, section 4.4, which puts FSQ into it.
+Differs from paper: latents are not standardised before FSQ (on 5 channels that takes freedom away); before VQ they
+are, inside the quantizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gridcode.domains.dense.code_dropout import draw_dropped
+from gridcode.domains.dense.config import (
+    LabelTokenizerConfig,
+    LabelTokenizerRun,
+    categories_from_json,
+    dense_from_json,
+    label_config_from_json,
+)
+from gridcode.domains.dense.data.config import Categories, DenseConfig
+from gridcode.domains.dense.data.label_map import LabelMap
+from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches, dense_train_batches
+from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.data.source import DensePart, DenseSource
+from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.losses import make_label_loss
+from gridcode.domains.dense.measure import measure_labels
+from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape
+from gridcode.domains.dense.patches import to_maps, to_patches
+from gridcode.errors import GridcodeError
+from gridcode.files import write_atomic
+from gridcode.quantize.radix import values_visible
+from gridcode.tokenizer.domain import Domain, Measurement, Objective, Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.range import check_images
+from gridcode.training.order import some_of
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_PLANES = {
+    "depth": "depth in metres (or relative), float32, 0 where it is unknown",
+    "panoptic": "class and instance, 0 where unlabelled",
+    "colour": "red, green and blue, uint8",
+}
+
+
+@final
+class DenseDomain(Domain):
+    """Label maps of one task and size.
+
+    Args:
+        data: The task, and the size of maps and pictures.
+        categories: The classes; only the task 'panoptic' has and needs them.
+
+    Raises:
+        GridcodeError: Classes lack.
+
+    >>> from gridcode.domains.dense.config import LabelTokenizerConfig
+    >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=64)))
+    >>> labels, images = torch.ones(2, 1, 32, 64, dtype=torch.int64), torch.zeros(2, 3, 32, 64)
+    >>> indices = tokenizer.encode(labels, images)
+    >>> indices.shape, tokenizer.decode(indices, images).shape
+    (torch.Size([2, 4, 4]), torch.Size([2, 1, 32, 64]))
+    """
+
+    name: ClassVar[str] = "dense"
+
+    def __init__(self, data: DenseConfig, categories: Categories | None = None) -> None:
+        self.data, self.categories = data, categories
+        self.label_map: LabelMap = make_label_map(data, categories)
+
+    @property
+    def context_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the pictures."""
+        return (self.label_map.context_channels, *self.data.shape)
+
+    @classmethod
+    def of(cls, data: DenseConfig, source: DenseSource) -> Self:
+        """See :class:`Domain`."""
+        return cls(data, source.categories)
+
+    @classmethod
+    def open(cls, data: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
+        """See :func:`gridcode.domains.dense.data.open.open_dense`."""
+        return open_dense(data, split)
+
+    @classmethod
+    def train_batches(cls, source: DenseSource, data: DenseConfig, **settings: Any) -> Iterator[DenseBatch]:
+        """See :func:`gridcode.domains.dense.data.loader.dense_train_batches`."""
+        return dense_train_batches(source, data, **settings)
+
+    @classmethod
+    def eval_batches(cls, source: DenseSource, data: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:
+        """See :func:`gridcode.domains.dense.data.loader.dense_eval_batches`."""
+        return dense_eval_batches(source, data, batch_size=batch_size)
+
+    @classmethod
+    def part(cls, source: DenseSource, count: int) -> DenseSource:
+        """See :class:`Domain`."""
+        if count >= len(source):
+            return source
+        return DensePart(source, some_of(len(source), count).tolist(), name=source.name)
+
+    @classmethod
+    def identity(cls, source: DenseSource) -> dict[str, Any]:
+        """Number, classes and names of the pictures."""
+        names = source.categories.names if source.categories else ()
+        return describe(len(source), names, (source.key(index) for index in range(len(source))))
+
+    @classmethod
+    def understood(cls, data: DenseConfig, sources: Sources) -> Sequence[str]:
+        """Splits, classes, what is ignored, units and orientation."""
+        return understood(data, sources.train, sources.val)
+
+    def shape(self, data: DenseConfig) -> tuple[int, int]:
+        """Height and width."""
+        return data.shape
+
+    @classmethod
+    def architecture(cls, values: Mapping[str, Any]) -> LabelTokenizerConfig:
+        """See :func:`gridcode.domains.dense.config.label_config_from_json`."""
+        return label_config_from_json(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Settings of the data, and the classes."""
+        return {"data": asdict(self.data), "categories": asdict(self.categories) if self.categories else None}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """See :class:`Domain`."""
+        if "data" not in values:
+            raise GridcodeError("a tokenizer of label maps needs the settings of its data; give a DenseDomain")
+        return cls(dense_from_json(values["data"]), categories_from_json(values.get("categories")))
+
+    def make_networks(self, config: LabelTokenizerConfig, latents: int) -> tuple[nn.Module, nn.Module]:
+        """See :mod:`gridcode.domains.dense.networks`."""
+        channels, height, width = self.context_shape
+        shape = LabelShape(self.label_map.groups, channels if config.context else 0, height, width)
+        return LabelEncoder(config, shape, latents), LabelDecoder(config, shape, latents)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The transformer's."""
+        assert isinstance(network, LabelEncoder | LabelDecoder)
+        return list(network.trunk.blocks)
+
+    def encoder_inputs(
+        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Labels and pictures.
+
+        Args:
+            config: The networks' shape.
+            examples: int64 in [0, K), (B, channels, H, W); for colours float in [-1, 1], (B, 3, H, W).
+            context: Pictures in [-1, 1], (B, C, H, W); not looked at where the context is off.
+
+        Raises:
+            GridcodeError: A shape or type does not fit, or a label is out of range.
+        """
+        groups = self.label_map.groups
+        self._check_shape(examples, "labels", len(groups) or 3)
+        if examples.is_floating_point() == bool(groups):
+            kind = "integers" if groups else "floats"
+            raise GridcodeError(f"the label tokenizer takes labels of {kind}, got {examples.dtype}; give the labels")
+        if groups and values_visible(examples):
+            _check_labels(examples, groups)
+        return examples, self._checked_context(config, context, len(examples))
+
+    def check_range(self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+        """Refuse pictures and colours outside [-1, 1]."""
+        if context is not None and config.context:
+            check_images(context, check_range=look)
+        if examples.is_floating_point() and not self.label_map.groups:
+            check_images(examples, check_range=look)
+
+    def decoder_inputs(
+        self, config: LabelTokenizerConfig, count: int, context: Tensor | None, dropped: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Pictures, and which codes the null stands for."""
+        return self._checked_context(config, context, count), dropped
+
+    def decoded(self, config: LabelTokenizerConfig, outputs: Sequence[Tensor]) -> Tensor:
+        """Label maps (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3)."""
+        grid = config.patches(*self.data.shape)
+        return self.label_map.decode([to_maps(values.float(), grid, config.patch) for values in outputs])
+
+    def targets(self, config: LabelTokenizerConfig, labels: Tensor) -> tuple[Tensor, ...]:
+        """Labels as the losses compare them with the decoder's outputs: each channel (B, N, P^2).
+
+        Colours are one tensor (B, N, P^2, 3).
+        """
+        patches = to_patches(labels, config.patch)
+        return patches.unbind(1) if self.label_map.groups else (patches.movedim(1, -1),)
+
+    def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
+        """See :class:`Domain`."""
+        config, data, given = tokenizer.config, self.data, ", images" if tokenizer.config.context else ""
+        grid = ", ".join(str(side) for side in tokenizer.token_grid(*data.shape))
+        rows = {
+            "task": f"{data.task}: {_PLANES[data.task]}",
+            "context": "encoder and decoder see the picture" if config.context else "none: codes carry everything",
+            "networks": f"vision transformers, {config.encoder_depth} and {config.decoder_depth} layers of width "
+            f"{config.width}",
+            "maps": f"{data.height} x {data.width} pixels, patches of {config.patch}",
+            "data": str(tokenizer.info.get("dataset", "unknown")),
+        }
+        images = f"(B, {', '.join(map(str, self.context_shape))})"
+        example = (
+            f"indices = tokenizer.encode(labels{given})    # images {images} in [-1, 1] -> (B, {grid})\n"
+            f"planes = tokenizer.decode(indices{given})"
+        )
+        classes = {"classes": ", ".join(self.categories.names)} if self.categories else {}
+        return rows | classes | {"example": example}
+
+    def encode_inputs(self, batch: DenseBatch) -> tuple[Tensor, Tensor]:
+        """Labels and pictures."""
+        return batch.labels, batch.images
+
+    def make_objective(
+        self, run: LabelTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
+    ) -> DenseObjective:
+        """See :class:`DenseObjective`."""
+        return DenseObjective(run, self, rank=fabric.global_rank, world=fabric.world_size)
+
+    def measure(self, tokenizer: Tokenizer, batches: Iterable[DenseBatch]) -> Measurement:
+        """The oracle: see :func:`gridcode.domains.dense.measure.measure_labels`."""
+        return measure_labels(tokenizer, self, batches)
+
+    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: DenseBatch) -> None:
+        """Pictures as the model sees them, true maps below, decoded maps below those."""
+        labels, images = batch.labels.to(tokenizer.device), batch.images.to(tokenizer.device)
+        decoded = tokenizer.decode(tokenizer.encode(labels, images), images)
+        seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+        truth = [self.label_map.picture(planes) for planes in batch.planes.numpy()]
+        found = [self.label_map.picture(planes) for planes in decoded.cpu().numpy()]
+        rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
+        picture = Image.fromarray(np.ascontiguousarray(np.concatenate(rows, axis=0)))
+        write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
+
+    def _checked_context(self, config: LabelTokenizerConfig, images: Tensor | None, count: int) -> Tensor | None:
+        """The pictures, checked, where the context is on; else None."""
+        if not config.context:
+            return None
+        if images is None:
+            raise GridcodeError("this label tokenizer sees the picture too: give images (B, C, H, W) in [-1, 1]")
+        self._check_shape(images, "images", self.label_map.context_channels)
+        if len(images) != count:
+            raise GridcodeError(f"there are {len(images)} images for {count} label maps; give one for each")
+        return images
+
+    def _check_shape(self, values: Tensor, what: str, channels: int) -> None:
+        wanted = (channels, *self.data.shape)
+        if tuple(values.shape[1:]) != wanted:
+            raise GridcodeError(
+                f"the label tokenizer takes {what} (B, {', '.join(map(str, wanted))}), got shape "
+                f"{tuple(values.shape)}; resize or convert them"
+            )
+
+
+@final
+class DenseObjective(Objective):
+    """The task's loss on every pixel; each example's codes are dropped in a random share (``code_dropout.py``).
+
+    Args:
+        run: The settings.
+        domain: The label maps.
+        rank: Which process.
+        world: Number of processes.
+    """
+
+    def __init__(self, run: LabelTokenizerRun, domain: DenseDomain, *, rank: int, world: int) -> None:
+        self._run, self._domain, self._rank, self._world = run, domain, rank, world
+        self._loss = make_label_loss(domain.data.task, domain.label_map.masked)
+
+    def inputs(self, batch: DenseBatch, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels, pictures, and the codes that are dropped."""
+        dropped = draw_dropped(
+            len(batch.keys),
+            self._run.model.codes,
+            seed=self._run.loop.seed,
+            step=step,
+            rank=self._rank,
+            world=self._world,
+        )
+        return batch.labels, batch.images, dropped & self._run.code_dropout
+
+    def terms(self, outputs: Sequence[Tensor], inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
+        """``depth``, ``class`` and ``instance``, or ``colour``."""
+        return self._loss(outputs, self._domain.targets(self._run.model, inputs[0]))
+
+
+def dense_domain(tokenizer: Tokenizer) -> DenseDomain:
+    """What a tokenizer of label maps knows of them.
+
+    Raises:
+        GridcodeError: It is of another kind of data.
+    """
+    if not isinstance(tokenizer.domain, DenseDomain):
+        raise GridcodeError(f"this tokenizer is of kind {tokenizer.domain.name!r}, not of label maps; give another one")
+    return tokenizer.domain
+
+
+def _check_labels(labels: Tensor, groups: tuple[int, ...]) -> None:
+    for channel, (values, K) in enumerate(zip(labels.unbind(1), groups, strict=True)):
+        if values.numel() and (int(values.min()) < 0 or int(values.max()) >= K):
+            raise GridcodeError(
+                f"labels of channel {channel} reach from {int(values.min())} to {int(values.max())}, this label "
+                f"tokenizer takes 0 to {K - 1}; encode them with the same settings of bins, classes or instances"
+            )
+
+
+DOMAIN = DenseDomain
