@@ -31,7 +31,7 @@ import torch
 
 from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.domains.dense.config import LabelTokenizerConfig
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.ar import ConditionalAR
 from gridcode.domains.dense.prior.base import ConditionalPrior
 from gridcode.domains.dense.prior.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
@@ -42,6 +42,7 @@ from gridcode.files import from_json, to_json, write_json
 from gridcode.prior.noise import Noise
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.precision import fast_autocast
 
 WAYS = ("cache", "none", "maskgit")
@@ -79,14 +80,14 @@ def run_of(shape: str) -> DenseRun:
     return DenseRun(replace(run.tokenizer, data=data, model=tokenizer), replace(run.prior, data=data, model=prior))
 
 
-def models(shape: str, way: str, device: str) -> tuple[LabelTokenizer, ConditionalPrior]:
+def models(shape: str, way: str, device: str) -> tuple[Tokenizer, ConditionalPrior]:
     """Both stages with random weights."""
     run = run_of(shape)
     with torch.device(device):
-        tokenizer = LabelTokenizer(run.tokenizer.model, run.data).eval()
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data)).eval()
         levels = token_levels(tokenizer.quantizer.spec())
-        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid, (), "", {}, levels=levels)
-        image = (tokenizer.label_map.context_channels, *run.data.shape)
+        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
+        image = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
         kind = "maskgit" if way == "maskgit" else "ar"
         prior = make_conditional_prior(kind, run.prior.model, space, image).eval()
     return tokenizer, prior
@@ -98,11 +99,11 @@ def needed_gib(shape: str, batch: int) -> float:
     with torch.device("meta"):
         tokenizer, prior = models(shape, "cache", "meta")
     model, data = run.prior.model, run.data
-    patches, codes = prod(model.encoder.grid(*data.shape)), prod(tokenizer.token_grid)
+    patches, codes = prod(model.encoder.grid(*data.shape)), prod(tokenizer.token_grid())
     weights = sum(p.numel() for part in (tokenizer, prior) for p in part.parameters())
     layer = patches * (8 * model.encoder.width + 2 * model.encoder.mlp)
     kept = 2 * model.depth * model.width * (patches + codes)
-    logits = 2 * data.height * data.width * sum(tokenizer.label_map.groups)
+    logits = 2 * data.height * data.width * sum(dense_domain(tokenizer).label_map.groups)
     return 4 * (weights + batch * (layer + kept + logits)) / 2**30
 
 
@@ -120,7 +121,7 @@ def measure(shape: str, way: str, batch: int, *, repeats: int, device: str) -> R
                 codes = prior.write(memories, config=NEAR_GREEDY, noise=noise, cached=way == "cache")
             else:
                 codes = prior.write(memories, config=NEAR_GREEDY, noise=noise)
-        tokenizer.decode(codes.view(-1, *tokenizer.token_grid), images)
+        tokenizer.decode(codes.view(-1, *tokenizer.token_grid()), images)
 
     predict()
     times = [seconds(predict) for _ in range(repeats)]

@@ -26,10 +26,10 @@ from gridcode.cli.arguments import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.views import few
+from gridcode.domains.image.data_of import data_of
 from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
 from gridcode.files import to_json, write_json
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
-from gridcode.domains.image.data_of import data_of
 from gridcode.tasks.generate import Generator
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}

@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.measure import machine, resident_peak, seconds
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.files import to_json, write_json
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers import SamplerConfig, fill_masked
 from gridcode.quantize.config import FSQConfig
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import make_optimizer

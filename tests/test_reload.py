@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from gridcode.compat.vector_quantize_pytorch import FSQ, GroupedResidualFSQ, ResidualFSQ
 from gridcode.domains.dense.config import LabelTokenizerConfig
 from gridcode.domains.dense.data.config import DenseConfig
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.config import ConditionalConfig, Decoding, ImageEncoderConfig
 from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
+from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
+from gridcode.domains.image.discriminator import Discriminator
+from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.lpips import LPIPS
@@ -28,11 +31,7 @@ from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.quantize.make import make_quantizer
-from gridcode.domains.image.config import TokenizerConfig
-from gridcode.domains.image.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.domains.image.architectures import ViTConfig
-from gridcode.domains.image.vqgan_config import VQGANConfig
 
 HEADS: tuple[Head, ...] = ("joint", "independent", "chain")
 DECODINGS: tuple[Decoding, ...] = ("ar", "maskgit")
@@ -75,8 +74,8 @@ def ask_features(network: nn.Module, layout: torch.memory_format) -> Sequence[Te
 
 
 def ask_labels(network: nn.Module, layout: torch.memory_format) -> Sequence[Tensor]:
-    assert isinstance(network, LabelTokenizer)
-    images = pictures(layout, network.label_map.context_channels, 32)
+    assert isinstance(network, Tokenizer)
+    images = pictures(layout, dense_domain(network).label_map.context_channels, 32)
     labels = pictures(layout, 3, 32) if network.data.task == "colour" else torch.ones(4, 1, 32, 32, dtype=torch.int64)
     out = network(labels, images)
     return (*out.outputs, out.quantized.codes)
@@ -117,7 +116,10 @@ def kinds() -> Iterator[tuple[str, Kind]]:
         yield f"quantizer-{name}", Kind(lambda one=settings: make_quantizer(one(), channel_dim=1), ask_latents)  # type: ignore[misc]
     for task in ("depth", "colour"):
         data = DenseConfig(task=task, height=32, width=32)
-        yield f"labels-{task}", Kind(lambda d=data: LabelTokenizer(LabelTokenizerConfig.laptop(), d), ask_labels, again)  # type: ignore[misc]
+        yield (
+            f"labels-{task}",
+            Kind(lambda d=data: Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(d)), ask_labels, again),
+        )  # type: ignore[misc]
     small = {"width": 8, "depth": 1, "heads": 2, "mlp": 16}
     encoder = ImageEncoderConfig(patch=8, **small)
     for head in HEADS:

@@ -1,5 +1,6 @@
 from .data.adapter import TorchDataset as TorchDataset
-from .domains.dense.model import LabelTokenizer as LabelTokenizer
+from .domains.dense.domain import DenseDomain as DenseDomain
+from .domains.dense.domain import LabelTokenizer as LabelTokenizer
 from .errors import GridcodeError as GridcodeError
 from .quantize.base import Quantized as Quantized
 from .quantize.base import Quantizer as Quantizer

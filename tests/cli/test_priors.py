@@ -12,8 +12,8 @@ from PIL import Image
 
 from gridcode.cli.main import main
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 DATA = DataConfig(size=16, train_count=10, val_count=5, crop=CropPolicy(train="center", flip=False), workers=0)

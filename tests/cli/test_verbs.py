@@ -21,6 +21,7 @@ from gridcode.cli.main import main
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.file_names import printable
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
@@ -28,7 +29,6 @@ from gridcode.quantize.config import QUANTIZERS, FSQConfig, VQConfig
 from gridcode.quantize.make import make_quantizer
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.generate import Generator
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 DATA = DataConfig(size=16, train_count=10, val_count=5, crop=CropPolicy(train="center", flip=False), workers=0)

@@ -20,8 +20,8 @@ from gridcode.convert import check_conversion, convert_tokenizer
 from gridcode.convert.check import random_pictures
 from gridcode.convert.shape import shape_of
 from gridcode.convert.source import Source
-from gridcode.errors import GridcodeError
 from gridcode.domains.image.config import VQGANConfig
+from gridcode.errors import GridcodeError
 from gridcode.tokenizer.model import Tokenizer
 
 DOWN, ATTENTIVE_DOWN = "DownEncoderBlock2D", "AttnDownEncoderBlock2D"

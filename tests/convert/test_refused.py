@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gridcode.convert import convert_tokenizer
 from gridcode.convert.names import source_names
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 State = dict[str, Tensor]

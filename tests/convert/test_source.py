@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from gridcode.convert.names import source_name, source_names, todays_name
 from gridcode.convert.source import read_source
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 WEIGHTS = {"a.weight": torch.arange(3.0), "b.bias": torch.zeros(2, 2)}

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from gridcode.cli.main import main
 from gridcode.convert import check_conversion, convert_tokenizer
+from gridcode.domains.image.config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.domains.image.config import VQGANConfig
 from gridcode.tokenizer.model import Tokenizer
 
 State = dict[str, Tensor]

@@ -16,6 +16,7 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.scenes.source import SHAPES, Scenes
 from gridcode.data.source import ImageSource
+from gridcode.domains.image import TokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
@@ -28,7 +29,7 @@ from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
-from gridcode.tokenizer import Tokenizer, TokenizerConfig
+from gridcode.tokenizer import Tokenizer
 from gridcode.training.log import RunLog
 from gridcode.training.order import some_of
 

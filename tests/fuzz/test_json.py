@@ -28,6 +28,8 @@ from PIL import Image
 from gridcode import Tokenizer
 from gridcode.cli.main import main
 from gridcode.domains.dense.data.coco import CocoPanoptic
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.data_of import data_of
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
@@ -40,8 +42,6 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.studies.uvim.cell import RESULT, CellResult
-from gridcode.domains.image.data_of import data_of
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions, prepare_folder

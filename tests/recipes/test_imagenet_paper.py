@@ -15,6 +15,7 @@ from torch import nn
 from gridcode.cli.main import main
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.features.vgg import VGG16, WIDTHS
 from gridcode.prior.config import MaskGITConfig
@@ -22,7 +23,6 @@ from gridcode.prior.train import train_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes import recipe
 from gridcode.tasks.tokenize import StoreOptions, tokenize
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log

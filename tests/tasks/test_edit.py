@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.edit import EditConfig, blend_weights, box_mask, edit, outpainted
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
-from gridcode.domains.image.edit import EditConfig, blend_weights, box_mask, edit, outpainted
 from gridcode.tasks.generate import Generator
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 F, GRID = 2, (4, 6)

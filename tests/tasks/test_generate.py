@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT, TokenSpace
@@ -15,7 +16,6 @@ from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 

@@ -13,12 +13,12 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import Example, ImageSource
-from gridcode.errors import GridcodeError
-from gridcode.quantize.config import FSQConfig
+from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.data_of import data_of
 from gridcode.domains.image.reconstruct import as_batch, reconstruct
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.tokenize import StoreOptions, tokenize
-from gridcode.domains.image.config import TokenizerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 DATA = DataConfig(size=16, train_count=11, val_count=5, crop=CropPolicy(train="random", flip=True))

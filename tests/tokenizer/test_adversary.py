@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.domains.image.adversarial import Adversary, make_discriminator
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import Hinge, NonSaturating, gradient_penalty
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.tokenizer import adversary as module
 from gridcode.tokenizer import train as stage_one
-from gridcode.domains.image.adversarial import Adversary, make_discriminator
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
-from gridcode.domains.image.loss import Hinge, NonSaturating, gradient_penalty
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcode.cli.main import main
+from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
+from gridcode.domains.image.config import ARCHITECTURES, architecture_from_json
+from gridcode.domains.image.networks import blocks_of, make_networks
 from gridcode.errors import GridcodeError
 from gridcode.nn.conv import MaskGITBlock
 from gridcode.quantize.config import BSQConfig, FSQConfig, VQConfig
 from gridcode.tokenizer.card import NETWORKS, tokenizer_card
-from gridcode.domains.image.config import ARCHITECTURES, TokenizerConfig, architecture_from_json
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.domains.image.networks import blocks_of, make_networks
-from gridcode.domains.image.architectures import ViTConfig
 
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 

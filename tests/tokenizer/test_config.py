@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridcode.data.config import DataConfig
-from gridcode.errors import GridcodeError
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss_config import LossConfig
+from gridcode.errors import GridcodeError
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.conv import Decoder, Encoder
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
 from gridcode.quantize.config import FSQConfig
-from gridcode.domains.image.config import TokenizerConfig
-from gridcode.domains.image.conv import Decoder
-from gridcode.domains.image.conv import Encoder
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images, warn_of_brightness
 

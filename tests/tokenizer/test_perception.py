@@ -12,11 +12,12 @@ import torch
 from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import FOLDER, perceptual_loss
+from gridcode.domains.image.loss_config import LossConfig, PerceptualConfig
 from gridcode.errors import GridcodeError
 from gridcode.features.observer import load_observer
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss_config import LossConfig, PerceptualConfig
-from gridcode.domains.image.loss import FOLDER, perceptual_loss
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import make_fabric

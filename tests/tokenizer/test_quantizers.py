@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import PixelLoss
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.evaluation.evaluate import Subject, evaluate
@@ -33,10 +36,9 @@ from gridcode.quantize.config import (
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer import train as stage_one
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss import PixelLoss
+from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.train import Sources, measure, train_tokenizer
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
@@ -90,7 +92,8 @@ def test_it_trains_and_is_saved_whole(kind: str, tmp_path: Path, scenes: Sources
     assert indices.shape == (12, *tokenizer.token_grid(16, 16)) == (12, 4, 4, *tokenizer.quantizer.index_shape)
     assert 0 <= int(indices.min()) <= int(indices.max()) < tokenizer.codebook_size
     # What training counted was what the data showed; dropped stages are not tokens.
-    scores, usage = measure(tokenizer, eval_batches(scenes.val, run.data, batch_size=5))
+    measured = tokenizer.domain.measure(tokenizer, eval_batches(scenes.val, run.data, batch_size=5))
+    scores, usage = measured.scores, measured.usage
     assert usage.pooled.count == indices.numel()
     assert usage.pooled.used == len(indices.unique())
     assert len(usage.books) == max(1, *tokenizer.quantizer.index_shape, 0)

@@ -14,13 +14,15 @@ from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss import PixelLoss
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
 from gridcode.tokenizer import train as stage_one
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss import PixelLoss
+from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.train import Sources, measure, train_tokenizer
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
@@ -188,10 +190,11 @@ def test_the_loss_is_its_formula() -> None:
 def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(RUN.model).eval()
-    whole, usage = measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=16))
-    parts, _ = measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=5))
-    assert parts == pytest.approx(whole, rel=1e-5)
-    assert usage.pooled.count == 16 * 4 * 4
+    whole, parts = (
+        tokenizer.domain.measure(tokenizer, eval_batches(scenes.val, RUN.data, batch_size=size)) for size in (16, 5)
+    )
+    assert parts.scores == pytest.approx(whole.scores, rel=1e-5)
+    assert whole.usage.pooled.count == 16 * 4 * 4
 
 
 def test_a_run_goes_on_where_its_pictures_have_moved_but_not_on_others(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.domains.image.architectures import ViTConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
 from gridcode.errors import GridcodeError
 from gridcode.nn.vit import ViTBlock
 from gridcode.quantize.config import FSQConfig
-from gridcode.domains.image.config import TokenizerRun
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
-from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
-from gridcode.domains.image.architectures import ViTConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions

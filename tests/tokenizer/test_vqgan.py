@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gridcode.errors import GridcodeError
-from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.domains.image.config import TokenizerConfig, ViTConfig, VQGANConfig
-from gridcode.tokenizer.model import Tokenizer
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import ViTConfig, VQGANConfig
 from gridcode.domains.image.networks import blocks_of
 from gridcode.domains.image.vqgan import AsymmetricDownsample, SpatialAttention, VQGANDecoder, VQGANEncoder
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, VQConfig
+from gridcode.tokenizer.model import Tokenizer
 
 SMALL = VQGANConfig(quantizer=FSQConfig(levels=(5, 4, 3)), widths=(32, 64), encoder_attention=(1,), latents=6)
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
-from gridcode.tokenizer.train import Sources, train_tokenizer
+from gridcode.tokenizer.domain import Sources
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.alarms import (
     AlarmConfig,
     Dying,

@@ -14,15 +14,15 @@ from torch import nn
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.dense.config import LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig
-from gridcode.domains.dense.train import train_label_tokenizer
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.train import train_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabric_module
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -191,6 +191,6 @@ def test_a_prior_learns_in_fp16(tmp_path: Path) -> None:
 def test_a_label_tokenizer_learns_in_fp16(tmp_path: Path) -> None:
     data = DenseConfig(height=32, width=32, train_count=16, val_count=4, workers=0)
     run = LabelTokenizerRun(data=data, model=LabelTokenizerConfig.laptop(), loop=replace(LOOP, steps=2, accumulate=1))
-    train_label_tokenizer(run, folders(tmp_path / "run"))
+    train_tokenizer(run, folders(tmp_path / "run"))
     lines = [line for line in read_log(tmp_path / "run") if "train/loss" in line]
     assert [line["train/skipped"] for line in lines] == [0.0, 0.0]

@@ -14,9 +14,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from gridcode.domains.image.config import TokenizerRun, ViTConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import LFQConfig
-from gridcode.domains.image.config import TokenizerRun, ViTConfig
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric

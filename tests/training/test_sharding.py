@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from gridcode.data.config import DataConfig
-from gridcode.errors import GridcodeError
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
+from gridcode.errors import GridcodeError
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabrics
 from gridcode.training.config import LoopConfig, OptimConfig

@@ -43,7 +43,8 @@ def run(arguments: list[str]) -> None:
     from gridcode.prior.train import train_prior
     from gridcode.tasks.generate import Generator
     from gridcode.tasks.tokenize import StoreOptions, tokenize
-    from gridcode.tokenizer.train import Sources, train_tokenizer
+    from gridcode.tokenizer.domain import Sources
+    from gridcode.tokenizer.train import train_tokenizer
     from gridcode.training.progress import Stopwatch
     from gridcode.training.run import RunOptions
 

@@ -7,12 +7,13 @@ from dataclasses import asdict
 import torch
 
 from gridcode.domains.dense.describe import describe_label_run, run_categories
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.run_config import DenseRun
 from gridcode.files import to_json
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.optim import COPIES
 
 
@@ -29,11 +30,11 @@ def describe_dense_run(run: DenseRun) -> str:
 def stage_two_parameters(run: DenseRun) -> dict[str, int]:
     """The learned numbers of each part of Stage II, without making them."""
     with torch.device("meta"):
-        tokenizer = LabelTokenizer(run.tokenizer.model, run.data, run_categories(run.tokenizer))
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data, run_categories(run.tokenizer)))
         levels = token_levels(tokenizer.quantizer.spec())
-        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid, (), "", {}, levels=levels)
+        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
         settings = run.stage_two()
-        shape = (tokenizer.label_map.context_channels, *run.data.shape)
+        shape = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
         prior = make_conditional_prior(settings.prior, settings.model, space, shape)
     parts = {"encoder": prior.encoder, "decoder": prior.decoder, "vocabulary": prior.vocabulary}
     counts = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}

@@ -50,13 +50,14 @@ def run(arguments: list[str]) -> None:
     parsed.models.tokenizer_at()
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.domains.dense.data.open import open_dense
+    from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
     from gridcode.domains.dense.report import publish_dense, score_table
     from gridcode.evaluation.publish import Runs
 
     tokenizer = load_tokenizer(parsed.models)
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
-    data = parsed.data.applied(tokenizer.data)
+    data = parsed.data.applied(dense_domain(tokenizer).data)
     codes = None if predictor is None else StageTwo(predictor.predict_codes, predictor.draw_codes)
     subject = DenseSubject(tokenizer, codes, data, open_dense(data, "train"), open_dense(data, "val"))
     fresh_folder(parsed.out, force=parsed.force)

@@ -62,6 +62,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.data.open import open_input
     from gridcode.data.source import EncodedImages
     from gridcode.domains.dense.data.orientation import PicturesAsStored
+    from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar
 
@@ -81,11 +82,13 @@ def run(arguments: list[str]) -> None:
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed, draws=parsed.draws)
     if predictor is None:
         raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
-    stored = tokenizer.data.task != "colour" and tokenizer.data.orientation == "stored"
+    stored = dense_domain(tokenizer).data.task != "colour" and dense_domain(tokenizer).data.orientation == "stored"
     source = open_input(DataConfig(source=str(parsed.input), max_pixels=parsed.max_pixels))
     if stored and isinstance(source, EncodedImages):
         source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    print(f"{tokenizer.data.task} of {count} pictures in {parsed.out}, over the pictures in {parsed.out / 'overlay'}")
+    print(
+        f"{dense_domain(tokenizer).data.task} of {count} pictures in {parsed.out}, over the pictures in {parsed.out / 'overlay'}"
+    )

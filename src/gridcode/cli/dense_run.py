@@ -11,8 +11,8 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import SamplerConfig
 
 if TYPE_CHECKING:
-    from gridcode.domains.dense.model import LabelTokenizer
     from gridcode.domains.dense.predictor import DensePredictor
+    from gridcode.tokenizer.model import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -80,24 +80,27 @@ class DenseChange:
         return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
 
 
-def load_tokenizer(flags: RunFlags) -> LabelTokenizer:
+def load_tokenizer(flags: RunFlags) -> Tokenizer:
     """Stage I.
 
     Raises:
         GridcodeError: It cannot be loaded, or is for another task.
     """
     from gridcode.cli.arguments import usable_device
-    from gridcode.domains.dense.model import LabelTokenizer
+    from gridcode.domains.dense.domain import dense_domain
+    from gridcode.tokenizer.model import Tokenizer
 
     where = flags.tokenizer_at()
-    tokenizer = LabelTokenizer.from_pretrained(where, device=usable_device(flags.device))
-    if flags.task not in (None, tokenizer.data.task):
-        raise GridcodeError(f"{where} is for the task {tokenizer.data.task}, not {flags.task}; leave out --task")
+    tokenizer = Tokenizer.from_pretrained(where, device=usable_device(flags.device))
+    if flags.task not in (None, dense_domain(tokenizer).data.task):
+        raise GridcodeError(
+            f"{where} is for the task {dense_domain(tokenizer).data.task}, not {flags.task}; leave out --task"
+        )
     return tokenizer
 
 
 def load_predictor(
-    flags: RunFlags, tokenizer: LabelTokenizer, *, sampler: SamplerConfig, seed: int, draws: int = 1
+    flags: RunFlags, tokenizer: Tokenizer, *, sampler: SamplerConfig, seed: int, draws: int = 1
 ) -> DensePredictor | None:
     """Both stages; None where the run has no Stage II yet.
 

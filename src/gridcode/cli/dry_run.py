@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.discriminator import Discriminator
 from gridcode.files import to_json
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun
@@ -18,8 +20,6 @@ from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.discriminator import Discriminator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.optim import COPIES

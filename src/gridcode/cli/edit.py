@@ -80,8 +80,8 @@ def run(arguments: list[str]) -> None:
 
     from gridcode.cli.output import fresh_folder
     from gridcode.cli.sample import class_index
-    from gridcode.evaluation.pictures import contact_sheet, save_png
     from gridcode.domains.image.edit import EditConfig, edit
+    from gridcode.evaluation.pictures import contact_sheet, save_png
     from gridcode.tasks.generate import Generator
 
     generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=usable_device(parsed.device))

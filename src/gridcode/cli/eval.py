@@ -46,9 +46,9 @@ def run(arguments: list[str]) -> None:
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split
     from gridcode.data.understood import understood
+    from gridcode.domains.image.data_of import data_of
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish
-    from gridcode.domains.image.data_of import data_of
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import Stopwatch

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gridcode.cli.arguments import check_source, parse, said
+from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import RECIPES, recipe
-from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from gridcode.convert.names import source_names
 from gridcode.convert.tokenizer import Conversion
+from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.domains.image.vqgan_config import VQGANConfig
 
 LEAST_SHARE, MOST_DIFFERENCE = 0.99, 1e-3
 """What float32 may do to two orders of the same sums: a near tie between codewords may fall otherwise, and pixels in

@@ -14,9 +14,9 @@ from typing import Any
 from torch import Tensor
 
 from gridcode.convert.source import Source
+from gridcode.domains.image.vqgan_config import GROUPS, VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
-from gridcode.domains.image.vqgan_config import GROUPS, VQGANConfig
 
 _DOWN = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
 _UP = ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")

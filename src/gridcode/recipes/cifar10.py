@@ -13,11 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
 
 

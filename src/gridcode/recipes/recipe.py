@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import PriorRun
-from gridcode.domains.image.config import TokenizerRun
 
 
 @dataclass(frozen=True)

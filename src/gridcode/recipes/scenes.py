@@ -7,12 +7,13 @@ Or stage by stage: ``gridcode train tokenizer scenes_laptop --out runs/scenes/to
 from __future__ import annotations
 
 from gridcode.data.config import CropPolicy, DataConfig
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes.recipe import Recipe
-from gridcode.domains.image.config import TokenizerConfig, TokenizerRun
 from gridcode.training.config import LoopConfig, OptimConfig
 
 WHOLE = CropPolicy(train="center", flip=False)

@@ -32,7 +32,7 @@ class Generator:
 
     >>> from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
     >>> from gridcode.quantize.config import FSQConfig
-    >>> from gridcode.tokenizer import TokenizerConfig
+    >>> from gridcode.domains.image import TokenizerConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig((8, 5)), widths=(8, 16))).eval()
     >>> space = TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer=tokenizer.weights_hash(), data={})
     >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()

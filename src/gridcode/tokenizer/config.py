@@ -1,4 +1,4 @@
-"""What Stage I's engine must know of a tokenizer and of its training, whatever kind of data it is for. No torch here."""
+"""What Stage I must know of a tokenizer and of its training, whatever kind of data it is for. No torch here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ class Architecture(ABC):
 
     Attributes:
         domain: The kind of data, by the name of its folder in :mod:`gridcode.domains`.
-        grid_names: What the sides of the grid are called in errors; a number where a side is fixed.
         quantizer: What turns latents into tokens.
     """
 
     domain: ClassVar[str]
-    grid_names: ClassVar[tuple[str, ...]] | property
     quantizer: QuantizerConfig
+
+    @property
+    @abstractmethod
+    def grid_names(self) -> tuple[str, ...]:
+        """What the sides of the grid are called in errors; a number where a side is fixed."""
 
     @abstractmethod
     def grid(self, *shape: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from gridcode.domains.dense.config import LabelTokenizerConfig
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.errors import error_map
 from gridcode.domains.dense.evaluate import (
     BOTH,
@@ -31,7 +32,6 @@ from gridcode.domains.dense.evaluate import (
 )
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter
-from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.domains.dense.report import publish_dense, score_table
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.publish import Runs
@@ -39,6 +39,7 @@ from gridcode.features.observer import load_observer
 from gridcode.metrics.colour import split_reference
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.quantize.config import FSQConfig
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.log import RunLog
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
@@ -54,7 +55,7 @@ def subject(task: Task) -> DenseSubject:
     model = LabelTokenizerConfig(
         quantizer=FSQConfig((4, 3)), codes=(2, 2), patch=8, width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=16
     )
-    tokenizer = LabelTokenizer(model, data, train.categories).eval()
+    tokenizer = Tokenizer(model, data, DenseDomain(train.categories)).eval()
 
     # The codes say how bright the picture is: far from right, and a function of the picture alone.
     def predict(images: torch.Tensor, batch: int = 0) -> torch.Tensor:
@@ -88,7 +89,7 @@ def test_every_row_is_what_decoding_by_hand_gives(task: Task) -> None:
     assert decoded.keys() <= found.scores.keys()
     assert (MEAN in found.scores) == (task != "panoptic")
     for row, planes in decoded.items():
-        meter = TaskMeter(whole.data, tokenizer.categories)
+        meter = TaskMeter(whole.data, dense_domain(tokenizer).categories)
         meter.update(planes, batch.planes)
         assert found.scores[row] == pytest.approx(meter.compute(), nan_ok=True, rel=1e-5), row
     assert found.token_accuracy == pytest.approx(float((predicted == own).double().mean()))

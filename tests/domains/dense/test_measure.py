@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gridcode.domains.dense.strip import save_label_strip
 from PIL import Image
 
 from gridcode.domains.dense.config import LabelTokenizerRun
@@ -17,10 +18,10 @@ from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.make import make_label_map
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
-from gridcode.domains.dense.measure import TaskMeter, measure_labels
-from gridcode.domains.dense.model import LabelTokenizer
-from gridcode.domains.dense.strip import save_label_strip
+from gridcode.domains.dense.domain import DenseDomain
+from gridcode.domains.dense.measure import TaskMeter
 from gridcode.metrics.depth import DepthErrors
+from gridcode.tokenizer.model import Tokenizer
 
 TinyRun = Callable[[Task], LabelTokenizerRun]
 
@@ -70,11 +71,13 @@ def test_relative_depth_is_measured_up_to_what_it_lost(relative: str) -> None:
 def test_figures_do_not_depend_on_the_batches(task: Task, tiny_run: TinyRun) -> None:
     run = tiny_run(task)
     torch.manual_seed(0)
-    tokenizer = LabelTokenizer(run.model, run.data, categories(task)).eval()
+    tokenizer = Tokenizer(run.model, DenseDomain(run.data, categories(task))).eval()
     for head in tokenizer.decoder.heads:
         torch.nn.init.normal_(head.weight, std=0.3)
     val = open_dense(run.data, "val")
-    measured = [measure_labels(tokenizer, dense_eval_batches(val, run.data, batch_size=size)) for size in (8, 3)]
+    measured = [
+        tokenizer.domain.measure(tokenizer, dense_eval_batches(val, run.data, batch_size=size)) for size in (8, 3)
+    ]
     assert measured[0].scores == pytest.approx(measured[1].scores, rel=1e-5)
     assert measured[0].usage.pooled.count == 8 * 2 * 3
     name = {"depth": "rmse", "panoptic": "pq", "colour": "psnr"}[task]
@@ -85,8 +88,8 @@ def test_figures_do_not_depend_on_the_batches(task: Task, tiny_run: TinyRun) -> 
 def test_relative_depth_is_compared_by_its_scale_invariant_error(tiny_run: TinyRun) -> None:
     run = tiny_run("depth")
     data = replace(run.data, depth=DepthConfig(bins=16, relative="scale"))
-    tokenizer = LabelTokenizer(run.model, data).eval()
-    measured = measure_labels(tokenizer, dense_eval_batches(open_dense(data, "val"), data, batch_size=8))
+    tokenizer = Tokenizer(run.model, DenseDomain(data)).eval()
+    measured = tokenizer.domain.measure(tokenizer, dense_eval_batches(open_dense(data, "val"), data, batch_size=8))
     assert measured.score(data) == -measured.scores["si_log"]
 
 

@@ -17,28 +17,29 @@ from gridcode.domains.dense.data.config import Categories, DenseConfig, Task
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.describe import describe_label_run, label_parameters
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.presets import paper
 from gridcode.errors import GridcodeError
 from gridcode.nn.vit import ViTBlock
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, ResidualFSQConfig, VQConfig
+from gridcode.tokenizer.model import Tokenizer
 
 TinyRun = Callable[[Task], LabelTokenizerRun]
 CATEGORIES = Categories(("sky", "ground", "sphere", "cube", "cone", "cylinder", "torus"), (False, False, *[True] * 5))
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
 
 
-def awake(run: LabelTokenizerRun, **changes: object) -> LabelTokenizer:
+def awake(run: LabelTokenizerRun, **changes: object) -> Tokenizer:
     """A tokenizer whose heads are not zero, as after some training."""
     torch.manual_seed(0)
     model = replace(run.model, **changes)  # type: ignore[arg-type]
-    tokenizer = LabelTokenizer(model, run.data, CATEGORIES if run.data.task == "panoptic" else None)
+    tokenizer = Tokenizer(model, DenseDomain(run.data, CATEGORIES if run.data.task == "panoptic" else None))
     for head in tokenizer.decoder.heads:
         nn.init.normal_(head.weight, std=0.3)
     return tokenizer.eval()
 
 
-def silent(tokenizer: LabelTokenizer) -> LabelTokenizer:
+def silent(tokenizer: Tokenizer) -> Tokenizer:
     """Blocks that pass their input on."""
     for part in tokenizer.modules():
         if isinstance(part, ViTBlock):
@@ -113,7 +114,7 @@ def test_codes_carry_the_answer(task: Task, context: bool, tiny_run: TinyRun) ->
     indices = tokenizer.encode(batch.labels, batch.images)
     assert indices.shape == (4, 2, 3)
     own = tokenizer.decode(indices, batch.images)
-    assert torch.equal(own, tokenizer.planes(tokenizer(batch.labels, batch.images).outputs))
+    assert torch.equal(own, tokenizer.domain.decoded(tokenizer.config, tokenizer(batch.labels, batch.images).outputs))
     assert own.shape == batch.planes[:, : own.shape[1]].shape
     others = indices.roll(1, 0)
     swapped = tokenizer.decode(others, batch.images)
@@ -163,7 +164,9 @@ def test_a_dropped_code_is_the_null_whatever_it_was(tiny_run: TinyRun) -> None:
     garbage = torch.where(known, indices, torch.full_like(indices, -1))
     assert torch.equal(tokenizer.decode(garbage, batch.images, known=known), seen)
     assert not torch.equal(tokenizer.decode(indices, batch.images), seen)
-    assert torch.equal(tokenizer.planes(tokenizer(batch.labels, batch.images, ~known).outputs), seen)
+    assert torch.equal(
+        tokenizer.domain.decoded(tokenizer.config, tokenizer(batch.labels, batch.images, ~known).outputs), seen
+    )
     nothing = torch.zeros_like(known)
     seen = tokenizer.decode(indices, batch.images, known=nothing)
     with torch.no_grad():
@@ -188,7 +191,9 @@ def test_any_quantizer_fits(quantizer: QuantizerConfig, grid: tuple[int, ...], t
     assert tuple(indices.shape) == (4, *grid)
     assert indices.max() < tokenizer.codebook_size
     decoded = tokenizer.decode(indices, batch.images, known=torch.ones(4, 2, 3, dtype=torch.bool))
-    assert torch.equal(decoded, tokenizer.planes(tokenizer(batch.labels, batch.images).outputs))
+    assert torch.equal(
+        decoded, tokenizer.domain.decoded(tokenizer.config, tokenizer(batch.labels, batch.images).outputs)
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -197,8 +202,12 @@ def test_it_saves_and_loads_itself_whole(task: Task, tiny_run: TinyRun, tmp_path
     tokenizer, batch = awake(run), batch_of(run)
     tokenizer.info = {"dataset": "scenes"}
     tokenizer.save_pretrained(tmp_path / "model")
-    loaded = LabelTokenizer.from_pretrained(tmp_path / "model")
-    assert (loaded.config, loaded.data, loaded.categories) == (tokenizer.config, tokenizer.data, tokenizer.categories)
+    loaded = Tokenizer.from_pretrained(tmp_path / "model")
+    assert (loaded.config, loaded.data, dense_domain(loaded).categories) == (
+        tokenizer.config,
+        dense_domain(tokenizer).data,
+        dense_domain(tokenizer).categories,
+    )
     assert loaded.info == tokenizer.info
     assert loaded.weights_hash() == tokenizer.weights_hash()
     assert not loaded.training
@@ -216,10 +225,10 @@ def test_another_kind_or_a_damaged_config_is_one_line(tiny_run: TinyRun, tmp_pat
     config = json.loads(file.read_text())
     file.write_text(json.dumps(config | {"kind": "tokenizer"}))
     with pytest.raises(GridcodeError, match="holds a 'tokenizer', not a 'label-tokenizer'"):
-        LabelTokenizer.from_pretrained(tmp_path / "model")
+        Tokenizer.from_pretrained(tmp_path / "model")
     file.write_text(json.dumps(config | {"model": config["model"] | {"depth": 3}}))
     with pytest.raises(GridcodeError, match=r"is not a label tokenizer's .*another version"):
-        LabelTokenizer.from_pretrained(tmp_path / "model")
+        Tokenizer.from_pretrained(tmp_path / "model")
 
 
 def test_what_does_not_fit_is_refused_in_one_line(tiny_run: TinyRun) -> None:
@@ -278,7 +287,7 @@ def test_a_dry_run_tells_codes_and_parameters() -> None:
 
 def test_books_need_no_multiple_of_the_grid() -> None:
     config = LabelTokenizerConfig(quantizer=FSQConfig(levels=(5, 3)), codes=(5, 7), width=16, heads=2, mlp=16, patch=4)
-    tokenizer = LabelTokenizer(config, DenseConfig(height=24, width=40))
+    tokenizer = Tokenizer(config, DenseDomain(DenseConfig(height=24, width=40)))
     labels, images = torch.ones(1, 1, 24, 40, dtype=torch.int64), torch.zeros(1, 3, 24, 40)
     assert tokenizer.encode(labels, images).shape == (1, 5, 7)
     assert tokenizer.decode(tokenizer.encode(labels, images), images).shape == (1, 1, 24, 40)

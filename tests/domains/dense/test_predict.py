@@ -23,8 +23,8 @@ from gridcode.domains.dense.data.files import read_depth, read_ids
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.panoptic import canonical
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.files import write_maps
-from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.prior.config import NEAR_GREEDY
@@ -33,6 +33,7 @@ from gridcode.domains.dense.run_config import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.metrics import PanopticQuality
 from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.tokenizer.model import Tokenizer
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
 
@@ -55,7 +56,7 @@ def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
 
 @pytest.mark.parametrize("predictor", TASKS, indirect=True)
 def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: DensePredictor) -> None:
-    data = predictor.tokenizer.data
+    data = dense_domain(predictor.tokenizer).data
     (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
     codes = predictor.prior.predict(batch.images)
     expected = predictor.tokenizer.decode(codes, batch.images)
@@ -69,7 +70,7 @@ def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: De
 
 @pytest.mark.parametrize("predictor", ["depth", "colour"], indirect=True)
 def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
-    data, tokenizer = predictor.tokenizer.data, predictor.tokenizer
+    data, tokenizer = dense_domain(predictor.tokenizer).data, predictor.tokenizer
     (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
     several = DensePredictor(predictor.prior, tokenizer, draws=5, seed=3)
     maps = [tokenizer.decode(codes, batch.images) for codes in several.draw_codes(batch.images, 5)]
@@ -89,7 +90,7 @@ def test_several_draws_are_averaged(predictor: DensePredictor) -> None:
 def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_path: Path) -> None:
     cut = pictures(tmp_path / "in")
     several = DensePredictor(predictor.prior, predictor.tokenizer, draws=3)
-    scale, rounding = (1000, 0.00051) if predictor.tokenizer.data.task == "depth" else (1, 0.501)
+    scale, rounding = (1000, 0.00051) if dense_domain(predictor.tokenizer).data.task == "depth" else (1, 0.501)
     predict_source(several, open_source(tmp_path / "in"), PredictOptions(tmp_path / "out", batch_size=3))
     for name, found in zip(cut, several.predict_pictures(list(cut.values())), strict=True):
         stem = name.replace("/", "-").replace(" ", "-").removesuffix(".png")
@@ -137,13 +138,13 @@ def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
     with pytest.raises(GridcodeError, match="at least 1 draw of the code, got draws=0"):
         DensePredictor(predictor.prior, predictor.tokenizer, draws=0)
     with pytest.raises(GridcodeError, match="segments have no mean"):
-        predictor.tokenizer.label_map.mean([])
+        dense_domain(predictor.tokenizer).label_map.mean([])
 
 
 @pytest.mark.parametrize("predictor", TASKS, indirect=True)
 @pytest.mark.parametrize("fit", ["whole", "crop"])
 def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredictor, fit: str, tmp_path: Path) -> None:
-    cut, task = pictures(tmp_path / "in"), predictor.tokenizer.data.task
+    cut, task = pictures(tmp_path / "in"), dense_domain(predictor.tokenizer).data.task
     options = PredictOptions(tmp_path / "out", fit=fit, batch_size=2)  # type: ignore[arg-type]
     done: list[tuple[int, int]] = []
     source = open_source(tmp_path / "in")
@@ -278,8 +279,8 @@ def test_predictions_carry_the_ids_of_the_pictures(predictor: DensePredictor, tm
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
 def test_depth_that_no_png_holds_is_told_before(predictor: DensePredictor, tmp_path: Path) -> None:
-    data = predictor.tokenizer.data
-    predictor.tokenizer.data = replace(data, depth=replace(data.depth, far=80.0))
+    data = dense_domain(predictor.tokenizer).data
+    dense_domain(predictor.tokenizer).data = replace(data, depth=replace(data.depth, far=80.0))
     with pytest.raises(
         GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; write --depth-format npy"
     ):
@@ -309,6 +310,6 @@ def test_two_pictures_of_one_name_are_refused(predictor: DensePredictor, tmp_pat
 
 def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task], Path]) -> None:
     prior = load_conditional_prior(trained("depth") / "prior")
-    tokenizer = LabelTokenizer.from_pretrained(trained("panoptic") / "tokenizer")
+    tokenizer = Tokenizer.from_pretrained(trained("panoptic") / "tokenizer")
     with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
         DensePredictor(prior, tokenizer)

@@ -9,9 +9,10 @@ import torch
 
 from gridcode.cli.dense_dry_run import describe_dense_run, stage_two_parameters
 from gridcode.domains.dense.describe import run_categories
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain
 from gridcode.domains.dense.recipes import DENSE_RECIPES, dense_recipe
 from gridcode.errors import GridcodeError
+from gridcode.tokenizer.model import Tokenizer
 
 EVERY = pytest.mark.parametrize("name", DENSE_RECIPES)
 
@@ -20,7 +21,7 @@ EVERY = pytest.mark.parametrize("name", DENSE_RECIPES)
 def test_a_dry_run_counts_the_parameters_of_both_stages(name: str) -> None:
     run = dense_recipe(name).run
     with torch.device("meta"):
-        tokenizer = LabelTokenizer(run.tokenizer.model, run.data, run_categories(run.tokenizer))
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data, run_categories(run.tokenizer)))
     counted = re.findall(r"^  all +([\d,]+)$", describe_dense_run(run), re.MULTILINE)
     expected = [sum(p.numel() for p in tokenizer.parameters()), stage_two_parameters(run)["all"]]
     assert [int(count.replace(",", "")) for count in counted] == expected

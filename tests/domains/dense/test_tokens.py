@@ -13,9 +13,10 @@ from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.run_config import DenseRun
 from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
+from gridcode.tokenizer.model import Tokenizer
 
 
 def test_rows_are_the_codes_of_label_maps_and_of_mirrored_ones(
@@ -25,7 +26,7 @@ def test_rows_are_the_codes_of_label_maps_and_of_mirrored_ones(
     data = replace(run.data, train_count=5, val_count=3, crop=CropPolicy(train="random", flip=True))
     splits = {"train": open_dense(data, "train"), "val": open_dense(data, "val")}
     torch.manual_seed(0)
-    tokenizer = LabelTokenizer(run.tokenizer.model, data, splits["train"].categories).eval()
+    tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(data, splits["train"].categories)).eval()
     seen: list[tuple[int, int]] = []
     store = tokenize_labels(tokenizer, splits, data, tmp_path / "tokens", progress=lambda *line: seen.append(line))
     assert seen == [(5, 8), (8, 8)]
@@ -34,7 +35,7 @@ def test_rows_are_the_codes_of_label_maps_and_of_mirrored_ones(
     by_key = dict(zip(rows.keys, rows.tokens, strict=True))
     (batch,) = dense_eval_batches(splits["train"], data, batch_size=5)
     own = tokenizer.encode(batch.labels, batch.images)
-    turned = np.stack([tokenizer.label_map.encode(planes[..., ::-1]) for planes in batch.planes.numpy()])
+    turned = np.stack([dense_domain(tokenizer).label_map.encode(planes[..., ::-1]) for planes in batch.planes.numpy()])
     mirrored = tokenizer.encode(torch.from_numpy(turned), batch.images.flip(-1))
     for place, key in enumerate(batch.keys):
         assert torch.equal(by_key[key], own[place].flatten())
@@ -45,7 +46,7 @@ def test_a_finished_store_is_known_by_weights_and_data(
     tiny: Callable[[Task], DenseRun], trained: Callable[[Task], Path]
 ) -> None:
     folder, data = trained("depth"), tiny("depth").data
-    tokenizer = LabelTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = Tokenizer.from_pretrained(folder / "tokenizer")
     splits = {"train": open_dense(data, "train"), "val": open_dense(data, "val")}
     assert finished_tokens(tokenizer, splits, data, folder / "tokens") is not None
     assert finished_tokens(tokenizer, splits, replace(data, workers=3), folder / "tokens") is not None

@@ -21,12 +21,13 @@ from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.losses import DepthLoss
-from gridcode.domains.dense.measure import measure_labels
-from gridcode.domains.dense.model import LabelTokenizer
-from gridcode.domains.dense.train import DenseSources, some_examples, train_label_tokenizer
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
+from gridcode.tokenizer.domain import Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
 from gridcode.training.state import checkpoints
@@ -50,16 +51,16 @@ def losses(out: Path) -> list[float]:
 @pytest.mark.parametrize(("task", "figure"), [("depth", "rmse"), ("panoptic", "pq"), ("colour", "psnr")])
 def test_every_task_is_learned_on_scenes(task: Task, figure: str, tiny_run: TinyRun, tmp_path: Path) -> None:
     run = longer(tiny_run(task), steps=40, batch_size=16, log_every=5, val_every=20, checkpoint_every=40)
-    tokenizer = train_label_tokenizer(run, quiet(tmp_path))
+    tokenizer = train_tokenizer(run, quiet(tmp_path))
     seen = losses(tmp_path)
     assert seen[-1] < 0.8 * seen[0]
-    assert tokenizer.data == run.data
+    assert dense_domain(tokenizer).data == run.data
     assert tokenizer.info["dataset"] == "scenes"
     lines = [line for line in read_log(tmp_path) if f"val/{figure}" in line]
     assert [line["step"] for line in lines] == [20, 40]
     batches = dense_eval_batches(open_dense(run.data, "val"), run.data, batch_size=8)
     best = max if figure != "rmse" else min
-    assert measure_labels(tokenizer, batches).scores[figure] == pytest.approx(
+    assert tokenizer.domain.measure(tokenizer, batches).scores[figure] == pytest.approx(
         best(line[f"val/{figure}"] for line in lines), rel=1e-5
     )
     with Image.open(tmp_path / "pictures" / "step-00000040.png") as strip:
@@ -69,7 +70,7 @@ def test_every_task_is_learned_on_scenes(task: Task, figure: str, tiny_run: Tiny
 def test_codes_hold_what_the_picture_does_not_tell(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = longer(tiny_run("colour"), steps=80, batch_size=16, log_every=80, val_every=80, checkpoint_every=80)
     run = replace(run, model=replace(run.model, context=False))
-    tokenizer = train_label_tokenizer(run, quiet(tmp_path))
+    tokenizer = train_tokenizer(run, quiet(tmp_path))
     batch = next(dense_eval_batches(open_dense(run.data, "val"), run.data, batch_size=8))
     indices = tokenizer.encode(batch.labels)
     assert len(indices.unique()) > 3
@@ -83,7 +84,7 @@ def test_codes_hold_what_the_picture_does_not_tell(tiny_run: TinyRun, tmp_path: 
 def test_the_same_run_gives_the_same_bytes(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = tiny_run("depth")
     for name, one in (("a", run), ("b", run), ("c", longer(run, seed=1)), ("d", replace(run, code_dropout=False))):
-        train_label_tokenizer(one, quiet(tmp_path / name))
+        train_tokenizer(one, quiet(tmp_path / name))
     a, b, c, d = ((tmp_path / name / WEIGHTS).read_bytes() for name in "abcd")
     assert a == b
     assert len({a, c, d}) == 3
@@ -92,7 +93,7 @@ def test_the_same_run_gives_the_same_bytes(tiny_run: TinyRun, tmp_path: Path) ->
 def test_parts_and_recomputation_change_no_loss(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = tiny_run("panoptic")
     for name, loop in (("plain", {}), ("parts", {"accumulate": 3}), ("again", {"recompute": True})):
-        train_label_tokenizer(longer(run, log_every=1, **loop), quiet(tmp_path / name))  # type: ignore[arg-type]
+        train_tokenizer(longer(run, log_every=1, **loop), quiet(tmp_path / name))  # type: ignore[arg-type]
     plain = losses(tmp_path / "plain")
     assert losses(tmp_path / "parts") == pytest.approx(plain, abs=1e-5)
     assert losses(tmp_path / "again") == pytest.approx(plain, abs=1e-6)
@@ -100,7 +101,7 @@ def test_parts_and_recomputation_change_no_loss(tiny_run: TinyRun, tmp_path: Pat
 
 def test_bfloat16_trains_too_and_keeps_float32_weights(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = longer(tiny_run("panoptic"), precision="bf16", steps=2, val_every=2)
-    tokenizer = train_label_tokenizer(run, quiet(tmp_path))
+    tokenizer = train_tokenizer(run, quiet(tmp_path))
     assert {parameter.dtype for parameter in tokenizer.parameters()} == {torch.float32}
 
 
@@ -118,38 +119,40 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
     run = tiny_run("depth")
     monkeypatch.setattr(stage_one, "make_label_loss", lambda *_: Breaking())
     with pytest.raises(GridcodeError, match=r"not finite at step 3; the checkpoint .*step-00000002 is kept"):
-        train_label_tokenizer(run, quiet(tmp_path / "run"))
+        train_tokenizer(run, quiet(tmp_path / "run"))
     assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000002"]
     monkeypatch.undo()
-    train_label_tokenizer(run, quiet(tmp_path / "run", resume=True))
-    train_label_tokenizer(run, quiet(tmp_path / "straight"))
+    train_tokenizer(run, quiet(tmp_path / "run", resume=True))
+    train_tokenizer(run, quiet(tmp_path / "straight"))
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == (tmp_path / "straight" / WEIGHTS).read_bytes()
 
 
 def test_a_book_that_collapses_is_warned_of(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = tiny_run("depth")
     run = replace(run, model=replace(run.model, quantizer=VQConfig("plain", size=512, channels=4)))
-    train_label_tokenizer(run, quiet(tmp_path))
+    train_tokenizer(run, quiet(tmp_path))
     assert "usage low" in [line.get("alarm") for line in read_log(tmp_path)]
 
 
 def test_given_sources_are_learned_and_recorded(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = tiny_run("panoptic")
-    few = some_examples(open_dense(run.data, "train"), 9)
+    few = DenseDomain.part(open_dense(run.data, "train"), 9)
     assert len(few) == 9
     assert len({few.key(place) for place in range(9)}) == 9
-    tokenizer = train_label_tokenizer(run, quiet(tmp_path), sources=DenseSources(few, few))
-    assert tokenizer.data == run.data
+    tokenizer = train_tokenizer(run, quiet(tmp_path), sources=Sources(few, few))
+    assert dense_domain(tokenizer).data == run.data
     assert tokenizer.info["data"]["source"] == few.name
-    assert tokenizer.categories == few.categories
+    assert dense_domain(tokenizer).categories == few.categories
 
 
 CHILD = """
 import pickle, sys
 from pathlib import Path
-from gridcode.domains.dense.train import train_label_tokenizer
+from gridcode.domains.dense.domain import DenseDomain
+from gridcode.tokenizer.domain import Sources
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.run import RunOptions
-train_label_tokenizer(pickle.loads(Path(sys.argv[1]).read_bytes()), RunOptions(Path(sys.argv[2]), show=False))
+train_tokenizer(pickle.loads(Path(sys.argv[1]).read_bytes()), RunOptions(Path(sys.argv[2]), show=False))
 """
 
 
@@ -170,9 +173,9 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_bytes(tiny_run: Tin
     assert child.wait(timeout=60) == -signal.SIGKILL
     (*_, kept) = checkpoints(out)
     assert 0 < int(kept.name.removeprefix("step-")) < 60
-    train_label_tokenizer(run, quiet(out, resume=True))
-    train_label_tokenizer(run, quiet(tmp_path / "straight"))
+    train_tokenizer(run, quiet(out, resume=True))
+    train_tokenizer(run, quiet(tmp_path / "straight"))
     state = "state/step-00000060"
     for file in (WEIGHTS, "best/model.safetensors", f"{state}/state.safetensors", f"{state}/state.json", "done.json"):
         assert (out / file).read_bytes() == (tmp_path / "straight" / file).read_bytes(), file
-    assert LabelTokenizer.from_pretrained(out).config == run.model
+    assert Tokenizer.from_pretrained(out).config == run.model

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gridcode.domains.image.loss import PerceptualLoss
 from gridcode.features.observer import Observer
 from gridcode.features.observer_config import ObserverConfig
-from gridcode.domains.image.loss import PerceptualLoss
 
 
 def test_the_term_is_the_weighted_mean_and_only_reconstructions_learn() -> None:

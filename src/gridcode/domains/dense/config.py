@@ -100,7 +100,7 @@ class LabelTokenizerConfig(Architecture):
             )
 
     @property
-    def grid_names(self) -> tuple[str, ...]:  # type: ignore[override]  # a property where others have a constant
+    def grid_names(self) -> tuple[str, ...]:
         """Rows and columns of codes."""
         return tuple(str(side) for side in self.codes)
 

@@ -13,8 +13,10 @@ from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Categories
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
+from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder
 from gridcode.files import to_json
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.optim import COPIES
 from gridcode.training.precision import resolve_precision
 
@@ -41,8 +43,9 @@ def label_parameters(run: LabelTokenizerRun, categories: Categories | None = Non
     0
     """
     with torch.device("meta"):
-        tokenizer = LabelTokenizer(run.model, run.data, categories or run_categories(run))
+        tokenizer = Tokenizer(run.model, DenseDomain(run.data, categories or run_categories(run)))
     encoder, decoder = tokenizer.encoder, tokenizer.decoder
+    assert isinstance(encoder, LabelEncoder) and isinstance(decoder, LabelDecoder)
     labels = sum(_count(part) for part in (*encoder.embeddings, *decoder.heads))
     networks = _count(encoder) + _count(decoder)
     return {
@@ -69,15 +72,15 @@ def describe_label_run(run: LabelTokenizerRun, categories: Categories | None = N
     """
     categories = categories or run_categories(run)
     with torch.device("meta"):
-        tokenizer = LabelTokenizer(run.model, run.data, categories)
+        tokenizer = Tokenizer(run.model, DenseDomain(run.data, categories))
     parts = label_parameters(run, categories)
-    grid, K = tokenizer.token_grid, tokenizer.codebook_size
-    h, w = run.model.grid(*run.data.shape)
+    grid, K = tokenizer.token_grid(), tokenizer.codebook_size
+    h, w = run.model.patches(*run.data.shape)
     D, depth = run.model.width, run.model.encoder_depth + run.model.decoder_depth
     pixels = run.data.height * run.data.width
     # Each block keeps about 8 maps of the width and 2 of the MLP; logits are kept three times, in fp32.
     kept = depth * h * w * (8 * D + 2 * run.model.mlp) * (4 if resolve_precision(run.loop) == "fp32" else 2)
-    kept += 3 * pixels * sum(tokenizer.label_map.groups or (3,)) * 4
+    kept += 3 * pixels * sum(dense_domain(tokenizer).label_map.groups or (3,)) * 4
     activations = kept * run.loop.batch_size / run.loop.accumulate
     weights = COPIES * 4 * parts["all"]
     lines = ["settings", to_json(asdict(run), indent=2), "", "parameters"]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -183,7 +182,9 @@ class DenseDomain(Domain):
             _check_labels(examples, groups)
         return examples, self._checked_context(config, context, len(examples))
 
-    def check_range(self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+    def check_range(
+        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, look: bool
+    ) -> None:
         """Refuse pictures and colours outside [-1, 1]."""
         if context is not None and config.context:
             check_images(context, check_range=look)
@@ -327,3 +328,6 @@ def _check_labels(labels: Tensor, groups: tuple[int, ...]) -> None:
 
 
 DOMAIN = DenseDomain
+
+LabelTokenizer = Tokenizer
+"""What a tokenizer of label maps was called when it was a class of its own."""

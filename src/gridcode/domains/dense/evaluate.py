@@ -31,13 +31,14 @@ from gridcode.domains.dense.data.depth import DepthMap
 from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
 from gridcode.domains.dense.data.source import DensePart, DenseSource, Planes
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.errors import error_map
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter
-from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.quantize.usage import Usage
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.order import some_of
 from gridcode.training.progress import Say
@@ -81,7 +82,7 @@ class DenseSubject:
         val: Validation pictures.
     """
 
-    tokenizer: LabelTokenizer
+    tokenizer: Tokenizer
     stage_two: StageTwo | None
     data: DenseConfig
     train: DenseSource
@@ -190,10 +191,10 @@ class _Rows:
     def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int], *, draws: int) -> None:
         self._subject, self._baselines, self._shown = subject, baselines, shown
         self._draws = draws if subject.stage_two and subject.stage_two.draw else 0
-        drawn = [DRAW, MEAN] if subject.tokenizer.label_map.averages else [DRAW]
+        drawn = [DRAW, MEAN] if dense_domain(subject.tokenizer).label_map.averages else [DRAW]
         predicted = [BOTH, *(drawn if self._draws else [])] if subject.stage_two else []
         self.names = [ORACLE, OTHERS, NONE, *predicted, *baselines]
-        categories = subject.tokenizer.categories
+        categories = dense_domain(subject.tokenizer).categories
         self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
         self.colours: ColourSets | None = None
         """Colour: the rows as sets of pictures, where they are compared as such."""
@@ -236,10 +237,10 @@ class _Rows:
         if draw is None or not self._draws:
             return {}
         tokenizer = self._subject.tokenizer
-        if not tokenizer.label_map.averages:
+        if not dense_domain(tokenizer).label_map.averages:
             return {DRAW: tokenizer.decode(draw(images, 1, self._seen)[0], images)}
         maps = [tokenizer.decode(codes, images) for codes in draw(images, self._draws, self._seen)]
-        return {DRAW: maps[0], MEAN: tokenizer.label_map.mean(maps)}
+        return {DRAW: maps[0], MEAN: dense_domain(tokenizer).label_map.mean(maps)}
 
     def scores(self) -> dict[str, dict[str, float]]:
         """The figures of each row."""
@@ -257,7 +258,7 @@ class _Rows:
         data, truth = self._subject.data, batch.planes[place].numpy()
         maps = {"truth": truth, **{name: decoded[name][place].cpu().numpy() for name in _SHOWN if name in decoded}}
         seen = ((batch.images[place].expand(3, -1, -1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-        rows = {"input": seen} | _pictures(self._subject.tokenizer.label_map, maps)
+        rows = {"input": seen} | _pictures(dense_domain(self._subject.tokenizer).label_map, maps)
         rows |= {f"{name}: error": error_map(maps[name], truth, data) for name in _SHOWN if name in maps}
         for name, picture in rows.items():
             self._pictures.setdefault(name, []).append(picture)
@@ -274,13 +275,13 @@ def _pictures(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray
 
 
 def _check(subject: DenseSubject) -> None:
-    mine, theirs = subject.tokenizer.data, subject.data
+    mine, theirs = dense_domain(subject.tokenizer).data, subject.data
     if (mine.task, mine.shape) != (theirs.task, theirs.shape):
         raise GridcodeError(
             f"the label tokenizer is for {mine.task} at {mine.height}x{mine.width}, the data for {theirs.task} at "
             f"{theirs.height}x{theirs.width}; measure it on its own task and size"
         )
-    if subject.tokenizer.categories != subject.val.categories:
+    if dense_domain(subject.tokenizer).categories != subject.val.categories:
         raise GridcodeError(
             f"the classes of {subject.val.name} are not those that the label tokenizer was trained on; measure it on "
             "pictures of its own classes"
@@ -294,6 +295,6 @@ def _batches(source: DenseSource, count: int, data: DenseConfig, config: DenseEv
     return dense_eval_batches(chosen, data, batch_size=config.batch_size)
 
 
-def _encode(tokenizer: LabelTokenizer, batch: DenseBatch) -> Tensor:
+def _encode(tokenizer: Tokenizer, batch: DenseBatch) -> Tensor:
     device = next(tokenizer.parameters()).device
     return tokenizer.encode(batch.labels.to(device), batch.images.to(device)).cpu()

@@ -72,7 +72,7 @@ class LabelEncoder(nn.Module):
         self.head = Conv2d(config.width, latents, 1)
 
     def forward(self, labels: Tensor, images: Tensor | None) -> Tensor:
-        """Labels as :class:`LabelTokenizer` takes them; pictures where there is a context."""
+        """Labels as :class:`Tokenizer` takes them; pictures where there is a context."""
         channels = (labels,) if labels.is_floating_point() else labels.unbind(1)
         embedded = [embed(channel) for embed, channel in zip(self.embeddings, channels, strict=True)]
         x = torch.stack(embedded).sum(0) if len(embedded) > 1 else embedded[0]

@@ -14,6 +14,7 @@ from gridcode.domains.dense.data.coco import coco_image_ids
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.files import SATURATED
 from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.files import depth_scale, write_deviation, write_maps, write_overlay
 from gridcode.domains.dense.predictor import DensePredictor, Fit
 from gridcode.errors import GridcodeError
@@ -65,12 +66,17 @@ def predict_source(
         GridcodeError: A picture cannot be read, two would be written under one name, or depth does not fit a PNG.
     """
     tokenizer = predictor.tokenizer
-    _check_range(tokenizer.data, options)
+    _check_range(dense_domain(tokenizer).data, options)
     keys = _checked_keys(source)
-    ids = coco_image_ids(options.pictures, keys) if tokenizer.data.task == "panoptic" else None
+    ids = coco_image_ids(options.pictures, keys) if dense_domain(tokenizer).data.task == "panoptic" else None
     maps = _predicted(predictor, source, options, progress)
     write_maps(
-        options.out, maps, tokenizer.data, tokenizer.categories, depth_format=options.depth_format, image_ids=ids
+        options.out,
+        maps,
+        dense_domain(tokenizer).data,
+        dense_domain(tokenizer).categories,
+        depth_format=options.depth_format,
+        image_ids=ids,
     )
     return len(source)
 
@@ -89,9 +95,11 @@ def _predicted(
         for example, picture, found in zip(examples, pictures, predictions, strict=True):
             stem = file_stem(example.key)
             seen = predictor.seen_part(picture, options.fit)
-            write_overlay(options.out / "overlay" / f"{stem}.png", seen, found.planes, predictor.tokenizer.label_map)
+            write_overlay(
+                options.out / "overlay" / f"{stem}.png", seen, found.planes, dense_domain(predictor.tokenizer).label_map
+            )
             if found.deviation is not None:
-                data, where = predictor.tokenizer.data, options.out / "deviation"
+                data, where = dense_domain(predictor.tokenizer).data, options.out / "deviation"
                 write_deviation(where, stem, found.deviation, data, depth_format=options.depth_format)
             yield example.key, found.planes
         if progress is not None:

@@ -25,12 +25,13 @@ from torch import Tensor
 
 from gridcode.domains.dense.data.geometry import center_region, resize_image, resize_nearest
 from gridcode.domains.dense.data.source import Planes
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.prior.base import ConditionalPrior
 from gridcode.domains.dense.prior.config import AS_PROBABLE, NEAR_GREEDY
 from gridcode.domains.dense.prior.make import load_conditional_prior
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.tokenizer.model import Tokenizer
 
 Fit: TypeAlias = Literal["whole", "crop"]
 """How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
@@ -69,7 +70,7 @@ class DensePredictor:
     >>> from gridcode.domains.dense.prior import ConditionalAR, ConditionalConfig
     >>> from gridcode.prior.space import TokenSpace
     >>> from gridcode.domains.dense.config import LabelTokenizerConfig
-    >>> tokenizer = LabelTokenizer(LabelTokenizerConfig.laptop(), DenseConfig(height=32, width=32)).eval()
+    >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=32))).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
     >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
     >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
@@ -80,7 +81,7 @@ class DensePredictor:
     def __init__(
         self,
         prior: ConditionalPrior,
-        tokenizer: LabelTokenizer,
+        tokenizer: Tokenizer,
         *,
         sampler: SamplerConfig = NEAR_GREEDY,
         seed: int = 0,
@@ -92,15 +93,17 @@ class DensePredictor:
                 f"this prior learned the tokens of label tokenizer {prior.space.tokenizer}, but the tokenizer given "
                 f"is {seen}: give the one whose tokens it was trained on"
             )
-        image = (tokenizer.label_map.context_channels, *tokenizer.data.shape)
+        image = (dense_domain(tokenizer).label_map.context_channels, *dense_domain(tokenizer).data.shape)
         if prior.image != image:
             raise GridcodeError(
                 f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
             )
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
-        if draws > 1 and not tokenizer.label_map.averages:
-            raise GridcodeError(f"label maps of the task {tokenizer.data.task} have no mean; leave --draws at 1")
+        if draws > 1 and not dense_domain(tokenizer).label_map.averages:
+            raise GridcodeError(
+                f"label maps of the task {dense_domain(tokenizer).data.task} have no mean; leave --draws at 1"
+            )
         self.tokenizer, self.prior, self.sampler, self.seed, self.draws = tokenizer, prior, sampler, seed, draws
 
     @classmethod
@@ -119,7 +122,7 @@ class DensePredictor:
         Raises:
             GridcodeError: One cannot be loaded, or they do not belong together.
         """
-        label_tokenizer = LabelTokenizer.from_pretrained(tokenizer, device=device)
+        label_tokenizer = Tokenizer.from_pretrained(tokenizer, device=device)
         conditional = load_conditional_prior(prior, device=device)
         return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
 
@@ -177,7 +180,7 @@ class DensePredictor:
         codes = self.draw_codes(images, self.draws, first)
         maps = [self.tokenizer.decode(one, images) for one in codes]
         deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
-        return self.tokenizer.label_map.mean(maps), deviation
+        return dense_domain(self.tokenizer).label_map.mean(maps), deviation
 
     def predict_pictures(
         self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
@@ -203,7 +206,7 @@ class DensePredictor:
         if not pictures:
             return []
         parts = [self.seen_part(picture, fit) for picture in pictures]
-        label_map, (height, width) = self.tokenizer.label_map, self.tokenizer.data.shape
+        label_map, (height, width) = dense_domain(self.tokenizer).label_map, dense_domain(self.tokenizer).data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
         images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
         maps, deviations = self.predict_with_deviation(images, first)
@@ -220,4 +223,4 @@ class DensePredictor:
         """What the model looks at: the picture, or its largest central part of the model's shape."""
         if fit == "whole":
             return image
-        return center_region(image.shape[:2], self.tokenizer.data.shape).cut(image)
+        return center_region(image.shape[:2], dense_domain(self.tokenizer).data.shape).cut(image)

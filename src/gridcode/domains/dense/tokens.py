@@ -19,19 +19,20 @@ from torch import Tensor
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
 from gridcode.domains.dense.data.source import DenseSource
-from gridcode.domains.dense.model import LabelTokenizer
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.prior.join import FLIP
 from gridcode.errors import GridcodeError
 from gridcode.store.manifest import MANIFEST
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
+from gridcode.tokenizer.model import Tokenizer
 
 BATCH = 64
 """Label maps that are encoded at a time."""
 
 
 def tokenize_labels(
-    tokenizer: LabelTokenizer,
+    tokenizer: Tokenizer,
     splits: Mapping[str, DenseSource],
     data: DenseConfig,
     out: Path,
@@ -56,14 +57,14 @@ def tokenize_labels(
         GridcodeError: A file cannot be read, the folder is occupied, or the labels would be others than those that the
             tokenizer learned.
     """
-    _check_labels(tokenizer.data, data)
+    _check_labels(dense_domain(tokenizer).data, data)
     device = next(tokenizer.parameters()).device
     done, total = 0, sum(len(source) for source in splits.values())
     with StoreWriter(
         out,
         quantizer=tokenizer.quantizer.spec(),
         codebook_size=tokenizer.codebook_size,
-        grid=tokenizer.token_grid,
+        grid=tokenizer.token_grid(),
         tokenizer=tokenizer.weights_hash(),
         data=_described(data, splits),
         classes=(),
@@ -85,7 +86,7 @@ def tokenize_labels(
 
 
 def finished_tokens(
-    tokenizer: LabelTokenizer, splits: Mapping[str, DenseSource], data: DenseConfig, out: Path
+    tokenizer: Tokenizer, splits: Mapping[str, DenseSource], data: DenseConfig, out: Path
 ) -> TokenStore | None:
     """The store in a folder, where it is whole and :func:`tokenize_labels` would write it again; else None.
 
@@ -111,10 +112,10 @@ def _check_labels(learned: DenseConfig, read: DenseConfig) -> None:
             )
 
 
-def _mirrored(tokenizer: LabelTokenizer, batch: DenseBatch) -> tuple[Tensor, Tensor]:
+def _mirrored(tokenizer: Tokenizer, batch: DenseBatch) -> tuple[Tensor, Tensor]:
     """Labels and pictures with left and right exchanged."""
     flipped = batch.planes.flip(-1).numpy()
-    labels = np.stack([tokenizer.label_map.encode(planes) for planes in flipped])
+    labels = np.stack([dense_domain(tokenizer).label_map.encode(planes) for planes in flipped])
     return torch.from_numpy(labels), batch.images.flip(-1)
 
 

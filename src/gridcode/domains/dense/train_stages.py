@@ -17,14 +17,15 @@ import torch
 
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.understood import understood
-from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.domains.dense.prior.train import train_conditional_prior
 from gridcode.domains.dense.run_config import DenseRun, Stage
 from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
-from gridcode.domains.dense.train import DenseSources, train_label_tokenizer
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.store.reader import TokenStore
+from gridcode.tokenizer.domain import Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.fabric import make_fabric
 from gridcode.training.progress import ProgressBar, Say
 from gridcode.training.run import RUN_FILE, RunOptions
@@ -54,7 +55,7 @@ def train_dense(
     run: DenseRun,
     options: DenseOptions,
     *,
-    sources: DenseSources | None = None,
+    sources: Sources | None = None,
     say: Say | None = None,
 ) -> None:
     """Train Stage I, write tokens, train Stage II, or one of these.
@@ -82,14 +83,14 @@ def train_dense(
         )
     if options.stage == "prior" and not (options.out / "tokens").is_dir():
         raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
-    opened = sources or DenseSources(open_dense(run.data, "train"), open_dense(run.data, "val"))
+    opened = sources or Sources(open_dense(run.data, "train"), open_dense(run.data, "val"))
     if say is not None:
         for line in understood(run.data, opened.train, opened.val):
             say(line)
     if options.stage in ("tokenizer", "all"):
         # A run records given sources by their name; that of files is no path, by which they could be opened again.
         given = sources or (opened if opened.train.name == run.data.source else None)
-        train_label_tokenizer(run.tokenizer, _options(options, "tokenizer"), sources=given)
+        train_tokenizer(run.tokenizer, _options(options, "tokenizer"), sources=given)
     if options.stage in ("tokens", "all"):
         fabric = make_fabric(run.tokenizer.loop)
         if fabric.global_rank == 0:
@@ -109,8 +110,8 @@ def _options(options: DenseOptions, part: str) -> RunOptions:
     return RunOptions(out, resume=resume, force=force and begun, show=options.show)
 
 
-def _write_tokens(run: DenseRun, options: DenseOptions, sources: DenseSources, *, device: torch.device) -> None:
-    tokenizer = LabelTokenizer.from_pretrained(options.out / "tokenizer", device=device)
+def _write_tokens(run: DenseRun, options: DenseOptions, sources: Sources, *, device: torch.device) -> None:
+    tokenizer = Tokenizer.from_pretrained(options.out / "tokenizer", device=device)
     splits = {"train": sources.train, "val": sources.val}
     out = options.out / "tokens"
     if options.resume and finished_tokens(tokenizer, splits, run.data, out) is not None:

@@ -22,20 +22,15 @@ so that its mean is the same (StyleGAN2's lazy regularisation); ``clip`` > 0 cli
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, final
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from gridcode.errors import GridcodeError
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.discriminator import Discriminator
-from gridcode.domains.image.adversarial import AdversarialLoss, Hinge, NonSaturating, gradient_penalty
+from gridcode.errors import GridcodeError
 from gridcode.training.parallel import in_parts
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Learner

@@ -23,7 +23,6 @@ class ImageArchitecture(Architecture):
     """The shape of an image tokenizer."""
 
     domain: ClassVar[str] = "image"
-    grid_names: ClassVar[tuple[str, ...]] = ("h", "w")
     name: Annotated[str, Suppress] = field(init=False)
     """The kind."""
     quantizer: QuantizerConfig = field(default_factory=FSQConfig)
@@ -40,6 +39,11 @@ class ImageArchitecture(Architecture):
     @abstractmethod
     def downsampling(self) -> int:
         """Pixels per token, a side."""
+
+    @property
+    def grid_names(self) -> tuple[str, ...]:
+        """Rows and columns."""
+        return "h", "w"
 
     @abstractmethod
     def kept(self, height: int, width: int) -> float:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from gridcode.data.config import DataConfig
+from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
+from gridcode.domains.image.loss_config import LossConfig
+from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import quantizer_from_json
-from gridcode.domains.image.loss_config import LossConfig
-from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
-from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
-
 
 ArchitectureConfig = TokenizerConfig | ViTConfig | VQGANConfig
 """Any tokenizer's shape."""

@@ -15,12 +15,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gridcode.nn.conv import Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock
 from gridcode.domains.image.architectures import TokenizerConfig
-from torch import Tensor, nn
-
-from gridcode.nn.conv import Conv2d, MaskGITBlock, Norm, ResidualBlock, Upsample
-from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.nn.conv import Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock, Upsample
 
 
 class Encoder(nn.Sequential):

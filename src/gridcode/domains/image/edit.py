@@ -90,7 +90,8 @@ def edit(
             does not exist.
 
     >>> from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
-    >>> from gridcode.tokenizer import Tokenizer, TokenizerConfig
+    >>> from gridcode.domains.image import TokenizerConfig
+    >>> from gridcode.tokenizer import Tokenizer
     >>> from gridcode.quantize.config import FSQConfig
     >>> tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig((8, 6, 5)), widths=(8, 16))).eval()
     >>> space = TokenSpace(240, (4, 4), classes=(), tokenizer=tokenizer.weights_hash(), data={})

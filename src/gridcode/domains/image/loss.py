@@ -9,25 +9,20 @@ term is in ``adversarial.py``.
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, final
 
 from torch import Tensor
 from torch.nn import functional as F
-from collections.abc import Callable
-from typing import final
-
-from torch import Tensor
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gridcode.data.loader import train_batches
 from gridcode.data.source import ImageSource
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.train_observer import train_observer
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss import PerceptualLoss
 from gridcode.training.progress import ProgressBar
 from gridcode.training.run import RunOptions
 from gridcode.training.seeding import derive_seed

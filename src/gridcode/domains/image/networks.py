@@ -9,11 +9,10 @@ from itertools import chain
 
 from torch import nn
 
-from gridcode.domains.image.config import ArchitectureConfig
-from gridcode.domains.image.conv import Decoder
-from gridcode.domains.image.conv import Encoder
-from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
+from gridcode.domains.image.config import ArchitectureConfig
+from gridcode.domains.image.conv import Decoder, Encoder
+from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
 from gridcode.domains.image.vqgan import VQGANDecoder, VQGANEncoder
 from gridcode.domains.image.vqgan_config import VQGANConfig
 

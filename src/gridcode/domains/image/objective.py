@@ -13,7 +13,7 @@ from torch import Tensor
 from gridcode.data.loader import Batch
 from gridcode.domains.image.adversarial import Adversary, make_discriminator
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss import PixelLoss, perceptual_loss
+from gridcode.domains.image.loss import PerceptualLoss, PixelLoss, perceptual_loss
 from gridcode.metrics.image import psnr
 from gridcode.tokenizer.domain import Objective, Sources
 from gridcode.training.run import RunOptions
@@ -39,7 +39,8 @@ class ImageObjective(Objective):
     def __init__(self, run: TokenizerRun, sources: Sources, options: RunOptions, *, fabric: Fabric) -> None:
         self._run, self._fabric, self._reconstructed = run, fabric, list[Tensor]()
         self._pixels = PixelLoss(l2=run.loss.l2, l1=run.loss.l1)
-        self._perceptual, self._adversary = None, None
+        self._perceptual: PerceptualLoss | None = None
+        self._adversary: Adversary | None = None
         if run.loss.perceptual.active:
             self._perceptual = perceptual_loss(run, sources.train, options, fabric=fabric)
         if run.loss.adversarial.active:

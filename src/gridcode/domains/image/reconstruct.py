@@ -31,7 +31,7 @@ def reconstruct(tokenizer: Tokenizer, images: Tensor) -> Tensor:
 
     Sides that are no whole tokens are drawn out, by their last pixels, and cut again.
 
-    >>> from gridcode.domains.image.config import TokenizerConfig
+    >>> from gridcode.domains.image.architectures import TokenizerConfig
     >>> reconstruct(Tokenizer(TokenizerConfig(widths=(8, 16))), torch.zeros(1, 3, 8, 8)).shape
     torch.Size([1, 3, 8, 8])
     """

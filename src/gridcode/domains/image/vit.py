@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gridcode.domains.image.architectures import ViTConfig
 from gridcode.nn.conv import Conv2d
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.nn.vit import LAYER_NORM_EPS, GridPositions, ViTBlock
-from gridcode.domains.image.architectures import ViTConfig
 
 
 class ViTEncoder(nn.Module):

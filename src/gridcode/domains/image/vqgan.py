@@ -18,9 +18,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.nn.attention import attend
 from gridcode.nn.conv import Conv2d, Norm, ResidualBlock, Upsample
-from gridcode.domains.image.vqgan_config import VQGANConfig
 
 
 class VQGANEncoder(nn.Module):

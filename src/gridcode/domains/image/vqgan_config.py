@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Suppress
 
+from gridcode.domains.image.architectures import ImageArchitecture, check_channels, check_counts
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QuantizerConfig, VQConfig
-from gridcode.domains.image.architectures import ImageArchitecture, check_channels, check_counts
 
 GROUPS = 32
 """Groups of every normalisation, in the published code and here."""

@@ -24,12 +24,12 @@ from gridcode.domains.dense.evaluate import DenseEvaluation, DenseSubject, Stage
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.train import DenseSources
 from gridcode.domains.dense.train_stages import DenseOptions, train_dense
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.files import make_folder, read_json, write_json
 from gridcode.studies.uvim.config import Cell
+from gridcode.tokenizer.domain import Sources
 from gridcode.training.fabric import loop_device
 
 RESULT = "result.json"
@@ -127,9 +127,9 @@ def run_cell(cell: Cell, run: DenseRun, evaluation: DenseEvaluationConfig, folde
 
 
 @lru_cache(maxsize=1)
-def rendered(data: DenseConfig) -> DenseSources:
+def rendered(data: DenseConfig) -> Sources:
     """A task's scenes, kept for the next cell of this process: rendering takes as long as a part of a stage."""
-    return DenseSources(open_dense(data, "train"), open_dense(data, "val"))
+    return Sources(open_dense(data, "train"), open_dense(data, "val"))
 
 
 def _save_pictures(found: DenseEvaluation, folder: Path) -> None:

@@ -19,9 +19,9 @@ from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_den
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.train import DenseSources
 from gridcode.domains.dense.train_stages import DenseOptions, train_dense
 from gridcode.studies.uvim.config import Cell
+from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import loop_device
 from gridcode.training.log import read_log
@@ -70,7 +70,7 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     """Run a few steps of a cell in a folder that is thrown away."""
     short = _shortened(run)
     start = time.perf_counter()
-    sources = DenseSources(open_dense(short.data, "train"), open_dense(short.data, "val"))
+    sources = Sources(open_dense(short.data, "train"), open_dense(short.data, "val"))
     scene = (time.perf_counter() - start) / (SCENES + HELD)
     with tempfile.TemporaryDirectory(prefix="gridcode-") as folder:
         out = Path(folder)
