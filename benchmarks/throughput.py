@@ -88,7 +88,7 @@ class Ours(nn.Module):
 
     def loss(self, images: Tensor) -> Tensor:
         """Reconstruction loss; FSQ has none of its own."""
-        return F.mse_loss(self.model(images).images.float(), images)
+        return F.mse_loss(self.model(images).outputs.float(), images)
 
 
 def variant(side: str, dtype: str, layout: str, images: Tensor) -> tuple[Callable[[], Any], Callable[[], Any]]:

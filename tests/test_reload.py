@@ -63,7 +63,7 @@ def ask_tokenizer(network: nn.Module, layout: torch.memory_format) -> Sequence[T
     assert isinstance(network, Tokenizer)
     images = pictures(layout, network.config.channels)
     out = network(images)
-    return out.images, out.quantized.codes, out.quantized.indices
+    return out.outputs, out.quantized.codes, out.quantized.indices
 
 
 def ask_features(network: nn.Module, layout: torch.memory_format) -> Sequence[Tensor]:
@@ -76,7 +76,11 @@ def ask_features(network: nn.Module, layout: torch.memory_format) -> Sequence[Te
 def ask_labels(network: nn.Module, layout: torch.memory_format) -> Sequence[Tensor]:
     assert isinstance(network, Tokenizer)
     images = pictures(layout, dense_domain(network).label_map.context_channels, 32)
-    labels = pictures(layout, 3, 32) if network.data.task == "colour" else torch.ones(4, 1, 32, 32, dtype=torch.int64)
+    labels = (
+        pictures(layout, 3, 32)
+        if dense_domain(network).data.task == "colour"
+        else torch.ones(4, 1, 32, 32, dtype=torch.int64)
+    )
     out = network(labels, images)
     return (*out.outputs, out.quantized.codes)
 

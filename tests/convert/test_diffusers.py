@@ -99,9 +99,9 @@ def test_a_converted_tokenizer_computes_what_its_source_does(name: str, tmp_path
         with torch.no_grad():
             torch.testing.assert_close(tokenizer.latents(batch), latents, rtol=0, atol=2e-4)
             assert torch.equal(tokenizer.encode(batch), indices)
-            torch.testing.assert_close(tokenizer(batch).images, decoded, rtol=0, atol=2e-4)
+            torch.testing.assert_close(tokenizer(batch).outputs, decoded, rtol=0, atol=2e-4)
         assert indices.unique().numel() > 3, "a constant would pass without being right"
-        assert torch.equal(tokenizer.decode(indices), tokenizer(batch).images.clamp(-1, 1))
+        assert torch.equal(tokenizer.decode(indices), tokenizer(batch).outputs.clamp(-1, 1))
 
 
 def test_pixels_in_the_unit_range_are_the_layers_affair_alone(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_pixels_in_the_unit_range_are_the_layers_affair_alone(tmp_path: Path) ->
     images = random_pictures(2, 3, side=16, seed=0)
     _, indices, decoded = theirs(model, (images + 1) / 2)
     assert torch.equal(conversion.tokenizer.encode(images), indices)
-    torch.testing.assert_close(conversion.tokenizer(images).images, decoded * 2 - 1, rtol=0, atol=4e-4)
+    torch.testing.assert_close(conversion.tokenizer(images).outputs, decoded * 2 - 1, rtol=0, atol=4e-4)
     assert check_conversion(conversion, tmp_path).holds
     assert not torch.equal(convert_tokenizer(tmp_path).tokenizer.encode(images), indices)
 
@@ -134,7 +134,7 @@ def test_training_goes_on_from_the_book_as_it_is(tmp_path: Path) -> None:
     tokenizer = convert_tokenizer(tmp_path).tokenizer.train()
     before = {name: tensor.clone() for name, tensor in tokenizer.state_dict().items()}
     out = tokenizer(random_pictures(2, 3, side=16, seed=0))
-    (out.images.square().mean() + out.quantized.loss).backward()
+    (out.outputs.square().mean() + out.quantized.loss).backward()
     assert torch.equal(tokenizer.quantizer.state_dict()["codebook"], before["quantizer.codebook"])
     still = [name for name, parameter in tokenizer.named_parameters() if parameter.grad is None]
     assert still == []

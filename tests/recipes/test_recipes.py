@@ -29,7 +29,7 @@ def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
         out = tokenizer(pictures)
         grid = run.model.grid(run.data.size, run.data.size)
         prior = make_prior(settings.prior.model, TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}))
-    assert out.images.shape == pictures.shape
+    assert out.outputs.shape == pictures.shape
     assert out.quantized.indices.shape == (1, *grid)
     assert prior.trunk.positions.num_embeddings == out.quantized.indices.numel() + 1
 

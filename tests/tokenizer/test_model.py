@@ -56,9 +56,9 @@ def test_forward_is_the_decoder_on_the_codes() -> None:
     tokenizer = make()
     pictures = images(3, 3, 8, 16)
     out = tokenizer(pictures)
-    assert torch.equal(out.images, tokenizer.decoder(out.quantized.codes))
+    assert torch.equal(out.outputs, tokenizer.decoder(out.quantized.codes))
     assert torch.equal(out.quantized.indices, tokenizer.encode(pictures))
-    assert torch.equal(tokenizer.decode(out.quantized.indices), out.images.float().clamp(-1, 1))
+    assert torch.equal(tokenizer.decode(out.quantized.indices), out.outputs.float().clamp(-1, 1))
     assert out.quantized.indices.unique().numel() > 1, "a constant would pass without being right"
 
 
@@ -67,7 +67,7 @@ def test_decoded_pictures_stay_in_range() -> None:
     with torch.no_grad():
         tokenizer.decoder[-2].weight.mul_(1000)
     pictures = images(2, 3, 8, 8)
-    assert tokenizer(pictures).images.abs().max() > 1
+    assert tokenizer(pictures).outputs.abs().max() > 1
     decoded = tokenizer.decode(tokenizer.encode(pictures))
     assert decoded.dtype == torch.float32
     assert decoded.abs().max() == 1
@@ -80,7 +80,7 @@ def test_gradients_pass_the_quantizer_to_every_weight() -> None:
         if isinstance(part, torch.nn.Conv2d):
             torch.nn.init.normal_(part.weight, std=0.1)
     pictures = images(2, 3, 8, 8)
-    (tokenizer(pictures).images - pictures).square().mean().backward()
+    (tokenizer(pictures).outputs - pictures).square().mean().backward()
     for name, parameter in tokenizer.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -161,7 +161,7 @@ def test_a_saved_tokenizer_is_the_same_tokenizer(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.state_dict().items())
     pictures = images(2, 3, 8, 16)
     assert torch.equal(loaded.encode(pictures), tokenizer.encode(pictures))
-    torch.testing.assert_close(loaded(pictures).images, tokenizer(pictures).images)
+    torch.testing.assert_close(loaded(pictures).outputs, tokenizer(pictures).outputs)
     loaded.save_pretrained(tmp_path / "again")
     one, two = (tmp_path / name / "model.safetensors" for name in ("tokenizer", "again"))
     assert one.read_bytes() == two.read_bytes()

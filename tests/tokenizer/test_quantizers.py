@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
+from gridcode.domains.image import objective
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss import PixelLoss
@@ -35,7 +36,6 @@ from gridcode.quantize.config import (
 )
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
-from gridcode.tokenizer import train as stage_one
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
             return super().__call__(*tensors)
 
     run = with_kind(kind, quantizer_dropout=dropout)
-    monkeypatch.setattr(stage_one, "PixelLoss", Breaking)
+    monkeypatch.setattr(objective, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match="pulled the plug"):
         train_tokenizer(run, quiet(tmp_path / "run"), sources=scenes)
     monkeypatch.undo()

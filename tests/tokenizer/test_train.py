@@ -14,12 +14,12 @@ from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
+from gridcode.domains.image import objective
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss import PixelLoss
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
-from gridcode.tokenizer import train as stage_one
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
@@ -58,8 +58,8 @@ def quiet(out: Path, **settings: bool) -> RunOptions:
 
 
 def quality(tokenizer: Tokenizer, sources: Sources) -> float:
-    scores, _ = measure(tokenizer.eval(), eval_batches(sources.val, RUN.data, batch_size=16))
-    return scores["psnr"]
+    batches = eval_batches(sources.val, RUN.data, batch_size=16)
+    return tokenizer.domain.measure(tokenizer.eval(), batches).score
 
 
 class Flat:
@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
             terms = super().__call__(*tensors)
             return {"l2": terms["l2"] * float("nan")} if len(calls) == 4 else terms
 
-    monkeypatch.setattr(stage_one, "PixelLoss", Breaking)
+    monkeypatch.setattr(objective, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match=r"not finite at step 3; the checkpoint .*step-00000002 is kept"):
         train_tokenizer(RUN, quiet(tmp_path), sources=scenes)
     assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000002"]

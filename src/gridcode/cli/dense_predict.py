@@ -89,6 +89,5 @@ def run(arguments: list[str]) -> None:
     fresh_folder(parsed.out, force=parsed.force)
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    print(
-        f"{dense_domain(tokenizer).data.task} of {count} pictures in {parsed.out}, over the pictures in {parsed.out / 'overlay'}"
-    )
+    task, overlay = dense_domain(tokenizer).data.task, parsed.out / "overlay"
+    print(f"{task} of {count} pictures in {parsed.out}, over the pictures in {overlay}")

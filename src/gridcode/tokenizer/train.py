@@ -63,6 +63,7 @@ def train_tokenizer(
         GridcodeError: The data, the folder or the settings are unusable, or the loss is not finite.
         Stopped: A signal ended the run; its checkpoint is written.
     """
+    config.check_files()
     kind = domain_of(config)
     begun = None if init_from is None else Tokenizer.from_pretrained(init_from)
     prepare_folder(options, config)

@@ -55,7 +55,7 @@ def subject(task: Task) -> DenseSubject:
     model = LabelTokenizerConfig(
         quantizer=FSQConfig((4, 3)), codes=(2, 2), patch=8, width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=16
     )
-    tokenizer = Tokenizer(model, data, DenseDomain(train.categories)).eval()
+    tokenizer = Tokenizer(model, DenseDomain(data, train.categories)).eval()
 
     # The codes say how bright the picture is: far from right, and a function of the picture alone.
     def predict(images: torch.Tensor, batch: int = 0) -> torch.Tensor:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gridcode.domains.dense.strip import save_label_strip
 from PIL import Image
 
 from gridcode.domains.dense.config import LabelTokenizerRun
@@ -18,7 +17,7 @@ from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.make import make_label_map
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
-from gridcode.domains.dense.domain import DenseDomain
+from gridcode.domains.dense.domain import DenseDomain, save_strip
 from gridcode.domains.dense.measure import TaskMeter
 from gridcode.metrics.depth import DepthErrors
 from gridcode.tokenizer.model import Tokenizer
@@ -82,7 +81,7 @@ def test_figures_do_not_depend_on_the_batches(task: Task, tiny_run: TinyRun) -> 
     assert measured[0].usage.pooled.count == 8 * 2 * 3
     name = {"depth": "rmse", "panoptic": "pq", "colour": "psnr"}[task]
     sign = -1 if task == "depth" else 1
-    assert measured[0].score(run.data) == sign * measured[0].scores[name]
+    assert measured[0].score == sign * measured[0].scores[name]
 
 
 def test_relative_depth_is_compared_by_its_scale_invariant_error(tiny_run: TinyRun) -> None:
@@ -90,7 +89,7 @@ def test_relative_depth_is_compared_by_its_scale_invariant_error(tiny_run: TinyR
     data = replace(run.data, depth=DepthConfig(bins=16, relative="scale"))
     tokenizer = Tokenizer(run.model, DenseDomain(data)).eval()
     measured = tokenizer.domain.measure(tokenizer, dense_eval_batches(open_dense(data, "val"), data, batch_size=8))
-    assert measured.score(data) == -measured.scores["si_log"]
+    assert measured.score == -measured.scores["si_log"]
 
 
 @pytest.mark.parametrize("task", ["depth", "panoptic", "colour"])
@@ -99,7 +98,7 @@ def test_the_strip_shows_picture_truth_and_what_was_decoded(task: Task, tiny_run
     label_map = make_label_map(data, categories(task))
     batch = next(dense_eval_batches(open_dense(data, "val"), data, batch_size=3))
     decoded = batch.planes.roll(1, 0)
-    save_label_strip(tmp_path / "strip.png", batch, decoded, label_map)
+    save_strip(tmp_path / "strip.png", batch, decoded, label_map)
     with Image.open(tmp_path / "strip.png") as strip:
         seen = np.asarray(strip)
     assert seen.shape == (3 * 16, 3 * 24, 3)

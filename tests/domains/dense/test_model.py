@@ -203,7 +203,7 @@ def test_it_saves_and_loads_itself_whole(task: Task, tiny_run: TinyRun, tmp_path
     tokenizer.info = {"dataset": "scenes"}
     tokenizer.save_pretrained(tmp_path / "model")
     loaded = Tokenizer.from_pretrained(tmp_path / "model")
-    assert (loaded.config, loaded.data, dense_domain(loaded).categories) == (
+    assert (loaded.config, dense_domain(loaded).data, dense_domain(loaded).categories) == (
         tokenizer.config,
         dense_domain(tokenizer).data,
         dense_domain(tokenizer).categories,
@@ -223,11 +223,11 @@ def test_another_kind_or_a_damaged_config_is_one_line(tiny_run: TinyRun, tmp_pat
     awake(tiny_run("depth")).save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     config = json.loads(file.read_text())
-    file.write_text(json.dumps(config | {"kind": "tokenizer"}))
-    with pytest.raises(GridcodeError, match="holds a 'tokenizer', not a 'label-tokenizer'"):
+    file.write_text(json.dumps(config | {"kind": "prior"}))
+    with pytest.raises(GridcodeError, match="holds a 'prior', not a 'tokenizer'"):
         Tokenizer.from_pretrained(tmp_path / "model")
     file.write_text(json.dumps(config | {"model": config["model"] | {"depth": 3}}))
-    with pytest.raises(GridcodeError, match=r"is not a label tokenizer's .*another version"):
+    with pytest.raises(GridcodeError, match=r"is not a tokenizer's .*another version"):
         Tokenizer.from_pretrained(tmp_path / "model")
 
 

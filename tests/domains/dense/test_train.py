@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gridcode.domains.dense import train as stage_one
+from gridcode.domains.dense import domain as module
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
             return {"depth": terms["depth"] * float("nan")} if len(calls) == 4 else terms
 
     run = tiny_run("depth")
-    monkeypatch.setattr(stage_one, "make_label_loss", lambda *_: Breaking())
+    monkeypatch.setattr(module, "make_label_loss", lambda *_: Breaking())
     with pytest.raises(GridcodeError, match=r"not finite at step 3; the checkpoint .*step-00000002 is kept"):
         train_tokenizer(run, quiet(tmp_path / "run"))
     assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000002"]

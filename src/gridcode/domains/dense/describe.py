@@ -45,7 +45,8 @@ def label_parameters(run: LabelTokenizerRun, categories: Categories | None = Non
     with torch.device("meta"):
         tokenizer = Tokenizer(run.model, DenseDomain(run.data, categories or run_categories(run)))
     encoder, decoder = tokenizer.encoder, tokenizer.decoder
-    assert isinstance(encoder, LabelEncoder) and isinstance(decoder, LabelDecoder)
+    assert isinstance(encoder, LabelEncoder)
+    assert isinstance(decoder, LabelDecoder)
     labels = sum(_count(part) for part in (*encoder.embeddings, *decoder.heads))
     networks = _count(encoder) + _count(decoder)
     return {

@@ -73,6 +73,7 @@ class DenseDomain(Domain):
         GridcodeError: Classes lack.
 
     >>> from gridcode.domains.dense.config import LabelTokenizerConfig
+    >>> import torch
     >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=64)))
     >>> labels, images = torch.ones(2, 1, 32, 64, dtype=torch.int64), torch.zeros(2, 3, 32, 64)
     >>> indices = tokenizer.encode(labels, images)
@@ -248,12 +249,7 @@ class DenseDomain(Domain):
         """Pictures as the model sees them, true maps below, decoded maps below those."""
         labels, images = batch.labels.to(tokenizer.device), batch.images.to(tokenizer.device)
         decoded = tokenizer.decode(tokenizer.encode(labels, images), images)
-        seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-        truth = [self.label_map.picture(planes) for planes in batch.planes.numpy()]
-        found = [self.label_map.picture(planes) for planes in decoded.cpu().numpy()]
-        rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
-        picture = Image.fromarray(np.ascontiguousarray(np.concatenate(rows, axis=0)))
-        write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
+        save_strip(path, batch, decoded, self.label_map)
 
     def _checked_context(self, config: LabelTokenizerConfig, images: Tensor | None, count: int) -> Tensor | None:
         """The pictures, checked, where the context is on; else None."""
@@ -316,6 +312,23 @@ def dense_domain(tokenizer: Tokenizer) -> DenseDomain:
     if not isinstance(tokenizer.domain, DenseDomain):
         raise GridcodeError(f"this tokenizer is of kind {tokenizer.domain.name!r}, not of label maps; give another one")
     return tokenizer.domain
+
+
+def save_strip(path: Path, batch: DenseBatch, decoded: Tensor, label_map: LabelMap) -> None:
+    """Write a PNG: pictures as the model sees them, true maps below, decoded maps below those.
+
+    Args:
+        path: The file.
+        batch: Pictures and truth.
+        decoded: Their maps as decoded, (B, n, H, W).
+        label_map: What makes a picture of a map.
+    """
+    seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+    truth = [label_map.picture(planes) for planes in batch.planes.numpy()]
+    found = [label_map.picture(planes) for planes in decoded.cpu().numpy()]
+    rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
+    picture = Image.fromarray(np.ascontiguousarray(np.concatenate(rows, axis=0)))
+    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
 
 
 def _check_labels(labels: Tensor, groups: tuple[int, ...]) -> None:

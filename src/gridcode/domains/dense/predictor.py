@@ -70,6 +70,7 @@ class DensePredictor:
     >>> from gridcode.domains.dense.prior import ConditionalAR, ConditionalConfig
     >>> from gridcode.prior.space import TokenSpace
     >>> from gridcode.domains.dense.config import LabelTokenizerConfig
+    >>> from gridcode.domains.dense.domain import DenseDomain
     >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=32))).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
     >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
@@ -87,24 +88,23 @@ class DensePredictor:
         seed: int = 0,
         draws: int = 1,
     ) -> None:
-        seen = tokenizer.weights_hash()
+        seen, domain = tokenizer.weights_hash(), dense_domain(tokenizer)
         if prior.space.tokenizer != seen:
             raise GridcodeError(
                 f"this prior learned the tokens of label tokenizer {prior.space.tokenizer}, but the tokenizer given "
                 f"is {seen}: give the one whose tokens it was trained on"
             )
-        image = (dense_domain(tokenizer).label_map.context_channels, *dense_domain(tokenizer).data.shape)
+        image = domain.context_shape
         if prior.image != image:
             raise GridcodeError(
                 f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
             )
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
-        if draws > 1 and not dense_domain(tokenizer).label_map.averages:
-            raise GridcodeError(
-                f"label maps of the task {dense_domain(tokenizer).data.task} have no mean; leave --draws at 1"
-            )
-        self.tokenizer, self.prior, self.sampler, self.seed, self.draws = tokenizer, prior, sampler, seed, draws
+        if draws > 1 and not domain.label_map.averages:
+            raise GridcodeError(f"label maps of the task {domain.data.task} have no mean; leave --draws at 1")
+        self.prior, self.tokenizer, self.domain = prior, tokenizer, domain
+        self.sampler, self.seed, self.draws = sampler, seed, draws
 
     @classmethod
     def from_pretrained(
@@ -180,7 +180,7 @@ class DensePredictor:
         codes = self.draw_codes(images, self.draws, first)
         maps = [self.tokenizer.decode(one, images) for one in codes]
         deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
-        return dense_domain(self.tokenizer).label_map.mean(maps), deviation
+        return self.domain.label_map.mean(maps), deviation
 
     def predict_pictures(
         self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
@@ -206,7 +206,7 @@ class DensePredictor:
         if not pictures:
             return []
         parts = [self.seen_part(picture, fit) for picture in pictures]
-        label_map, (height, width) = dense_domain(self.tokenizer).label_map, dense_domain(self.tokenizer).data.shape
+        label_map, (height, width) = self.domain.label_map, self.domain.data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
         images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
         maps, deviations = self.predict_with_deviation(images, first)
@@ -223,4 +223,4 @@ class DensePredictor:
         """What the model looks at: the picture, or its largest central part of the model's shape."""
         if fit == "whole":
             return image
-        return center_region(image.shape[:2], dense_domain(self.tokenizer).data.shape).cut(image)
+        return center_region(image.shape[:2], self.domain.data.shape).cut(image)

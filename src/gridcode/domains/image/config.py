@@ -73,3 +73,7 @@ class TokenizerRun(TokenizerSettings):
         self.model.grid(self.data.size, self.data.size)
         if not 0 <= self.quantizer_dropout <= 1:
             raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+
+    def check_files(self) -> None:
+        """Refuse LPIPS without its weights."""
+        self.loss.perceptual.check_weights()

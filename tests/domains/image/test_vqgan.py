@@ -103,7 +103,7 @@ def test_gradients_reach_every_weight() -> None:
         if isinstance(part, torch.nn.Conv2d):
             torch.nn.init.normal_(part.weight, std=0.1)
     pictures = images(2, 3, 8, 8)
-    (tokenizer(pictures).images - pictures).square().mean().backward()
+    (tokenizer(pictures).outputs - pictures).square().mean().backward()
     gradients = {name: parameter.grad for name, parameter in tokenizer.named_parameters()}
     # Softmax takes no notice of what is added to all the scores of a row, and so none of the keys' bias.
     still = [
@@ -118,7 +118,7 @@ def test_it_learns_from_nothing() -> None:
     pictures = F.interpolate(images(8, 3, 2, 2), scale_factor=4.0)
     losses = []
     for _ in range(25):
-        loss = (tokenizer(pictures).images - pictures).square().mean()
+        loss = (tokenizer(pictures).outputs - pictures).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

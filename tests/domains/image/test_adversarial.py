@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from gridcode.domains.image.loss import Hinge, NonSaturating, gradient_penalty
+from gridcode.domains.image.adversarial import Hinge, NonSaturating, gradient_penalty
 
 SCORES = arrays.arrays(np.float32, 5, elements=st.floats(-60, 60, width=32))
 

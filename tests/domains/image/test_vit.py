@@ -118,7 +118,7 @@ def test_every_token_sees_the_whole_picture_and_gradients_reach_every_weight() -
     assert pictures.grad is not None
     assert (pictures.grad.abs().sum(1) > 0).all()
     tokenizer.zero_grad()
-    (tokenizer(pictures).images - pictures.detach()).square().mean().backward()
+    (tokenizer(pictures).outputs - pictures.detach()).square().mean().backward()
     for name, parameter in tokenizer.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name

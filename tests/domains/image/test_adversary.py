@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
-from gridcode.domains.image.adversarial import Adversary, make_discriminator
+from gridcode.domains.image import adversarial as module
+from gridcode.domains.image import objective
+from gridcode.domains.image.adversarial import Adversary, Hinge, NonSaturating, gradient_penalty, make_discriminator
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss import Hinge, NonSaturating, gradient_penalty
 from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.tokenizer import adversary as module
-from gridcode.tokenizer import train as stage_one
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -170,7 +169,7 @@ def learners(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
         made.append(module.make_discriminator(run, device))
         return made[-1]
 
-    monkeypatch.setattr(stage_one, "make_discriminator", make)
+    monkeypatch.setattr(objective, "make_discriminator", make)
     return made
 
 
