@@ -57,7 +57,7 @@ def test_judging_gives_its_gradient_to_the_reconstructions_alone() -> None:
     learner, adversary = opponent(RUN)
     before = weights(learner.model)
     fake = pictures(1).requires_grad_(True)
-    terms = adversary.judge(fake)
+    terms = adversary.term(fake)
     terms["adversarial"].backward()
     alone = pictures(1).requires_grad_(True)
     (expected,) = torch.autograd.grad(0.1 * nn.functional.softplus(-learner.model(alone)).mean(), alone)
