@@ -36,12 +36,12 @@ from gridcode.domains.dense.prior.ar import ConditionalAR
 from gridcode.domains.dense.prior.base import ConditionalPrior
 from gridcode.domains.dense.prior.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
 from gridcode.domains.dense.prior.make import make_conditional_prior
-from gridcode.domains.dense.recipes import dense_recipe
 from gridcode.domains.dense.run_config import DenseRun
 from gridcode.files import from_json, to_json, write_json
 from gridcode.prior.noise import Noise
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
+from gridcode.recipes import dense_recipe
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.precision import fast_autocast
 

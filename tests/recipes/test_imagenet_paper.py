@@ -21,7 +21,7 @@ from gridcode.features.vgg import VGG16, WIDTHS
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.train import train_prior
 from gridcode.quantize.config import FSQConfig
-from gridcode.recipes import recipe
+from gridcode.recipes import image_recipe
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig
@@ -38,7 +38,7 @@ LENGTHS = {  # size, Stage I steps and batch, Stage II steps and batch
 
 @BOTH
 def test_stage_one_is_the_papers(name: str) -> None:
-    run = recipe(name).tokenizer
+    run = image_recipe(name).tokenizer
     assert run.model == TokenizerConfig.maskgit(FSQConfig((8, 5, 5, 5)))
     assert (run.data.size, run.loop.steps, run.loop.batch_size) == LENGTHS[name][:3]
     loss, judge = run.loss, run.loss.adversarial
@@ -52,7 +52,7 @@ def test_stage_one_is_the_papers(name: str) -> None:
 
 @BOTH
 def test_stage_two_is_the_papers(name: str) -> None:
-    settings = recipe(name)
+    settings = image_recipe(name)
     run = settings.prior
     assert run.model == MaskGITConfig(style="maskgit", width=768, depth=24, heads=16, mlp=3072, dropout=0.1)
     assert (run.loop.steps, run.loop.batch_size) == LENGTHS[name][3:]
@@ -66,7 +66,7 @@ def test_stage_two_is_the_papers(name: str) -> None:
 
 
 def test_its_first_optimiser_is_adam_without_clipping() -> None:
-    config = recipe("imagenet256_paper").tokenizer.optim
+    config = image_recipe("imagenet256_paper").tokenizer.optim
     assert isinf(config.clip or float("inf"))
     ours, theirs = nn.Linear(5, 4), nn.Linear(5, 4)
     theirs.load_state_dict(ours.state_dict())
@@ -118,7 +118,7 @@ def test_a_dry_run_prints_the_papers_parameter_counts(capsys: pytest.CaptureFixt
 @BOTH
 def test_a_run_without_lpips_weights_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     with pytest.raises(GridcodeError, match=r"needs its weights: give --loss\.perceptual\.vgg") as caught:
-        train_tokenizer(recipe(name).tokenizer, RunOptions(tmp_path / "out", show=False))
+        train_tokenizer(image_recipe(name).tokenizer, RunOptions(tmp_path / "out", show=False))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +128,7 @@ def test_both_stages_take_their_steps_at_the_smallest_size(tmp_path: Path) -> No
     save_file(VGG16().state_dict(), tmp_path / "vgg.safetensors")
     heads = {f"lin{number}.model.1.weight": torch.ones(1, width, 1, 1) for number, width in enumerate(WIDTHS)}
     save_file(heads, tmp_path / "heads.safetensors")
-    settings = recipe("imagenet128_paper")
+    settings = image_recipe("imagenet128_paper")
     run = settings.tokenizer
     perceptual = replace(
         run.loss.perceptual, vgg=str(tmp_path / "vgg.safetensors"), heads=str(tmp_path / "heads.safetensors")

@@ -13,15 +13,15 @@ from gridcode.cli.dry_run import describe_tokenizer_run
 from gridcode.errors import GridcodeError
 from gridcode.prior.make import make_prior
 from gridcode.prior.space import TokenSpace
-from gridcode.recipes import RECIPES, recipe
+from gridcode.recipes import IMAGE_RECIPES, image_recipe, recipe
 from gridcode.tokenizer.model import Tokenizer
 
-EVERY = pytest.mark.parametrize("name", RECIPES)
+EVERY = pytest.mark.parametrize("name", IMAGE_RECIPES)
 
 
 @EVERY
 def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
-    settings = recipe(name)
+    settings = image_recipe(name)
     run = settings.tokenizer
     with torch.device("meta"):
         tokenizer = Tokenizer(run.model)
@@ -36,7 +36,7 @@ def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
 
 @EVERY
 def test_a_dry_run_counts_the_parameters(name: str) -> None:
-    run = recipe(name).tokenizer
+    run = image_recipe(name).tokenizer
     with torch.device("meta"):
         expected = sum(p.numel() for p in Tokenizer(run.model).parameters())
     text = describe_tokenizer_run(run)
@@ -47,7 +47,7 @@ def test_a_dry_run_counts_the_parameters(name: str) -> None:
 
 @EVERY
 def test_cadences_fit_the_length(name: str) -> None:
-    settings = recipe(name)
+    settings = image_recipe(name)
     for run in (settings.tokenizer, settings.prior):
         loop = run.loop
         assert max(loop.val_every, loop.checkpoint_every) <= loop.steps
@@ -55,9 +55,9 @@ def test_cadences_fit_the_length(name: str) -> None:
         assert loop.steps % loop.checkpoint_every == loop.checkpoint_every % loop.log_every == 0
 
 
-@pytest.mark.parametrize("family", sorted({name.rpartition("_")[0] for name in RECIPES if "paper" not in name}))
+@pytest.mark.parametrize("family", sorted({name.rpartition("_")[0] for name in IMAGE_RECIPES if "paper" not in name}))
 def test_every_family_has_a_laptop_and_a_gpu_size(family: str) -> None:
-    laptop, gpu = recipe(f"{family}_laptop"), recipe(f"{family}_gpu")
+    laptop, gpu = image_recipe(f"{family}_laptop"), image_recipe(f"{family}_gpu")
     assert laptop.tokenizer.loop.steps < gpu.tokenizer.loop.steps
     assert laptop.prior.model.width < gpu.prior.model.width
 
@@ -66,7 +66,7 @@ def test_every_family_has_a_laptop_and_a_gpu_size(family: str) -> None:
 def test_a_recipe_says_what_to_expect_and_what_it_costs(name: str) -> None:
     if name == "scenes_smoke":
         pytest.skip("nothing is learned")
-    text = RECIPES[name].__doc__ or ""
+    text = IMAGE_RECIPES[name].__doc__ or ""
     assert "expect" in text.lower()
     assert "cost" in text.lower()
 

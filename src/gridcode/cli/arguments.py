@@ -16,7 +16,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.file_names import printable
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.recipes import recipe
+from gridcode.recipes import image_recipe
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]
         GridcodeError: The first word is no option and no recipe.
     """
     if words and not words[0].startswith("-"):
-        return recipe(words[0]).evaluation, words[1:]
+        return image_recipe(words[0]).evaluation, words[1:]
     return EvaluationConfig(), words
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gridcode.cli.arguments import parse
 from gridcode.cli.output import fresh_folder
 from gridcode.prior.config import autoregressive
-from gridcode.recipes import Recipe, recipe
+from gridcode.recipes import Recipe, image_recipe
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,6 @@ def run(arguments: list[str]) -> None:
 
 def _settings(*, smoke: bool) -> Recipe:
     if not smoke:
-        return recipe("scenes_demo")
-    settings = recipe("scenes_smoke")
+        return image_recipe("scenes_demo")
+    settings = image_recipe("scenes_smoke")
     return replace(settings, prior=autoregressive(settings.prior))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-from gridcode.domains.dense.recipes import DENSE_RECIPES
 from gridcode.errors import GridcodeError
+from gridcode.recipes import DENSE_RECIPES
 
 PARTS: Final = ("train", "predict", "eval")
 

@@ -13,10 +13,10 @@ from gridcode.cli.arguments import parse, said
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, Task
 from gridcode.domains.dense.prior.config import ConditionalRun, Decoding
-from gridcode.domains.dense.recipes import DENSE_RECIPES, dense_recipe
 from gridcode.domains.dense.run_config import STAGES, DenseRun, Stage
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QUANTIZERS
+from gridcode.recipes import DENSE_RECIPES, dense_recipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
-from gridcode.recipes import RECIPES, recipe
+from gridcode.recipes import IMAGE_RECIPES, image_recipe
 
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions
@@ -100,7 +100,7 @@ def run(arguments: list[str]) -> None:
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         kinds = {"quantizers": _listed(QUANTIZERS), "architectures": _listed(ARCHITECTURES)}
-        print(USAGE.format(recipes=_listed(RECIPES), **kinds))
+        print(USAGE.format(recipes=_listed(IMAGE_RECIPES), **kinds))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -108,12 +108,12 @@ def run(arguments: list[str]) -> None:
     if rest and rest[0] in ("-h", "--help"):
         rest = ["scenes_laptop", "--help"]
     if not rest or rest[0].startswith("-"):
-        raise GridcodeError(f"train {stage} needs a recipe first: one of {', '.join(RECIPES)}")
+        raise GridcodeError(f"train {stage} needs a recipe first: one of {', '.join(IMAGE_RECIPES)}")
     (_train_tokenizer if stage == "tokenizer" else _train_prior)(rest[0], rest[1:])
 
 
 def _train_tokenizer(name: str, words: Sequence[str]) -> None:
-    run = _with_kinds(recipe(name).tokenizer, words)
+    run = _with_kinds(image_recipe(name).tokenizer, words)
     default = TokenizerArguments(TrainFlags(), run, architecture=run.model.name, quantizer=run.model.quantizer.name)
     prog = f"gridcode train tokenizer {name}"
     arguments = parse(TokenizerArguments, words, prog=prog, default=default, description="Stage I: train a tokenizer.")
@@ -135,7 +135,7 @@ def _train_tokenizer(name: str, words: Sequence[str]) -> None:
 
 
 def _train_prior(name: str, words: Sequence[str]) -> None:
-    run = recipe(name).prior
+    run = image_recipe(name).prior
     own = _kind(run)
     asked = said("--prior", words)
     if own == "maskgit" and asked == "ar":
@@ -149,7 +149,7 @@ def _train_prior(name: str, words: Sequence[str]) -> None:
     if flags.dry_run:
         from gridcode.cli.dry_run import assumed_space, describe_prior_run, stored_space
 
-        space = assumed_space(recipe(name)) if arguments.tokens is None else stored_space(arguments.tokens)
+        space = assumed_space(image_recipe(name)) if arguments.tokens is None else stored_space(arguments.tokens)
         return print(describe_prior_run(arguments.run, space))
     if arguments.tokens is None:
         raise GridcodeError("give the token store to learn from with --tokens STORE; gridcode tokenize makes one")

@@ -1,14 +1,17 @@
-"""Full settings by name, one file a data family; each function returns a frozen :class:`Recipe`. No torch here."""
+"""Full settings by name, one file a data family; each function returns a frozen recipe. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, TypeAlias
 
+from gridcode.domains.dense.recipes import DENSE_RECIPES
+from gridcode.domains.dense.run_config import DenseRecipe
 from gridcode.errors import GridcodeError
 from gridcode.recipes import cifar10, fashion_mnist, imagenet_paper, imagenette128, scenes
 from gridcode.recipes.recipe import Recipe
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
+IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "scenes_demo": scenes.demo,
     "scenes_laptop": scenes.laptop,
     "scenes_gpu": scenes.gpu,
@@ -24,20 +27,67 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "imagenet128_paper": imagenet_paper.at_128,
     "imagenet256_paper": imagenet_paper.at_256,
 }
+"""Pictures."""
+
+AnyRecipe: TypeAlias = Recipe | DenseRecipe
+"""A recipe of any kind of data; its ``kind`` says which."""
+
+RECIPES: Final[dict[str, Callable[[], AnyRecipe]]] = {**IMAGE_RECIPES, **DENSE_RECIPES}
+"""Every kind of data."""
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> AnyRecipe:
     """The recipe of a name.
 
     Raises:
         GridcodeError: There is none of that name.
 
-    >>> recipe("scenes_laptop").tokenizer.data.source
-    'scenes'
+    >>> recipe("scenes_laptop").kind, recipe("scenes_depth_laptop").kind
+    ('image', 'dense')
     """
     if name not in RECIPES:
         raise GridcodeError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return RECIPES[name]()
 
 
-__all__ = ["RECIPES", "Recipe", "recipe"]
+def image_recipe(name: str) -> Recipe:
+    """The recipe of a name, for pictures.
+
+    Raises:
+        GridcodeError: There is none of that name, or it is for another kind of data.
+
+    >>> image_recipe("scenes_laptop").tokenizer.data.size
+    32
+    """
+    found = recipe(name)
+    if not isinstance(found, Recipe):
+        raise GridcodeError(f"{name} is no recipe of pictures; choose one of {', '.join(IMAGE_RECIPES)}")
+    return found
+
+
+def dense_recipe(name: str) -> DenseRecipe:
+    """The recipe of a name, for dense prediction.
+
+    Raises:
+        GridcodeError: There is none of that name, or it is for another kind of data.
+
+    >>> dense_recipe("scenes_colour_laptop").tokenizer.data.task
+    'colour'
+    """
+    found = recipe(name)
+    if not isinstance(found, DenseRecipe):
+        raise GridcodeError(f"{name} is no recipe of dense prediction; choose one of {', '.join(DENSE_RECIPES)}")
+    return found
+
+
+__all__ = [
+    "DENSE_RECIPES",
+    "IMAGE_RECIPES",
+    "RECIPES",
+    "AnyRecipe",
+    "DenseRecipe",
+    "Recipe",
+    "dense_recipe",
+    "image_recipe",
+    "recipe",
+]

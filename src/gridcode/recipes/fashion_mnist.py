@@ -10,16 +10,12 @@ Commands::
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.prior.config import MaskGITConfig, PriorRun
-from gridcode.quantize.config import FSQConfig
-from gridcode.recipes.recipe import Recipe
-from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.recipes.recipe import BOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.training.config import OptimConfig
 
 
 def laptop() -> Recipe:
@@ -31,17 +27,12 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True)),
-            model=TokenizerConfig.laptop(FSQConfig(levels=(8, 5, 5, 5)), channels=1),
+            model=TokenizerConfig.laptop(BOOK_1000, channels=1),
             optim=OptimConfig(lr=2e-3, warmup=200),
-            loop=LoopConfig(steps=4000, batch_size=64, val_every=1000, val_count=2000, checkpoint_every=1000),
+            loop=loop(4000, 64, every=1000, val_count=2000),
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(style="maskgit", width=192, depth=6, heads=4, mlp=768, dropout=0.0),
-            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=300),
-            loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=2000, checkpoint_every=500),
-        ),
+        prior=small_prior(loop(2500, 64, every=500, val_count=2000), warmup=300),
         evaluation=EvaluationConfig(samples=2000, classifier_steps=1500),
-        flips=False,
     )
 
 
@@ -51,25 +42,12 @@ def gpu() -> Recipe:
     Expected result and cost: not measured yet.
     """
     small = laptop()
-    return replace(
-        small,
-        tokenizer=replace(
-            small.tokenizer,
-            model=TokenizerConfig(
-                quantizer=FSQConfig(levels=(8, 5, 5, 5)),
-                channels=1,
-                widths=(128, 128, 256),
-                encoder_blocks=1,
-                decoder_blocks=1,
-            ),
-            optim=OptimConfig(lr=5e-4, warmup=1000),
-            loop=LoopConfig(steps=50_000, batch_size=256, val_every=2500, val_count=10_000, checkpoint_every=2500),
-        ),
-        prior=replace(
-            small.prior,
-            model=MaskGITConfig(width=512, depth=12, heads=8, mlp=2048, dropout=0.1),
-            optim=OptimConfig(lr=3e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=2000),
-            loop=LoopConfig(steps=60_000, batch_size=256, val_every=2500, val_count=10_000, checkpoint_every=2500),
-        ),
-        evaluation=replace(small.evaluation, samples=10_000),
+    stage_one, stage_two = (
+        loop(50_000, 256, every=2500, val_count=10_000),
+        loop(60_000, 256, every=2500, val_count=10_000),
+    )
+    return small.enlarged(
+        large_tokenizer(small.tokenizer, (128, 128, 256), stage_one, encoder_blocks=1, lr=5e-4),
+        large_prior(stage_two, width=512, depth=12, heads=8, lr=3e-4, warmup=2000),
+        samples=10_000,
     )

@@ -35,9 +35,8 @@ from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, Pe
 from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig
-from gridcode.recipes.recipe import Recipe
-from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.recipes.recipe import BOOK_1000, Recipe, loop
+from gridcode.training.config import OptimConfig
 
 CONSTANT = 1.0
 """``OptimConfig.final_lr`` of a rate that stays where it is once the warm-up is over."""
@@ -55,7 +54,7 @@ def at_256() -> Recipe:
             data=DataConfig(
                 source="imagenet", size=256, crop=CropPolicy(train="random", flip=True, min_scale=0.8), workers=16
             ),
-            model=TokenizerConfig.maskgit(FSQConfig(levels=(8, 5, 5, 5))),
+            model=TokenizerConfig.maskgit(BOOK_1000),
             loss=LossConfig(
                 l2=1.0,
                 perceptual=PerceptualConfig(kind="lpips", weight=0.1),
@@ -67,14 +66,7 @@ def at_256() -> Recipe:
             optim=OptimConfig(
                 lr=1e-4, betas=(0.0, 0.99), weight_decay=0.0, warmup=0, final_lr=CONSTANT, clip=0.0, ema=0.999
             ),
-            loop=LoopConfig(
-                steps=1_000_000,
-                batch_size=512,
-                log_every=100,
-                val_every=10_000,
-                val_count=10_000,
-                checkpoint_every=10_000,
-            ),
+            loop=replace(loop(1_000_000, 512, every=10_000, val_count=10_000), log_every=100),
         ),
         prior=PriorRun(
             model=MaskGITConfig.maskgit(),
@@ -82,14 +74,7 @@ def at_256() -> Recipe:
             optim=OptimConfig(
                 lr=1e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=5000, final_lr=CONSTANT, clip=0.0, ema=0.999
             ),
-            loop=LoopConfig(
-                steps=2_500_000,
-                batch_size=256,
-                log_every=100,
-                val_every=10_000,
-                val_count=10_000,
-                checkpoint_every=10_000,
-            ),
+            loop=replace(loop(2_500_000, 256, every=10_000, val_count=10_000), log_every=100),
         ),
         evaluation=EvaluationConfig(
             count=50_000,

@@ -23,17 +23,13 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
 from gridcode.evaluation.config import EvaluationConfig
-from gridcode.prior.config import MaskGITConfig, PriorRun
-from gridcode.quantize.config import FSQConfig
-from gridcode.recipes.recipe import Recipe
-from gridcode.training.config import LoopConfig, OptimConfig
+from gridcode.recipes.recipe import BOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.training.config import OptimConfig
 
 
 def _small(widths: tuple[int, ...]) -> TokenizerConfig:
     """16x16 tokens of the 1000-code book; squares of 4 pixels enter and leave."""
-    return TokenizerConfig(
-        quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=widths, encoder_blocks=1, decoder_blocks=1, patch=4
-    )
+    return TokenizerConfig(quantizer=BOOK_1000, widths=widths, encoder_blocks=1, decoder_blocks=1, patch=4)
 
 
 def laptop() -> Recipe:
@@ -47,13 +43,9 @@ def laptop() -> Recipe:
             data=DataConfig(source="imagenette128", size=128, crop=CropPolicy(train="random", min_scale=0.8)),
             model=_small((64, 128)),
             optim=OptimConfig(lr=1e-3, warmup=200),
-            loop=LoopConfig(steps=2000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
+            loop=loop(2000, 32, every=500, val_count=500),
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(style="maskgit", width=192, depth=6, heads=4, mlp=768, dropout=0.0),
-            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
-            loop=LoopConfig(steps=1000, batch_size=32, val_every=500, val_count=500, checkpoint_every=500),
-        ),
+        prior=small_prior(loop(1000, 32, every=500, val_count=500), warmup=200),
         evaluation=EvaluationConfig(samples=500),
         flips=True,
     )
@@ -64,27 +56,11 @@ def gpu() -> Recipe:
 
     Expected result and cost: not measured yet.
     """
-    small = laptop()
-    return replace(
-        small,
-        tokenizer=replace(
-            small.tokenizer,
-            model=TokenizerConfig(
-                quantizer=FSQConfig(levels=(8, 5, 5, 5)),
-                widths=(128, 128, 256, 256),
-                encoder_blocks=2,
-                decoder_blocks=1,
-            ),
-            optim=OptimConfig(lr=2e-4, warmup=1000),
-            loop=LoopConfig(steps=100_000, batch_size=128, val_every=5000, val_count=3925, checkpoint_every=5000),
-        ),
-        prior=replace(
-            small.prior,
-            model=MaskGITConfig(width=768, depth=16, heads=12, mlp=3072, dropout=0.1),
-            optim=OptimConfig(lr=2e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=3000),
-            loop=LoopConfig(steps=100_000, batch_size=128, val_every=5000, val_count=3925, checkpoint_every=5000),
-        ),
-        evaluation=replace(small.evaluation, samples=5000),
+    small, length = laptop(), loop(100_000, 128, every=5000, val_count=3925)
+    return small.enlarged(
+        large_tokenizer(small.tokenizer, (128, 128, 256, 256), length, encoder_blocks=2, lr=2e-4),
+        large_prior(length, width=768, depth=16, heads=12, lr=2e-4, warmup=3000),
+        samples=5000,
     )
 
 
@@ -111,7 +87,7 @@ def gan_laptop() -> Recipe:
                 ),
             ),
             optim=OptimConfig(lr=1e-3, warmup=50, ema=0.99),
-            loop=LoopConfig(steps=500, batch_size=16, val_every=250, val_count=100, checkpoint_every=100),
+            loop=replace(loop(500, 16, every=250, val_count=100), checkpoint_every=100),
         ),
     )
 

@@ -13,7 +13,7 @@ from gridcode.evaluation.config import EvaluationConfig
 from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
-from gridcode.recipes.recipe import Recipe
+from gridcode.recipes.recipe import Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import LoopConfig, OptimConfig
 
 WHOLE = CropPolicy(train="center", flip=False)
@@ -35,7 +35,7 @@ def demo() -> Recipe:
                 quantizer=FSQConfig(levels=(5, 5, 5)), widths=(40, 80), encoder_blocks=1, decoder_blocks=1, patch=2
             ),
             optim=OptimConfig(lr=2e-3, warmup=80, ema=0.99),
-            loop=LoopConfig(steps=800, batch_size=16, val_every=400, val_count=500, checkpoint_every=400),
+            loop=loop(800, 16, every=400, val_count=500),
         ),
         prior=PriorRun(
             model=AutoregressiveConfig(width=96, depth=4, heads=3, mlp=384, dropout=0.0),
@@ -67,10 +67,12 @@ def laptop() -> Recipe:
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.99),
             loop=LoopConfig(steps=800, batch_size=64, val_every=200, val_count=500, checkpoint_every=400),
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(style="maskgit", width=192, depth=4, heads=4, mlp=768, dropout=0.0),
-            optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=100, ema=0.99),
-            loop=LoopConfig(steps=1000, batch_size=64, val_every=250, val_count=500, checkpoint_every=500),
+        prior=small_prior(
+            LoopConfig(steps=1000, batch_size=64, val_every=250, val_count=500, checkpoint_every=500),
+            depth=4,
+            lr=2e-3,
+            warmup=100,
+            ema=0.99,
         ),
         evaluation=EvaluationConfig(
             count=1000,
@@ -85,17 +87,17 @@ def laptop() -> Recipe:
 
 def smoke() -> Recipe:
     """The laptop recipe cut to seconds: every part runs, nothing is learned. For tests and continuous integration."""
+    length = LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30)
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="scenes", size=32, crop=WHOLE, train_count=256, val_count=64),
             model=TokenizerConfig(
                 quantizer=FSQConfig(levels=(8, 6, 5)), widths=(16, 32), encoder_blocks=1, decoder_blocks=1, patch=2
             ),
-            loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
+            loop=length,
         ),
         prior=PriorRun(
-            model=MaskGITConfig(style="maskgit", width=64, depth=2, heads=2, mlp=128, dropout=0.0),
-            loop=LoopConfig(steps=60, batch_size=32, log_every=10, val_every=30, val_count=64, checkpoint_every=30),
+            model=MaskGITConfig(style="maskgit", width=64, depth=2, heads=2, mlp=128, dropout=0.0), loop=length
         ),
         evaluation=EvaluationConfig(count=64, samples=40, classifier_steps=20),
         classes=5,
@@ -107,20 +109,16 @@ def gpu() -> Recipe:
 
     Expected result and cost: not measured yet.
     """
+    data = DataConfig(source="scenes", size=64, crop=WHOLE, train_count=100_000, val_count=5000, workers=8)
+    stage_one, stage_two = (
+        loop(40_000, 256, every=2000, val_count=5000),
+        loop(60_000, 256, every=2000, val_count=5000),
+    )
     return Recipe(
-        tokenizer=TokenizerRun(
-            data=DataConfig(source="scenes", size=64, crop=WHOLE, train_count=100_000, val_count=5000, workers=8),
-            model=TokenizerConfig(
-                quantizer=FSQConfig(levels=(8, 5, 5, 5)), widths=(128, 128, 256), encoder_blocks=2, decoder_blocks=2
-            ),
-            optim=OptimConfig(lr=4e-4, warmup=1000),
-            loop=LoopConfig(steps=40_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
+        tokenizer=large_tokenizer(
+            TokenizerRun(data), (128, 128, 256), stage_one, encoder_blocks=2, decoder_blocks=2, lr=4e-4
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(width=512, depth=12, heads=8, mlp=2048, dropout=0.1),
-            optim=OptimConfig(lr=3e-4, betas=(0.9, 0.96), weight_decay=0.045, warmup=2000),
-            loop=LoopConfig(steps=60_000, batch_size=256, val_every=2000, val_count=5000, checkpoint_every=2000),
-        ),
+        prior=large_prior(stage_two, width=512, depth=12, heads=8, lr=3e-4, warmup=2000),
         evaluation=EvaluationConfig(count=5000, samples=5000),
         classes=5,
     )

@@ -18,7 +18,7 @@ from gridcode.domains.dense.config import (
     label_config_from_json,
 )
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
-from gridcode.domains.dense.presets import gpu, laptop, paper
+from gridcode.domains.dense.recipes import gpu, laptop, paper
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
 
@@ -61,20 +61,21 @@ def test_json_gives_back_what_was_written() -> None:
 
 
 @pytest.mark.parametrize("task", ["depth", "panoptic", "colour"])
-def test_presets_differ_in_size_and_keep_the_task(task: str) -> None:
-    runs = [preset(task, context=False) for preset in (laptop, gpu, paper)]  # type: ignore[operator]
+def test_recipes_differ_in_size_and_keep_the_task(task: str) -> None:
+    runs = [size(task).tokenizer for size in (laptop, gpu, paper)]  # type: ignore[operator]
     assert [run.data.task for run in runs] == [task] * 3
     assert [run.data.shape for run in runs] == [(64, 64), (128, 128), (512, 512)]
-    assert not any(run.model.context for run in runs)
+    assert all(run.model.context for run in runs)
+    assert not paper(task, context=False).tokenizer.model.context  # type: ignore[arg-type]
     assert [run.model.codes for run in runs] == [(4, 4), (8, 8), (16, 16)]
 
 
 def test_the_papers_decay_is_that_of_its_code_at_the_peak_of_the_schedule() -> None:
     for task, decay in (("depth", 1e-5), ("panoptic", 4e-5), ("colour", 4e-5)):
-        optim = paper(task).optim  # type: ignore[arg-type]
+        optim = paper(task).tokenizer.optim  # type: ignore[arg-type]
         assert optim.lr * optim.weight_decay == pytest.approx(decay)
 
 
 def test_settings_import_no_torch() -> None:
-    code = "import sys, gridcode.domains.dense.presets; sys.exit('torch' in sys.modules)"
+    code = "import sys, gridcode.domains.dense.recipes; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

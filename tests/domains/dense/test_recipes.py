@@ -10,8 +10,8 @@ import torch
 from gridcode.cli.dense_dry_run import describe_dense_run, stage_two_parameters
 from gridcode.domains.dense.describe import run_categories
 from gridcode.domains.dense.domain import DenseDomain
-from gridcode.domains.dense.recipes import DENSE_RECIPES, dense_recipe
 from gridcode.errors import GridcodeError
+from gridcode.recipes import DENSE_RECIPES, dense_recipe
 from gridcode.tokenizer.model import Tokenizer
 
 EVERY = pytest.mark.parametrize("name", DENSE_RECIPES)
@@ -53,5 +53,7 @@ def test_the_papers_stage_two_has_the_papers_size(task: str) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_choices() -> None:
-    with pytest.raises(GridcodeError, match="there is no dense recipe 'scenes_laptop'; choose one of scenes_depth_lap"):
+    with pytest.raises(
+        GridcodeError, match="scenes_laptop is no recipe of dense prediction; choose one of scenes_depth_lap"
+    ):
         dense_recipe("scenes_laptop")

@@ -1,12 +1,13 @@
-"""Both stages of dense prediction as one frozen value. No torch here."""
+"""Both stages of dense prediction as one frozen value, and a recipe of them. No torch here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig
+from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import ConditionalRun
 
 Stage: TypeAlias = Literal["tokenizer", "tokens", "prior", "all"]
@@ -47,3 +48,26 @@ class DenseRun:
         """
         self.prior.model.encoder.grid(*self.data.shape)
         return replace(self.prior, data=self.data)
+
+
+@dataclass(frozen=True)
+class DenseRecipe:
+    """Full settings for both stages and the measurement, under one name.
+
+    Attributes:
+        tokenizer: Stage I, and the data of both stages.
+        prior: Stage II.
+        evaluation: How the result is measured.
+    """
+
+    kind: ClassVar[Literal["dense"]] = "dense"
+    """The kind of data."""
+
+    tokenizer: LabelTokenizerRun
+    prior: ConditionalRun
+    evaluation: DenseEvaluationConfig = field(default_factory=DenseEvaluationConfig)
+
+    @property
+    def run(self) -> DenseRun:
+        """Both stages."""
+        return DenseRun(self.tokenizer, self.prior)

@@ -25,12 +25,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from gridcode.domains.dense import recipes_scenes as dense_scenes
 from gridcode.domains.dense.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
-from gridcode.domains.dense.presets import WHOLE
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
+from gridcode.domains.dense.recipes import WHOLE
+from gridcode.domains.dense.recipes import gpu as gpu_recipe
 from gridcode.domains.dense.run_config import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
@@ -229,7 +229,7 @@ def _smoke(task: Task) -> DenseRun:
 
 def _gpu(task: Task) -> DenseRun:
     """The GPU recipe of the built-in scenes with the paper's book."""
-    run = dense_scenes.gpu(task).run
+    run = gpu_recipe(task).run
     assert run.tokenizer.model.quantizer == PAPER_BOOK
     return run
 

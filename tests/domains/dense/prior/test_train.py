@@ -21,7 +21,6 @@ from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRu
 from gridcode.domains.dense.prior.encoder import ImageEncoder
 from gridcode.domains.dense.prior.join import FLIP, PairBatch, Pairs, eval_pairs, join_by_key, train_pairs
 from gridcode.domains.dense.prior.make import make_conditional_prior
-from gridcode.domains.dense.prior.presets import gpu, laptop, paper
 from gridcode.domains.dense.prior.rates import SCALE, scaled_optimizer
 from gridcode.domains.dense.prior.train import (
     asked_at,
@@ -29,6 +28,7 @@ from gridcode.domains.dense.prior.train import (
     measure_conditional_prior,
     train_conditional_prior,
 )
+from gridcode.domains.dense.recipes import gpu, laptop, paper
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import Head
 from gridcode.prior.space import TokenSpace
@@ -361,8 +361,8 @@ def test_measuring_is_the_mean_over_all_examples(make_store: MakeStore, prior: D
     assert torch.equal(part.tokens, pairs.tokens[kept])
 
 
-def test_presets_are_whole_runs() -> None:
-    assert paper("panoptic").model.encoder.grid(512, 512) == (32, 32)
-    assert paper("colour").channels == 1
-    assert gpu("depth", prior="maskgit").prior == "maskgit"
-    assert laptop("panoptic").data.shape == (64, 64)
+def test_recipes_are_whole_runs() -> None:
+    assert paper("panoptic").prior.model.encoder.grid(512, 512) == (32, 32)
+    assert paper("colour").prior.channels == 1
+    assert gpu("depth").prior.prior == "ar"
+    assert laptop("panoptic").prior.data.shape == (64, 64)
