@@ -24,7 +24,7 @@ from gridcode.data.source import ImageSource
 from gridcode.data.understood import understood
 from gridcode.data.views import described, few
 from gridcode.metrics.image import psnr
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 from gridcode.quantize.partial import quantize_with_dropout
 from gridcode.tokenizer.adversary import Adversary, make_discriminator
 from gridcode.tokenizer.config import TokenizerRun

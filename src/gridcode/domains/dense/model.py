@@ -34,8 +34,7 @@ from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelSha
 from gridcode.domains.dense.patches import to_maps, to_patches
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model, save_model, weights_hash
-from gridcode.nn.mode import in_evaluation
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import in_evaluation, load_weights
 from gridcode.quantize.base import Quantized, Quantizer
 from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.quantize.radix import values_visible
