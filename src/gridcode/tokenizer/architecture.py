@@ -7,7 +7,7 @@ files and configs in JSON carry the kind along with the settings.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from gridcode.quantize.config import FSQConfig, QuantizerConfig
 
 
 @dataclass(frozen=True)
-class Architecture(ABC):
+class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro import typeguard
     """The shape of a tokenizer."""
 
     name: Annotated[str, Suppress] = field(init=False)
