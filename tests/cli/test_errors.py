@@ -50,7 +50,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         "quantizer_dropout must be in [0, 1], got 1.5",
     ),
     "levels of no size": (("levels", "--bits", "64"), "bits is 64; it must be from 1 to 63"),
-    "levels that there are none of": (("levels", "--bits", "2"), "no levels from 5 to 16 make a book"),
+    "levels that there are none of": (("levels", "--bits", "2"), "no levels from 5 to 16 make a codebook"),
     "parts that do not fit": ((*TRAIN, "--out", "OUT", "--data.size", "30"), "multiples of 4"),
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "leave out --force"),
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no file"),

@@ -26,13 +26,16 @@ for words in ("tokenize --tokenizer /none --out x", "sample --prior /none --toke
               "train tokenizer scenes_smoke --data.source /none --out x",
               "train prior scenes_smoke --tokens /none --out x"):
     assert main(words.split()) == 2, words
+PARTS = {"train": ["tokenizer scenes_laptop", "tokenizer scenes_laptop --architecture vit", "prior scenes_demo",
+                   "prior scenes_smoke"], "dense": ["train", "predict", "eval"], "study": ["uvim"]}
 for verb in sys.argv[1:]:
-    words = [verb, "--help"] if verb != "train" else ["train", "prior", "scenes_smoke", "--help"]
-    try:
-        main(words)
-    except SystemExit as end:
-        assert end.code == 0
-print("LOADED", *({"torch", "lightning_fabric", "torchmetrics", "pyarrow"} & set(sys.modules)))
+    for part in ["", *PARTS.get(verb, [])]:
+        try:
+            main([verb, *part.split(), "--help"])
+        except SystemExit as end:
+            assert end.code == 0
+HEAVY = {"torch", "lightning_fabric", "torchmetrics", "pyarrow", "numpy", "PIL", "rich", "asyncio", "typeguard"}
+print("LOADED", *(HEAVY & set(sys.modules)))
 """
 
 

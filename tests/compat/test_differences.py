@@ -62,7 +62,7 @@ def test_every_other_public_name_is_refused_by_name() -> None:
         ({"levels": [8, 1]}, "levels: entry 1 is 1"),
         ({"levels": [0]}, "levels: entry 0 is 0"),
         ({"levels": [2.5]}, "levels: entry 0 is 2.5"),
-        ({"levels": [1001]}, "FSQ: form 'atanh' with eps 0.001 rounds to codes outside the book"),
+        ({"levels": [1001]}, "FSQ: form 'atanh' with eps 0.001 rounds to codes outside the codebook"),
         ({"levels": [2, 3]}, "levels [2, 3] hold a 2, which needs preserve_symmetry=True"),
         ({"num_codebooks": 0}, "num_codebooks is 0; give a whole number from 1"),
         ({"num_codebooks": 2, "keep_num_codebooks_dim": False}, "leave keep_num_codebooks_dim=False out"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues
 from gridcode.nn.cross import CrossAttention, DecoderBlock
 
 D, N, S = 24, 5, 7

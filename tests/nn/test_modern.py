@@ -13,12 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.nn import attention
-from gridcode.nn.attention import attend, attend_plainly
-from gridcode.nn.cache import KeyValues
-from gridcode.nn.gelu import TanhGELU
+from gridcode.nn.attention import BASE, KeyValues, attend, attend_plainly, grid_turns, turn
 from gridcode.nn.modern import ModernBlock, RotaryAttention, SwiGLU, swiglu_width
-from gridcode.nn.rotary import BASE, grid_turns, turn
-from gridcode.nn.transformer import PostNormBlock
+from gridcode.nn.transformer import PostNormBlock, TanhGELU
 
 GRID, E, HEADS = (3, 4), 8, 2
 D = E * HEADS

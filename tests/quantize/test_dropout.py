@@ -12,10 +12,10 @@ from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantizer
 from gridcode.quantize.binary.bsq import BSQ
 from gridcode.quantize.binary.lfq import LFQ
-from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.quantize.fsq.grouped import GroupedFSQ
 from gridcode.quantize.fsq.quantizer import FSQ
 from gridcode.quantize.fsq.residual import ResidualFSQ
+from gridcode.quantize.partial import quantize_with_dropout
 
 KINDS: dict[str, Callable[[int], Quantizer]] = {
     "fsq": lambda dim: FSQ([5, 4], channel_dim=dim),

@@ -16,12 +16,11 @@ from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantizer
 from gridcode.quantize.binary.bsq import BSQ
 from gridcode.quantize.binary.lfq import LFQ
-from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.quantize.fsq.forms import FORMS, FormName
 from gridcode.quantize.fsq.grouped import GroupedFSQ
 from gridcode.quantize.fsq.quantizer import FSQ
 from gridcode.quantize.fsq.residual import ResidualFSQ
-from gridcode.quantize.masked import decode_masked, quantize_masked
+from gridcode.quantize.partial import decode_masked, quantize_masked, quantize_with_dropout
 from gridcode.quantize.vq import VQ
 
 Make = Callable[[int], Quantizer]
@@ -202,7 +201,7 @@ def test_residual_stage_dropout_keeps_prefixes_by_sample() -> None:
 
 @pytest.mark.parametrize("make", [lambda: ResidualFSQ([2**11], stages=2), lambda: ResidualFSQ([5], stages=0)])
 def test_residual_settings_out_of_range(make: Callable[[], Quantizer]) -> None:
-    with pytest.raises(GridcodeError, match="ResidualFSQ"):
+    with pytest.raises(GridcodeError, match="quantizer residual"):
         make()
 
 

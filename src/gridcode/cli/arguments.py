@@ -8,15 +8,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tyro
 
+from gridcode.cli.fields import OPTIONS
 from gridcode.data.config import DataConfig
 from gridcode.data.file_names import printable
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.evaluation.config import EvaluationConfig
-from gridcode.recipes import image_recipe
+
+if TYPE_CHECKING:
+    from gridcode.evaluation.config import EvaluationConfig
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         settings: dict[str, Any] = {} if default is None else {"default": default}
         # A choice among dataclasses is made before the words are read: its default's fields are the flags.
         settings["config"] = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+        settings["registry"] = OPTIONS
         parsed: T = tyro.cli(kind, args=list(words), prog=prog, description=description, **settings)
         return parsed
 
@@ -124,7 +127,11 @@ def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]
     Raises:
         GridcodeError: The first word is no option and no recipe.
     """
+    from gridcode.evaluation.config import EvaluationConfig
+
     if words and not words[0].startswith("-"):
+        from gridcode.recipes import image_recipe
+
         return image_recipe(words[0]).evaluation, words[1:]
     return EvaluationConfig(), words
 

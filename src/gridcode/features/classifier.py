@@ -23,7 +23,7 @@ from gridcode.errors import GridcodeError
 from gridcode.features.config import ClassifierConfig
 from gridcode.hub import load_model, save_model
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 
 KIND = "classifier"
 

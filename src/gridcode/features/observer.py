@@ -27,7 +27,7 @@ from gridcode.features.distance import feature_distance
 from gridcode.features.observer_config import ObserverConfig
 from gridcode.hub import load_model, save_model
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 
 KIND = "observer"
 

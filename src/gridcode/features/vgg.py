@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the five stages."""

@@ -1,6 +1,20 @@
-"""Attention by the kernel that is the fastest where it runs.
+"""Attention by the kernel that is the fastest where it runs; its cache of keys and values; rotary positions on a grid.
 
-softmax(q k^T / sqrt(E)) v,  with what a query may not see left out of the softmax
+    softmax(q k^T / sqrt(E)) v,  with what a query may not see left out of the softmax
+
+:class:`KeyValues` holds the keys and values of the tokens so far, so that the next token costs one row instead of all
+of them again.
+
+Rotary positions make attention depend on how far two places lie apart, row by row and column by column. Features are
+taken in pairs; a token at (row, column) turns the first half of the pairs by its row, the other half by its column, at
+frequencies from 1 down to almost 1 / base:
+
+    (a, b) -> (a cos t - b sin t, b cos t + a sin t),    t_j = row · base^(-4j / E)  or  column · base^(-4j / E)
+
+so a product of two turned vectors depends on the differences of rows and of columns alone.
+
+Reference: Su et al., "RoFormer", 2021; Heo et al., "Rotary Position Embedding for Vision Transformer", 2024 (arXiv
+2403.13298), section 3.1 (axial frequencies, base 100).
 """
 
 from __future__ import annotations
@@ -49,3 +63,98 @@ def attend_plainly(q: Tensor, k: Tensor, v: Tensor, *, dropout_p: float = 0.0, s
         if seen is not None:
             scores = scores.masked_fill(~seen, -torch.inf)
         return F.dropout(scores.softmax(-1), dropout_p) @ v
+
+
+ROUND_TO = 64
+"""On a CPU keys come in multiples of this, those to come left out: there a kernel is made for each shape."""
+
+
+class KeyValues:
+    """One layer's keys and values.
+
+    Args:
+        capacity: Tokens, at most.
+
+    >>> cache = KeyValues(3)
+    >>> one = torch.ones(1, 1, 1, 2)
+    >>> keys, values, seen = cache.extend(one, one)
+    >>> keys, values, seen = cache.extend(2 * one, 2 * one)
+    >>> keys.shape, seen, len(cache)
+    (torch.Size([1, 1, 3, 2]), tensor([[ True,  True, False]]), 2)
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._length = 0
+        self._stored = self._seen = torch.empty(0)
+
+    def __len__(self) -> int:
+        """Tokens held."""
+        return self._length
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Add tokens behind those held.
+
+        Args:
+            keys: (B, heads, n, E), of the new tokens.
+            values: (B, heads, n, E).
+
+        Returns:
+            Keys and values (B, heads, S, E) of all tokens so far and some that are still empty, and which of them each
+            new token may see: (n, S) bool, itself and those before it; None for all of them.
+        """
+        if not self._length:
+            B, heads, _, E = keys.shape
+            self._stored = keys.new_zeros(2, B, heads, self._capacity, E)
+            self._seen = torch.ones(self._capacity, self._capacity, dtype=torch.bool, device=keys.device).tril()
+        start, end = self._length, self._length + keys.shape[2]
+        self._stored[0, :, :, start:end], self._stored[1, :, :, start:end] = keys, values
+        self._length = end
+        if keys.shape[2] == 1 and keys.device.type != "cpu":
+            return self._stored[0, :, :, :end], self._stored[1, :, :, :end], None
+        S = min(-(-end // ROUND_TO) * ROUND_TO, self._capacity)
+        return self._stored[0, :, :, :S], self._stored[1, :, :, :S], self._seen[start:end, :S]
+
+
+BASE = 100.0
+
+
+def grid_turns(grid: tuple[int, ...], head_width: int, *, base: float = BASE) -> Tensor:
+    """Cosine and sine of every token's angles; a place before the first is the class token's, which does not turn.
+
+    Args:
+        grid: (h, w), or (h, w, q) where the q tokens of a place turn alike.
+        head_width: E, a multiple of 4.
+        base: How far the frequencies reach.
+
+    Returns:
+        (2, N + 1, E / 2) float32.
+
+    >>> grid_turns((2, 3), 8).shape
+    torch.Size([2, 7, 4])
+    """
+    h, w, q = (*grid, 1, 1)[:3]
+    frequency = base ** (-torch.arange(head_width // 4) / (head_width // 4))
+    # From 1, so that no token lies where the class does.
+    row, column = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
+    places = torch.stack([row, column], -1).view(-1, 2, 1).repeat_interleave(q, 0)
+    angles = torch.cat([torch.zeros(1, head_width // 2), (places * frequency).flatten(1)])
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def turn(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn the features of heads.
+
+    Args:
+        x: (..., N, E).
+        turns: (2, N, E / 2), cosine and sine.
+
+    Returns:
+        (..., N, E) in the dtype of ``x``.
+
+    >>> turn(torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0]], [[1.0]]]))
+    tensor([[0., 1.]])
+    """
+    a, b = x.chunk(2, -1)
+    cos, sin = turns.to(x.dtype)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)

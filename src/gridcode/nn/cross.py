@@ -14,8 +14,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from gridcode.nn.attention import attend
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues, attend
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTMLP
 
 Memory: TypeAlias = tuple[Tensor, Tensor]

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gridcode.nn.attention import attend
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues, attend
 
 RMS_NORM_EPS = 1e-6
 
@@ -106,7 +105,7 @@ class ModernBlock(nn.Module):
         dropout: Dropout on attention weights and on each branch's output.
         causal: A token sees itself and those before it only.
 
-    >>> from gridcode.nn.rotary import grid_turns
+    >>> from gridcode.nn.attention import grid_turns
     >>> block = ModernBlock(16, 4, mlp=32, dropout=0.0, causal=False)
     >>> block(torch.zeros(2, 5, 16), grid_turns((2, 2), 4)).shape
     torch.Size([2, 5, 16])

@@ -25,7 +25,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.prior.base import Prior
 from gridcode.prior.config import AutoregressiveConfig

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 from gridcode.prior.card import prior_card
 from gridcode.prior.config import PriorConfig
 from gridcode.prior.noise import Noise

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 from gridcode.prior.base import Prior
 from gridcode.prior.config import PriorRun
 from gridcode.prior.loop import Lessons, learn_tokens

@@ -20,9 +20,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues, grid_turns
 from gridcode.nn.modern import RMS_NORM_EPS, ModernBlock
-from gridcode.nn.rotary import grid_turns
 from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock
 from gridcode.prior.config import MaskGITConfig, PriorConfig
 

@@ -4,7 +4,6 @@ from .binary.bsq import BSQ as BSQ
 from .binary.lfq import LFQ as LFQ
 from .config import QUANTIZERS as QUANTIZERS
 from .config import QuantizerConfig as QuantizerConfig
-from .dropout import quantize_with_dropout as quantize_with_dropout
 from .fsq.dither import Dither as Dither
 from .fsq.grouped import GroupedFSQ as GroupedFSQ
 from .fsq.levels import LevelSet as LevelSet
@@ -15,8 +14,9 @@ from .fsq.levels import recommended_levels as recommended_levels
 from .fsq.quantizer import FSQ as FSQ
 from .fsq.residual import ResidualFSQ as ResidualFSQ
 from .make import make_quantizer as make_quantizer
-from .masked import decode_masked as decode_masked
-from .masked import quantize_masked as quantize_masked
+from .partial import decode_masked as decode_masked
+from .partial import quantize_masked as quantize_masked
+from .partial import quantize_with_dropout as quantize_with_dropout
 from .usage import Usage as Usage
 from .usage import UsageMeter as UsageMeter
 from .vq import VQ as VQ

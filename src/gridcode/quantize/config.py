@@ -14,8 +14,15 @@ from typing import Annotated, Any, Literal, get_args
 from tyro.conf import Suppress
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.fsq.forms import FormName, make_book
+from gridcode.quantize.fsq.forms import FormName, code_grid
 from gridcode.quantize.fsq.levels import MAX_LEVEL, check_levels
+from gridcode.quantize.ranges import check_positive, check_probability, check_weight, check_whole
+
+MAX_BITS = 63
+"""The last index of 63 bits, 2^63 - 1, is the largest int64."""
+
+MAX_GROUP = 20
+"""The most bits whose joint distribution is laid out, 2^20 numbers."""
 
 Preset = Literal["maskgit", "uvim", "uvim_unsplit", "plain"]
 
@@ -38,7 +45,7 @@ class FSQConfig:
 
     def __post_init__(self) -> None:
         """Refuse levels, form and eps that do not go together."""
-        make_book(self.levels, self.form, self.eps)
+        code_grid(self.levels, self.form, self.eps)
 
 
 @dataclass(frozen=True)
@@ -54,20 +61,20 @@ class ResidualFSQConfig:
     """Probability, in training, that a sample is left with a random number of its first stages."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no book."""
+        """Refuse what makes no codebook."""
         largest = max(check_levels(self.levels))
-        _whole("residual", "stages", self.stages, least=1)
+        check_whole("quantizer residual", "stages", self.stages, least=1)
         if largest ** min(self.stages, MAX_LEVEL.bit_length()) > MAX_LEVEL:
             raise GridcodeError(
                 f"quantizer residual: {self.stages} stages of level {largest} tell {largest}^{self.stages} values "
                 f"apart, more than float32 can ({MAX_LEVEL}); use fewer stages or smaller levels"
             )
-        _share("residual", "stage_dropout", self.stage_dropout)
+        check_probability("quantizer residual", "stage_dropout", self.stage_dropout)
 
 
 @dataclass(frozen=True)
 class GroupedFSQConfig:
-    """Grouped FSQ: several books side by side, each over channels of its own."""
+    """Grouped FSQ: several codebooks side by side, each over channels of its own."""
 
     name: Annotated[Literal["grouped"], Suppress] = field(default="grouped", init=False)
     levels: tuple[int, ...] = (8, 5, 5, 5)
@@ -81,17 +88,17 @@ class GroupedFSQConfig:
 
     def __post_init__(self) -> None:
         """Refuse levels, form and eps that do not go together."""
-        make_book(self.levels, self.form, self.eps)
-        _whole("grouped", "groups", self.groups, least=1)
+        code_grid(self.levels, self.form, self.eps)
+        check_whole("quantizer grouped", "groups", self.groups, least=1)
 
 
 @dataclass(frozen=True)
-class LFQConfig:
-    """Lookup-free quantization: each channel's sign is a bit; an entropy loss spreads the codes."""
+class BinaryConfig:
+    """What the binary quantizers have in common: the defaults are LFQ's."""
 
-    name: Annotated[Literal["lfq"], Suppress] = field(default="lfq", init=False)
+    name: Annotated[Literal["lfq", "bsq"], Suppress] = field(default="lfq", init=False)
     bits: int = 10
-    """Channels; the book has 2^bits codes."""
+    """Channels; the codebook has 2^bits codes."""
     entropy: float = 0.1
     """Weight of the entropy loss."""
     diversity: float = 1.0
@@ -104,31 +111,33 @@ class LFQConfig:
     """Bits whose joint distribution the entropy of the average code has exactly, 1 to 20."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no book, or no loss."""
-        _binary("lfq", self)
+        """Refuse what makes no codebook, or no loss."""
+        owner = f"quantizer {self.name}"
+        check_whole(owner, "bits", self.bits, least=1, most=MAX_BITS)
+        for setting in ("entropy", "diversity", "commitment"):
+            check_weight(owner, setting, getattr(self, setting))
+        check_positive(owner, "temperature", self.temperature)
+        check_whole(owner, "group", self.group, least=1, most=MAX_GROUP)
 
 
 @dataclass(frozen=True)
-class BSQConfig:
+class LFQConfig(BinaryConfig):
+    """Lookup-free quantization: each channel's sign is a bit; an entropy loss spreads the codes."""
+
+    name: Annotated[Literal["lfq"], Suppress] = field(default="lfq", init=False)
+
+
+@dataclass(frozen=True)
+class BSQConfig(BinaryConfig):
     """Binary spherical quantization: the latent on the unit sphere, each channel's sign a bit."""
 
     name: Annotated[Literal["bsq"], Suppress] = field(default="bsq", init=False)
-    bits: int = 10
-    """Channels; the book has 2^bits codes."""
-    entropy: float = 0.1
-    """Weight of the entropy loss."""
-    diversity: float = 1.0
-    """Weight, within the entropy loss, of the entropy of the average code."""
     commitment: float = 0.0
     """Weight of the commitment loss."""
     temperature: float = 1.0
     """Temperature of the soft codes in the entropy loss."""
     group: int = 1
     """Bits whose joint distribution the entropy of the average code has exactly, 1 to 20."""
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no book, or no loss."""
-        _binary("bsq", self)
 
 
 @dataclass(frozen=True)
@@ -137,18 +146,18 @@ class VQConfig:
 
     name: Annotated[Literal["vq"], Suppress] = field(default="vq", init=False)
     preset: Preset = "maskgit"
-    """How the book is learned and kept alive: as in MaskGIT, as in UViM, so but without splitting, or as in VQ-VAE."""
+    """How the codebook is learned and kept alive: as in MaskGIT, in UViM, in UViM without splitting, or in VQ-VAE."""
     size: int = 1024
-    """Vectors in the book, K."""
+    """Vectors in the codebook, K."""
     channels: int = 64
     """Channels of a vector."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no book."""
+        """Refuse what makes no codebook."""
         if self.preset not in get_args(Preset):
             raise GridcodeError(f"quantizer vq: preset is {self.preset!r}; choose one of {', '.join(get_args(Preset))}")
-        _whole("vq", "size", self.size, least=2)
-        _whole("vq", "channels", self.channels, least=1)
+        check_whole("quantizer vq", "size", self.size, least=2)
+        check_whole("quantizer vq", "channels", self.channels, least=1)
 
 
 QuantizerConfig = FSQConfig | ResidualFSQConfig | GroupedFSQConfig | LFQConfig | BSQConfig | VQConfig
@@ -205,30 +214,3 @@ def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
         raise GridcodeError(
             f"quantizer {kind.name}: its settings cannot be read ({error}); they were written by another version"
         ) from None
-
-
-def _binary(name: str, config: LFQConfig | BSQConfig) -> None:
-    _whole(name, "bits", config.bits, least=1, most=63)
-    for setting in ("entropy", "diversity", "commitment"):
-        value = getattr(config, setting)
-        if not _number(value) or not 0 <= value < float("inf"):
-            raise GridcodeError(f"quantizer {name}: {setting} is {value!r}; a loss's weight must be 0 or more")
-    if not _number(config.temperature) or not 0 < config.temperature < float("inf"):
-        raise GridcodeError(f"quantizer {name}: temperature is {config.temperature!r}; it must be above 0")
-    _whole(name, "group", config.group, least=1, most=20)
-
-
-def _whole(name: str, setting: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise GridcodeError(
-            f"quantizer {name}: {setting} is {value!r}; it must be a whole number from {least} to {most}"
-        )
-
-
-def _share(name: str, setting: str, value: float) -> None:
-    if not _number(value) or not 0 <= value <= 1:
-        raise GridcodeError(f"quantizer {name}: {setting} is {value!r}; it must be in [0, 1]")
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -31,57 +33,33 @@ def make_quantizer(config: QuantizerConfig, *, channel_dim: int = -1) -> Quantiz
     >>> make_quantizer(FSQConfig(levels=(8, 6, 5))).codebook_size
     240
     """
-    match config:
-        case FSQConfig():
-            from gridcode.quantize.fsq.quantizer import FSQ
+    from gridcode.quantize.binary.bsq import BSQ
+    from gridcode.quantize.binary.lfq import LFQ
+    from gridcode.quantize.fsq.grouped import GroupedFSQ
+    from gridcode.quantize.fsq.quantizer import FSQ
+    from gridcode.quantize.fsq.residual import ResidualFSQ
+    from gridcode.quantize.vq import VQ
 
-            return FSQ(config.levels, form=config.form, eps=config.eps, channel_dim=channel_dim)
-        case ResidualFSQConfig():
-            from gridcode.quantize.fsq.residual import ResidualFSQ
-
-            return ResidualFSQ(
-                config.levels, stages=config.stages, stage_dropout=config.stage_dropout, channel_dim=channel_dim
-            )
-        case GroupedFSQConfig():
-            from gridcode.quantize.fsq.grouped import GroupedFSQ
-
-            return GroupedFSQ(
-                config.levels, groups=config.groups, form=config.form, eps=config.eps, channel_dim=channel_dim
-            )
-        case LFQConfig():
-            from gridcode.quantize.binary.lfq import LFQ
-
-            return LFQ(
-                config.bits,
-                entropy=config.entropy,
-                diversity=config.diversity,
-                commitment=config.commitment,
-                temperature=config.temperature,
-                group=config.group,
-                channel_dim=channel_dim,
-            )
-        case BSQConfig():
-            from gridcode.quantize.binary.bsq import BSQ
-
-            return BSQ(
-                config.bits,
-                entropy=config.entropy,
-                diversity=config.diversity,
-                commitment=config.commitment,
-                temperature=config.temperature,
-                group=config.group,
-                channel_dim=channel_dim,
-            )
-        case VQConfig():
-            from gridcode.quantize.vq import VQ
-
-            if config.preset in ("uvim", "uvim_unsplit"):
-                splits = config.preset == "uvim"
-                return VQ.uvim(config.size, config.channels, splitting=splits, channel_dim=channel_dim)
-            preset = {"maskgit": VQ.maskgit, "plain": VQ.plain}[config.preset]
-            return preset(config.size, config.channels, channel_dim=channel_dim)
-        case _:
-            assert_never(config)
+    if isinstance(config, VQConfig):
+        sizes: dict[str, Any] = {"size": config.size, "channels": config.channels, "channel_dim": channel_dim}
+        match config.preset:
+            case "uvim" | "uvim_unsplit":
+                return VQ.uvim(splitting=config.preset == "uvim", **sizes)
+            case "maskgit":
+                return VQ.maskgit(**sizes)
+            case "plain":
+                return VQ.plain(**sizes)
+            case _:
+                assert_never(config.preset)
+    kinds: dict[type, Callable[..., Quantizer]] = {
+        FSQConfig: FSQ,
+        ResidualFSQConfig: ResidualFSQ,
+        GroupedFSQConfig: GroupedFSQ,
+        LFQConfig: LFQ,
+        BSQConfig: BSQ,
+    }
+    settings = {each.name: getattr(config, each.name) for each in fields(config) if each.init}
+    return kinds[type(config)](**settings, channel_dim=channel_dim)
 
 
 def check_spec(quantizer: Quantizer, recorded: Any, *, where: Path) -> None:

@@ -4,7 +4,7 @@ With levels L, digits g_i in [0, L_i) and the first digit counting fastest (A.1)
 
     index = g_1 + L_1 (g_2 + L_2 (g_3 + …))            Horner's rule, in int64
 
-so no basis is stored and no book is laid out, and the largest book of 2^63 codes still fits.
+so no basis is stored and no codebook is laid out, and the largest codebook of 2^63 codes still fits.
 """
 
 from __future__ import annotations

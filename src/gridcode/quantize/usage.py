@@ -6,7 +6,7 @@ With n_k the times index k was seen, n their sum and p_k = n_k / n,
     entropy    = -Σ p_k log2 p_k                       bits per token
     perplexity = 2^entropy                             codes, were all used alike
 
-``usage`` is used / K, the paper's measure (5.1). Few tokens cannot use a large book, so ``usage_of_ceiling``
+``usage`` is used / K, the paper's measure (5.1). Few tokens cannot use a large codebook, so ``usage_of_ceiling``
 is used / min(K, n), the share of what these tokens could have used at most.
 """
 
@@ -24,7 +24,7 @@ from gridcode.quantize.fsq.levels import check_levels, codebook_size
 from gridcode.quantize.radix import check_indices, split_indices
 
 DENSE_LIMIT = 2**24
-"""Up to this book size a count is kept for every index (8 bytes each); beyond, only for those seen."""
+"""Up to this codebook size a count is kept for every index (8 bytes each); beyond, only for those seen."""
 
 _SORT_FROM = 2**20
 

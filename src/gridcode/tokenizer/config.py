@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from gridcode.quantize.config import QuantizerConfig
@@ -10,7 +10,7 @@ from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
-class Architecture(ABC):
+class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro import typeguard
     """The shape of a tokenizer's networks; subclasses are frozen dataclasses.
 
     Attributes:
@@ -35,7 +35,7 @@ class Architecture(ABC):
         """
 
 
-class TokenizerSettings(ABC):
+class TokenizerSettings:
     """Everything that determines a Stage I run: equal values give equal weights; subclasses are frozen dataclasses.
 
     Attributes:

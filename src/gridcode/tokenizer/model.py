@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model, weights_hash
-from gridcode.nn.mode import in_evaluation
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import in_evaluation, load_weights
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.dropout import quantize_with_dropout
 from gridcode.quantize.make import check_spec, make_quantizer
+from gridcode.quantize.partial import quantize_with_dropout
 from gridcode.tokenizer.card import tokenizer_card
 from gridcode.tokenizer.config import Architecture
 from gridcode.tokenizer.domain import Domain, domain_class

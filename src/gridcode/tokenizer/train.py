@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.tokenizer.domain import Sources, domain_of
 from gridcode.tokenizer.model import Tokenizer

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from gridcode.errors import FileError, MissingFileError
 from gridcode.files import folder_atomic, read_json, to_json
 from gridcode.hub import save_tensors
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 
 
 class Memory(Protocol):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.fsq.forms import FORMS, FormName, channel, make_book
+from gridcode.quantize.fsq.forms import FORMS, FormName, channel, code_grid
 from gridcode.quantize.fsq.quantizer import FSQ
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ def test_codes_and_gradient_are_the_formulas(form: FormName, level: int) -> None
 def test_bounded_latents_round_to_the_codes(form: FormName, level: int) -> None:
     latents = torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(level)) * 2
     quantizer = FSQ([level], form=form).eval()
-    codes = torch.tensor(quantizer.book.channels[0].codes)
+    codes = torch.tensor(quantizer.grid.channels[0].codes)
     nearest = (quantizer.relax(latents) - codes).abs().argmin(1)
     assert torch.equal(nearest, quantizer(latents).indices)
 
@@ -88,7 +88,7 @@ def test_float32_latents_fall_on_the_right_side_of_every_threshold(
     form: FormName, level: int, z: float, steps: int, place: int
 ) -> None:
     """Also at the thresholds themselves and at their nearest float32 neighbours."""
-    book = make_book([level], form)
+    book = code_grid([level], form)
     exact = book.channels[0].thresholds
     near = np.float32(exact[place % len(exact)])
     for _ in range(abs(steps)):
@@ -133,9 +133,9 @@ def test_the_forms_are_not_interchangeable() -> None:
     ("levels", "form", "eps", "message"),
     [
         ([1001], "paper", None, r"'paper' with eps 0.001 loses both end values of a level of 1001: .* below .* 0.001"),
-        ([8, 1001], "atanh", None, "'atanh' with eps 0.001 rounds to codes outside the book of a level of 1001"),
+        ([8, 1001], "atanh", None, "'atanh' with eps 0.001 rounds to codes outside the codebook of a level of 1001"),
         ([8], "paper", 1 / 7, "loses both end values of a level of 8"),
-        ([8], "atanh", 1 / 7, "rounds to codes outside the book of a level of 8"),
+        ([8], "atanh", 1 / 7, "rounds to codes outside the codebook of a level of 8"),
         ([3, 2], "atanh", 0.0, "eps 0 has no threshold at level 2"),
         ([8], "symmetric", 1e-3, "'symmetric' has no eps, got 0.001; leave it out"),
         ([8], "ifsq", 1e-3, "'ifsq' has no eps"),
@@ -148,7 +148,7 @@ def test_what_does_not_go_together_is_refused_with_the_reason(
     levels: list[int], form: FormName, eps: float | None, message: str
 ) -> None:
     with pytest.raises(GridcodeError, match=message):
-        make_book(levels, form, eps)
+        code_grid(levels, form, eps)
 
 
 @pytest.mark.parametrize("form", ["symmetric", "ifsq", "dithered"])

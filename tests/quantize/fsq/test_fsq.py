@@ -16,6 +16,7 @@ from torch import nn
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize import FSQ, Quantized
+from gridcode.quantize.fsq.quantizer import quantize_by_the_formula
 
 level_lists = st.lists(st.integers(2, 40), min_size=1, max_size=6)
 
@@ -49,6 +50,18 @@ def test_indices_survive_the_way_through_codes(levels: list[int], data: st.DataO
     for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
         codes = quantizer.indices_to_codes(tensor, dtype=dtype)
         assert torch.equal(quantizer.codes_to_indices(codes), tensor)
+
+
+@pytest.mark.parametrize("levels", [[8, 5, 5, 5], [2], [3, 4, 16], [1000, 7]])
+def test_the_formula_and_the_fast_path_are_equal(levels: list[int]) -> None:
+    written = (3 * torch.randn(500, len(levels), dtype=torch.float64)).requires_grad_()
+    fast = written.detach().clone().requires_grad_()
+    upstream = torch.randn(500, len(levels), dtype=torch.float64)
+    codes, out = quantize_by_the_formula(written, levels), FSQ(levels)(fast)
+    torch.testing.assert_close(out.codes, codes, rtol=0, atol=1e-12)
+    codes.backward(upstream)
+    out.codes.backward(upstream)
+    torch.testing.assert_close(fast.grad, written.grad, rtol=1e-9, atol=1e-12)
 
 
 def test_neighbouring_indices_differ_in_the_first_channel() -> None:
@@ -150,7 +163,7 @@ def test_codes_outside_the_grid_are_refused() -> None:
         (
             torch.zeros(2, 3),
             {},
-            r"latents of shape \(2, 3\) have 3 channels in dimension -1, levels \[8, 5\] need 2",
+            r"latents of shape \(2, 3\) have 3 channels in dimension -1, it needs 2",
         ),
         (torch.zeros(2, 3, 4, 4), {"channel_dim": 1}, r"have 3 channels in dimension 1"),
         (torch.zeros(2), {"channel_dim": 1}, r"latents of shape \(2,\) have no dimension 1"),
@@ -201,27 +214,35 @@ class TestState:
         model = nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], form="atanh", eps=0.01))
         safetensors.torch.save_file(model.state_dict(), tmp_path / "m.safetensors")
         loaded = safetensors.torch.load_file(tmp_path / "m.safetensors")
-        assert loaded["1._extra_state"].tolist() == [1, 10**10, 8, 5]
+        assert b'"form": "atanh"' in bytes(loaded["1._extra_state"].tolist())
         nn.Sequential(nn.Linear(3, 2), FSQ([8, 5], form="atanh", eps=0.01)).load_state_dict(loaded)
 
     def test_other_levels_are_refused_and_both_are_named(self) -> None:
-        message = r"levels \[8, 5\] and eps 0.001, but this quantizer has form 'paper', levels \[5, 8\]"
+        message = r"levels \[8, 5\], eps 0.001, but this quantizer has name 'fsq', form 'paper', levels \[5, 8\]"
         with pytest.raises(GridcodeError, match=message):
             FSQ([5, 8]).load_state_dict(FSQ([8, 5]).state_dict())
 
     def test_another_eps_is_refused(self) -> None:
-        with pytest.raises(GridcodeError, match=r"eps 0.001, but this quantizer has .* levels \[8, 5\] and eps 0.002"):
+        with pytest.raises(GridcodeError, match=r"eps 0.001, but this quantizer has .* levels \[8, 5\], eps 0.002"):
             FSQ([8, 5], eps=0.002).load_state_dict(FSQ([8, 5]).state_dict())
 
     def test_another_form_is_refused_and_both_are_named(self) -> None:
-        message = r"saved with form 'paper', .* but this quantizer has form 'symmetric'"
+        message = r"form 'paper', .* but this quantizer has .*form 'symmetric'"
         with pytest.raises(GridcodeError, match=message):
             FSQ([8, 5], form="symmetric").load_state_dict(FSQ([8, 5]).state_dict())
 
     @pytest.mark.parametrize("record", [None, torch.zeros(3), torch.zeros(0, dtype=torch.int64)])
     def test_a_record_of_something_else_is_refused(self, record: object) -> None:
-        with pytest.raises(GridcodeError, match="record of form, levels and eps is not readable"):
+        with pytest.raises(GridcodeError, match="record of its settings is not readable"):
             FSQ([5, 8]).load_state_dict({"_extra_state": record})
+
+    def test_the_record_of_version_0_1_loads(self) -> None:
+        saved = {"_extra_state": torch.tensor([1, 10**10, 8, 5])}
+        FSQ([8, 5], form="atanh", eps=0.01).load_state_dict(saved)
+        with pytest.raises(GridcodeError, match=r"form 'atanh', levels \[8, 5\], eps 0.01, but this .* form 'paper'"):
+            FSQ([8, 5]).load_state_dict(saved)
+        with pytest.raises(GridcodeError, match="number 9, unknown here"):
+            FSQ([8, 5]).load_state_dict({"_extra_state": torch.tensor([9, 10**9, 8, 5])})
 
     def test_casting_the_model_leaves_the_record_and_the_results(self) -> None:
         latents = torch.randn(50, 2)
@@ -241,7 +262,7 @@ class TestState:
             shape = quantizer(torch.randn(3, 2)).codes.shape
             state = quantizer.state_dict()
         assert shape == (3, 2)
-        assert state["_extra_state"].tolist() == [0, 10**9, 8, 5]
+        assert b'"levels": [8, 5]' in bytes(state["_extra_state"].tolist())
         latents = torch.randn(50, 2)
         assert torch.equal(quantizer.to_empty(device="cpu")(latents).codes, FSQ([8, 5])(latents).codes)
 

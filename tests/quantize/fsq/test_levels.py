@@ -152,8 +152,8 @@ def test_the_choices_that_stand_out_are_marked() -> None:
     [
         (0, {}, "bits is 0; it must be from 1 to 63"),
         (64, {}, "bits is 64"),
-        (2, {}, r"no levels from 5 to 16 make a book within 10.0% of 2\^2 codes; allow smaller"),
-        (14, {"channels": 9}, "no 9 levels from 5 to 16 make a book"),
+        (2, {}, r"no levels from 5 to 16 make a codebook within 10.0% of 2\^2 codes; allow smaller"),
+        (14, {"channels": 9}, "no 9 levels from 5 to 16 make a codebook"),
         (14, {"channels": 0}, "channels is 0"),
         (14, {"min_level": 1}, "the smallest level is 1"),
         (14, {"min_level": 17}, "the smallest level is 17 and the largest 16"),

@@ -264,11 +264,11 @@ def test_codes_that_are_none_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stages": 0}, "stages is 0; give a whole number from 1"),
+        ({"stages": 0}, "stages is 0; it must be a whole number from 1"),
         ({"stages": True}, "stages is True"),
         ({"stages": 10}, r"10 stages of level 5 tell 5\^10 values apart, more than float32 can"),
         ({"stages": 10**12}, r"tell 5\^1000000000000 values apart"),
-        ({"stage_dropout": 1.1}, "stage_dropout is 1.1; give a probability"),
+        ({"stage_dropout": 1.1}, "stage_dropout is 1.1; it must be in"),
         ({"stage_dropout": math.nan}, "stage_dropout is nan"),
         ({"nan": "skip"}, 'choose "error" or "zero"'),
     ],

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gridcode.quantize.vq.distance import exact_match, nearest
 from gridcode.quantize.vq.entropy import entropy_loss
-from gridcode.quantize.vq.nearest import exact_match, nearest
-from gridcode.quantize.vq.splitting import PERTURBATION, carry_out, plan_splits
+from gridcode.quantize.vq.revival import PERTURBATION, carry_out, plan_splits
 
 Floats = NDArray[np.float64]
 

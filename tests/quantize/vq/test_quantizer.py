@@ -40,7 +40,7 @@ def test_indices_are_the_nearest_codewords(preset: str) -> None:
     z = latents(3, 5, 4, 2)
     out = quantizer(z)
     rows = quantizer.relax(z).movedim(1, -1).reshape(-1, 5).double().numpy()
-    book = quantizer._book(torch.float64).numpy()
+    book = quantizer._codes_of_all(torch.float64).numpy()
     nearest = ((rows[:, None] - book[None]) ** 2).sum(-1).argmin(1)
     assert out.indices.flatten().tolist() == nearest.tolist()
     assert out.codes.shape == z.shape

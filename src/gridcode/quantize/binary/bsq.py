@@ -23,7 +23,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from gridcode.quantize.binary.quantizer import BinaryLoss, BinaryQuantizer
+from gridcode.quantize.binary.quantizer import BinaryQuantizer
+from gridcode.quantize.config import BSQConfig
 from gridcode.quantize.latents import NaNPolicy
 
 
@@ -32,12 +33,12 @@ class BSQ(BinaryQuantizer):
     """Binary spherical quantization to ``2**bits`` codes on the unit sphere.
 
     Computed in float32 (float64 latents stay float64), also under autocast; codes and gradients come back in the
-    latents' dtype. In evaluation mode the loss is 0. The state dict records the bits; loading
-    another number, or another quantizer's weights, is refused. NaN is treated as in :class:`gridcode.quantize.FSQ`;
-    infinite components count as the largest finite ones.
+    latents' dtype. In evaluation mode the loss is 0. The state dict records the bits; loading another number, or
+    another quantizer's weights, is refused. NaN is treated as in :class:`gridcode.quantize.FSQ`; infinite
+    components count as the largest finite ones.
 
     Args:
-        bits: d, in [1, 63]; the book has 2^d codes.
+        bits: d, in [1, 63]; the codebook has 2^d codes.
         entropy: Weight of the entropy loss; 0 turns it off.
         diversity: Weight, within it, of the entropy of the batch's mean assignment.
         commitment: Weight of the commitment loss; 0 turns it off.
@@ -68,8 +69,8 @@ class BSQ(BinaryQuantizer):
         channel_dim: int = -1,
         nan: NaNPolicy = "error",
     ) -> None:
-        weights = BinaryLoss("BSQ", entropy, diversity, commitment, temperature, group)
-        super().__init__(bits, weights, channel_dim=channel_dim, nan=nan)
+        config = BSQConfig(bits, entropy, diversity, commitment, temperature, group)
+        super().__init__(config, channel_dim=channel_dim, nan=nan)
 
     @property
     def scale(self) -> float:
@@ -84,7 +85,7 @@ class BSQ(BinaryQuantizer):
 
 
 def _on_sphere(z: Tensor, place: int) -> Tensor:
-    """Z / |z| along ``place``; a zero vector stays 0, with the gradient passed as it is."""
+    """The latents over their length along ``place``; a zero vector stays 0, with the gradient passed as it is."""
     # The direction does not depend on the length, so that dividing by a constant first loses nothing but overflow.
     finite = torch.nan_to_num(z)
     peak = finite.detach().abs().amax(place, keepdim=True)

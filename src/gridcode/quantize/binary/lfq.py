@@ -21,7 +21,8 @@ from typing import final
 
 from torch import Tensor
 
-from gridcode.quantize.binary.quantizer import BinaryLoss, BinaryQuantizer
+from gridcode.quantize.binary.quantizer import BinaryQuantizer
+from gridcode.quantize.config import LFQConfig
 from gridcode.quantize.latents import NaNPolicy
 
 
@@ -30,11 +31,11 @@ class LFQ(BinaryQuantizer):
     """Lookup-free quantization to ``2**bits`` codes.
 
     Computed in float32 (float64 latents stay float64), also under autocast; codes and gradients come back in the
-    latents' dtype. In evaluation mode the loss is 0. The state dict records the bits; loading
-    another number, or another quantizer's weights, is refused. NaN is treated as in :class:`gridcode.quantize.FSQ`.
+    latents' dtype. In evaluation mode the loss is 0. The state dict records the bits; loading another number, or
+    another quantizer's weights, is refused. NaN is treated as in :class:`gridcode.quantize.FSQ`.
 
     Args:
-        bits: d, in [1, 63]; the book has 2^d codes.
+        bits: d, in [1, 63]; the codebook has 2^d codes.
         entropy: Weight of the entropy loss; 0 turns it off.
         diversity: Weight, within it, of the entropy of the batch's mean assignment.
         commitment: Weight of the commitment loss; 0 turns it off.
@@ -66,8 +67,8 @@ class LFQ(BinaryQuantizer):
         channel_dim: int = -1,
         nan: NaNPolicy = "error",
     ) -> None:
-        weights = BinaryLoss("LFQ", entropy, diversity, commitment, temperature, group)
-        super().__init__(bits, weights, channel_dim=channel_dim, nan=nan)
+        config = LFQConfig(bits, entropy, diversity, commitment, temperature, group)
+        super().__init__(config, channel_dim=channel_dim, nan=nan)
 
     @property
     def scale(self) -> float:

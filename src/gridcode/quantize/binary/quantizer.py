@@ -10,19 +10,18 @@ weights.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.entropy import MAX_GROUP, entropy_loss
+from gridcode.quantize.base import Quantized, Quantizer, check_record, make_record
+from gridcode.quantize.binary.entropy import entropy_loss
+from gridcode.quantize.config import BSQConfig, LFQConfig, quantizer_to_json
 from gridcode.quantize.fsq.kernels.reference import working_dtype
-from gridcode.quantize.fsq.record import check_record, make_record
 from gridcode.quantize.latents import (
     NaNPolicy,
     check_codes_dtype,
@@ -33,88 +32,15 @@ from gridcode.quantize.latents import (
 )
 from gridcode.quantize.radix import check_indices, join_digits, split_indices, values_visible
 
-MAX_BITS = 63
-"""The last index of 63 bits, 2^63 - 1, is the largest int64."""
-
 _NEAR = 0.01
-
-
-@dataclass(frozen=True)
-class BinaryLoss:
-    """Weights of the losses of a binary quantizer; a term of weight 0 is not computed.
-
-    >>> BinaryLoss("LFQ", entropy=-1.0, diversity=1.0, commitment=0.25, temperature=0.01, group=9)
-    Traceback (most recent call last):
-    ...
-    gridcode.errors.GridcodeError: LFQ: entropy is -1.0; the weight of a loss must be 0 or more
-    """
-
-    owner: str
-    """The quantizer's name, for errors."""
-    entropy: float
-    """Weight of the entropy loss (``entropy.py``)."""
-    diversity: float
-    """Weight, within the entropy loss, of the entropy of the mean assignment."""
-    commitment: float
-    """Weight of the squared distance between latents and codes."""
-    temperature: float
-    """T of the soft assignment p(c|z) ∝ exp(-|z - c|² / T)."""
-    group: int
-    """Bits whose joint distribution the entropy of the mean assignment has exactly."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no weight, no temperature or no group."""
-        for name in ("entropy", "diversity", "commitment"):
-            value = getattr(self, name)
-            if not _number(value) or not 0 <= value < math.inf:
-                raise GridcodeError(f"{self.owner}: {name} is {value!r}; the weight of a loss must be 0 or more")
-        if not _number(self.temperature) or not 0 < self.temperature < math.inf:
-            raise GridcodeError(f"{self.owner}: temperature is {self.temperature!r}; it must be above 0")
-        if not isinstance(self.group, int) or isinstance(self.group, bool) or not 1 <= self.group <= MAX_GROUP:
-            raise GridcodeError(
-                f"{self.owner}: group is {self.group!r}; it must be a whole number from 1 to {MAX_GROUP}"
-            )
-
-    def entropy_term(self, values: Tensor, *, scale: float, place: int) -> Tensor:
-        """Entropy · (E[H(p(c|z))] - diversity · H(E[p(c|z)])), a float32 scalar.
-
-        Args:
-            values: z, float32 or float64, with d channels in ``place``.
-            scale: The size of a code's components.
-            place: The channel dimension, counted from 0.
-        """
-        if not self.entropy:
-            return values.new_zeros((), dtype=torch.float32)
-        vectors = values.movedim(place, -1).flatten(0, -2) if values.ndim > 1 else values.unsqueeze(0)
-        logits = vectors * (4 * scale / self.temperature)
-        return (self.entropy * entropy_loss(logits, diversity=self.diversity, group=self.group)).to(torch.float32)
-
-    def settings(self) -> dict[str, float]:
-        """The weights by name, as a quantizer's ``spec`` has them."""
-        return {name: value for name, value in asdict(self).items() if name != "owner"}
-
-
-def check_bits(owner: str, bits: int) -> int:
-    """The number of bits, a Python integer in [1, 63].
-
-    Raises:
-        GridcodeError: It is no such number.
-    """
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= MAX_BITS:
-        raise GridcodeError(
-            f"{owner}: bits is {bits!r}; it must be a whole number from 1 to {MAX_BITS}, so that an index fits int64"
-        )
-    return bits
 
 
 class BinaryQuantizer(Quantizer):
     """A quantizer to scale · {-1, +1}^d; ``LFQ`` and ``BSQ`` say what is in between."""
 
-    def __init__(self, bits: int, weights: BinaryLoss, *, channel_dim: int, nan: NaNPolicy) -> None:
+    def __init__(self, config: LFQConfig | BSQConfig, *, channel_dim: int, nan: NaNPolicy) -> None:
         super().__init__()
-        self.owner = weights.owner
-        self.bits = check_bits(self.owner, bits)
-        self.weights = weights
+        self.owner, self.config, self.bits = config.name.upper(), config, config.bits
         self.channel_dim = channel_dim
         self.nan = check_nan_policy(self.owner, nan)
 
@@ -167,9 +93,9 @@ class BinaryQuantizer(Quantizer):
         codes = (hard + (finite - finite.detach()) * self.scale).to(latents.dtype)
         loss = z.new_zeros((), dtype=torch.float32)
         if self.training:
-            loss = self.weights.entropy_term(relaxed, scale=self.scale, place=place)
-            if self.weights.commitment:
-                loss = loss + (self.weights.commitment * self._distance(relaxed, hard)).to(torch.float32)
+            loss = self._entropy_term(relaxed, place)
+            if self.config.commitment:
+                loss = loss + (self.config.commitment * self._distance(relaxed, hard)).to(torch.float32)
         indices = join_digits(z.detach() > 0, self.levels, place)
         return Quantized(codes=codes, indices=indices, loss=loss)
 
@@ -224,15 +150,16 @@ class BinaryQuantizer(Quantizer):
 
     def spec(self) -> dict[str, Any]:
         """Name, bits and the weights of the losses, as manifests and configs record them."""
-        return {**self._recorded(), **self.weights.settings()}
+        return quantizer_to_json(self.config)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
-        settings = ", ".join(f"{name}={value}" for name, value in self.weights.settings().items())
-        return f"{self.bits}, {settings}, channel_dim={self.channel_dim}, nan={self.nan!r}"
+        weights = {name: value for name, value in asdict(self.config).items() if name not in ("name", "bits")}
+        shown = ", ".join(f"{name}={value}" for name, value in weights.items())
+        return f"{self.bits}, {shown}, channel_dim={self.channel_dim}, nan={self.nan!r}"
 
     def get_extra_state(self) -> Tensor:
-        """What the state dict records: name and bits (``record.py``)."""
+        """What the state dict records: name and bits (``base.py``)."""
         return make_record(self._recorded())
 
     def set_extra_state(self, state: Any) -> None:
@@ -240,7 +167,17 @@ class BinaryQuantizer(Quantizer):
         check_record(self.owner, self._recorded(), state)
 
     def _recorded(self) -> dict[str, Any]:
-        return {"name": self.owner.lower(), "bits": self.bits}
+        return {"name": self.config.name, "bits": self.bits}
+
+    def _entropy_term(self, values: Tensor, place: int) -> Tensor:
+        """Entropy · (E[H(p(c|z))] - diversity · H(E[p(c|z)])) of z with the channels in ``place``, a float32 scalar."""
+        config = self.config
+        if not config.entropy:
+            return values.new_zeros((), dtype=torch.float32)
+        vectors = values.movedim(place, -1).flatten(0, -2) if values.ndim > 1 else values.unsqueeze(0)
+        logits = vectors * (4 * self.scale / config.temperature)
+        loss = entropy_loss(logits, diversity=config.diversity, group=config.group)
+        return (config.entropy * loss).to(torch.float32)
 
     def _place(self, values: Tensor, what: str) -> int:
         return check_vectors(self.owner, values, what, channels=self.bits, channel_dim=self.channel_dim)
@@ -250,7 +187,3 @@ def signs(values: Tensor, scale: float) -> Tensor:
     """Scale · sign(values), the shape and dtype of the values; no gradient. The sign of 0 is -1."""
     # 2s - s and 0 - s are exact in every dtype; a choice between two Python numbers would be float32 at most.
     return (values.detach() > 0).to(values.dtype) * (2 * scale) - scale
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

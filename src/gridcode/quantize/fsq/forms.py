@@ -26,7 +26,7 @@ computed in float64, and digit = how many t_k < z, strictly. The thresholds in f
 float32 z lies above one exactly when it lies above the other.
 
 A form holds only where every level can be reached and none beyond: eps < 1 / (L - 1). With eps = 1e-3 that ends at
-L = 1000: at 1001 the end levels of ``paper`` are exact ties, and ``atanh`` rounds beyond the book.
+L = 1000: at 1001 the end levels of ``paper`` are exact ties, and ``atanh`` rounds beyond the codebook.
 
 Reference: paper, section 3.1 and A.1 (paper); vector-quantize-pytorch (atanh, symmetric); Parker et al. 2024, arXiv
 2411.19842 (symmetric, dithered); arXiv 2601.17124 (iFSQ).
@@ -119,7 +119,7 @@ def channel(form: FormName, level: int, eps: float) -> Channel:
         eps: The margin of ``paper`` and ``atanh``; 0 for the others.
 
     Raises:
-        GridcodeError: The three do not go together: a level would be lost, or a code would leave the book.
+        GridcodeError: The three do not go together: a level would be lost, or a code would leave the codebook.
 
     >>> round(channel("paper", 8, 1e-3).shift, 5), round(channel("atanh", 8, 1e-3).shift, 5)
     (0.14398, 0.1437)
@@ -144,10 +144,10 @@ def channel(form: FormName, level: int, eps: float) -> Channel:
 
 
 @dataclass(frozen=True)
-class Book:
-    """A set of codes by name: levels, form and eps. Made by :func:`make_book`; hashable.
+class CodeGrid:
+    """A set of codes by name: levels, form and eps. Made by :func:`code_grid`; hashable.
 
-    >>> make_book([8, 5]).channels[1].codes
+    >>> code_grid([8, 5]).channels[1].codes
     array([-1. , -0.5,  0. ,  0.5,  1. ])
     """
 
@@ -162,7 +162,7 @@ class Book:
         object.__setattr__(self, "channels", tuple(channel(self.form, level, self.eps) for level in self.levels))
 
 
-def make_book(levels: Sequence[int], form: FormName = "paper", eps: float | None = None) -> Book:
+def code_grid(levels: Sequence[int], form: FormName = "paper", eps: float | None = None) -> CodeGrid:
     """Check levels, form and eps, alone and together.
 
     Args:
@@ -173,7 +173,7 @@ def make_book(levels: Sequence[int], form: FormName = "paper", eps: float | None
     Raises:
         GridcodeError: A value is out of its range, or they do not go together; the message gives the reason.
 
-    >>> make_book([2000])
+    >>> code_grid([2000])
     Traceback (most recent call last):
     ...
     gridcode.errors.GridcodeError: FSQ: form 'paper' with eps 0.001 loses both end values of a level of 2000: ...
@@ -186,7 +186,7 @@ def make_book(levels: Sequence[int], form: FormName = "paper", eps: float | None
         eps = 0.0
     levels, eps = check_levels(levels), DEFAULT_EPS if eps is None else float(eps)
     channel(form, max(levels), eps)  # the tightest bound is told first
-    return Book(levels, form, eps)
+    return CodeGrid(levels, form, eps)
 
 
 def _check_eps(form: FormName, level: int, eps: float) -> None:
@@ -194,7 +194,7 @@ def _check_eps(form: FormName, level: int, eps: float) -> None:
     if not eps >= 0:  # also refuses NaN
         raise GridcodeError(f"FSQ: eps is {eps!r}; give a number in [0, {limit:.6g}), below 1 / (largest level - 1)")
     if eps >= limit:
-        fate = "loses both end values" if form == "paper" else "rounds to codes outside the book"
+        fate = "loses both end values" if form == "paper" else "rounds to codes outside the codebook"
         raise GridcodeError(
             f"FSQ: form {form!r} with eps {eps:g} {fate} of a level of {level}: eps must be below 1 / (L - 1) = "
             f"{limit:.6g}; use a smaller eps or smaller levels"

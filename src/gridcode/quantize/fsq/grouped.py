@@ -1,7 +1,7 @@
-"""Grouped FSQ: equal books side by side, each over channels of its own.
+"""Grouped FSQ: equal codebooks side by side, each over channels of its own.
 
 The d = groups · len(levels) channels of a vector are cut into groups, the first one first, and each is quantized by the
-same FSQ, in one call. A vector then has an index for each group; so a book beyond 2^63 codes is several within it.
+same FSQ, in one call. A vector then has an index for each group; so a codebook beyond 2^63 codes is several within it.
 Gradient: FSQ's, channel by channel.
 """
 
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.base import Quantized, Quantizer, check_record, make_record
 from gridcode.quantize.fsq.forms import FormName
 from gridcode.quantize.fsq.quantizer import FSQ
-from gridcode.quantize.fsq.record import check_record, make_record
 from gridcode.quantize.latents import check_place, check_vectors
+from gridcode.quantize.ranges import check_whole
 
 
 @final
@@ -53,8 +53,7 @@ class GroupedFSQ(Quantizer):
         nan: Literal["error", "zero"] = "error",
     ) -> None:
         super().__init__()
-        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-            raise GridcodeError(f"GroupedFSQ: groups is {groups!r}; give a whole number from 1")
+        check_whole("GroupedFSQ", "groups", groups, least=1)
         # (…, d, …) is seen as (…, groups, channels of a group, …): no channel moves, whatever their dimension.
         inner = channel_dim if channel_dim < 0 else channel_dim + 1
         self.fsq = FSQ(levels, form=form, eps=eps, channel_dim=inner, nan=nan)

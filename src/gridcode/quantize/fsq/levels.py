@@ -1,9 +1,9 @@
-"""Levels: how many values each dimension of a code may take, and the books they make.
+"""Levels: how many values each dimension of a code may take, and the codebooks they make.
 
-A book of levels ``[L_1 … L_d]`` holds K = L_1 · … · L_d codes. Nothing here imports torch, so that configs
+A codebook of levels ``[L_1 … L_d]`` holds K = L_1 · … · L_d codes. Nothing here imports torch, so that configs
 and the command line can check levels at once; sizes are Python integers and never overflow.
 
-Which levels for a book of about 2^bits codes? The paper's heuristic is L >= 5 (A.4.1), and its own choices have few
+Which levels for a codebook of about 2^bits codes? The paper's heuristic is L >= 5 (A.4.1), and its own choices have few
 different levels, all of them close together. :func:`level_candidates` lists such sets.
 """
 
@@ -18,7 +18,7 @@ from itertools import combinations
 from gridcode.errors import GridcodeError
 
 MAX_CODEBOOK = 2**63
-"""The largest book: its last index, 2^63 - 1, is the largest int64."""
+"""The largest codebook: its last index, 2^63 - 1, is the largest int64."""
 
 MAX_LEVEL = 2**20
 """The most values of one dimension that float32 keeps apart with certainty."""
@@ -37,7 +37,7 @@ _RECOMMENDED = {
 
 
 def recommended_levels(bits: int) -> tuple[int, ...]:
-    """The paper's levels for a book of about ``2**bits`` codes.
+    """The paper's levels for a codebook of about ``2**bits`` codes.
 
     Args:
         bits: One of 4, 6, 8, 9, 10, 11, 12, 14, 16.
@@ -89,8 +89,8 @@ def check_levels(levels: Sequence[int]) -> tuple[int, ...]:
         raise GridcodeError("levels: the sequence is empty; give at least one integer, such as [8, 5, 5, 5]")
     if codebook_size(checked) > MAX_CODEBOOK:
         raise GridcodeError(
-            f"levels: {list(checked)} make a book of 2^{math.log2(codebook_size(checked)):.1f} codes, over "
-            "2^63; its indices fit no int64, use fewer or smaller levels, or books side by side: GroupedFSQ"
+            f"levels: {list(checked)} make a codebook of 2^{math.log2(codebook_size(checked)):.1f} codes, over "
+            "2^63; its indices fit no int64, use fewer or smaller levels, or codebooks side by side: GroupedFSQ"
         )
     return checked
 
@@ -133,7 +133,7 @@ class LevelSet:
 
     @property
     def off(self) -> float:
-        """K / 2^target - 1, how far the book is from the one wished for."""
+        """K / 2^target - 1, how far the codebook is from the one wished for."""
         target: int = 2**self.target
         return (self.size - target) / target
 
@@ -147,12 +147,12 @@ def level_candidates(
     tolerance: float = 0.1,
     count: int = 10,
 ) -> tuple[LevelSet, ...]:
-    """Level sets for a book of about ``2**bits`` codes.
+    """Level sets for a codebook of about ``2**bits`` codes.
 
     The paper's own set comes first, where it has one; then the best set of exactly ``2**bits`` codes and the best
     of those with the fewest channels; then the others in their order. Best is, one after another: a size within
     2.5 %, 5 %, 7.5 % … of ``2**bits``; levels that are alike (the largest over the smallest); few channels; the
-    nearest size; the smaller book. Sets of more than three different levels are left out.
+    nearest size; the smaller codebook. Sets of more than three different levels are left out.
 
     Args:
         bits: From 1 to 63.
@@ -179,7 +179,7 @@ def level_candidates(
         first.append(LevelSet(_RECOMMENDED[bits], bits, ("paper, Table 1",)))
     if not first and not found:
         raise GridcodeError(
-            f"no {'' if channels is None else f'{channels} '}levels from {min_level} to {max_level} make a book "
+            f"no {'' if channels is None else f'{channels} '}levels from {min_level} to {max_level} make a codebook "
             f"within {tolerance:.1%} of 2^{bits} codes; allow smaller or larger levels, or a wider tolerance"
         )
     exact = next((each for each in found if each.size == 2**bits), None)

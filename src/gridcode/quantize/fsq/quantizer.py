@@ -1,6 +1,7 @@
 r"""Finite scalar quantization: bound every channel, round it, and count.
 
-With levels L, eps = 1e-3 and a latent z, for each channel (section 3.1, A.1):
+Section 3.1 of the paper is :func:`bound`, :func:`round_straight_through` and :func:`quantize_by_the_formula` below,
+word for word. With levels L, eps = 1e-3 and a latent z, for each channel (section 3.1, A.1):
 
     half    = (L - 1) (1 - eps) / 2
     offset  = 1/2 where L is even, else 0
@@ -19,7 +20,9 @@ That is the form ``"paper"``. The other published ones differ in the curve and i
 (``forms.py``); on normal latents and [8,5,5,5] ``"atanh"`` agrees with it on 99 % of the indices and ``"symmetric"``
 on 69 %, so a model must say which it has: the form is in the state dict and in ``spec``.
 
-Codes and indices are computed by thresholds in one pass (``kernels/``), which gives the same index on every device.
+:class:`FSQ` computes the same by thresholds in one pass (``kernels/``), which gives the same index on every device.
+``tests/quantize/fsq/test_fsq.py`` holds the two equal (``test_the_formula_and_the_fast_path_are_equal``).
+
 For even L the paper's codes are not symmetric: they run from -1 to 1 - 2/L. The author later said that the shift
 should be atanh rather than tan and that it hardly matters.
 
@@ -29,19 +32,46 @@ Reference: Mentzer, Minnen, Agustsson, Tschannen 2023 (arXiv 2309.15505), sectio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.base import Quantized, Quantizer, check_record, make_record
 from gridcode.quantize.fsq.dither import Dither, dithered
-from gridcode.quantize.fsq.forms import FORMS, FormName, make_book
+from gridcode.quantize.fsq.forms import FORMS, FormName, code_grid
 from gridcode.quantize.fsq.kernels import ops, reference
+from gridcode.quantize.latents import NaNPolicy, check_codes_dtype, check_nan_policy, check_place, check_vectors
 from gridcode.quantize.radix import check_indices, join_digits, values_visible
 
-_EPS_UNIT = 1e-12
+
+def bound(z: Tensor, levels: Sequence[int], eps: float = 1e-3) -> Tensor:
+    """Section 3.1's f: latents (…, d) to the range of exactly L integers, channel by channel; differentiable.
+
+    >>> bound(torch.tensor([[-9.0, 0.0, 9.0]]), [5, 5, 5]).round()
+    tensor([[-2.,  0.,  2.]])
+    """
+    level = torch.tensor(levels, dtype=z.dtype, device=z.device)
+    half = (level - 1) * (1 - eps) / 2
+    offset = torch.where(level % 2 == 0, 0.5, 0.0)
+    shift = torch.tan(offset / half)
+    return torch.tanh(z + shift) * half - offset
+
+
+def round_straight_through(bounded: Tensor) -> Tensor:
+    """The nearest integers, with gradient 1: z + sg(round(z) - z)."""
+    return bounded + (bounded.round() - bounded).detach()
+
+
+def quantize_by_the_formula(z: Tensor, levels: Sequence[int], eps: float = 1e-3) -> Tensor:
+    """The codes of latents (…, d), in [-1, 1], as the paper writes them down. :class:`FSQ` is what to use.
+
+    >>> quantize_by_the_formula(torch.tensor([[0.3, -2.0, 0.1, 0.9]]), [8, 5, 5, 5])
+    tensor([[ 0.2500, -1.0000,  0.0000,  0.5000]])
+    """
+    halves = torch.tensor([level // 2 for level in levels], dtype=z.dtype, device=z.device)
+    return round_straight_through(bound(z, levels, eps)) / halves
 
 
 @final
@@ -83,17 +113,15 @@ class FSQ(Quantizer):
         form: FormName = "paper",
         eps: float | None = None,
         channel_dim: int = -1,
-        nan: Literal["error", "zero"] = "error",
+        nan: NaNPolicy = "error",
         dither: Dither | None = None,
     ) -> None:
         super().__init__()
-        self.book = make_book(levels, form, eps)
+        self.grid = code_grid(levels, form, eps)
         if dither is not None and form != "dithered":
             raise GridcodeError(f'FSQ: form {form!r} does not dither; leave dither out, or choose form="dithered"')
-        if nan not in ("error", "zero"):
-            raise GridcodeError(f'FSQ: nan is {nan!r}; choose "error" or "zero"')
         self.channel_dim = channel_dim
-        self.nan = nan
+        self.nan = check_nan_policy("FSQ", nan)
         self.dither = dither or Dither()
 
     @property
@@ -104,7 +132,7 @@ class FSQ(Quantizer):
     @property
     def levels(self) -> tuple[int, ...]:
         """[L_1 … L_d]."""
-        return self.book.levels
+        return self.grid.levels
 
     @property
     def index_shape(self) -> tuple[int, ...]:
@@ -114,12 +142,12 @@ class FSQ(Quantizer):
     @property
     def form(self) -> FormName:
         """Which published form this is."""
-        return self.book.form
+        return self.grid.form
 
     @property
     def eps(self) -> float:
         """The margin at the end levels; 0 where the form has none."""
-        return self.book.eps
+        return self.grid.eps
 
     def forward(self, latents: Tensor) -> Quantized:
         """Quantize latents.
@@ -134,9 +162,9 @@ class FSQ(Quantizer):
         Raises:
             GridcodeError: They are not floats, the channels are not d, or one is NaN (see the class).
         """
-        self._check_shape(latents, "latents")
+        self._check(latents, "latents")
         check = self.nan == "error" and values_visible(latents)
-        codes, indices = ops.quantize(latents, self.book, channel_dim=self.channel_dim, check_nan=check)
+        codes, indices = ops.quantize(latents, self.grid, channel_dim=self.channel_dim, check_nan=check)
         if self.form == "dithered" and self.training:
             bins = reference.along_channels(self._bins(latents), latents.ndim, self.channel_dim)
             codes = dithered(codes, self.relax(latents), bins, dither=self.dither)
@@ -144,8 +172,8 @@ class FSQ(Quantizer):
 
     def relax(self, latents: Tensor) -> Tensor:
         """The bounded latents on the scale of the codes, before rounding; differentiable."""
-        self._check_shape(latents, "latents")
-        return reference.bounded(latents, self.book, channel_dim=self.channel_dim)
+        self._check(latents, "latents")
+        return reference.bounded(latents, self.grid, channel_dim=self.channel_dim)
 
     def indices_to_codes(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The codes of indices.
@@ -164,11 +192,10 @@ class FSQ(Quantizer):
         >>> FSQ([3, 5]).indices_to_codes(torch.tensor([0, 1, 14]))
         tensor([[-1., -1.], [ 0., -1.], [ 1.,  1.]])
         """
-        if not dtype.is_floating_point:
-            raise GridcodeError(f"FSQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
-        self._check_channel_dim(indices.ndim + 1, f"codes for indices of shape {tuple(indices.shape)}")
+        check_codes_dtype("FSQ", dtype)
+        check_place("FSQ", indices.ndim + 1, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
         checked = check_indices(indices, self.levels, self.codebook_size)
-        return ops.decode(checked, self.book, channel_dim=self.channel_dim, dtype=dtype)
+        return ops.decode(checked, self.grid, channel_dim=self.channel_dim, dtype=dtype)
 
     def codes_to_indices(self, codes: Tensor) -> Tensor:
         """The indices of codes; digits are rounded one by one, so that 16-bit codes give their index back.
@@ -187,8 +214,8 @@ class FSQ(Quantizer):
         >>> quantizer.codes_to_indices(quantizer.indices_to_codes(torch.tensor(15359), dtype=torch.bfloat16))
         tensor(15359)
         """
-        self._check_shape(codes, "codes")
-        digits = reference.digits_of(codes, self.book, channel_dim=self.channel_dim)
+        self._check(codes, "codes")
+        digits = reference.digits_of(codes, self.grid, channel_dim=self.channel_dim)
         if values_visible(digits):
             levels = torch.tensor(self.levels, device=digits.device)
             wrong = ~((digits >= 0) & (digits < reference.along_channels(levels, digits.ndim, self.channel_dim)))
@@ -215,46 +242,29 @@ class FSQ(Quantizer):
         )
 
     def get_extra_state(self) -> Tensor:
-        """What the state dict records: int64 [form's place in FORMS, eps in units of 1e-12, L_1 … L_d], on the CPU.
-
-        Not a buffer, so that a cast to bfloat16 cannot blur it and ``to_empty`` cannot lose it.
-        """
-        record = [FORMS.index(self.form), round(self.eps / _EPS_UNIT), *self.levels]
-        return torch.tensor(record, dtype=torch.int64, device="cpu")
+        """What the state dict records: form, levels and eps (``base.py``)."""
+        return make_record(self.spec())
 
     def set_extra_state(self, state: Any) -> None:
         """Refuse a state dict that was written for another form, other levels or another eps."""
-        if not isinstance(state, Tensor) or state.dtype != torch.int64 or state.ndim != 1 or len(state) < 3:
-            raise GridcodeError(
-                "FSQ: the weights' record of form, levels and eps is not readable; use weights of an FSQ"
-            )
-        if state.is_meta or state.tolist() == self.get_extra_state().tolist():
-            return
-        number, eps, *levels = state.tolist()
-        form = FORMS[number] if 0 <= number < len(FORMS) else f"number {number}, unknown here"
-        raise GridcodeError(
-            f"FSQ: the weights were saved with form {form!r}, levels {levels} and eps {eps * _EPS_UNIT:.6g}, but this "
-            f"quantizer has form {self.form!r}, levels {list(self.levels)} and eps {self.eps:.6g}; build FSQ with the "
-            "saved ones"
-        )
+        if isinstance(state, Tensor) and state.dtype == torch.int64 and state.ndim == 1 and len(state) >= 3:
+            if state.is_meta:
+                return
+            state = _record_of_0_1(state.tolist(), self.eps)
+        check_record("FSQ", self.spec(), state)
 
     def _bins(self, like: Tensor) -> Tensor:
         """The width of a bin of each channel, (d,)."""
-        widths = [1 / channel.width for channel in self.book.channels]
+        widths = [1 / channel.width for channel in self.grid.channels]
         return torch.tensor(widths, dtype=reference.working_dtype(like.dtype), device=like.device)
 
-    def _check_shape(self, values: Tensor, what: str) -> None:
-        if not values.is_floating_point():
-            raise GridcodeError(f"FSQ: {what} are {values.dtype}; give floats such as torch.float32")
-        shape = tuple(values.shape)
-        self._check_channel_dim(len(shape), f"{what} of shape {shape}")
-        if shape[self.channel_dim] != self.channels:
-            raise GridcodeError(
-                f"FSQ: {what} of shape {shape} have {shape[self.channel_dim]} channels in dimension "
-                f"{self.channel_dim}, levels {list(self.levels)} need {self.channels}; change one of the "
-                "three"
-            )
+    def _check(self, values: Tensor, what: str) -> None:
+        check_vectors("FSQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
 
-    def _check_channel_dim(self, rank: int, what: str) -> None:
-        if not -rank <= self.channel_dim < rank:
-            raise GridcodeError(f"FSQ: {what} have no dimension {self.channel_dim}; build FSQ with another channel_dim")
+
+def _record_of_0_1(numbers: list[int], eps: float) -> Tensor:
+    """The record of weights that version 0.1 saved: the form's place in FORMS, eps in units of 1e-12, L_1 … L_d."""
+    number, unit, *levels = numbers
+    form = FORMS[number] if 0 <= number < len(FORMS) else f"number {number}, unknown here"
+    saved = eps if unit == round(eps * 10**12) else unit / 10**12
+    return make_record({"name": "fsq", "form": form, "levels": levels, "eps": saved})

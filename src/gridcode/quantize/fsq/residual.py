@@ -32,11 +32,11 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.base import Quantized, Quantizer
+from gridcode.quantize.base import Quantized, Quantizer, check_record, make_record
+from gridcode.quantize.config import ResidualFSQConfig, quantizer_to_json
 from gridcode.quantize.fsq.forms import Channel
 from gridcode.quantize.fsq.kernels.reference import digits_above, working_dtype
-from gridcode.quantize.fsq.levels import MAX_LEVEL, check_levels
-from gridcode.quantize.fsq.record import check_record, make_record
+from gridcode.quantize.fsq.levels import check_levels
 from gridcode.quantize.latents import (
     NaNPolicy,
     check_codes_dtype,
@@ -81,17 +81,8 @@ class ResidualFSQ(Quantizer):
         nan: NaNPolicy = "error",
     ) -> None:
         super().__init__()
-        self._levels = check_levels(levels)
-        if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
-            raise GridcodeError(f"ResidualFSQ: stages is {stages!r}; give a whole number from 1")
-        largest = max(self._levels)
-        if largest ** min(stages, MAX_LEVEL.bit_length()) > MAX_LEVEL:
-            raise GridcodeError(
-                f"ResidualFSQ: {stages} stages of level {largest} tell {largest}^{stages} values apart, more than "
-                f"float32 can ({MAX_LEVEL}); use fewer stages or smaller levels"
-            )
-        if not 0 <= stage_dropout <= 1:
-            raise GridcodeError(f"ResidualFSQ: stage_dropout is {stage_dropout!r}; give a probability in [0, 1]")
+        self.config = ResidualFSQConfig(check_levels(levels), stages, stage_dropout)
+        self._levels = self.config.levels
         self.stages, self.stage_dropout, self.channel_dim = stages, float(stage_dropout), channel_dim
         self.nan = check_nan_policy("ResidualFSQ", nan)
         self._bins = _Bins(self._levels, stages)
@@ -214,12 +205,7 @@ class ResidualFSQ(Quantizer):
 
     def spec(self) -> dict[str, Any]:
         """Name, levels, stages and their dropout, as manifests and configs record them."""
-        return {
-            "name": "residual",
-            "levels": list(self._levels),
-            "stages": self.stages,
-            "stage_dropout": self.stage_dropout,
-        }
+        return quantizer_to_json(self.config)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -228,12 +214,14 @@ class ResidualFSQ(Quantizer):
 
     def get_extra_state(self) -> Tensor:
         """What the state dict records: levels and stages."""
-        return make_record({"name": "residual", "levels": list(self._levels), "stages": self.stages})
+        return make_record(self._recorded())
 
     def set_extra_state(self, state: Any) -> None:
         """Refuse a state dict of other levels or stages."""
-        fields = {"name": "residual", "levels": list(self._levels), "stages": self.stages}
-        check_record("ResidualFSQ", fields, state)
+        check_record("ResidualFSQ", self._recorded(), state)
+
+    def _recorded(self) -> dict[str, Any]:
+        return {"name": "residual", "levels": list(self._levels), "stages": self.stages}
 
     def _vectors(self, latents: Tensor) -> Tensor:
         """Checked latents in the working dtype, channels last."""

@@ -14,7 +14,7 @@ The N x K matrix is never held. Forward goes over blocks of rows and keeps a (K,
 
 where G is the gradient with respect to the softmax's logits (its rows sum to 0, so z_n drops out of its own gradient).
 All that has the size of a block stays within ``BLOCK_BYTES`` together, or is one row where K is that large; besides,
-backward saves latents and book and makes their gradients.
+backward saves latents and codebook and makes their gradients.
 
 In a run of several processes each takes the mean over its own batch, as the original does.
 
@@ -36,27 +36,27 @@ _EPS = 1e-5
 _BLOCKS_AT_A_TIME = 4
 
 
-def entropy_loss(latents: Tensor, book: Tensor, *, temperature: float, limit: int = BLOCK_BYTES) -> Tensor:
+def entropy_loss(latents: Tensor, codewords: Tensor, *, temperature: float, limit: int = BLOCK_BYTES) -> Tensor:
     """Mean entropy of the soft choices less the entropy of the mean choice.
 
     Args:
         latents: (N, d); an empty batch gives 0.
-        book: Codewords (K, d) of the same dtype.
+        codewords: (K, d), of the same dtype.
         temperature: τ, above 0, in the unit of squared distances.
         limit: Bytes for everything that has the size of a block.
 
     Returns:
         A scalar in nats, differentiable once in both arguments.
 
-    >>> book = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-    >>> entropy_loss(book, book, temperature=0.01)  # sure of each, and both are used: -log 2
+    >>> codebook = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> entropy_loss(codebook, codebook, temperature=0.01)  # sure of each, and both are used: -log 2
     tensor(-0.6931)
     """
     if len(latents) == 0:
         return latents.sum()
-    rows = max(1, limit // (_BLOCKS_AT_A_TIME * len(book) * latents.element_size()))
-    # A copy, since statistics may change the book in place before backward reads it.
-    loss: Tensor = _EntropyLoss.apply(latents, book.clone(), temperature, rows)  # type: ignore[no-untyped-call]
+    rows = max(1, limit // (_BLOCKS_AT_A_TIME * len(codewords) * latents.element_size()))
+    # A copy, since statistics may change the codebook in place before backward reads it.
+    loss: Tensor = _EntropyLoss.apply(latents, codewords.clone(), temperature, rows)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -64,38 +64,38 @@ class _EntropyLoss(torch.autograd.Function):
     """The two passes of the module's docstring."""
 
     @staticmethod
-    def forward(ctx: Any, latents: Tensor, book: Tensor, temperature: float, rows: int) -> Tensor:
+    def forward(ctx: Any, latents: Tensor, codewords: Tensor, temperature: float, rows: int) -> Tensor:
         sample = latents.new_zeros(())
-        average = latents.new_zeros(len(book))
+        average = latents.new_zeros(len(codewords))
         for part in torch.split(latents, rows):
-            log_p = _log_choices(part, book, temperature)
+            log_p = _log_choices(part, codewords, temperature)
             p = log_p.exp()
             average += p.sum(0)
             sample -= p.mul_(log_p).sum()
         average /= len(latents)
-        ctx.save_for_backward(latents, book, average)
+        ctx.save_for_backward(latents, codewords, average)
         ctx.temperature, ctx.rows = temperature, rows
         return sample / len(latents) + (average * (average + _EPS).log()).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        latents, book, average = ctx.saved_tensors
+        latents, codewords, average = ctx.saved_tensors
         push = (average + _EPS).log() + average / (average + _EPS)
         scale = upstream * (2 / (ctx.temperature * len(latents)))
-        to_latents, to_book = torch.empty_like(latents), torch.zeros_like(book)
+        to_latents, to_codewords = torch.empty_like(latents), torch.zeros_like(codewords)
         for part, gradient in zip(torch.split(latents, ctx.rows), torch.split(to_latents, ctx.rows), strict=True):
-            log_p = _log_choices(part, book, ctx.temperature)
+            log_p = _log_choices(part, codewords, ctx.temperature)
             p = log_p.exp()
             t = push - log_p
             # G N = p (t - Σ p t)
             g = t.sub_((p * t).sum(1, keepdim=True)).mul_(p)
-            gradient.copy_(g @ book)
-            to_book.addmm_(g.t(), part).sub_(g.sum(0)[:, None] * book)
-        return to_latents.mul_(scale), to_book.mul_(scale), None, None
+            gradient.copy_(g @ codewords)
+            to_codewords.addmm_(g.t(), part).sub_(g.sum(0)[:, None] * codewords)
+        return to_latents.mul_(scale), to_codewords.mul_(scale), None, None
 
 
-def _log_choices(latents: Tensor, book: Tensor, temperature: float) -> Tensor:
+def _log_choices(latents: Tensor, codewords: Tensor, temperature: float) -> Tensor:
     # -|z - e|² / τ without |z|², as one product.
-    norms = book.square().sum(1) / -temperature
-    return torch.addmm(norms, latents, book.t(), alpha=2 / temperature).log_softmax(1)
+    norms = codewords.square().sum(1) / -temperature
+    return torch.addmm(norms, latents, codewords.t(), alpha=2 / temperature).log_softmax(1)

@@ -1,7 +1,7 @@
 r"""Vector quantization: the nearest of K learned vectors, composed of five parts.
 
 ```
-                                                                        ┌─ update    how the book learns
+                                                                        ┌─ update    how the codebook learns
 latents z ── distance.relax ──> nearest codeword q_k ── gradient ──> codes
                                      │      └ start    where it begins  └─ revival   what keeps it alive
                                    index k
@@ -9,7 +9,7 @@ latents z ── distance.relax ──> nearest codeword q_k ── gradient ─
 
     index = argmin_k | relax(z) - e_k |²         codes = e_index         loss = update's + revival's     (training)
 
-This is the baseline that FSQ is compared with: a book of K d numbers which must be learned and kept alive, where
+This is the baseline that FSQ is compared with: a codebook of K d numbers which must be learned and kept alive, where
 FSQ has neither. The parts are small frozen values, each in a file with its formula; three presets put together what was
 published.
 
@@ -30,13 +30,10 @@ from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
 from gridcode.quantize.latents import check_place, check_vectors
 from gridcode.quantize.radix import check_indices, values_visible
-from gridcode.quantize.vq.book import BookState
-from gridcode.quantize.vq.distance import Distance, Euclidean, UnitNorm
+from gridcode.quantize.ranges import check_whole
+from gridcode.quantize.vq.codebook import Codebook, from_first, generator_of, joined
+from gridcode.quantize.vq.distance import Distance, Euclidean, UnitNorm, exact_match, nearest
 from gridcode.quantize.vq.gradient import Gradient, StraightThrough
-from gridcode.quantize.vq.joined import from_first, joined
-from gridcode.quantize.vq.nearest import exact_match, nearest
-from gridcode.quantize.vq.randomness import generator_of
-from gridcode.quantize.vq.ranges import check_whole
 from gridcode.quantize.vq.revival import EntropyLoss, Nothing, Revival, Splitting
 from gridcode.quantize.vq.start import Normal, Start, Uniform
 from gridcode.quantize.vq.update import ByLoss, Discounted, Update
@@ -48,23 +45,23 @@ _BY_LOSS, _NOTHING, _EUCLIDEAN, _UNIFORM, _STRAIGHT = ByLoss(), Nothing(), Eucli
 class VQ(Quantizer):
     """The nearest of K codewords of d channels.
 
-    In training each forward pass is a step of the book: statistics are joined over the processes of
-    ``torch.distributed`` where it is in use, and every process has the same book (``joined.py``). In evaluation nothing
-    changes and the loss is 0. Everything is computed in float32 (float64 latents stay float64), also under autocast;
-    codes come back in the latents' dtype.
+    In training each forward pass is a step of the codebook: statistics are joined over the processes of
+    ``torch.distributed`` where it is in use, and every process has the same codebook (``codebook.py``). In evaluation
+    nothing changes and the loss is 0. Everything is computed in float32 (float64 latents stay float64), also under
+    autocast; codes come back in the latents' dtype.
 
     The state dict holds all that training goes on from: ``codebook`` (a parameter with ``ByLoss``, else a buffer),
     ``counts`` and ``sums`` where the parts keep them, ``seed`` and ``steps``, from which random choices come
-    (``randomness.py``); the start runs where ``steps`` is 0. It does not hold the parts: ``spec`` does.
+    (``codebook.py``); the start runs where ``steps`` is 0. It does not hold the parts: ``spec`` does.
 
     A NaN or infinite latent has no nearest codeword and is an error. Traced code cannot look at values: there it counts
     as 0 with gradient 0. ``torch.compile(fullgraph=True)`` takes evaluation; in training the graph breaks where the
-    book learns.
+    codebook learns.
 
     Args:
         size: K, the number of codewords, 2 or more.
         channels: d, 1 or more.
-        update: How the book learns: ``ByLoss``, ``ByEMA`` or ``Discounted``.
+        update: How the codebook learns: ``ByLoss``, ``ByEMA`` or ``Discounted``.
         revival: What keeps it alive: ``Nothing``, ``EntropyLoss``, ``Splitting`` or ``RandomRestarts``.
         distance: What near means: ``Euclidean`` or ``UnitNorm``.
         start: Where it begins: ``Uniform``, ``Normal`` or ``KMeans``.
@@ -112,8 +109,8 @@ class VQ(Quantizer):
     def maskgit(cls, size: int = 1024, channels: int = 256, *, channel_dim: int = -1) -> VQ:
         """MaskGIT's: codebook loss 1, commitment 0.25, entropy loss 0.1 at temperature 0.01.
 
-        Its book begins at U(±sqrt(3 / K)). Differs from the original code: memory is bounded, and the loss is made in
-        training only.
+        Its codebook begins at U(±sqrt(3 / K)). Differs from the original code: memory is bounded, and the loss is made
+        in training only.
 
         >>> VQ.maskgit().revival
         EntropyLoss(weight=0.1, temperature=0.01)
@@ -131,9 +128,9 @@ class VQ(Quantizer):
     def uvim(cls, size: int = 4096, channels: int = 768, *, splitting: bool = True, channel_dim: int = -1) -> VQ:
         """UViM's: discounted sums at 0.995, splitting under 0.1, codewords of length 1, standardised latents.
 
-        No commitment loss. Sums begin at N(0, 1 / K) and counts at 1. Without ``splitting`` the book collapses, as the
-        ablation shows. Differs from the original code: splitting ends where there is nothing left to share
-        (``splitting.py``).
+        No commitment loss. Sums begin at N(0, 1 / K) and counts at 1. Without ``splitting`` the codebook collapses, as
+        the ablation shows. Differs from the original code: splitting ends where there is nothing left to share
+        (``revival.py``).
 
         >>> VQ.uvim().update
         Discounted(decay=0.995, commitment=0.0)
@@ -164,7 +161,7 @@ class VQ(Quantizer):
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """(K,): a book without structure."""
+        """(K,): a codebook without structure."""
         return (self._size,)
 
     @property
@@ -173,7 +170,7 @@ class VQ(Quantizer):
         return ()
 
     def forward(self, latents: Tensor) -> Quantized:
-        """Quantize latents; in training, let the book learn from them.
+        """Quantize latents; in training, let the codebook learn from them.
 
         Args:
             latents: Finite floats of any rank, with d channels in ``channel_dim``; an empty batch changes nothing.
@@ -191,10 +188,10 @@ class VQ(Quantizer):
             relaxed = self.distance.relax(self._finite(rows))
             if self.training:
                 self._begin(relaxed.detach())
-            # The codewords before the book learns from this batch: these are what the latents took.
-            book = self.distance.codewords(self.codebook.detach().to(relaxed.dtype))
-            flat = nearest(relaxed.detach(), book)
-            codes = self.gradient.attach(book[flat], relaxed)
+            # The codewords before the codebook learns from this batch: these are what the latents took.
+            codewords = self.distance.codewords(self.codebook.detach().to(relaxed.dtype))
+            flat = nearest(relaxed.detach(), codewords)
+            codes = self.gradient.attach(codewords[flat], relaxed)
             loss = relaxed.new_zeros((), dtype=torch.float32)
             if self.training:
                 loss = self._loss(relaxed, flat)
@@ -229,13 +226,13 @@ class VQ(Quantizer):
             raise GridcodeError(f"VQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
         check_place("VQ", indices.ndim + 1, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
         checked = check_indices(indices, self.levels, self._size)
-        return self._book(dtype)[checked].movedim(-1, self.channel_dim)
+        return self._codes_of_all(dtype)[checked].movedim(-1, self.channel_dim)
 
     def codes_to_indices(self, codes: Tensor) -> Tensor:
-        """The indices of codes: for codes that this book returned, exactly theirs; for others, the nearest one's.
+        """The indices of codes: for codes that this codebook returned, exactly theirs; for others, the nearest one's.
 
-        Codes are compared with the book in their own dtype. So a 16-bit code gives its index back as long as no other
-        codeword rounds to the same code, and the lowest index of those that do.
+        Codes are compared with the codebook in their own dtype. So a 16-bit code gives its index back as long as no
+        other codeword rounds to the same code, and the lowest index of those that do.
 
         Args:
             codes: Codes as ``forward`` or ``indices_to_codes`` return them, d channels in ``channel_dim``.
@@ -252,7 +249,7 @@ class VQ(Quantizer):
         """
         with torch.autocast(codes.device.type, enabled=False):
             rows = self._finite(self._rows(codes.detach(), "codes"))
-            return exact_match(rows, self._book(codes.dtype).to(rows.dtype)).reshape(self._places(codes))
+            return exact_match(rows, self._codes_of_all(codes.dtype).to(rows.dtype)).reshape(self._places(codes))
 
     def spec(self) -> dict[str, Any]:
         """Name, sizes and parts with their settings, as manifests and configs record them.
@@ -289,7 +286,7 @@ class VQ(Quantizer):
             raise GridcodeError("VQ: Splitting shares out sums, and ByLoss keeps none; use ByEMA or Discounted with it")
 
     def _make_state(self) -> None:
-        """The first book, and what the parts keep."""
+        """The first codebook, and what the parts keep."""
         seed = int(torch.randint(0, 2**62, (), device="cpu"))
         first = self.start.draw(self._size, self._channels, generator_of(seed, 0)).to(torch.get_default_device())
         by_gradient = self.update.by_gradient
@@ -303,15 +300,16 @@ class VQ(Quantizer):
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("steps", torch.tensor(0))
 
-    def _state(self) -> BookState:
-        return BookState(self.codebook, self.counts, self.sums)
+    def _learned(self) -> Codebook:
+        return Codebook(self.codebook, self.counts, self.sums)
 
     @torch.no_grad()
     def _begin(self, latents: Tensor) -> None:
-        """At the first training batch: one book for all processes, then the start's own beginning."""
+        """At the first training batch: one codebook for all processes, then the start's own beginning."""
         if self.codebook.dtype not in (torch.float32, torch.float64):
             raise GridcodeError(
-                f"VQ: a book of {self.codebook.dtype} cannot be trained; keep the module in float32 and use autocast"
+                f"VQ: a codebook of {self.codebook.dtype} cannot be trained; keep the module in float32 and use "
+                "autocast"
             )
         if int(self.steps):
             return
@@ -320,12 +318,12 @@ class VQ(Quantizer):
             return
         for values in (self.seed, self.codebook):
             from_first(values)
-        book = self.start.begin(self.codebook, batch, self.distance, generator_of(int(self.seed), 1))
-        self._state().begin(book)
+        codewords = self.start.begin(self.codebook, batch, self.distance, generator_of(int(self.seed), 1))
+        self._learned().begin(codewords)
 
     def _loss(self, relaxed: Tensor, indices: Tensor) -> Tensor:
         """The parts' losses of latents (N, d) that took ``indices`` (N,), float32."""
-        # Gathered first: a copy, which the book's learning cannot change before the backward pass.
+        # Gathered first: a copy, which the codebook's learning cannot change before the backward pass.
         chosen = self.distance.codewords(self.codebook[indices].to(relaxed.dtype))
         loss = self.update.loss(relaxed, chosen)
         if not isinstance(self.revival, Nothing):
@@ -341,11 +339,11 @@ class VQ(Quantizer):
         self.steps += 1
         if self.counts is None:
             return
-        state = self._state()
-        self.update.learn(state, batch.statistics(indices, self._size, sums=self.sums is not None))
-        self.revival.revive(state, batch, generator_of(int(self.seed), int(self.steps) + 1))
+        codebook = self._learned()
+        self.update.learn(codebook, batch.statistics(indices, self._size, sums=self.sums is not None))
+        self.revival.revive(codebook, batch, generator_of(int(self.seed), int(self.steps) + 1))
 
-    def _book(self, dtype: torch.dtype) -> Tensor:
+    def _codes_of_all(self, dtype: torch.dtype) -> Tensor:
         """The codes of all indices, (K, d), in a dtype; constants."""
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         return self.distance.codewords(self.codebook.detach().to(wide)).to(dtype)

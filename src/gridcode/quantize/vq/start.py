@@ -23,25 +23,23 @@ from typing import final
 import torch
 from torch import Tensor
 
-from gridcode.quantize.vq.distance import Distance
-from gridcode.quantize.vq.joined import JoinedBatch
-from gridcode.quantize.vq.nearest import nearest
-from gridcode.quantize.vq.randomness import jitter
-from gridcode.quantize.vq.ranges import check_positive, check_whole
+from gridcode.quantize.ranges import check_positive, check_whole
+from gridcode.quantize.vq.codebook import JoinedBatch, jitter
+from gridcode.quantize.vq.distance import Distance, nearest
 
 _COPIES_APART = 0.001
 
 
 class Start(ABC):
-    """Makes the first book."""
+    """Makes the first codebook."""
 
     @abstractmethod
     def draw(self, size: int, channels: int, generator: torch.Generator) -> Tensor:
-        """The book at construction, (K, d), float32 on the CPU."""
+        """The codebook at construction, (K, d), float32 on the CPU."""
 
     @abstractmethod
     def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The book at the first training batch, (K, d), from the one drawn at construction."""
+        """The codebook at the first training batch, (K, d), from the one drawn at construction."""
 
 
 @final
@@ -69,7 +67,7 @@ class Uniform(Start):
         return (2 * uniform - 1) * (1 / size if self.bound is None else self.bound)
 
     def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The book as it is."""
+        """The codebook as it is."""
         return codebook
 
 
@@ -98,14 +96,14 @@ class Normal(Start):
         return normal * (1 / math.sqrt(size) if self.deviation is None else self.deviation)
 
     def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The book as it is."""
+        """The codebook as it is."""
         return codebook
 
 
 @final
 @dataclass(frozen=True)
 class KMeans(Start):
-    """Lloyd's algorithm on the first training batch; until then the book is ``Uniform()``'s.
+    """Lloyd's algorithm on the first training batch; until then the codebook is ``Uniform()``'s.
 
     Args:
         iterations: Rounds of Lloyd's algorithm; 0 leaves the codewords at random latents.
@@ -125,17 +123,18 @@ class KMeans(Start):
         return Uniform().draw(size, channels, generator)
 
     def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The book after the last round."""
+        """The codebook after the last round."""
         size, channels = codebook.shape
         order = torch.randperm(batch.size, generator=generator, device="cpu")
-        book = batch.rows(order[torch.arange(size, device="cpu") % batch.size]).to(torch.float32)
+        codewords = batch.rows(order[torch.arange(size, device="cpu") % batch.size]).to(torch.float32)
         if batch.size < size:
             extra = jitter(size - batch.size, channels, _COPIES_APART, generator)
-            book[batch.size :] *= extra.to(book)
+            codewords[batch.size :] *= extra.to(codewords)
         for _ in range(self.iterations):
-            found = nearest(batch.latents, distance.codewords(book).to(batch.latents.dtype))
+            found = nearest(batch.latents, distance.codewords(codewords).to(batch.latents.dtype))
             statistics = batch.statistics(found, size, sums=True)
             assert statistics.sums is not None
             taken = (statistics.counts > 0)[:, None]
-            book = torch.where(taken, statistics.sums / torch.where(taken, statistics.counts[:, None], 1.0), book)
-        return book
+            mean = statistics.sums / torch.where(taken, statistics.counts[:, None], 1.0)
+            codewords = torch.where(taken, mean, codewords)
+        return codewords

@@ -1,27 +1,27 @@
-r"""How a book learns: by the gradient of a loss, or by statistics of the vectors that took each codeword.
+r"""How a codebook learns: by the gradient of a loss, or by statistics of the vectors that took each codeword.
 
 A training batch of N latents z (as the distance compares them) takes codewords q; n_k latents take codeword k, and s_k
 is their sum. Means run over all N d numbers; sg is "no gradient".
 
-- :class:`ByLoss`: the book is a parameter and
+- :class:`ByLoss`: the codebook is a parameter and
 
       loss = codebook · mean (sg z - q)² + commitment · mean (z - sg q)²
 
-- :class:`ByEMA`: exponential moving averages; no gradient reaches the book and
+- :class:`ByEMA`: exponential moving averages; no gradient reaches the codebook and
 
       count_k ← decay · count_k + (1 - decay) · n_k
       sum_k   ← decay · sum_k   + (1 - decay) · s_k          codeword_k = sum_k / count_k
       loss = commitment · mean (z - sg q)²
 
 - :class:`Discounted`: the same without the factor (1 - decay): discounted, not averaged. The ratio of sum and count is
-  the same but for the first book's weight; counts are 1 / (1 - decay) times as large, which is what the threshold of a
-  revival compares with.
+  the same but for the first codebook's weight; counts are 1 / (1 - decay) times as large, which is what the threshold
+  of a revival compares with.
 
-Counts begin at 1 and sums at the first book. A codeword that nobody took keeps its place, exactly: its sum and count
-shrink by the same factor.
+Counts begin at 1 and sums at the first codebook. A codeword that nobody took keeps its place, exactly: its sum and
+count shrink by the same factor.
 
 Differs from the VQ-VAE's moving averages: no Laplace smoothing of counts, which moves codewords that nobody took, and
-no correction of the averages' start (sonnet starts both at 0). Everything is joined over processes (``joined.py``).
+no correction of the averages' start (sonnet starts both at 0). Everything is joined over processes (``codebook.py``).
 
 Reference: van den Oord, Vinyals, Kavukcuoglu 2017 (arXiv 1711.00937), section 3.2 and appendix A.1; Kolesnikov et al.
 2022 (arXiv 2205.10337) and its code for the discounted sums.
@@ -36,9 +36,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from gridcode.quantize.vq.book import BookState
-from gridcode.quantize.vq.joined import Statistics
-from gridcode.quantize.vq.ranges import check_decay, check_weight
+from gridcode.quantize.ranges import check_decay, check_weight
+from gridcode.quantize.vq.codebook import Codebook, Statistics
 
 
 class Update(ABC):
@@ -52,7 +51,7 @@ class Update(ABC):
         """The loss of latents (N, d) and the codewords they took (N, d): a scalar, 0 where N is 0."""
 
     @abstractmethod
-    def learn(self, state: BookState, batch: Statistics) -> None:
+    def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Take in a joined batch."""
 
 
@@ -64,7 +63,7 @@ class ByLoss(Update):
     Counts are kept only where a revival asks for them, as averages with a decay of 0.99.
 
     Args:
-        codebook: Weight of the loss that moves codewords to latents; 0 leaves the book as it is.
+        codebook: Weight of the loss that moves codewords to latents; 0 leaves the codebook as it is.
         commitment: Weight of the loss that moves latents to codewords.
 
     Raises:
@@ -91,9 +90,9 @@ class ByLoss(Update):
         codebook = self.codebook * _mean_square(latents.detach(), chosen)
         return codebook + self.commitment * _mean_square(latents, chosen.detach())
 
-    def learn(self, state: BookState, batch: Statistics) -> None:
+    def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Count; the optimiser does the rest."""
-        state.known_counts().mul_(self._DECAY).add_(batch.counts, alpha=1 - self._DECAY)
+        codebook.known_counts().mul_(self._DECAY).add_(batch.counts, alpha=1 - self._DECAY)
 
 
 @final
@@ -122,9 +121,9 @@ class ByEMA(Update):
         """Commitment loss."""
         return self.commitment * _mean_square(latents, chosen.detach())
 
-    def learn(self, state: BookState, batch: Statistics) -> None:
+    def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Count ← decay · count + (1 - decay) · n, sums likewise; used codewords are their ratio."""
-        _accumulate(state, batch, self.decay, 1 - self.decay)
+        _accumulate(codebook, batch, self.decay, 1 - self.decay)
 
 
 @final
@@ -153,20 +152,20 @@ class Discounted(Update):
         """Commitment loss."""
         return self.commitment * _mean_square(latents, chosen.detach())
 
-    def learn(self, state: BookState, batch: Statistics) -> None:
+    def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Count ← decay · count + n, sums likewise; used codewords are their ratio."""
-        _accumulate(state, batch, self.decay, 1.0)
+        _accumulate(codebook, batch, self.decay, 1.0)
 
 
-def _accumulate(state: BookState, batch: Statistics, kept: float, added: float) -> None:
-    counts, sums = state.known_counts(), state.known_sums()
+def _accumulate(codebook: Codebook, batch: Statistics, kept: float, added: float) -> None:
+    counts, sums = codebook.known_counts(), codebook.known_sums()
     assert batch.sums is not None
     counts.mul_(kept).add_(batch.counts, alpha=added)
     sums.mul_(kept).add_(batch.sums, alpha=added)
     # Unused codewords are left alone: for them the ratio is the same, until both underflow to 0 / 0.
     used = (batch.counts > 0)[:, None]
     ratio = sums / torch.where(used, counts[:, None], 1.0)
-    state.codebook.copy_(torch.where(used, ratio, state.codebook))
+    codebook.codewords.copy_(torch.where(used, ratio, codebook.codewords))
 
 
 def _mean_square(one: Tensor, other: Tensor) -> Tensor:

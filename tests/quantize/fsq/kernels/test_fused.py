@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.fsq.forms import FORMS, FormName, make_book
+from gridcode.quantize.fsq.forms import FORMS, FormName, code_grid
 from gridcode.quantize.fsq.kernels import ops, reference
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -53,7 +53,7 @@ def cases(book: tuple[int, ...], form: FormName, shape: tuple[int, ...], dim: in
     at = dim % (len(shape) + 1)
     full = [*shape[:at], len(book), *shape[at:]]
     z = torch.randn(full, generator=torch.Generator().manual_seed(0)) * 2
-    edges = torch.cat([torch.tensor(c.thresholds32.tolist()) for c in make_book(book, form).channels])
+    edges = torch.cat([torch.tensor(c.thresholds32.tolist()) for c in code_grid(book, form).channels])
     near = torch.cat([edges, torch.nextafter(edges, torch.tensor(math.inf)), -edges])
     special = torch.tensor([math.inf, -math.inf, 0.0, -0.0, 1e-42, 3e38])
     flat, extra = z.view(-1), torch.cat([near, special])
@@ -70,7 +70,7 @@ def test_codes_indices_and_gradient(
     if dtype not in kernel.DTYPES:
         return  # goes to the reference
     for levels in BOOKS:
-        book, z = make_book(levels, form), place(kernel, cases(levels, form, shape, dim, dtype))
+        book, z = code_grid(levels, form), place(kernel, cases(levels, form, shape, dim, dtype))
         codes, indices = kernel.quantize(z, book, channel_dim=dim, check_nan=True)
         expected, numbers = reference.quantize(z, book, channel_dim=dim, check_nan=True)
         assert torch.equal(indices, numbers)
@@ -89,7 +89,7 @@ def test_codes_indices_and_gradient(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_images_in_the_channels_last_format_keep_it(kernel: ModuleType, dtype: torch.dtype) -> None:
-    book = make_book((8, 5, 5, 5))
+    book = code_grid((8, 5, 5, 5))
     z = cases((8, 5, 5, 5), "paper", (2, 9, 7), 1, dtype).contiguous(memory_format=torch.channels_last)
     z = place(kernel, z)
     codes, indices = kernel.quantize(z, book, channel_dim=1, check_nan=True)
@@ -98,7 +98,7 @@ def test_images_in_the_channels_last_format_keep_it(kernel: ModuleType, dtype: t
 
 
 def test_slices_and_expanded_gradients(kernel: ModuleType) -> None:
-    book = make_book((8, 5))
+    book = code_grid((8, 5))
     z = place(kernel, torch.randn(6, 4, 10))[:, 1:3, ::2]
     assert torch.equal(
         kernel.quantize(z, book, channel_dim=1, check_nan=True)[1],
@@ -112,7 +112,7 @@ def test_slices_and_expanded_gradients(kernel: ModuleType) -> None:
 
 @pytest.mark.parametrize("shape", [(50, 2), (2, 50)])
 def test_nan_is_counted_or_zero(kernel: ModuleType, shape: tuple[int, int]) -> None:
-    book, dim = make_book((8, 5)), 1 if shape[0] == 50 else 0
+    book, dim = code_grid((8, 5)), 1 if shape[0] == 50 else 0
     z = torch.randn(shape)
     z[1, 1] = math.nan
     z = place(kernel, z)
@@ -126,7 +126,7 @@ def test_nan_is_counted_or_zero(kernel: ModuleType, shape: tuple[int, int]) -> N
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_slices_of_threads_join_to_the_same(threads: int) -> None:
     numba_cpu = pytest.importorskip("gridcode.quantize.fsq.kernels.numba_cpu")
-    book, before = make_book((8, 5, 5, 5)), torch.get_num_threads()
+    book, before = code_grid((8, 5, 5, 5)), torch.get_num_threads()
     z = torch.randn(100_003, 4)
     try:
         torch.set_num_threads(threads)
@@ -140,7 +140,7 @@ def test_slices_of_threads_join_to_the_same(threads: int) -> None:
 
 @pytest.mark.parametrize("levels", [(8,) * 21, (1000,) * 6, (65536, 65536), (65536, 65535)], ids=str)
 def test_indices_of_huge_books(kernel: ModuleType, levels: tuple[int, ...]) -> None:
-    book = make_book(levels, "symmetric")
+    book = code_grid(levels, "symmetric")
     size = math.prod(levels)
     indices = place(kernel, torch.tensor([0, 1, size // 3, size - 2, size - 1]))
     codes = kernel.decode(indices, book, channel_dim=-1, dtype=torch.float32)
@@ -149,7 +149,7 @@ def test_indices_of_huge_books(kernel: ModuleType, levels: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize("in_dim", [0, 1, 2])
 def test_vmap_and_grad(in_dim: int) -> None:
-    book = make_book((8, 5))
+    book = code_grid((8, 5))
     z = torch.randn(3, 3, 3, 2)
 
     def codes(values: torch.Tensor) -> torch.Tensor:

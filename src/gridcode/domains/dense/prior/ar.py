@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from gridcode.domains.dense.prior.base import ConditionalPrior
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues
 from gridcode.nn.cross import Memory
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig

@@ -31,8 +31,7 @@ from gridcode.domains.dense.prior.encoder import ImageEncoder
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
 from gridcode.nn.cross import Memory
-from gridcode.nn.initial import scaled_normal_
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights, scaled_normal_
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace

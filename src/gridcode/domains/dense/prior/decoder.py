@@ -11,7 +11,7 @@ from typing import final
 from torch import Tensor, nn
 
 from gridcode.domains.dense.prior.config import ConditionalConfig
-from gridcode.nn.cache import KeyValues
+from gridcode.nn.attention import KeyValues
 from gridcode.nn.cross import DecoderBlock, Memory
 from gridcode.nn.vit import LAYER_NORM_EPS
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gridcode.domains.dense.prior.config import ImageEncoderConfig
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.initial import scaled_normal_, scaled_vectors_
+from gridcode.nn.module import scaled_normal_, scaled_vectors_
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTBlock
 
 

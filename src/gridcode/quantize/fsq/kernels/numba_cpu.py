@@ -17,9 +17,9 @@ where p is the Taylor polynomial of 2^f of degree 6 on [-1/2, 1/2] (relative err
 turns into vector code, which a call of ``tanh`` prevents.
 
 Why numba: eager PyTorch passes over memory once an operation, and ``torch.compile`` needs a C++ compiler on the user's
-machine. Loops are generic in the levels, so nothing is compiled anew for another book; the compiled code is cached on
-disk. numba's own threads do not survive a fork, so slices run on a small pool of Python's, without the GIL, as many as
-``torch.get_num_threads()``.
+machine. Loops are generic in the levels, so nothing is compiled anew for another codebook; the compiled code is cached
+on disk. numba's own threads do not survive a fork, so slices run on a small pool of Python's, without the GIL, as many
+as ``torch.get_num_threads()``.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridcode.quantize.fsq.forms import Book
-from gridcode.quantize.fsq.kernels.layout import layout_of, like
-from gridcode.quantize.fsq.kernels.reference import nan_error
+from gridcode.quantize.fsq.forms import CodeGrid
+from gridcode.quantize.fsq.kernels.reference import layout_of, like, nan_error
 
 TILE = 512
 """Numbers worked on at a time: their thresholds, constants and results fit the innermost cache (24 KiB at 8 levels)."""
@@ -62,24 +61,24 @@ _called = njit(nogil=True, error_model="numpy")
 
 
 class Tables:
-    """A book's numbers, channel by channel and repeated over a tile of vectors whose channels are neighbours.
+    """A codebook's numbers, channel by channel and repeated over a tile of vectors whose channels are neighbours.
 
     Thresholds are padded with infinity, which no number lies above, to a multiple of 8.
     """
 
-    def __init__(self, book: Book) -> None:
-        channels, d = book.channels, len(book.levels)
+    def __init__(self, grid: CodeGrid) -> None:
+        channels, d = grid.channels, len(grid.levels)
         self.d = d
         self.vectors = max(1, TILE // d)
-        most = max(book.levels) - 1
+        most = max(grid.levels) - 1
         self.thresholds = np.full((-(-most // 8) * 8, d), np.inf, dtype=np.float32)
         for place, channel in enumerate(channels):
             self.thresholds[: channel.level - 1, place] = channel.thresholds32
         rows = [[c.middle, c.width, c.slope, c.shift, c.gain * c.slope] for c in channels]
         self.rows = np.array(rows, dtype=np.float32).T.copy()
-        self.levels = np.array(book.levels, dtype=np.int64)
-        self.narrow = math.prod(book.levels) <= 2**31
-        basis = [math.prod(book.levels[:i]) for i in range(d)]
+        self.levels = np.array(grid.levels, dtype=np.int64)
+        self.narrow = math.prod(grid.levels) <= 2**31
+        basis = [math.prod(grid.levels[:i]) for i in range(d)]
         self.basis = np.array(basis, dtype=np.int32 if self.narrow else np.int64)
         self.tiled_rows = np.tile(self.rows, (1, self.vectors))
         self.tiled_basis = np.tile(self.basis, self.vectors)
@@ -88,14 +87,14 @@ class Tables:
 
 
 @lru_cache(maxsize=64)
-def tables(book: Book) -> Tables:
-    """The tables of a book, made once."""
-    return Tables(book)
+def tables(grid: CodeGrid) -> Tables:
+    """The tables of a codebook, made once."""
+    return Tables(grid)
 
 
-def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
     """As ``reference.quantize``, for float32 and bfloat16."""
-    table, walk = tables(book), layout_of(latents, channel_dim)
+    table, walk = tables(grid), layout_of(latents, channel_dim)
     dense = walk.dense
     codes = torch.empty_like(dense)
     shape = list(dense.shape)
@@ -138,9 +137,9 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
     return like(codes, latents), indices
 
 
-def gradient(upstream: Tensor, latents: Tensor, book: Book, *, channel_dim: int) -> Tensor:
+def gradient(upstream: Tensor, latents: Tensor, grid: CodeGrid, *, channel_dim: int) -> Tensor:
     """As ``reference.gradient``, for float32 and bfloat16."""
-    table, walk = tables(book), layout_of(latents, channel_dim)
+    table, walk = tables(grid), layout_of(latents, channel_dim)
     change = torch.empty_like(walk.dense)
     given, source, target = _flat(like(upstream, walk.dense)), _flat(walk.dense), _flat(change)
 
@@ -155,9 +154,9 @@ def gradient(upstream: Tensor, latents: Tensor, book: Book, *, channel_dim: int)
     return like(change, latents)
 
 
-def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
+def decode(indices: Tensor, grid: CodeGrid, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
     """As ``reference.decode``, for float32 and bfloat16."""
-    table, flat = tables(book), indices.contiguous()
+    table, flat = tables(grid), indices.contiguous()
     shape = list(indices.shape)
     place = channel_dim % (indices.ndim + 1)
     inner = math.prod(shape[place:])

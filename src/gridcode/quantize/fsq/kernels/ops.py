@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gridcode.quantize.fsq.forms import Book, FormName
+from gridcode.quantize.fsq.forms import CodeGrid, FormName
 from gridcode.quantize.fsq.kernels import reference
 from gridcode.quantize.radix import transforming
 
 Kernel = Literal["triton", "numba", "reference"]
 
-_book = lru_cache(maxsize=256)(Book)
+_code_grid = lru_cache(maxsize=256)(CodeGrid)
 
 
 def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
@@ -45,33 +45,33 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
     return "reference"
 
 
-def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
     """Codes, with the straight-through gradient, and int64 indices; see ``reference.quantize``.
 
     Raises:
         GridcodeError: A latent is NaN, with ``check_nan``.
     """
     if _plain():
-        codes, indices = reference.quantize(latents, book, channel_dim=channel_dim, check_nan=False)
-        bounded = reference.bounded(latents, book, channel_dim=channel_dim)
+        codes, indices = reference.quantize(latents, grid, channel_dim=channel_dim, check_nan=False)
+        bounded = reference.bounded(latents, grid, channel_dim=channel_dim)
         return codes + (bounded - bounded.detach()), indices
     if _unseen(latents):
         if torch.is_grad_enabled() and latents.requires_grad:
-            return _StraightThrough.apply(latents, book, channel_dim, check_nan)  # type: ignore[no-any-return, no-untyped-call]
+            return _StraightThrough.apply(latents, grid, channel_dim, check_nan)  # type: ignore[no-any-return, no-untyped-call]
         run = _kernel(latents.device, latents.dtype).quantize
-        return run(latents, book, channel_dim=channel_dim, check_nan=check_nan)  # type: ignore[no-any-return]
-    out: tuple[Tensor, Tensor] = _fsq(latents, list(book.levels), book.form, book.eps, channel_dim, check_nan)
+        return run(latents, grid, channel_dim=channel_dim, check_nan=check_nan)  # type: ignore[no-any-return]
+    out: tuple[Tensor, Tensor] = _fsq(latents, list(grid.levels), grid.form, grid.eps, channel_dim, check_nan)
     return out
 
 
-def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
+def decode(indices: Tensor, grid: CodeGrid, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
     """The codes of int64 indices in [0, K); see ``reference.decode``."""
     if _plain():
-        return reference.decode(indices, book, channel_dim=channel_dim, dtype=dtype)
+        return reference.decode(indices, grid, channel_dim=channel_dim, dtype=dtype)
     if _unseen(indices):
         run = _kernel(indices.device, dtype).decode
-        return run(indices, book, channel_dim=channel_dim, dtype=dtype)  # type: ignore[no-any-return]
-    out: Tensor = _fsq_decode(indices, list(book.levels), book.form, book.eps, channel_dim, dtype)
+        return run(indices, grid, channel_dim=channel_dim, dtype=dtype)  # type: ignore[no-any-return]
+    out: Tensor = _fsq_decode(indices, list(grid.levels), grid.form, grid.eps, channel_dim, dtype)
     return out
 
 
@@ -89,11 +89,11 @@ class _StraightThrough(torch.autograd.Function):
     """``gridcode::fsq`` with its gradient, called directly."""
 
     @staticmethod
-    def forward(ctx: Any, latents: Tensor, book: Book, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
-        ctx.book, ctx.channel_dim = book, channel_dim
+    def forward(ctx: Any, latents: Tensor, grid: CodeGrid, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+        ctx.grid, ctx.channel_dim = grid, channel_dim
         ctx.save_for_backward(latents)
         run = _kernel(latents.device, latents.dtype).quantize
-        codes, indices = run(latents, book, channel_dim=channel_dim, check_nan=check_nan)
+        codes, indices = run(latents, grid, channel_dim=channel_dim, check_nan=check_nan)
         ctx.mark_non_differentiable(indices)
         return codes, indices
 
@@ -102,7 +102,7 @@ class _StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         (latents,) = ctx.saved_tensors
         run = _kernel(latents.device, latents.dtype).gradient
-        return run(upstream, latents, ctx.book, channel_dim=ctx.channel_dim), None, None, None
+        return run(upstream, latents, ctx.grid, channel_dim=ctx.channel_dim), None, None, None
 
 
 def _plain() -> bool:
@@ -133,9 +133,9 @@ def _kernel(device: torch.device, dtype: torch.dtype) -> Any:
 def _fsq(
     latents: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim: int, check_nan: bool
 ) -> tuple[Tensor, Tensor]:
-    book = _named(levels, form, eps)
+    grid = _named(levels, form, eps)
     run = _kernel(latents.device, latents.dtype).quantize
-    codes, indices = run(latents, book, channel_dim=channel_dim, check_nan=check_nan)
+    codes, indices = run(latents, grid, channel_dim=channel_dim, check_nan=check_nan)
     return codes, indices
 
 
@@ -178,10 +178,10 @@ def _(indices: Tensor, levels: Sequence[int], form: str, eps: float, channel_dim
     return indices.new_empty([*shape[:place], len(levels), *shape[place:]], dtype=dtype)
 
 
-def _named(levels: Sequence[int], form: str, eps: float) -> Book:
-    """The book that an operator's arguments name; made once."""
+def _named(levels: Sequence[int], form: str, eps: float) -> CodeGrid:
+    """The codebook that an operator's arguments name; made once."""
     name: FormName = form  # type: ignore[assignment]  # what quantize() passed
-    return _book(tuple(levels), name, eps)
+    return _code_grid(tuple(levels), name, eps)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -7,29 +7,35 @@ r"""FSQ in plain PyTorch: the definition that the fused kernels are tested again
 
 Every function traces (``torch.compile``, ``torch.export``, ONNX) into standard operators. Latents of 16 bits are
 widened to float32 first, which is exact; float64 latents stay float64. A NaN is the latent 0 with gradient 0.
+
+At the end stands :func:`layout_of`: how latents lie in memory, which the one-pass kernels walk along. A dense tensor
+with its d channels in one dimension is read as (outer, d, inner). Latents with the channels last in memory, (…, d) or
+images in the channels-last format, have inner = 1: a vector's channels are neighbours. Images (B, d, h, w) in the
+default format have inner = h · w: each channel is a plane. Anything else is copied first.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.fsq.forms import Book
+from gridcode.quantize.fsq.forms import CodeGrid
 from gridcode.quantize.radix import join_digits, split_indices
 
 COMPARED_LEVEL = 64
 """Up to this level a digit is counted threshold by threshold; beyond, found by binary search."""
 
 
-def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
     """Codes and indices; no gradient flows.
 
     Args:
         latents: Floats, d channels in ``channel_dim``.
-        book: Levels, form and eps.
+        grid: Levels, form and eps.
         channel_dim: The dimension of the channels.
         check_nan: Refuse NaN; else a NaN counts as 0.
 
@@ -43,44 +49,44 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
         refuse_nan(latents)
     z = working(latents.detach())
     digits = torch.stack(
-        [digits_above(z.select(channel_dim, i), _thresholds(book, i, z)) for i in range(len(book.levels))],
+        [digits_above(z.select(channel_dim, i), _thresholds(grid, i, z)) for i in range(len(grid.levels))],
         dim=channel_dim,
     )
-    middle, width = _rows(book, z, channel_dim, "middle", "width")
+    middle, width = _rows(grid, z, channel_dim, "middle", "width")
     codes = ((digits.to(z.dtype) - middle) / width).to(latents.dtype)
-    return codes, join_digits(digits, book.levels, channel_dim)
+    return codes, join_digits(digits, grid.levels, channel_dim)
 
 
-def bounded(latents: Tensor, book: Book, *, channel_dim: int) -> Tensor:
+def bounded(latents: Tensor, grid: CodeGrid, *, channel_dim: int) -> Tensor:
     """The continuous codes, gain · tanh(slope · z + shift) + bias, in the latents' shape and dtype; differentiable."""
     z = working(latents)
-    slope, shift, gain, bias = _rows(book, z, channel_dim, "slope", "shift", "gain", "bias")
+    slope, shift, gain, bias = _rows(grid, z, channel_dim, "slope", "shift", "gain", "bias")
     return (torch.tanh(z * slope + shift) * gain + bias).to(latents.dtype)
 
 
-def gradient(upstream: Tensor, latents: Tensor, book: Book, *, channel_dim: int) -> Tensor:
+def gradient(upstream: Tensor, latents: Tensor, grid: CodeGrid, *, channel_dim: int) -> Tensor:
     """The gradient, upstream · d code / d z, in the latents' shape and dtype; 0 where the latent is NaN."""
     z = working(latents)
-    slope, shift, gain = _rows(book, z, channel_dim, "slope", "shift", "gain")
+    slope, shift, gain = _rows(grid, z, channel_dim, "slope", "shift", "gain")
     bend = 1 - torch.tanh(z * slope + shift).square()
     change = upstream.to(z.dtype) * (bend * (gain * slope))
     return change.masked_fill(latents.isnan(), 0.0).to(latents.dtype)
 
 
-def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
+def decode(indices: Tensor, grid: CodeGrid, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
     """The codes of int64 indices in [0, K), with the d channels put in at ``channel_dim``."""
     wide = working_dtype(dtype)
     codes = [
         ((digit.to(wide) - channel.middle) / channel.width).to(dtype)
-        for digit, channel in zip(split_indices(indices, book.levels), book.channels, strict=True)
+        for digit, channel in zip(split_indices(indices, grid.levels), grid.channels, strict=True)
     ]
     return torch.stack(codes, dim=channel_dim)
 
 
-def digits_of(codes: Tensor, book: Book, *, channel_dim: int) -> Tensor:
+def digits_of(codes: Tensor, grid: CodeGrid, *, channel_dim: int) -> Tensor:
     """The digits of codes, whole numbers in float32 or wider, rounded one by one; not checked."""
     wide = codes.detach().to(working_dtype(codes.dtype))
-    middle, width = _rows(book, wide, channel_dim, "middle", "width")
+    middle, width = _rows(grid, wide, channel_dim, "middle", "width")
     return (wide * width + middle).round()
 
 
@@ -130,15 +136,53 @@ def digits_above(z: Tensor, thresholds: Tensor) -> Tensor:
     return count
 
 
-def _thresholds(book: Book, place: int, z: Tensor) -> Tensor:
+def _thresholds(grid: CodeGrid, place: int, z: Tensor) -> Tensor:
     """The thresholds of one channel in z's dtype: exact in float64, rounded down in float32."""
-    channel = book.channels[place]
+    channel = grid.channels[place]
     values = channel.thresholds if z.dtype == torch.float64 else channel.thresholds32
     return torch.tensor(values.tolist(), dtype=z.dtype, device=z.device)
 
 
-def _rows(book: Book, like: Tensor, channel_dim: int, *names: str) -> list[Tensor]:
-    """Constants of the book, made from its numbers each time, to broadcast with ``like``."""
-    table = [[getattr(channel, name) for channel in book.channels] for name in names]
+def _rows(grid: CodeGrid, like: Tensor, channel_dim: int, *names: str) -> list[Tensor]:
+    """Constants of the codebook, made from its numbers each time, to broadcast with ``like``."""
+    table = [[getattr(channel, name) for channel in grid.channels] for name in names]
     rows = torch.tensor(table, dtype=like.dtype, device=like.device)
     return [along_channels(row, like.ndim, channel_dim) for row in rows.unbind()]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A dense walk over latents.
+
+    Attributes:
+        dense: The latents themselves, or a copy of them whose memory is dense; the same shape.
+        outer: Blocks of d · inner numbers that follow each other.
+        inner: Vectors in a block, neighbours in memory.
+    """
+
+    dense: Tensor
+    outer: int
+    inner: int
+
+
+def layout_of(latents: Tensor, channel_dim: int) -> Layout:
+    """The layout of latents.
+
+    >>> layout_of(torch.zeros(2, 4, 3, 3), 1).inner, layout_of(torch.zeros(2, 9, 4), -1).inner
+    (9, 1)
+    """
+    last = latents.movedim(channel_dim, -1)
+    vectors = math.prod(last.shape[:-1])
+    if last.is_contiguous():
+        return Layout(latents, vectors, 1)
+    if latents.is_contiguous():
+        inner = math.prod(latents.shape[channel_dim % latents.ndim + 1 :])
+        return Layout(latents, vectors // max(inner, 1), inner)
+    return Layout(last.contiguous().movedim(-1, channel_dim), vectors, 1)
+
+
+def like(values: Tensor, template: Tensor) -> Tensor:
+    """Values of the template's shape in its dtype and memory order; copied only where they differ."""
+    if values.dtype == template.dtype and values.stride() == template.stride():
+        return values
+    return torch.empty_like(template).copy_(values)

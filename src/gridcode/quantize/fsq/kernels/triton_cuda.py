@@ -30,9 +30,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gridcode.quantize.fsq.forms import Book
-from gridcode.quantize.fsq.kernels.layout import layout_of, like
-from gridcode.quantize.fsq.kernels.reference import COMPARED_LEVEL, nan_error
+from gridcode.quantize.fsq.forms import CodeGrid
+from gridcode.quantize.fsq.kernels.reference import COMPARED_LEVEL, layout_of, like, nan_error
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What the kernels read and write; float64 goes to the reference."""
@@ -43,7 +42,7 @@ TILE = 2048
 
 @dataclass(frozen=True)
 class Tables:
-    """A book's numbers on a device.
+    """A codebook's numbers on a device.
 
     Attributes:
         thresholds: float32 (largest level - 1, d), infinite beyond a channel's own.
@@ -59,32 +58,32 @@ class Tables:
 
 
 @lru_cache(maxsize=64)
-def tables(book: Book, device: torch.device) -> Tables:
-    """The tables of a book, copied to the device once."""
-    d = len(book.levels)
-    thresholds = torch.full((max(book.levels) - 1, d), math.inf)
-    for place, channel in enumerate(book.channels):
+def tables(grid: CodeGrid, device: torch.device) -> Tables:
+    """The tables of a codebook, copied to the device once."""
+    d = len(grid.levels)
+    thresholds = torch.full((max(grid.levels) - 1, d), math.inf)
+    for place, channel in enumerate(grid.channels):
         thresholds[: channel.level - 1, place] = torch.tensor(channel.thresholds32.tolist())
-    rows = [[c.middle, c.width, c.slope, c.shift, c.gain * c.slope] for c in book.channels]
-    basis = [math.prod(book.levels[:i]) for i in range(d)]
+    rows = [[c.middle, c.width, c.slope, c.shift, c.gain * c.slope] for c in grid.channels]
+    basis = [math.prod(grid.levels[:i]) for i in range(d)]
     return Tables(
         thresholds.to(device),
         torch.tensor(rows, dtype=torch.float32).T.contiguous().to(device),
         torch.tensor(basis).to(device),
-        torch.tensor(book.levels).to(device),
+        torch.tensor(grid.levels).to(device),
     )
 
 
-def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
+def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
     """As ``reference.quantize``, for float32, bfloat16 and float16."""
-    table, layout = tables(book, latents.device), layout_of(latents, channel_dim)
+    table, layout = tables(grid, latents.device), layout_of(latents, channel_dim)
     dense = layout.dense.detach()
     codes = torch.empty_like(dense)
     shape = list(dense.shape)
     del shape[channel_dim]
     indices = torch.empty(shape, dtype=torch.int64, device=dense.device)
     bad = torch.zeros((), dtype=torch.int32, device=dense.device)
-    walk = _Walk.of(layout.outer, layout.inner, len(book.levels))
+    walk = _Walk.of(layout.outer, layout.inner, len(grid.levels))
     most = len(table.thresholds)
     if walk.programs:
         with _on(dense.device):
@@ -112,12 +111,12 @@ def quantize(latents: Tensor, book: Book, *, channel_dim: int, check_nan: bool) 
     return like(codes, latents), indices
 
 
-def gradient(upstream: Tensor, latents: Tensor, book: Book, *, channel_dim: int) -> Tensor:
+def gradient(upstream: Tensor, latents: Tensor, grid: CodeGrid, *, channel_dim: int) -> Tensor:
     """As ``reference.gradient``, for float32, bfloat16 and float16."""
-    table, layout = tables(book, latents.device), layout_of(latents, channel_dim)
+    table, layout = tables(grid, latents.device), layout_of(latents, channel_dim)
     dense = layout.dense.detach()
     change = torch.empty_like(dense)
-    walk = _Walk.of(layout.outer, layout.inner, len(book.levels))
+    walk = _Walk.of(layout.outer, layout.inner, len(grid.levels))
     if walk.programs:
         with _on(dense.device):
             _backward[(walk.programs,)](
@@ -136,9 +135,9 @@ def gradient(upstream: Tensor, latents: Tensor, book: Book, *, channel_dim: int)
     return like(change, latents)
 
 
-def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
+def decode(indices: Tensor, grid: CodeGrid, *, channel_dim: int, dtype: torch.dtype) -> Tensor:
     """As ``reference.decode``, for float32, bfloat16 and float16."""
-    table, flat, d = tables(book, indices.device), indices.contiguous(), len(book.levels)
+    table, flat, d = tables(grid, indices.device), indices.contiguous(), len(grid.levels)
     shape = list(indices.shape)
     place = channel_dim % (indices.ndim + 1)
     codes = torch.empty([*shape[:place], d, *shape[place:]], dtype=dtype, device=indices.device)
@@ -154,7 +153,7 @@ def decode(indices: Tensor, book: Book, *, channel_dim: int, dtype: torch.dtype)
                 table.levels,
                 walk.vectors,
                 walk.tiles,
-                NARROW=math.prod(book.levels) < 2**31,
+                NARROW=math.prod(grid.levels) < 2**31,
                 FLAT=walk.flat,
                 D=walk.d,
                 WIDTH=walk.width,

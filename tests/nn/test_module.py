@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gridcode.errors import GridcodeError
-from gridcode.nn.weights import load_weights
+from gridcode.nn.module import load_weights
 
 
 def test_every_weight_is_replaced_in_the_models_own_layout() -> None:

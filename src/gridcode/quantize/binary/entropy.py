@@ -1,4 +1,4 @@
-r"""The entropy loss of binary quantizers, factorised so that no book is ever laid out.
+r"""The entropy loss of binary quantizers, factorised so that no codebook is ever laid out.
 
 A soft assignment p(c|z) ∝ exp(-|z - c|² / T) to the codes c = scale · {-1, +1}^d is a product over bits,
 
@@ -37,9 +37,6 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
-
-MAX_GROUP = 20
-"""The most bits whose joint distribution is laid out, 2^20 numbers."""
 
 _TINY = 1e-30
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gridcode.quantize.binary.bsq import BSQ
+from gridcode.quantize.binary.entropy import entropy_loss, mean_entropy, sample_entropy
 from gridcode.quantize.binary.lfq import LFQ
-from gridcode.quantize.entropy import entropy_loss, mean_entropy, sample_entropy
 
 Floats = NDArray[np.float64]
 

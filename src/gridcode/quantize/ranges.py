@@ -1,4 +1,4 @@
-"""The ranges that the parts of a vector quantizer check their settings against."""
+"""The ranges that quantizers' settings are checked against. No torch here: configs use it too."""
 
 from __future__ import annotations
 
@@ -31,10 +31,17 @@ def check_decay(part: str, value: float) -> None:
         raise GridcodeError(f"{part}: decay is {value!r}; it must be in [0, 1), near 1 for a long memory")
 
 
-def check_whole(part: str, name: str, value: int, *, least: int) -> None:
-    """Refuse what is no whole number of at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise GridcodeError(f"{part}: {name} is {value!r}; it must be a whole number of at least {least}")
+def check_probability(part: str, name: str, value: float) -> None:
+    """Refuse what is no number in [0, 1]."""
+    if not _number(value) or not 0 <= value <= 1:
+        raise GridcodeError(f"{part}: {name} is {value!r}; it must be in [0, 1]")
+
+
+def check_whole(part: str, name: str, value: int, *, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number of at least ``least`` and, where there is such a bound, at most ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
+        bounds = f"from {least}" if most is None else f"from {least} to {most}"
+        raise GridcodeError(f"{part}: {name} is {value!r}; it must be a whole number {bounds}")
 
 
 def _number(value: object) -> bool:

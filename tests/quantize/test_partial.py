@@ -19,7 +19,7 @@ from gridcode.quantize.fsq.dither import Dither
 from gridcode.quantize.fsq.grouped import GroupedFSQ
 from gridcode.quantize.fsq.quantizer import FSQ
 from gridcode.quantize.fsq.residual import ResidualFSQ
-from gridcode.quantize.masked import decode_masked, quantize_masked
+from gridcode.quantize.partial import decode_masked, quantize_masked
 from gridcode.quantize.vq import VQ
 
 KINDS: dict[str, Callable[[int], Quantizer]] = {
