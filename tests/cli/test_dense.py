@@ -50,11 +50,11 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing data": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
     "tokens before their tokenizer": (
         (*TRAIN, "--out", "OUT", "--stage", "tokens", *TINY.split()),
-        "no label tokenizer yet; make it with gridcode dense train --stage tokenizer",
+        "no label tokenizer yet; train it first, with --stage tokenizer",
     ),
     "prior before its tokens": (
         (*TRAIN, "--out", "OUT", "--stage", "prior", *TINY.split()),
-        "no tokens yet; make them with gridcode dense train --stage tokens",
+        "no tokens yet; write them first, with --stage tokens",
     ),
     "weights that are not there": (
         (*TRAIN, "--out", "OUT", "--prior.vit-weights", "MISSING", *TINY.split()),

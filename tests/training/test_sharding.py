@@ -56,7 +56,7 @@ def test_without_cuda_it_is_one_line(accelerator: str, monkeypatch: pytest.Monke
     with pytest.raises(GridcodeError) as caught:
         make_fabric(LoopConfig(strategy="fsdp", accelerator=accelerator))  # type: ignore[arg-type]
     message = str(caught.value)
-    assert message == f"loop.strategy=fsdp needs CUDA devices, got accelerator={accelerator}; use --loop.strategy ddp"
+    assert message == f"loop.strategy=fsdp needs CUDA devices, got accelerator={accelerator}; use loop.strategy=ddp"
 
 
 def test_another_strategy_is_refused() -> None:
@@ -80,7 +80,7 @@ def test_a_sharded_run_has_no_discriminator(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(fabrics, "_sharded", lambda config: "auto")
     loss = LossConfig(adversarial=AdversarialConfig(kind="hinge", width=8))
     run = replace(RUN, loss=loss, loop=replace(RUN.loop, strategy="fsdp"))
-    with pytest.raises(GridcodeError, match=r"loop.strategy=fsdp cannot train a discriminator; use --loop.strategy"):
+    with pytest.raises(GridcodeError, match=r"loop.strategy=fsdp cannot train a discriminator; use loop.strategy"):
         train_tokenizer(run, RunOptions(tmp_path / "run", show=False))
 
 

@@ -132,7 +132,7 @@ def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> Non
 
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
 def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
-    with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; leave --draws at 1"):
+    with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; set draws=1"):
         DensePredictor(predictor.prior, predictor.tokenizer, draws=2)
     with pytest.raises(GridcodeError, match="at least 1 draw of the code, got draws=0"):
         DensePredictor(predictor.prior, predictor.tokenizer, draws=0)
@@ -280,9 +280,7 @@ def test_predictions_carry_the_ids_of_the_pictures(predictor: DensePredictor, tm
 def test_depth_that_no_png_holds_is_told_before(predictor: DensePredictor, tmp_path: Path) -> None:
     data = predictor.tokenizer.data
     predictor.tokenizer.data = replace(data, depth=replace(data.depth, far=80.0))
-    with pytest.raises(
-        GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; write --depth-format npy"
-    ):
+    with pytest.raises(GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; set depth_format=npy"):
         predict_source(predictor, [], PredictOptions(tmp_path))
     assert predict_source(predictor, [], PredictOptions(tmp_path, depth_format="npy")) == 0
 

@@ -100,7 +100,7 @@ class DensePredictor:
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
         if draws > 1 and not tokenizer.label_map.averages:
-            raise GridcodeError(f"label maps of the task {tokenizer.data.task} have no mean; leave --draws at 1")
+            raise GridcodeError(f"label maps of the task {tokenizer.data.task} have no mean; set draws=1")
         self.tokenizer, self.prior, self.sampler, self.seed, self.draws = tokenizer, prior, sampler, seed, draws
 
     @classmethod

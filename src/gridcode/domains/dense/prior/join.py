@@ -119,8 +119,8 @@ def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
         then, now = recorded.get(name, getattr(data, name)), getattr(data, name)
         if then != now:
             raise GridcodeError(
-                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set --data.{name} "
-                f"{then}, or tokenize again"
+                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set "
+                f"data.{name}={then}, or tokenize again"
             )
 
 
