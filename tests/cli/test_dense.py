@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown part": (("dense", "paint"), "dense takes one of train, predict, eval, got 'paint'"),
     "unknown recipe": (
         (*TRAIN, "nope", "--out", "OUT"),
-        "there is no dense recipe 'nope'; choose one of scenes_depth_",
+        "there is no recipe 'nope'; choose one of scenes_demo",
     ),
     "unknown task": ((*TRAIN, "--task", "normals", "--out", "OUT"), "'depth', 'panoptic', 'colour'"),
     "task of another recipe": (
@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
     "unknown study": (("study", "gan"), "study takes 'uvim', got 'gan'"),
     "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
-    "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "--workers must be at least 1, got 0"),
+    "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "workers must be at least 1, got 0"),
 }
 
 
