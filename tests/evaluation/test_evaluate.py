@@ -30,7 +30,7 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer, TokenizerConfig
 from gridcode.training.log import RunLog
-from gridcode.training.order import some_of
+from gridcode.training.seeding import some_of
 
 DATA = DataConfig(size=16, crop=CropPolicy(train="center", flip=False))
 CONFIG = EvaluationConfig(

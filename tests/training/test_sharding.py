@@ -23,8 +23,8 @@ from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric
 from gridcode.training.log import read_log
 from gridcode.training.optim import make_ema, make_optimizer
+from gridcode.training.parallel import clip_gradients, whole
 from gridcode.training.run import RunOptions, open_run
-from gridcode.training.sharding import clip_gradients, whole
 from gridcode.training.state import Trainee
 
 RUN = TokenizerRun(

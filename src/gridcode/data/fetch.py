@@ -14,7 +14,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import FileError, GridcodeError
-from gridcode.training.order import indices_at
+from gridcode.training.seeding import indices_at
 
 _MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
 

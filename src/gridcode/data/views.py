@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from gridcode.data.source import Example, ImageSource, StoredImages
 from gridcode.errors import GridcodeError
-from gridcode.training.order import some_of
 from gridcode.training.resume import describe
+from gridcode.training.seeding import some_of
 
 _LOOKED_AT: Final = 8
 

@@ -36,8 +36,8 @@ from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.order import some_of
 from gridcode.training.progress import Say, Stopwatch
+from gridcode.training.seeding import some_of
 
 GALLERY = 24
 """Reconstructions that are kept to be looked at."""

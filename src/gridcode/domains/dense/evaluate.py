@@ -39,8 +39,8 @@ from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.quantize.usage import Usage
 from gridcode.tokenizer.usage import TokenUsageMeter
-from gridcode.training.order import some_of
 from gridcode.training.progress import Say
+from gridcode.training.seeding import some_of
 
 PredictCodes = Callable[[Tensor, int], Tensor]
 """Pictures in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""

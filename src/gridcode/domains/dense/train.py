@@ -30,11 +30,10 @@ from gridcode.domains.dense.strip import save_label_strip
 from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_facts
 from gridcode.training.fabric import make_fabric, scaler_memory
 from gridcode.training.optim import make_ema, make_optimizer
-from gridcode.training.order import some_of
 from gridcode.training.parallel import adapt, in_parts
 from gridcode.training.resume import describe
 from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
-from gridcode.training.seeding import derive_seed
+from gridcode.training.seeding import derive_seed, some_of
 from gridcode.training.state import Trainee
 from gridcode.training.step import begin_step, finish_step, tell_schedule
 

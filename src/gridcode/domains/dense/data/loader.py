@@ -23,7 +23,7 @@ from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.make import make_label_map
 from gridcode.domains.dense.data.source import DenseExample, DenseSource
 from gridcode.errors import GridcodeError
-from gridcode.training.order import indices_at
+from gridcode.training.seeding import indices_at
 
 
 @dataclass(frozen=True)

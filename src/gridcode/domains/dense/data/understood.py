@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.source import DenseSource
-from gridcode.training.order import some_of
+from gridcode.training.seeding import some_of
 
 LOOKED_AT = 1000
 """Pictures of a split whose headers are read for an EXIF orientation."""

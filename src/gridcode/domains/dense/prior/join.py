@@ -28,7 +28,7 @@ from gridcode.domains.dense.data.make import make_label_map
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
-from gridcode.training.order import indices_at, some_of
+from gridcode.training.seeding import indices_at, some_of
 
 FLIP = "#flip"
 """Ends the key of a row that is of the mirrored picture."""
