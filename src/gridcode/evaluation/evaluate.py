@@ -17,8 +17,7 @@ from torch import Tensor
 
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
-from gridcode.data.source import ImageSource
-from gridcode.data.views import few
+from gridcode.data.source import ImageSource, few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig

@@ -19,10 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.data.loader import Batch, eval_batches, train_batches
-from gridcode.data.open import open_split
-from gridcode.data.source import ImageSource
-from gridcode.data.understood import understood
-from gridcode.data.views import described, few
+from gridcode.data.open import open_split, understood
+from gridcode.data.source import ImageSource, described, few
 from gridcode.metrics.image import psnr
 from gridcode.nn.module import load_weights
 from gridcode.quantize.partial import quantize_with_dropout

@@ -28,9 +28,8 @@ from gridcode.domains.dense.baselines import Baseline, fit_baselines
 from gridcode.domains.dense.colour_sets import ColourSets, colour_observer
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.depth import DepthMap
-from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
-from gridcode.domains.dense.data.source import DensePart, DenseSource, Planes
+from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap, Planes
 from gridcode.domains.dense.errors import error_map
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter

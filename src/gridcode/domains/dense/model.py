@@ -29,7 +29,7 @@ from gridcode.domains.dense.config import (
     label_config_from_json,
 )
 from gridcode.domains.dense.data.config import Categories, DenseConfig
-from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.open import make_label_map
 from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape
 from gridcode.domains.dense.patches import to_maps, to_patches
 from gridcode.errors import GridcodeError

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.loader import DenseBatch
+from gridcode.domains.dense.data.source import LabelMap
 from gridcode.files import write_atomic
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.data.open import open_dense, understood
 from gridcode.domains.dense.model import LabelTokenizer
 from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.domains.dense.prior.train import train_conditional_prior

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from gridcode.data.workers import fetch_in_order, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image
-from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.open import make_label_map
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
