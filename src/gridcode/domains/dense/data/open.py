@@ -104,13 +104,17 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
     if root.is_file() and root.suffix.lower() != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
     reading: dict[str, Any] = {
-        "task": task,
-        "depth": config.depth,
         "ignore_value": config.ignore_value,
         "orientation": config.orientation,
         "max_pixels": config.max_pixels,
     }
-    parquet, folder = partial(ParquetLabels, **reading), partial(FolderLabels, **reading)
+
+    def parquet(shards: list[Path]) -> StoredLabels:
+        return ParquetLabels(shards, task, config.depth, **reading)
+
+    def folder(root: Path, part: str = "") -> StoredLabels:
+        return FolderLabels(root, task, config.depth, part=part, **reading)
+
     shards = [root] if root.is_file() else shards_of(root)
     if shards:
         # NYUv2 as we have it knows classes only in its test file: that is then all there is.
