@@ -159,6 +159,6 @@ def test_the_alarms_of_a_runs_log_are_in_the_page_its_charts_and_the_figures(
     assert '<b class="alarm">few channels</b> Stage I, step 0: one channel; try more' in text
     assert '<b class="alarm">usage low</b> Stage I, steps 10 to 30, 3 times: only 30 codes; try less' in text
     assert "Stage I, step 30: skipped a.png" in text
-    assert text.count('class="flag"') == 2, "one chart, and each alarm where it was first raised"
+    assert text.count("stroke: var(--warn)") == 2, "one chart, and each alarm where it was first raised"
     low = {"stage": "Stage I", "name": "usage low", "text": "only 30 codes; try less", "steps": [10, 20, 30]}
     assert json.loads((tmp_path / "report" / "report.json").read_text())["alarms"][1] == low
