@@ -25,7 +25,7 @@ from benchmarks.measure import machine
 from gridcode.cli.arguments import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.data.views import few
+from gridcode.data.source import few
 from gridcode.domains.image.data_of import data_of
 from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
 from gridcode.files import to_json, write_json

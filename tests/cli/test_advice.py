@@ -57,6 +57,18 @@ def messages() -> tuple[tuple[Path, str], ...]:
     return tuple(found)
 
 
+def test_no_message_outside_the_command_line_names_a_flag() -> None:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
+            if "cli" not in path.relative_to(ROOT).parts and re.search(r"(?<![\w-])--[a-z]", str(text)):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
+    assert not found
+
+
 def unknown(advice: str, verb: str) -> list[str]:
     """Options that an advice names and the verb has not; after "gridcode VERB" that verb's."""
     missing = []
@@ -100,6 +112,9 @@ def test_settings_become_the_verbs_options() -> None:
     assert advise("x: no rows; check data.source", options_of("reconstruct")) == "x: no rows; check --input"
     assert advise("x: no rows; check data.source", options_of("train tokenizer")) == "x: no rows; check --data.source"
     assert advise("other size; set data.a_b=3, or tokenize again", {"--out"}) == "other size; tokenize again"
+    assert advise("not empty; set force=True, or resume=True", {"--force"}) == "not empty; set --force"
+    assert advise("a store; set overwrite=True", options_of("tokenize")) == "a store; set --force"
+    assert advise("4 pictures; set evaluation.draws=0", options_of("dense eval")) == "4 pictures; set --draws 0"
     assert advise("see data.csv; x.data.size is 3", {"--data.size"}) == "see data.csv; x.data.size is 3"
 
 

@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown part": (("dense", "paint"), "dense takes one of train, predict, eval, got 'paint'"),
     "unknown recipe": (
         (*TRAIN, "nope", "--out", "OUT"),
-        "there is no dense recipe 'nope'; choose one of scenes_depth_",
+        "there is no recipe 'nope'; choose one of scenes_demo",
     ),
     "unknown task": ((*TRAIN, "--task", "normals", "--out", "OUT"), "'depth', 'panoptic', 'colour'"),
     "task of another recipe": (
@@ -50,11 +50,11 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing data": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
     "tokens before their tokenizer": (
         (*TRAIN, "--out", "OUT", "--stage", "tokens", *TINY.split()),
-        "no label tokenizer yet; make it with gridcode dense train --stage tokenizer",
+        "no label tokenizer yet; train it first, with --stage tokenizer",
     ),
     "prior before its tokens": (
         (*TRAIN, "--out", "OUT", "--stage", "prior", *TINY.split()),
-        "no tokens yet; make them with gridcode dense train --stage tokens",
+        "no tokens yet; write them first, with --stage tokens",
     ),
     "weights that are not there": (
         (*TRAIN, "--out", "OUT", "--prior.vit-weights", "MISSING", *TINY.split()),
@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
     "unknown study": (("study", "gan"), "study takes 'uvim', got 'gan'"),
     "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
-    "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "--workers must be at least 1, got 0"),
+    "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "workers must be at least 1, got 0"),
 }
 
 

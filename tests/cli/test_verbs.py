@@ -321,7 +321,7 @@ class TestTrain:
         assert main(["info", str(out)]) == 0
         assert "training run: step 2 of 2, finished" in capsys.readouterr().out
         assert main([*words, *small]) == 2
-        assert "is not empty: add --resume" in capsys.readouterr().err
+        assert "is not empty; set --force to replace it, or --resume" in capsys.readouterr().err
         assert main([*words, *small, "--optim.lr", "0.5", "--resume"]) == 2
         assert "was trained with --optim.lr 0.001, now 0.5" in capsys.readouterr().err
 

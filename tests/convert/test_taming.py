@@ -274,10 +274,10 @@ def test_what_cannot_be_checked_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     path = saved(tmp_path, state_dict(Settings()))
     conversion = convert_tokenizer(path)
     shallow = Tokenizer(VQGANConfig(quantizer=VQConfig(size=4, channels=2), widths=(32,), decoder_blocks=1))
-    with pytest.raises(GridcodeError, match="cannot build 1 blocks a level before 1; leave out --check"):
+    with pytest.raises(GridcodeError, match="cannot build 1 blocks a level before 1; leave the check out"):
         check_conversion(replace(conversion, tokenizer=shallow), path)
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(GridcodeError, match=r"--check needs diffusers .*; pip install diffusers"):
+    with pytest.raises(GridcodeError, match=r"the check needs diffusers .*; pip install diffusers"):
         check_conversion(conversion, path)
 
 
@@ -301,7 +301,7 @@ def test_the_command_converts_checks_and_tells(tmp_path: Path, capsys: pytest.Ca
     source, out = saved(tmp_path, state, "last.ckpt"), tmp_path / "out"
     words = ["convert", str(source), "--out", str(out), "--size", "16"]
     assert main(words) == 2
-    assert "is a pickle; if you trust where it comes from, say --allow-pickle" in capsys.readouterr().err
+    assert "is a pickle; if you trust where it comes from, set --allow-pickle" in capsys.readouterr().err
     assert not out.exists()
     assert main([*words, "--allow-pickle", "--check"]) == 0
     said = capsys.readouterr().out

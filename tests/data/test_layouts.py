@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gridcode.data import DataConfig, TorchDataset, open_split
-from gridcode.data.file_names import printable, unprintable
-from gridcode.data.open import open_source
-from gridcode.data.split_names import is_split
-from gridcode.data.understood import understood
+from gridcode.data.file_names import is_split, printable, unprintable
+from gridcode.data.open import open_source, understood
 from gridcode.errors import GridcodeError
 from gridcode.files import write_text
 

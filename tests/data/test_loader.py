@@ -24,7 +24,7 @@ from gridcode.data import (
     open_split,
     train_batches,
 )
-from gridcode.data.views import few
+from gridcode.data.source import few
 from gridcode.errors import GridcodeError
 
 CONFIG = DataConfig(size=8, workers=0)

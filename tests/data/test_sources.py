@@ -31,7 +31,7 @@ from gridcode.data import (
     open_split,
 )
 from gridcode.data.open import open_input, open_source
-from gridcode.data.views import Relabelled, Subset, hold_out
+from gridcode.data.source import Relabelled, Subset, hold_out
 from gridcode.errors import GridcodeError
 
 REAL = Path(os.environ.get("GRIDCODE_DATA", Path(__file__).parents[2].parent / "shared/data"))

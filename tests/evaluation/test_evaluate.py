@@ -31,7 +31,7 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer
 from gridcode.training.log import RunLog
-from gridcode.training.order import some_of
+from gridcode.training.seeding import some_of
 
 DATA = DataConfig(size=16, crop=CropPolicy(train="center", flip=False))
 CONFIG = EvaluationConfig(
@@ -160,6 +160,6 @@ def test_the_alarms_of_a_runs_log_are_in_the_page_its_charts_and_the_figures(
     assert '<b class="alarm">few channels</b> Stage I, step 0: one channel; try more' in text
     assert '<b class="alarm">usage low</b> Stage I, steps 10 to 30, 3 times: only 30 codes; try less' in text
     assert "Stage I, step 30: skipped a.png" in text
-    assert text.count('class="flag"') == 2, "one chart, and each alarm where it was first raised"
+    assert text.count("stroke: var(--warn)") == 2, "one chart, and each alarm where it was first raised"
     low = {"stage": "Stage I", "name": "usage low", "text": "only 30 codes; try less", "steps": [10, 20, 30]}
     assert json.loads((tmp_path / "report" / "report.json").read_text())["alarms"][1] == low

@@ -18,7 +18,7 @@ from PIL import Image
 
 from gridcode.data import DataConfig, open_split
 from gridcode.data.file_names import unprintable
-from gridcode.data.understood import understood
+from gridcode.data.open import understood
 from gridcode.errors import GridcodeError
 
 Random = np.random.Generator

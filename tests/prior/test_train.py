@@ -24,8 +24,8 @@ from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
-from gridcode.training.order import some_of
 from gridcode.training.run import RunOptions
+from gridcode.training.seeding import some_of
 
 K, GRID = 12, (2, 4)
 LOOP = LoopConfig(

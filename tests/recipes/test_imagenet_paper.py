@@ -117,7 +117,7 @@ def test_a_dry_run_prints_the_papers_parameter_counts(capsys: pytest.CaptureFixt
 
 @BOTH
 def test_a_run_without_lpips_weights_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
-    with pytest.raises(GridcodeError, match=r"needs its weights: give --loss\.perceptual\.vgg") as caught:
+    with pytest.raises(GridcodeError, match=r"needs its weights: give loss\.perceptual\.vgg") as caught:
         train_tokenizer(image_recipe(name).tokenizer, RunOptions(tmp_path / "out", show=False))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,7 +30,7 @@ from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
 from gridcode.studies.uvim.run import _run, _time, _value
 from gridcode.studies.uvim.table import Spread, study_rows, study_table
 from gridcode.studies.uvim.timing import Timing, hours, kinds
-from gridcode.training.run import Stopped
+from gridcode.training.run import Run, Stopped
 
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
 
@@ -130,29 +131,26 @@ def test_hours_add_cells_over_processes_and_pictures_once_a_task() -> None:
     assert hours(cells, timings, workers=2) == pytest.approx(((4 * 50 + 8 * 100) / 2 + 2 * 30) / 3600)
 
 
-def test_a_killed_cell_ends_with_the_figures_of_one_left_alone(tmp_path: Path) -> None:
+def test_a_cell_that_died_ends_with_the_figures_of_one_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = StudyConfig(size="smoke", tasks=("panoptic",), variants=("vq",), seeds=1)
     (cell,) = study.cells()
     run = study.run(cell)
     straight = run_cell(cell, run, study.evaluation(), tmp_path / "straight")
     assert run_cell(cell, run, study.evaluation(), tmp_path / "straight") == straight
-    program = (
-        "import sys\nfrom pathlib import Path\nfrom gridcode.studies.uvim import Cell, StudyConfig, run_cell\n"
-        "from gridcode.training import run as training\n"
-        "import os, signal\n"
-        "end = training.Run.end_step\n"
-        "def killed(self, step, *, save):\n"
-        "    end(self, step, save=save)\n"
-        "    if self.out.name == 'prior' and step == 3:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "training.Run.end_step = killed\n"
-        "study = StudyConfig(size='smoke', tasks=('panoptic',), variants=('vq',), seeds=1)\n"
-        "cell = study.cells()[0]\n"
-        "run_cell(cell, study.run(cell), study.evaluation(), Path(sys.argv[1]))\n"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "killed")]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
-    again = run_cell(cell, run, study.evaluation(), tmp_path / "killed")
+    end_step = Run.end_step
+
+    def die(self: Run, step: int, *, save: Callable[[Path], None]) -> None:
+        end_step(self, step, save=save)
+        if self.out.name == "prior" and step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "end_step", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(cell, run, study.evaluation(), tmp_path / "died")
+    again = run_cell(cell, run, study.evaluation(), tmp_path / "died")
     assert replace(again, seconds=0.0) == replace(straight, seconds=0.0)
 
 

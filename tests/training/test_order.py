@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcode.training.order import indices_at
+from gridcode.training.seeding import indices_at
 
 
 @given(count=st.integers(1, 30), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))

@@ -58,14 +58,14 @@ class TestFolder:
     def test_a_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "run").write_text("mine")
         for options in (RunOptions(tmp_path / "run"), RunOptions(tmp_path / "run", force=True)):
-            with pytest.raises(GridcodeError, match="is a file; give a folder as --out"):
+            with pytest.raises(GridcodeError, match="is a file; give a folder"):
                 prepare_folder(options, Config())
         assert (tmp_path / "run").read_text() == "mine"
 
     def test_an_earlier_run_needs_a_flag(self, tmp_path: Path) -> None:
         prepare_folder(RunOptions(tmp_path), Config())
         (tmp_path / "log.jsonl").write_text("{}\n")
-        with pytest.raises(GridcodeError, match=r"is not empty: add --resume .* or --force"):
+        with pytest.raises(GridcodeError, match=r"is not empty; set force=True .* or resume=True"):
             prepare_folder(RunOptions(tmp_path), Config())
         assert (tmp_path / "log.jsonl").exists()
 
@@ -82,7 +82,7 @@ class TestFolder:
     def test_force_does_not_touch_foreign_files(self, tmp_path: Path) -> None:
         (tmp_path / "best").mkdir()
         (tmp_path / "best" / "thesis.tex").write_text("mine")
-        with pytest.raises(GridcodeError, match="not a gridcode run, and --force will not delete them"):
+        with pytest.raises(GridcodeError, match="not a gridcode run, and force=True will not delete them"):
             prepare_folder(RunOptions(tmp_path, force=True), Config())
         assert (tmp_path / "best" / "thesis.tex").read_text() == "mine"
 
@@ -214,7 +214,7 @@ class TestFolder:
             prepare_folder(RunOptions(tmp_path / "none", resume=True), Config())
 
     def test_resume_and_force_exclude_each_other(self, tmp_path: Path) -> None:
-        with pytest.raises(GridcodeError, match="--resume continues a run and --force replaces it"):
+        with pytest.raises(GridcodeError, match="resume=True continues a run and force=True replaces it"):
             prepare_folder(RunOptions(tmp_path, resume=True, force=True), Config())
 
 
@@ -327,7 +327,7 @@ class TestLoop:
         assert said == (expected if kind else [])
 
     def test_a_signal_stops_after_the_step_with_a_checkpoint(self, tmp_path: Path, fabric: Fabric) -> None:
-        with pytest.raises(Stopped, match=r"stopped by SIGTERM after step 3 of 6; .*--resume") as caught:
+        with pytest.raises(Stopped, match=r"stopped by SIGTERM after step 3 of 6; .*resume=True") as caught:
             drive(tmp_path, fabric, stop_after=2)
         assert caught.value.number == signal.SIGTERM
         assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000003"]
@@ -381,7 +381,7 @@ class TestFabric:
     def test_a_device_that_is_not_there_is_one_line(self) -> None:
         if torch.cuda.is_available():
             pytest.skip("this machine has one")
-        with pytest.raises(GridcodeError, match=r"cannot use accelerator=cuda .*try --loop.accelerator cpu") as caught:
+        with pytest.raises(GridcodeError, match=r"cannot use accelerator=cuda .*try loop.accelerator=cpu") as caught:
             make_fabric(replace(LOOP, accelerator="cuda"))
         assert "\n" not in str(caught.value)
 

@@ -24,8 +24,8 @@ from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric
 from gridcode.training.log import read_log
 from gridcode.training.optim import make_ema, make_optimizer
+from gridcode.training.parallel import clip_gradients, whole
 from gridcode.training.run import RunOptions, open_run
-from gridcode.training.sharding import clip_gradients, whole
 from gridcode.training.state import Trainee
 
 RUN = TokenizerRun(
@@ -57,7 +57,7 @@ def test_without_cuda_it_is_one_line(accelerator: str, monkeypatch: pytest.Monke
     with pytest.raises(GridcodeError) as caught:
         make_fabric(LoopConfig(strategy="fsdp", accelerator=accelerator))  # type: ignore[arg-type]
     message = str(caught.value)
-    assert message == f"loop.strategy=fsdp needs CUDA devices, got accelerator={accelerator}; use --loop.strategy ddp"
+    assert message == f"loop.strategy=fsdp needs CUDA devices, got accelerator={accelerator}; use loop.strategy=ddp"
 
 
 def test_another_strategy_is_refused() -> None:
@@ -81,7 +81,7 @@ def test_a_sharded_run_has_no_discriminator(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(fabrics, "_sharded", lambda config: "auto")
     loss = LossConfig(adversarial=AdversarialConfig(kind="hinge", width=8))
     run = replace(RUN, loss=loss, loop=replace(RUN.loop, strategy="fsdp"))
-    with pytest.raises(GridcodeError, match=r"loop.strategy=fsdp cannot train a discriminator; use --loop.strategy"):
+    with pytest.raises(GridcodeError, match=r"loop.strategy=fsdp cannot train a discriminator; use loop.strategy"):
         train_tokenizer(run, RunOptions(tmp_path / "run", show=False))
 
 

@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, file: str, harm: str) 
 
 
 def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(GridcodeError, match="has no checkpoint to resume from: start it again with --force"):
+    with pytest.raises(GridcodeError, match="has no checkpoint to resume from; start it again with force=True"):
         load_state(tmp_path, trainee())
 
 

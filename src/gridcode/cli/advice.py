@@ -1,7 +1,7 @@
 """Errors in the words of a command line: settings become the verb's options, advice for which it has none is left out.
 
-The library names Python settings (``data.on_error=skip``), and knows no verb. ``tokenize`` says instead
-``--data.on-error skip``, ``reconstruct`` ``--input`` for ``data.source``, and ``edit`` leaves the clause out.
+The library names Python settings (``data.on_error=skip``, ``resume=True``), and knows no verb. ``tokenize`` says
+``--data.on-error skip`` instead, ``reconstruct`` ``--input`` for ``data.source``, and ``edit`` leaves the clause out.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ from collections.abc import Collection
 from typing import Final
 
 SETTING: Final = re.compile(
-    r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|prior|evaluation)(?:\.[a-z]\w*)+)"
+    r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|prior|evaluation)(?:\.[a-z]\w*)+|vit_weights"
+    r"|(?:resume|force|overwrite|stage|draws|depth_format|allow_pickle)(?==))"
     r"(?:=(?P<value>[\w.-]*\w))?(?![\w/])"
 )
 """A setting or an option in an error's text."""
 _VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
-_CLAUSE: Final = re.compile(rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+--[a-z][^;,]*")
-_ELSEWHERE: Final = {"--data.source": "--input", "--data.max-pixels": "--max-pixels"}
+_CLAUSE: Final = re.compile(
+    rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+(?:--[a-z]|(?:resume|force)=)[^;,]*"
+)
+_ELSEWHERE: Final = {
+    "--data.source": "--input",
+    "--data.max-pixels": "--max-pixels",
+    "--overwrite": "--force",
+}
 """Settings that some verbs call otherwise."""
 
 
@@ -28,6 +35,8 @@ def advise(text: str, options: Collection[str]) -> str:
     'a.png: damaged; replace it, or set --data.on-error skip'
     >>> advise("a.png: damaged; replace it, or set data.on_error=skip", {"--out"})
     'a.png: damaged; replace it'
+    >>> advise("runs is not empty; set force=True to replace it", {"--force"})
+    'runs is not empty; set --force to replace it'
     """
     if not options:
         return text
@@ -43,7 +52,7 @@ def advise(text: str, options: Collection[str]) -> str:
     for place, mark in reversed(cuts.items()):  # what followed ", or" now comes first
         if mark in ";:" and text.startswith(", ", place):
             text = f"{text[:place]}{mark} {text[place + 2 :].removeprefix('or ')}"
-    return SETTING.sub(lambda found: _said(found, options), text)
+    return SETTING.sub(lambda found: _as_typed(found, options), text)
 
 
 def _can_be_followed(clause: str, options: Collection[str]) -> bool:
@@ -52,19 +61,21 @@ def _can_be_followed(clause: str, options: Collection[str]) -> bool:
     return all(_option(found, options) for found in SETTING.finditer(own))
 
 
-def _said(found: re.Match[str], options: Collection[str]) -> str:
+def _as_typed(found: re.Match[str], options: Collection[str]) -> str:
+    """A setting, with its value, as it is typed; as it is where it is no option."""
     option = _option(found, options)
     if option is None:
         return found[0]
-    return option if found["value"] is None else f"{option} {found['value']}"
+    return option if found["value"] in (None, "True") else f"{option} {found['value']}"
 
 
 def _option(found: re.Match[str], options: Collection[str]) -> str | None:
     """The option that a setting is: of its name, of its last names, or another one."""
     name = found[0].partition("=")[0].removeprefix("--").replace("_", "-")
     full = f"--{name}"
-    if full in options:
-        return full
+    for each in (full, f"--{name.removeprefix('evaluation.')}"):
+        if each in options:
+            return each
     longer = [option for option in options if option.endswith(f".{name}")]
     if len(longer) == 1:
         return longer[0]

@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.data.config import DataConfig
     from gridcode.data.open import open_input
     from gridcode.data.source import EncodedImages
-    from gridcode.domains.dense.data.orientation import PicturesAsStored
+    from gridcode.domains.dense.data.source import PicturesAsStored
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
     from gridcode.training.progress import ProgressBar

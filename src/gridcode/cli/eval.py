@@ -44,8 +44,7 @@ def run(arguments: list[str]) -> None:
     check_source(parsed.data.source)
     check_models(parsed.tokenizer, parsed.prior)
     from gridcode.cli.output import fresh_folder, narrator
-    from gridcode.data.open import open_split
-    from gridcode.data.understood import understood
+    from gridcode.data.open import open_split, understood
     from gridcode.domains.image.data_of import data_of
     from gridcode.evaluation.evaluate import Subject, evaluate
     from gridcode.evaluation.publish import Runs, publish

@@ -95,7 +95,7 @@ def _read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Ex
     Raises:
         GridcodeError: A picture cannot be read, or with "skip" none can.
     """
-    from gridcode.data.views import few
+    from gridcode.data.source import few
 
     chosen, failed = few(source, count), 0
     for index in range(len(chosen)):

@@ -43,8 +43,7 @@ def run(arguments: list[str]) -> None:
     check_source(parsed.data.source)
     check_models(parsed.tokenizer)
     from gridcode.cli.output import narrator
-    from gridcode.data.open import open_split
-    from gridcode.data.understood import understood
+    from gridcode.data.open import open_split, understood
     from gridcode.domains.image.data_of import data_of
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.model import Tokenizer

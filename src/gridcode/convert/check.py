@@ -100,7 +100,7 @@ def _diffusers() -> Any:
     try:
         from diffusers import VQModel
     except ImportError as error:
-        raise GridcodeError(f"--check needs diffusers ({error}); pip install diffusers, or leave out --check") from None
+        raise GridcodeError(f"the check needs diffusers ({error}); pip install diffusers, or leave it out") from None
     return VQModel
 
 
@@ -114,8 +114,8 @@ def _rebuilt(tokenizer: Tokenizer, config: VQGANConfig) -> Any:
     """A model of diffusers' layers with a tokenizer's weights."""
     if config.decoder_blocks != config.encoder_blocks + 1:
         raise GridcodeError(
-            f"--check: diffusers cannot build {config.encoder_blocks} blocks a level before {config.decoder_blocks}; "
-            "leave out --check"
+            f"diffusers cannot build {config.encoder_blocks} blocks a level before {config.decoder_blocks}; "
+            "leave the check out"
         )
     attended = [level in config.encoder_attention for level in range(len(config.widths))]
     back = [level in config.decoder_attention for level in reversed(range(len(config.widths)))]

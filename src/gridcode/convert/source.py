@@ -68,9 +68,7 @@ def read_source(path: str | Path, *, allow_pickle: bool = False) -> Source:
     if path.is_dir():
         return _diffusers(path, allow_pickle=allow_pickle)
     if not path.is_file():
-        raise MissingFileError(
-            f"there is no file or folder {path}; download the model first, as by hf download ORG/NAME --local-dir DIR"
-        )
+        raise MissingFileError(f"there is no file or folder {path}; download the model first")
     part = find_part(_read(path, allow_pickle=allow_pickle), path)
     return Source(path, "taming", _tensors(part.tensors, path), {}, part.set_aside, part.prefix, part.others)
 
@@ -104,7 +102,7 @@ def _read(path: Path, *, allow_pickle: bool) -> dict[str, Any]:
     pickled = path.suffix != ".safetensors"
     if pickled and not allow_pickle:
         raise GridcodeError(
-            f"{path} is a pickle; if you trust where it comes from, say --allow-pickle (tensors alone are read)"
+            f"{path} is a pickle; if you trust where it comes from, set allow_pickle=True (tensors alone are read)"
         )
     try:
         found = _unpickle(path) if pickled else load_file(path)

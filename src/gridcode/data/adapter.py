@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gridcode.data.arrays import labels_of, pixels_of
 from gridcode.data.image import pillow_pixels
+from gridcode.data.npz import labels_of, pixels_of
 from gridcode.data.source import Example, ImageSource
 from gridcode.errors import FileError, GridcodeError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 from gridcode.errors import GridcodeError
 
@@ -92,24 +92,32 @@ class DataConfig:
             raise GridcodeError(f"data.channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
         if self.on_error not in ("stop", "skip"):
             raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(
-                f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %"
-            )
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
-        for name, value, least in (
-            ("size", self.size, 1),
-            ("train_count", self.train_count, 1),
-            ("val_count", self.val_count, 1),
-            ("seed", self.seed, 0),
-            ("workers", self.workers, 0),
-            ("max_pixels", 1 if self.max_pixels is None else self.max_pixels, 1),
-        ):
-            if value < least:
-                raise GridcodeError(f"data.{name} must be at least {least}, not {value}")
+        check_reading(self, sizes=("size",))
 
     @property
     def dataset(self) -> str:
         """The last part of the source's path: what people call it, without where it is on this machine."""
         return PurePath(self.source).name or self.source
+
+
+def check_reading(config: Any, *, sizes: tuple[str, ...]) -> None:
+    """Refuse what no kind of data can be read with: the settings that all data configs share, and their sizes.
+
+    Args:
+        config: Has ``val_fraction``, ``train_count``, ``val_count``, ``seed``, ``workers`` and ``max_pixels``.
+        sizes: Its other settings that must be at least 1.
+
+    Raises:
+        GridcodeError: One is out of its range.
+    """
+    if not 0.0 < config.val_fraction < 1.0:
+        raise GridcodeError(
+            f"data.val_fraction must lie between 0 and 1, not {config.val_fraction}; 0.05 holds out 5 %"
+        )
+    least = dict.fromkeys((*sizes, "train_count", "val_count", "max_pixels"), 1) | {"seed": 0, "workers": 0}
+    for name, bound in least.items():
+        value = getattr(config, name)
+        if value is not None and value < bound:
+            raise GridcodeError(f"data.{name} must be at least {bound}, not {value}")

@@ -1,9 +1,7 @@
 """Batches of images: an endless training stream that any step can be resumed at, and one pass for evaluation.
 
-Training image number p (its *position*) depends on (seed, p) alone: with n images, epoch e = p // n, it is
-image permutation(seed, e)[p mod n], cropped by a generator seeded with (seed, p). A batch is a run of
-positions. So the stream is the same with any number of worker processes, and step k starts at position k *
-batch_size:
+The stream is that of :mod:`gridcode.data.workers`: training image number p (its *position*) and its crop depend on
+(seed, p) alone, whatever the number of worker processes.
 
     positions ──> [ workers: decode, crop, mirror, stack uint8 ] ──> float32 in [-1, 1] ──> Batch
 
@@ -15,16 +13,106 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from gridcode.data.config import DataConfig
-from gridcode.data.fetch import Chunk, Fetch
-from gridcode.data.source import ImageSource
-from gridcode.data.workers import fetch_in_order, useful_workers
+from gridcode.data.crop import center_crop, to_channels, train_crop
+from gridcode.data.source import Example, ImageSource
+from gridcode.data.workers import eval_stream, example_at, train_stream, useful_workers
 from gridcode.errors import FileError, GridcodeError
+
+_MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A batch before it becomes floats.
+
+    >>> Chunk(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), torch.tensor([-1]), ("a",), ()).keys
+    ('a',)
+    """
+
+    pixels: Tensor
+    """uint8, (B, C, H, W)."""
+    labels: Tensor
+    """int64, (B,); -1 where an image has no label."""
+    keys: tuple[str, ...]
+    """B names."""
+    skipped: tuple[str, ...]
+    """One message for each image that could not be read."""
+
+
+class Fetch(Dataset[Chunk | GridcodeError]):
+    """Maps a run of positions to a chunk; it runs in the worker processes.
+
+    An error is returned, not raised: PyTorch would wrap a raised one into the text of a traceback.
+
+    Args:
+        source: The images.
+        config: Size, channels, crop and what to do at an unreadable image.
+        seed: Of the training order and crops; None reads the source in its own order with the centre crop.
+
+    Raises:
+        GridcodeError: The source is empty.
+
+    >>> from gridcode.data.scenes.source import Scenes
+    >>> fetch = Fetch(Scenes(seed=0, start=0, count=5, size=16), DataConfig(size=8), seed=None)
+    >>> fetch[range(2, 4)].pixels.shape
+    torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(self, source: ImageSource, config: DataConfig, *, seed: int | None) -> None:
+        if not len(source):
+            raise GridcodeError(f"{source.name}: no images; check data.source")
+        self._source = source
+        self._config = config
+        self._seed = seed
+
+    def __getitem__(self, positions: range) -> Chunk | GridcodeError:
+        shape = (len(positions), self._config.channels, self._config.size, self._config.size)
+        pixels = np.empty(shape, np.uint8)
+        labels: list[int] = []
+        keys: list[str] = []
+        skipped: list[str] = []
+        try:
+            for position in positions:
+                first, generator = example_at(position, count=len(self._source), seed=self._seed)
+                example = self._read(first, skipped)
+                if example is None:
+                    continue
+                square = to_channels(self._crop(example.image, generator), self._config.channels)
+                pixels[len(keys)] = square.transpose(2, 0, 1)
+                labels.append(-1 if example.label is None else example.label)
+                keys.append(example.key)
+        except GridcodeError as error:
+            return error.with_traceback(None)
+        stack = torch.from_numpy(pixels[: len(keys)])
+        return Chunk(stack, torch.tensor(labels, dtype=torch.int64), tuple(keys), tuple(skipped))
+
+    def _read(self, first: int, skipped: list[str]) -> Example | None:
+        """The example of that number; for an unreadable one, in training the next readable one, else None."""
+        tries = 1 if self._seed is None else min(len(self._source), _MOST_IN_A_ROW)
+        for step in range(tries):
+            try:
+                return self._source[(first + step) % len(self._source)]
+            except GridcodeError as error:
+                if self._config.on_error == "stop":
+                    raise
+                skipped.append(str(error))
+        if self._seed is None:
+            return None
+        raise FileError(f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}")
+
+    def _crop(self, image: NDArray[np.uint8], generator: np.random.Generator | None) -> NDArray[np.uint8]:
+        if generator is None:
+            return center_crop(image, self._config.size)
+        return train_crop(image, self._config.size, policy=self._config.crop, generator=generator)
+
 
 _log = logging.getLogger(__name__)
 
@@ -83,22 +171,17 @@ def train_batches(
     >>> tuple(batch.images.shape), len(batch.keys)
     ((4, 3, 16, 16), 4)
     """
-    if batch_size < 1 or world < 1 or batch_size % world:
-        raise GridcodeError(f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it")
-    if not 0 <= rank < world:
-        raise GridcodeError(f"rank {rank} is not in [0, {world}); check the launcher's settings")
-    if start_step < 0 or seed < 0:
-        raise GridcodeError(f"start_step and seed must not be negative, not {start_step} and {seed}")
-    share = batch_size // world
-    starts = (step * batch_size + rank * share for step in count(start_step))
-    fetch = Fetch(source, config, seed=seed)
-    return _train_stream(
-        fetch_in_order(
-            fetch,
-            (range(start, start + share) for start in starts),
-            useful_workers(config.workers, in_memory=source.in_memory),
-        )
+    if seed < 0:
+        raise GridcodeError(f"seed must not be negative, not {seed}")
+    chunks = train_stream(
+        Fetch(source, config, seed=seed),
+        workers=useful_workers(config.workers, in_memory=source.in_memory),
+        batch_size=batch_size,
+        start_step=start_step,
+        rank=rank,
+        world=world,
     )
+    return (_batch(chunk) for chunk in chunks)
 
 
 def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
@@ -124,24 +207,13 @@ def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) ->
     >>> [len(batch.keys) for batch in eval_batches(open_split(config, "val"), config, batch_size=4)]
     [4, 4, 2]
     """
-    if batch_size < 1:
-        raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
-    total = len(source)
-    starts = range(0, total, batch_size)
-    workers = min(useful_workers(config.workers, in_memory=source.in_memory), len(starts))
+    workers = useful_workers(config.workers, in_memory=source.in_memory)
     fetch = Fetch(source, config, seed=None)
-    return _eval_stream(
-        fetch_in_order(fetch, (range(start, min(start + batch_size, total)) for start in starts), workers),
-        source.name,
-    )
+    chunks = eval_stream(fetch, total=len(source), workers=workers, batch_size=batch_size)
+    return _with_skipped(chunks, source.name)
 
 
-def _train_stream(chunks: Iterator[Chunk]) -> Iterator[Batch]:
-    for chunk in chunks:
-        yield _batch(chunk)
-
-
-def _eval_stream(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
+def _with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
     """Batches, one behind the chunks, so that the messages of an empty chunk find a batch to go with."""
     held: Batch | None = None
     waiting: tuple[str, ...] = ()

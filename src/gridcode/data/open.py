@@ -10,20 +10,18 @@ One class is none: its images are unlabelled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from gridcode.data.config import DataConfig
-from gridcode.data.folder import ImageFolder
+from gridcode.data.folder import ImageFolder, ImageList, read_list
 from gridcode.data.image import SUFFIXES
-from gridcode.data.layout import Layout, layout_of, shards_of
-from gridcode.data.listed import ImageList, read_list
+from gridcode.data.layout import Layout, check_apart, layout_of, shards_of
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
-from gridcode.data.places import check_apart
 from gridcode.data.scenes.source import Scenes
-from gridcode.data.source import ImageSource, StoredImages
-from gridcode.data.views import Relabelled, Unlabelled, hold_out
+from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out
 from gridcode.errors import GridcodeError, MissingFileError
 
 SCENES = "scenes"
@@ -181,3 +179,41 @@ def _layout(path: Path) -> Layout:
 def _path(place: str) -> Path:
     """The path; a shell leaves the ~ of ``--data.source=~/photos`` to the program."""
     return Path(place).expanduser()
+
+
+_NAMES = 6
+
+
+def understood(train: ImageSource, val: ImageSource) -> list[str]:
+    """Splits, counts, classes and what is left out, one line each.
+
+    Args:
+        train: The training part.
+        val: The validation part.
+
+    >>> from gridcode.data import DataConfig, open_split
+    >>> config = DataConfig(train_count=3, val_count=1)
+    >>> understood(open_split(config, "train"), open_split(config, "val"))[:2]
+    ['train: 3 pictures of scenes', 'val: 1 picture of scenes']
+    """
+    lines = [count_line("train", len(train), train.name), count_line("val", len(val), val.name)]
+    lines.append(class_line(train.classes) if train.classes else "classes: none")
+    return lines + list(dict.fromkeys([*train.notes, *val.notes]))
+
+
+def count_line(split: str, count: int, name: str) -> str:
+    """How many pictures a split has, in a line.
+
+    >>> count_line("val", 1, "scenes")
+    'val: 1 picture of scenes'
+    """
+    return f"{split}: {count:,} picture{'s' * (count != 1)} of {name}"
+
+
+def class_line(names: Sequence[str]) -> str:
+    """How many classes there are and the first ones' names, in a line.
+
+    >>> class_line(["cat", "dog"])
+    'classes: 2 (cat, dog)'
+    """
+    return f"classes: {len(names)} ({', '.join(names[:_NAMES])}{', …' if len(names) > _NAMES else ''})"

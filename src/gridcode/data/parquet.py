@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
+from gridcode.data.layout import Places, places_of_files
 from gridcode.data.mapped import cells_of, mapped_column, open_parquet
-from gridcode.data.places import Places, places_of_files
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
 

@@ -1,18 +1,22 @@
-"""What every source of images offers: a length, and one labelled image by its position."""
+"""What every source of images offers: a length, and one labelled image by its position. Parts and views of sources."""
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridcode.data.image import decode_image
-from gridcode.data.places import Places
+from gridcode.data.layout import Places
+from gridcode.errors import GridcodeError
+from gridcode.training.resume import describe
+from gridcode.training.seeding import some_of
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,191 @@ class EncodedImages(StoredImages):
         """
         encoded, where = self.encoded(index), self.where(index)
         return decode_image(encoded, name=where, orientation=orientation, max_pixels=self.max_pixels)
+
+
+_LOOKED_AT: Final = 8
+
+
+class Subset(ImageSource):
+    """Some images of a source, in the order given.
+
+    >>> from gridcode.data.adapter import TorchDataset
+    >>> import torch
+    >>> whole = TorchDataset(torch.utils.data.StackDataset(torch.zeros(5, 1, 2, 2)), name="zeros")
+    >>> part = Subset(whole, [4, 0], name="zeros, two of them")
+    >>> len(part), part.name
+    (2, 'zeros, two of them')
+    """
+
+    def __init__(self, source: ImageSource, indices: Sequence[int], *, name: str) -> None:
+        self.name = name
+        self.classes = source.classes
+        self.in_memory = source.in_memory
+        self.notes = source.notes
+        self._source = source
+        self._indices = tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._source[self._indices[index]]
+
+
+def few(source: ImageSource, count: int) -> ImageSource:
+    """At most ``count`` images from all over the source, always the same ones, in its order.
+
+    Args:
+        source: The images.
+        count: How many, at least 1.
+
+    >>> from gridcode.data.scenes.source import Scenes
+    >>> len(few(Scenes(seed=0, start=0, count=6, size=8), 3))
+    3
+    """
+    if count < 1:
+        raise GridcodeError(f"{source.name}: {count} images are none to look at; take at least 1")
+    if count >= len(source):
+        return source
+    return Subset(source, some_of(len(source), count).tolist(), name=source.name)
+
+
+def described(source: ImageSource) -> dict[str, Any]:
+    """What makes a source's images the same ones, wherever they lie: their number, classes and names.
+
+    Where names are not known without decoding, those of a few images stand for all.
+
+    >>> from gridcode.data.scenes.source import Scenes
+    >>> described(Scenes(seed=0, start=0, count=6, size=8))["count"]
+    6
+    """
+    places = range(len(source)) if _stored(source) else some_of(len(source), _LOOKED_AT).tolist()
+    return describe(len(source), source.classes, (_key(source, place) for place in places))
+
+
+def _stored(source: ImageSource) -> bool:
+    return (
+        _stored(source._source)
+        if isinstance(source, Subset | Relabelled | Unlabelled)
+        else isinstance(source, StoredImages)
+    )
+
+
+def _key(source: ImageSource, index: int) -> str:
+    """An image's key, by decoding it only where there is no other way; none of an image that cannot be decoded."""
+    if isinstance(source, Subset):
+        return _key(source._source, source._indices[index])
+    if isinstance(source, Relabelled | Unlabelled):
+        return _key(source._source, index)
+    if isinstance(source, StoredImages):
+        return source.key(index)
+    try:
+        return source[index].key
+    except GridcodeError:  # training says so, or passes it over
+        return ""
+
+
+class Relabelled(ImageSource):
+    """A source whose labels are renumbered to another list of class names.
+
+    Validation images may lack some of the training classes; their labels must still be the training labels.
+
+    Args:
+        source: Labelled images.
+        classes: The new list; it must contain all class names of ``source``.
+
+    Raises:
+        GridcodeError: A class of ``source`` is not in ``classes``.
+    """
+
+    def __init__(self, source: ImageSource, classes: Sequence[str]) -> None:
+        unknown = [name for name in source.classes if name not in set(classes)]
+        if unknown:
+            raise GridcodeError(
+                f"{source.name}: class '{unknown[0]}' is not among the {len(classes)} training classes "
+                f"({', '.join(list(classes)[:5])}, …); rename it or use another val_source"
+            )
+        self.name = source.name
+        self.classes = tuple(classes)
+        self.in_memory = source.in_memory
+        self.notes = source.notes
+        self._source = source
+        self._number = tuple(self.classes.index(name) for name in source.classes)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self._source[index]
+        return example if example.label is None else replace(example, label=self._number[example.label])
+
+
+class Unlabelled(ImageSource):
+    """A source of one class without its labels: they tell nothing.
+
+    >>> from gridcode.data.adapter import TorchDataset
+    >>> import numpy as np
+    >>> pairs = [(np.zeros((2, 2), np.uint8), 0)]
+    >>> Unlabelled(TorchDataset(pairs, name="zeros", classes=("cat",)))[0].label is None
+    True
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self.name = source.name
+        self.in_memory = source.in_memory
+        self.notes = (*source.notes, f"labels: none, for '{source.classes[0]}' is the only class")
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        return replace(self._source[index], label=None)
+
+
+def hold_out(source: StoredImages, fraction: float, *, seed: int) -> tuple[Subset, Subset]:
+    """Split a source into disjoint parts for training and validation, by a hash of the seed and each key.
+
+    The share ``fraction`` of images with the lowest hashes (at least one) is held out. The choice depends on no
+    order and no machine, and adding images moves only few of the old ones.
+
+    Args:
+        source: At least two images.
+        fraction: Share to hold out, in (0, 1).
+        seed: Another seed holds out other images.
+
+    Returns:
+        The training part and the validation part, each in the order of ``source``.
+
+    Raises:
+        GridcodeError: There are fewer than two images.
+    """
+    count = len(source)
+    if count < 2:
+        raise GridcodeError(f"{source.name}: {count} image cannot be split; add images or set data.val_source")
+    train, held = split_keys([source.key(index) for index in range(count)], fraction, seed=seed)
+    return (
+        Subset(source, train, name=f"{source.name} (train)"),
+        Subset(source, held, name=f"{source.name} (held out)"),
+    )
+
+
+def split_keys(keys: Sequence[str], fraction: float, *, seed: int) -> tuple[list[int], list[int]]:
+    """The places of the keys to train on and of those to hold out, chosen as by :func:`hold_out`.
+
+    Args:
+        keys: At least two.
+        fraction: Share to hold out, in (0, 1); at least one key stays on either side.
+        seed: Another seed holds out other keys.
+
+    >>> split_keys(["a", "b", "c", "d"], 0.5, seed=0)
+    ([0, 3], [1, 2])
+    """
+    held = min(max(1, round(len(keys) * fraction)), len(keys) - 1)
+    ranked = sorted(range(len(keys)), key=lambda index: (_hash(seed, keys[index]), index))
+    chosen = set(ranked[:held])
+    return [index for index in range(len(keys)) if index not in chosen], sorted(chosen)
+
+
+def _hash(seed: int, key: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{key}".encode(errors="surrogateescape"), digest_size=8).digest()

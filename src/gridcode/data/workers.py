@@ -1,8 +1,14 @@
-"""Work done ahead in processes: a map from positions to results, its results in order, errors as errors.
+"""A stream of batches of any kind of data: positions are fetched ahead in processes, and come in order.
 
-Whatever makes batches (images, images with label maps) gives a map-style data set whose item for a run of
-positions is a result or a ``GridcodeError``, returned and not raised: PyTorch would wrap a raised one into the
-text of a traceback.
+Example number p of a training stream (its *position*) depends on (seed, p) alone: with n examples, epoch e = p // n, it
+is example permutation(seed, e)[p mod n], and its random crop comes from a generator seeded with (seed, p). A batch is a
+run of positions. So the stream is the same with any number of worker processes, and step k starts at position
+k · batch_size.
+
+    positions ──> [ workers: fetch a run of positions ] ──> batches in order
+
+Whatever makes batches (images, images with label maps) gives a map-style data set whose item for a run of positions is
+a result or a ``GridcodeError``, returned and not raised: PyTorch would wrap a raised one into the text of a traceback.
 """
 
 from __future__ import annotations
@@ -14,14 +20,81 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gridcode.errors import GridcodeError
+from gridcode.training.seeding import indices_at
 
 Result = TypeVar("Result")
+
+
+def train_stream(
+    fetch: Dataset[Result | GridcodeError],
+    *,
+    workers: int,
+    batch_size: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Result]:
+    """What ``fetch`` makes of each step's positions, without end.
+
+    Args:
+        fetch: Maps a run of positions to a result or an error.
+        workers: Processes that fetch ahead; 0 fetches here.
+        batch_size: Positions a step, over all ranks; a multiple of ``world``.
+        start_step: Number of steps to leave out, at no cost: the stream of a run resumed at that step.
+        rank: Which contiguous slice of each step's positions to fetch, 0 <= rank < world.
+        world: Number of ranks that share a batch.
+
+    Raises:
+        GridcodeError: A setting is out of range.
+    """
+    if batch_size < 1 or world < 1 or batch_size % world:
+        raise GridcodeError(f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it")
+    if not 0 <= rank < world:
+        raise GridcodeError(f"rank {rank} is not in [0, {world}); check the launcher's settings")
+    if start_step < 0:
+        raise GridcodeError(f"start_step must not be negative, not {start_step}")
+    share = batch_size // world
+    starts = (step * batch_size + rank * share for step in count(start_step))
+    return fetch_in_order(fetch, (range(start, start + share) for start in starts), workers)
+
+
+def eval_stream(
+    fetch: Dataset[Result | GridcodeError], *, total: int, workers: int, batch_size: int
+) -> Iterator[Result]:
+    """What ``fetch`` makes of the positions 0 … total - 1, ``batch_size`` at a time; the last run may be shorter.
+
+    Raises:
+        GridcodeError: ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
+    starts = range(0, total, batch_size)
+    runs = (range(start, min(start + batch_size, total)) for start in starts)
+    return fetch_in_order(fetch, runs, min(workers, len(starts)))
+
+
+def example_at(position: int, *, count: int, seed: int | None) -> tuple[int, np.random.Generator | None]:
+    """Which of ``count`` examples stands at a position, and the generator of its crop.
+
+    Without a seed the examples stand in their own order, and the crop is not random: there is no generator.
+
+    >>> example_at(3, count=5, seed=None)
+    (3, None)
+    """
+    if seed is None:
+        return position, None
+    if seed < 0:
+        raise GridcodeError(f"seed must not be negative, not {seed}")
+    index = int(indices_at(position, position + 1, count=count, seed=seed)[0])
+    return index, np.random.default_rng((seed, position))
 
 
 def useful_workers(asked: int, *, in_memory: bool) -> int:

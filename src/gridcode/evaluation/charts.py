@@ -1,15 +1,34 @@
-"""What a chart shows: named curves on one pair of axes, and how often each code was used."""
+"""The charts of a report: named curves on one pair of axes, and how often each code was used, drawn by matplotlib."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridcode.errors import GridcodeError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_BUCKETS: Final = 240
+_LOG_FROM: Final = 30.0
+
+# Colours as the light page has them, and the names under which the page's style sheet knows them.
+_CURVES: Final = ("#3355d8", "#d9622b", "#178f75", "#a03bb8", "#b58a00", "#5b6473")
+_INK, _FAINT, _GRID, _MARK = "#5b6472", "#8a93a1", "#e3e6eb", "#8a5300"
+_VARIABLES: Final = {colour: f"--c{number}" for number, colour in enumerate(_CURVES)} | {
+    _INK: "--soft",
+    _FAINT: "--faint",
+    _GRID: "--rule",
+    _MARK: "--warn",
+}
 
 
 @dataclass(frozen=True)
@@ -92,3 +111,182 @@ class CodeUsage:
             digits.append(np.bincount(codes % level, weights=counts, minlength=level).astype(np.int64))
             codes = codes // level
         return CodeUsage(np.sort(counts)[::-1].astype(np.int64), size, tuple(digits))
+
+
+def rank_chart(usage: CodeUsage) -> Chart:
+    """Uses of each code against its rank, with the line of a codebook whose codes are all used alike."""
+    used = len(usage.counts)
+    places = [np.linspace(1, used, _BUCKETS // 2), np.geomspace(1, used, _BUCKETS // 2)] if used else [np.zeros(0)]
+    ranks = np.unique(np.concatenate(places).round().astype(np.int64))
+    even = usage.tokens / usage.codebook_size
+    return Chart(
+        "Codes by rank",
+        [
+            Curve("used codes", [(int(rank), int(usage.counts[rank - 1])) for rank in ranks]),
+            Curve("all codes alike", [(1, even), (usage.codebook_size, even)] if used else []),
+        ],
+        x="rank of the code",
+        y="uses",
+    )
+
+
+def draw_chart(chart: Chart) -> str | None:
+    """Draw curves and marks.
+
+    Args:
+        chart: What to draw. A curve of more than 240 points is averaged in buckets of equal length in steps.
+
+    Returns:
+        An ``<svg>`` element to stand in a page; None where no curve has a finite point.
+
+    >>> svg = draw_chart(Chart("Loss", [Curve("train", [(0, 1.0), (100, 0.5)])], y="loss (nats)"))
+    >>> "loss (nats)" in svg
+    True
+    """
+    curves = [(curve.name, _thin(_finite(curve.points))) for curve in chart.curves]
+    curves = [(name, points) for name, points in curves if len(points)]
+    if not curves:
+        return None
+    with _style():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+        figure = Figure(figsize=(5.4, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (name, points) in enumerate(curves):
+            marker = "o" if len(points) == 1 else ""
+            axes.plot(points[:, 0], points[:, 1], label=name, color=f"C{number % len(_CURVES)}", marker=marker)
+        values = np.concatenate([points[:, 1] for _, points in curves])
+        if values.min() > 1e-200 and values.max() >= _LOG_FROM * values.min():
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(
+                LogLocator(subs=(1.0, 2.0, 5.0) if values.max() < 1e4 * values.min() else (1.0,))
+            )
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, place: readable(value)))
+        for mark in chart.marks:
+            axes.axvline(mark.step, color=_MARK, linestyle=(0, (4, 3)), linewidth=1.2)
+            axes.text(
+                mark.step, 0.98, f" {mark.text} at step {readable(round(mark.step))}", color=_MARK, rotation=90,
+                ha="right", va="top", fontsize=8, transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
+        axes.set_xlabel(chart.x)
+        axes.set_ylabel(chart.y)
+        if len(curves) > 1:
+            axes.legend()
+        return _svg(figure)
+
+
+def draw_digits(usage: CodeUsage) -> str | None:
+    """Draw how often each digit of each channel is used, a panel a channel.
+
+    Returns:
+        An ``<svg>`` element to stand in a page; None where the codes have no digits.
+
+    >>> draw_digits(CodeUsage.from_indices([0, 1, 5], (2, 3))).startswith("<svg")
+    True
+    """
+    if not usage.digits:
+        return None
+    with _style():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+        columns = min(len(usage.digits), 6)
+        rows = math.ceil(len(usage.digits) / columns)
+        figure = Figure(figsize=(5.4, max(3.0, 1.6 * rows)), layout="constrained")
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
+        for number, (panel, counts) in enumerate(zip(panels, usage.digits, strict=False), 1):
+            panel.bar(np.arange(len(counts)), counts / max(1, counts.sum()), color="C0", width=0.8)
+            panel.set_title(f"channel {number}")
+            panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+            panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        for panel in panels[len(usage.digits) :]:
+            panel.set_visible(False)
+        figure.supxlabel("digit", fontsize=9, color=_INK)
+        figure.supylabel("share of tokens", fontsize=9, color=_INK)
+        return _svg(figure)
+
+
+def readable(value: float | int | str) -> str:
+    """A figure for reading: whole numbers with separators, others to four digits, text as it is.
+
+    >>> [readable(value) for value in (16384, 0.123456, 23.456789, 12345.6, 1e-6, "n/a", float("nan"))]
+    ['16,384', '0.1235', '23.46', '12,346', '1e-06', 'n/a', 'not a number']
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return f"{value:,}"
+    if math.isnan(value):
+        return "not a number"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _finite(points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Points (n, 2) in the order of their steps, without those that are not finite."""
+    array = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    array = array[np.isfinite(array).all(axis=1)]
+    return array[np.argsort(array[:, 0], kind="stable")]
+
+
+def _thin(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average a long curve in buckets of equal length; the last point stays as it is."""
+    if len(points) <= _BUCKETS:
+        return points
+    steps = points[:, 0]
+    edges = np.linspace(steps[0], steps[-1], _BUCKETS + 1)[1:-1]
+    buckets = np.split(points, np.searchsorted(steps, edges))
+    means = [bucket.mean(axis=0) for bucket in buckets if len(bucket)]
+    return np.stack([*means, points[-1]])
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw as the report's page looks; text stays text, and the same chart is the same bytes."""
+    import matplotlib as mpl
+    from cycler import cycler
+
+    settings: Any = {  # matplotlib's own names
+        "svg.fonttype": "none",
+        "svg.hashsalt": "gridcode",
+        "text.parse_math": False,
+        "font.size": 9,
+        "font.family": "sans-serif",
+        "axes.prop_cycle": cycler(color=list(_CURVES)),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": _FAINT,
+        "axes.labelcolor": _INK,
+        "axes.titlesize": 9,
+        "axes.titlecolor": _INK,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": _GRID,
+        "grid.linewidth": 0.8,
+        "xtick.color": _FAINT,
+        "ytick.color": _FAINT,
+        "xtick.labelcolor": _INK,
+        "ytick.labelcolor": _INK,
+        "lines.linewidth": 1.6,
+        "legend.frameon": False,
+        "legend.labelcolor": _INK,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an element: no prolog, date or address; colours are the page's, so that they follow its scheme."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    return text

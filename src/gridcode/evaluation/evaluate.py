@@ -17,8 +17,7 @@ from torch import Tensor
 
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
-from gridcode.data.source import ImageSource
-from gridcode.data.views import few
+from gridcode.data.source import ImageSource, few
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
@@ -36,8 +35,8 @@ from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.order import some_of
 from gridcode.training.progress import Say, Stopwatch
+from gridcode.training.seeding import some_of
 
 GALLERY = 24
 """Reconstructions that are kept to be looked at."""

@@ -96,8 +96,8 @@ def measuring_classifier(
             has, needs = getattr(kept.config, name), getattr(settings, name)
             if has != needs:
                 raise GridcodeError(
-                    f"the classifier in {folder} has {name}={has}, these pictures need {needs}: name another folder "
-                    "with --classifier"
+                    f"the classifier in {folder} has {name}={has}, these pictures need {needs}; give another "
+                    "evaluation.classifier"
                 )
         return kept.to(device)
     batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)

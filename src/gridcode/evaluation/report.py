@@ -6,15 +6,14 @@ content security policy forbids it to. It runs no scripts. Whatever a report lea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.charts import Chart, CodeUsage
+from gridcode.evaluation.charts import Chart, CodeUsage, draw_chart, draw_digits, rank_chart, readable
 from gridcode.evaluation.pictures import Pictures, check_pictures, data_uri, magnification
-from gridcode.evaluation.plot import HEIGHT, WIDTH, lay_out, number, rank_chart
 from gridcode.files import to_json, write_text
 
 
@@ -209,17 +208,26 @@ def write_report(report: Report, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters["number"] = readable
     page = environment.get_template("report.html.j2").render(
         report=report,
         galleries=[gallery for gallery in report.galleries if gallery.groups],
-        plots=[plot for plot in map(lay_out, report.charts) if plot is not None],
-        rank_plot=rank_chart(report.usage) if report.usage is not None else None,
+        charts=_drawn((chart.title, draw_chart(chart)) for chart in report.charts),
+        usage_charts=_usage_charts(report.usage) if report.usage is not None else [],
         tables=[table for table in report.tables if table.rows],
         settings=list(_flatten(report.config)),
-        box=(WIDTH, HEIGHT),
     )
     write_text(path, page)
+
+
+def _usage_charts(usage: CodeUsage) -> list[tuple[str, str]]:
+    charts = (("Codes by rank", draw_chart(rank_chart(usage))), ("Digits of the code", draw_digits(usage)))
+    return _drawn(charts)
+
+
+def _drawn(charts: Iterable[tuple[str, str | None]]) -> list[tuple[str, str]]:
+    """Titles and elements, without the charts that have nothing to show."""
+    return [(title, svg) for title, svg in charts if svg is not None]
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

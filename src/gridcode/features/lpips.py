@@ -78,7 +78,7 @@ class LPIPS(nn.Module):
         if min(first.shape[-2:]) < LEAST_SIDE:
             raise GridcodeError(
                 f"LPIPS takes images of at least {LEAST_SIDE} pixels a side, got {tuple(first.shape)}; "
-                "try --loss.perceptual.kind self"
+                "try loss.perceptual.kind=self"
             )
         heads = [self.get_buffer(f"head{number}") for number in range(len(WIDTHS))]
         return feature_distance(self.vgg(self._normalised(first)), self.vgg(self._normalised(second)), heads)

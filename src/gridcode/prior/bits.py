@@ -28,8 +28,8 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
-from gridcode.training.order import some_of
 from gridcode.training.precision import fast_autocast
+from gridcode.training.seeding import some_of
 
 if TYPE_CHECKING:
     from gridcode.prior.base import Prior

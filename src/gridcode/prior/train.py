@@ -26,10 +26,9 @@ from gridcode.prior.space import TokenSpace
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_optimizer
-from gridcode.training.order import indices_at, some_of
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions, prepare_folder, same_examples
-from gridcode.training.seeding import derive_seed, generator
+from gridcode.training.seeding import derive_seed, generator, indices_at, some_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Commands::
 The same run on pixels alone, to compare with::
 
     gridcode train tokenizer imagenette128_gan_laptop --data.source DATA/imagenette128 --loss.perceptual.kind none \
-        --loss.adversarial.kind none --out runs/imagenette/l2
+        loss.adversarial.kind none --out runs/imagenette/l2
 """
 
 from __future__ import annotations

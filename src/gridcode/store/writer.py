@@ -163,7 +163,7 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         raise FileError(f"token store: {folder} holds other files than a token store; choose another")
     if not overwrite:
         raise FileError(
-            f"token store: {folder} already holds one; choose another folder, or ask to overwrite it (--force)"
+            f"token store: {folder} already holds one; choose another folder, or set overwrite=True to replace it"
         )
     # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it is.
     if (folder / MANIFEST).exists():

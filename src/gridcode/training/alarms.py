@@ -118,8 +118,8 @@ class Overpowering:
             return None
         return (
             f"the discriminator is overpowering: its loss is {fmean(losses):.2g} over {len(losses)} steps; try a "
-            "larger --loss.adversarial.r1, a lower --loss.adversarial.lr, a smaller --loss.adversarial.width or a "
-            "later --loss.adversarial.start"
+            "larger loss.adversarial.r1, a lower loss.adversarial.lr, a smaller loss.adversarial.width or a "
+            "later loss.adversarial.start"
         )
 
 
@@ -144,8 +144,8 @@ class Dying:
             return None
         return (
             f"the discriminator is dying: over {len(real)} steps it scored pictures {fmean(real):.3g} and "
-            f"reconstructions {fmean(fake):.3g}; try a higher --loss.adversarial.lr, a smaller --loss.adversarial.r1 "
-            "or a larger --loss.adversarial.width"
+            f"reconstructions {fmean(fake):.3g}; try a higher loss.adversarial.lr, a smaller loss.adversarial.r1 "
+            "or a larger loss.adversarial.width"
         )
 
 
@@ -169,7 +169,7 @@ class UsageLow:
         which = f"of book {book:.0f} " if book else ""
         return (
             f"only {used:.0f} of the {codes:.0f} codes {which}are in use ({share:.0%} of what {tokens:.0f} tokens "
-            "could show); try a smaller book, a lower --optim.lr, more steps, or another --quantizer"
+            "could show); try a smaller book, a lower optim.lr, more steps, or another quantizer"
         )
 
 
@@ -188,8 +188,8 @@ class UsageFalling:
         if not before or now >= self.share * max(before):
             return None
         return (
-            f"usage of the codes is falling, from {max(before):.1%} to {now:.1%}; try a lower --optim.lr, a longer "
-            "--optim.warmup, a larger --loop.batch-size or another --quantizer"
+            f"usage of the codes is falling, from {max(before):.1%} to {now:.1%}; try a lower optim.lr, a longer "
+            "optim.warmup, a larger loop.batch_size or another quantizer"
         )
 
 
@@ -209,7 +209,7 @@ class GradientExploding:
             return None
         return (
             f"the gradient is exploding: its norm {now:.3g} is {now / max(median(before), 1e-30):.0f} times its median "
-            f"over {len(before)} steps; try a lower --optim.lr, --optim.clip 1 or --loop.precision fp32"
+            f"over {len(before)} steps; try a lower optim.lr, optim.clip=1 or loop.precision=fp32"
         )
 
 
@@ -231,7 +231,7 @@ class Stalling:
             return None
         return (
             f"reconstruction is stalling: {max(late):.2f} dB at best in {len(late)} validations, {max(before):.2f} dB "
-            "before them; stop here, or try larger --model.widths, a larger book, or less --loss.adversarial.weight"
+            "before them; stop here, or try larger model.widths, a larger book, or less loss.adversarial.weight"
         )
 
 
@@ -251,7 +251,7 @@ class PoorReconstruction:
             return None
         return (
             f"reconstruction is poor ({score:.2f} dB) though {usage:.0%} of the codes are in use; try more tokens "
-            "(fewer --model.widths or a smaller --model.patch), larger widths, a higher --optim.lr or more steps"
+            "(fewer model.widths or a smaller model.patch), larger widths, a higher optim.lr or more steps"
         )
 
 
@@ -273,9 +273,9 @@ class Instability:
             return None
         advice = (
             f"each channel has {self.levels:.0f} levels on average, try more channels with fewer of them (gridcode "
-            "levels) or a lower --optim.lr"
+            "levels) or a lower optim.lr"
             if self.levels > self.most
-            else "try a lower --optim.lr, a longer --optim.warmup or a larger --loop.batch-size"
+            else "try a lower optim.lr, a longer optim.warmup or a larger loop.batch_size"
         )
         return (
             f"training is unstable: a batch's PSNR fell to {now:.1f} dB, its median was {median(before):.1f}; {advice}"

@@ -54,7 +54,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
     except (MisconfigurationException, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise GridcodeError(
-            f"cannot use accelerator={config.accelerator} with devices={world}: {reason}; try --loop.accelerator cpu"
+            f"cannot use accelerator={config.accelerator} with devices={world}: {reason}; try loop.accelerator=cpu"
         ) from None
     seed_everything(config.seed, verbose=False)
     return fabric
@@ -103,7 +103,7 @@ def _sharded(config: LoopConfig) -> Strategy:
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind not in SHARDED:
         raise GridcodeError(
-            f"loop.strategy=fsdp needs CUDA devices, got accelerator={config.accelerator}; use --loop.strategy ddp"
+            f"loop.strategy=fsdp needs CUDA devices, got accelerator={config.accelerator}; use loop.strategy=ddp"
         )
     exact = MixedPrecision(param_dtype=torch.float32, reduce_dtype=torch.float32, buffer_dtype=torch.float32)
     return FSDPStrategy(mixed_precision=exact, state_dict_type="full")

@@ -59,7 +59,7 @@ def check_settings(
         if key not in _FREE and not key.startswith("alarms.") and value != then.get(key):
             raise GridcodeError(
                 f"{out} was trained with {key}={then.get(key)!r}, now {value!r}: resume with the same settings, or "
-                "start another run with --out"
+                "start another run in another folder"
             )
 
 
@@ -101,7 +101,7 @@ def check_examples(out: Path, before: Mapping[str, Any] | None, now: Mapping[str
             what = "its examples have other names" if name == "keys" else f"{name}={then!r}, now {value!r}"
             raise GridcodeError(
                 f"{out} was trained on other examples ({what}): resume with the same pictures, which may have moved, "
-                "or start another run with --out"
+                "or start another run in another folder"
             )
 
 

@@ -82,7 +82,7 @@ class RunOptions:
     resume: bool = False
     force: bool = False
     show: bool = True
-    again: str = "the same command with --resume continues it"
+    again: str = "the same command with resume=True continues it"
 
 
 def first_process() -> bool:
@@ -107,9 +107,9 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         return
     out, settings = options.out, from_json(to_json(asdict(config) | dict(about or {})))
     if out.exists() and not out.is_dir():
-        raise FileError(f"{out} is a file; give a folder as --out")
+        raise FileError(f"{out} is a file; give a folder")
     if options.resume and options.force:
-        raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
+        raise GridcodeError("resume=True continues a run and force=True replaces it; give one of them")
     occupied = out.exists() and any(path.name != RUN_FILE for path in out.iterdir())
     if (out / RUN_FILE).exists() and (options.resume or options.force):
         sweep(out)
@@ -119,9 +119,11 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         write_json(out / RUN_FILE, settings | ({EXAMPLES: before[EXAMPLES]} if EXAMPLES in before else {}))
         return
     if occupied and not (out / RUN_FILE).exists():
-        raise FileError(f"{out} holds files that are not a gridcode run, and --force will not delete them")
+        raise FileError(
+            f"{out} holds files that are not a gridcode run, and force=True will not delete them; give another folder"
+        )
     if occupied and not options.force:
-        raise FileError(f"{out} is not empty: add --resume to continue that run, or --force to replace it")
+        raise FileError(f"{out} is not empty; set force=True to replace it, or resume=True to continue that run")
     for name in ("state", "best", "last", "tensorboard", "pictures", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", DONE_FILE):
@@ -296,7 +298,7 @@ class Run:
     def _diverged(self, step: int, what: str) -> None:
         kept = checkpoints(self.out)
         where = f"the checkpoint {kept[-1]} is kept" if kept else "no checkpoint was written yet"
-        text = f"the {what} is not finite at step {step}; {where}; try a lower --optim.lr or --loop.precision fp32"
+        text = f"the {what} is not finite at step {step}; {where}; try a lower optim.lr or loop.precision=fp32"
         if self._log is not None:
             self._log.write(step, {"warning": text})
         raise GridcodeError(text)

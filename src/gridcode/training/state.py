@@ -124,13 +124,13 @@ def load_state(run: Path, trainee: Trainee) -> dict[str, Any]:
     """
     found = checkpoints(run)
     if not found:
-        raise MissingFileError(f"{run} has no checkpoint to resume from: start it again with --force")
+        raise MissingFileError(f"{run} has no checkpoint to resume from; start it again with force=True")
     folder = found[-1]
     values = read_json(folder / "state.json", "checkpoint")
     try:
         tensors = load_file(folder / "state.safetensors")
     except (SafetensorError, OSError) as error:
-        raise FileError(f"the checkpoint {folder} cannot be read ({error}); delete it, or use --force") from None
+        raise FileError(f"the checkpoint {folder} cannot be read ({error}); delete it, or set force=True") from None
     for part, module in trainee.modules():
         load_weights(module, _part(tensors, part), origin=folder)
     for part, groups, optimizer in trainee.optimizers():

@@ -13,9 +13,9 @@ from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import loss_scaler
 from gridcode.training.optim import learning_rate, set_learning_rate
+from gridcode.training.parallel import clip_gradients, whole
 from gridcode.training.run import Run
 from gridcode.training.seeding import seed_step
-from gridcode.training.sharding import clip_gradients, whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

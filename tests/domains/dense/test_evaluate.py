@@ -131,7 +131,7 @@ def test_colours_are_compared_as_sets_of_pictures(tmp_path: Path) -> None:
 
 
 def test_too_few_colours_to_compare_are_told() -> None:
-    with pytest.raises(GridcodeError, match="--observer-steps 0"):
+    with pytest.raises(GridcodeError, match=r"evaluation\.observer_steps=0"):
         evaluate_dense(subject("colour"), replace(CONFIG, count=3, observer_steps=1), say=lambda text: None)
 
 

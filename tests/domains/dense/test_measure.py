@@ -14,8 +14,7 @@ from PIL import Image
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
-from gridcode.domains.dense.data.make import make_label_map
-from gridcode.domains.dense.data.open import open_dense
+from gridcode.domains.dense.data.open import make_label_map, open_dense
 from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
 from gridcode.domains.dense.domain import DenseDomain, save_strip
 from gridcode.domains.dense.measure import TaskMeter

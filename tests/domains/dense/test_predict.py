@@ -133,7 +133,7 @@ def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> Non
 
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
 def test_segments_are_not_averaged(predictor: DensePredictor) -> None:
-    with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; leave --draws at 1"):
+    with pytest.raises(GridcodeError, match="label maps of the task panoptic have no mean; set draws=1"):
         DensePredictor(predictor.prior, predictor.tokenizer, draws=2)
     with pytest.raises(GridcodeError, match="at least 1 draw of the code, got draws=0"):
         DensePredictor(predictor.prior, predictor.tokenizer, draws=0)

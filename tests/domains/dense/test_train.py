@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +23,7 @@ from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
-from gridcode.training.run import RunOptions
+from gridcode.training.run import Run, RunOptions
 from gridcode.training.state import checkpoints
 
 TinyRun = Callable[[Task], LabelTokenizerRun]
@@ -145,37 +139,28 @@ def test_given_sources_are_learned_and_recorded(tiny_run: TinyRun, tmp_path: Pat
     assert dense_domain(tokenizer).categories == few.categories
 
 
-CHILD = """
-import pickle, sys
-from pathlib import Path
-from gridcode.domains.dense.domain import DenseDomain
-from gridcode.tokenizer.domain import Sources
-from gridcode.tokenizer.train import train_tokenizer
-from gridcode.training.run import RunOptions
-train_tokenizer(pickle.loads(Path(sys.argv[1]).read_bytes()), RunOptions(Path(sys.argv[2]), show=False))
-"""
-
-
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_bytes(tiny_run: TinyRun, tmp_path: Path) -> None:
-    run = longer(tiny_run("depth"), steps=60, log_every=1, val_every=30, checkpoint_every=5)
+def test_a_run_that_died_and_is_resumed_ends_with_the_same_bytes(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process; the command line's test of dense prediction kills real ones."""
+    run = longer(tiny_run("depth"), steps=20, log_every=1, val_every=10, checkpoint_every=5)
     # The quantizer with the most to remember: a book, counts and sums, and random numbers of its own.
     run = replace(run, model=replace(run.model, quantizer=VQConfig("uvim", size=12, channels=4)))
-    out, settings = tmp_path / "run", tmp_path / "run.pickle"
-    settings.write_bytes(pickle.dumps(run))
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(settings), str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
-    log = out / "log.jsonl"
-    while child.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") >= 12):
-        time.sleep(0.002)
-    child.kill()
-    assert child.wait(timeout=60) == -signal.SIGKILL
-    (*_, kept) = checkpoints(out)
-    assert 0 < int(kept.name.removeprefix("step-")) < 60
+    out, end_step = tmp_path / "run", Run.end_step
+
+    def die(self: Run, step: int, *, save: Callable[[Path], None]) -> None:
+        end_step(self, step, save=save)
+        if step == 7:  # two steps after the fifth's checkpoint are lost and taken again
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "end_step", die)
+        with pytest.raises(KeyboardInterrupt):
+            train_tokenizer(run, quiet(out))
+    assert [path.name for path in checkpoints(out)] == ["step-00000005"]
     train_tokenizer(run, quiet(out, resume=True))
     train_tokenizer(run, quiet(tmp_path / "straight"))
-    state = "state/step-00000060"
+    state = "state/step-00000020"
     for file in (WEIGHTS, "best/model.safetensors", f"{state}/state.safetensors", f"{state}/state.json", "done.json"):
         assert (out / file).read_bytes() == (tmp_path / "straight" / file).read_bytes(), file
     assert Tokenizer.from_pretrained(out).config == run.model

@@ -66,7 +66,7 @@ def test_any_size_of_at_least_four_patches_gives_one_score_a_picture(side: int, 
 
 @pytest.mark.parametrize(("size", "patch"), [(3, 1), (6, 2), (17, 2)])
 def test_pictures_that_do_not_fit_are_one_line(size: int, patch: int) -> None:
-    message = f"at least {4 * patch} pixels, a multiple of its patch {patch}, got {size}; change --loss.adversarial"
+    message = f"at least {4 * patch} pixels, a multiple of its patch {patch}, got {size}; change loss.adversarial"
     with pytest.raises(GridcodeError, match=message):
         Discriminator(3, size, width=8, patch=patch)
 

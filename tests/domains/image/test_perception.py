@@ -71,7 +71,7 @@ def test_its_term_is_part_of_the_loss(tmp_path: Path) -> None:
 
 def test_lpips_without_its_files_ends_before_the_first_step(tmp_path: Path) -> None:
     run = replace(RUN, loss=LossConfig(perceptual=PerceptualConfig(kind="lpips")))
-    with pytest.raises(GridcodeError, match=r"needs its weights: give --loss.perceptual.vgg and"):
+    with pytest.raises(GridcodeError, match=r"needs its weights: give loss.perceptual.vgg and"):
         train_tokenizer(run, RunOptions(tmp_path / "run", show=False))
     assert not (tmp_path / "run").exists()
     absent = PerceptualConfig(kind="lpips", vgg=str(tmp_path / "vgg.pth"), heads=str(tmp_path / "heads.pth"))

@@ -225,5 +225,5 @@ def test_digits_are_refused_where_a_book_has_none() -> None:
 
 
 def test_a_book_too_large_to_lay_out_is_refused() -> None:
-    with pytest.raises(GridcodeError, match=r"a joint head over 33,554,432 codes .* use --model\.head chain"):
+    with pytest.raises(GridcodeError, match=r"a joint head over 33,554,432 codes .* use model\.head=chain"):
         JointVocabulary(2**25, 0, width=8)

@@ -20,7 +20,7 @@ from torch import Tensor
 from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.depth import DepthMap
 from gridcode.domains.dense.data.loader import DenseBatch
-from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.open import make_label_map
 from gridcode.domains.dense.data.panoptic import canonical
 from gridcode.errors import GridcodeError
 

@@ -56,7 +56,7 @@ class ColourSets:
         if len(keys) < 4:
             raise GridcodeError(
                 f"a Fréchet distance of colours needs at least 4 validation pictures, got {len(keys)}; "
-                "--observer-steps 0 leaves it out"
+                "set evaluation.observer_steps=0 to leave it out"
             )
         self._observer = observer
         colourise, reference = split_reference(keys, len(keys) // 2)

@@ -4,7 +4,7 @@ labels, picture --Encoder--> latents --Quantizer--> codes, indices --Decoder, pi
 (B, c, H, W)                 (B, d, h, w)           indices (B, h, w)   of each channel (B, K, H, W)       (B, n, H, W)
 
 What labels and planes are, and how one becomes the other, is the task's
-:class:`gridcode.domains.dense.data.label_map.LabelMap`. The picture is RGB, or grey where the map is colour.
+:class:`gridcode.domains.dense.data.source.LabelMap`. The picture is RGB, or grey where the map is colour.
 
 Reference: Kolesnikov et al., UViM, 2022 (arXiv 2205.10337); the paper, section 4.4, which puts FSQ into it.
 Differs from paper: latents are not standardised before FSQ (on 5 channels that takes freedom away); before VQ they
@@ -31,12 +31,9 @@ from gridcode.domains.dense.config import (
     label_config_from_json,
 )
 from gridcode.domains.dense.data.config import Categories, DenseConfig
-from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches, dense_train_batches
-from gridcode.domains.dense.data.make import make_label_map
-from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.data.source import DensePart, DenseSource
-from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.data.open import make_label_map, open_dense, understood
+from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap
 from gridcode.domains.dense.losses import make_label_loss
 from gridcode.domains.dense.measure import measure_labels
 from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape
@@ -47,9 +44,9 @@ from gridcode.quantize.radix import values_visible
 from gridcode.tokenizer.domain import Domain, Measurement, Objective, Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
-from gridcode.training.order import some_of
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions
+from gridcode.training.seeding import some_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

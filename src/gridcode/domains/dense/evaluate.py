@@ -28,9 +28,8 @@ from gridcode.domains.dense.baselines import Baseline, fit_baselines
 from gridcode.domains.dense.colour_sets import ColourSets, colour_observer
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.depth import DepthMap
-from gridcode.domains.dense.data.label_map import LabelMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
-from gridcode.domains.dense.data.source import DensePart, DenseSource, Planes
+from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap, Planes
 from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.errors import error_map
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
@@ -40,8 +39,8 @@ from gridcode.evaluation.charts import CodeUsage
 from gridcode.quantize.usage import Usage
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
-from gridcode.training.order import some_of
 from gridcode.training.progress import Say
+from gridcode.training.seeding import some_of
 
 PredictCodes = Callable[[Tensor, int], Tensor]
 """Pictures in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""

@@ -22,8 +22,7 @@ from gridcode.data.file_names import file_stem
 from gridcode.domains.dense.data.coco import write_coco
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.domains.dense.data.files import write_depth
-from gridcode.domains.dense.data.label_map import LabelMap
-from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.data.source import LabelMap, Planes
 from gridcode.files import make_folder, write_atomic
 
 SPLIT: Final = "predicted"

@@ -111,8 +111,8 @@ def _check_range(data: DenseConfig, options: PredictOptions) -> None:
     far, scale = data.depth.high, depth_scale(data.depth)
     if data.task == "depth" and options.depth_format == "png" and far * scale >= SATURATED:
         raise GridcodeError(
-            f"depth up to {far:g} m times {scale:g} does not fit a 16-bit PNG; write --depth-format npy, or train with "
-            "a smaller --data.depth.png-scale"
+            f"depth up to {far:g} m times {scale:g} does not fit a 16-bit PNG; set depth_format=npy, or train with "
+            "a smaller data.depth.png_scale"
         )
 
 

@@ -102,7 +102,7 @@ class DensePredictor:
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
         if draws > 1 and not domain.label_map.averages:
-            raise GridcodeError(f"label maps of the task {domain.data.task} have no mean; leave --draws at 1")
+            raise GridcodeError(f"label maps of the task {domain.data.task} have no mean; set draws=1")
         self.prior, self.tokenizer, self.domain = prior, tokenizer, domain
         self.sampler, self.seed, self.draws = sampler, seed, draws
 

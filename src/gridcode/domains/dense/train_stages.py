@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.data.open import open_dense, understood
 from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.domains.dense.prior.train import train_conditional_prior
 from gridcode.domains.dense.run_config import DenseRun, Stage
@@ -71,18 +70,16 @@ def train_dense(
         Stopped: A signal ended a part; its checkpoint is written.
     """
     if options.resume and options.force:
-        raise GridcodeError("--resume continues a run and --force replaces it: give one of them")
+        raise GridcodeError("resume=True continues a run and force=True replaces it; give one of them")
     if options.resume and not options.out.is_dir():
-        raise MissingFileError(f"there is no run to resume in {options.out}; leave out --resume")
+        raise MissingFileError(f"there is no run to resume in {options.out}; leave out resume=True")
     stage_two = run.stage_two()
     if options.stage in ("prior", "all") and stage_two.vit_weights is not None:
         find_vit(stage_two.vit_weights)
     if options.stage == "tokens" and not (options.out / "tokenizer").is_dir():
-        raise GridcodeError(
-            f"{options.out} has no label tokenizer yet; make it with gridcode dense train --stage tokenizer"
-        )
+        raise GridcodeError(f"{options.out} has no label tokenizer yet; train it first, with stage=tokenizer")
     if options.stage == "prior" and not (options.out / "tokens").is_dir():
-        raise GridcodeError(f"{options.out} has no tokens yet; make them with gridcode dense train --stage tokens")
+        raise GridcodeError(f"{options.out} has no tokens yet; write them first, with stage=tokens")
     opened = sources or Sources(open_dense(run.data, "train"), open_dense(run.data, "val"))
     if say is not None:
         for line in understood(run.data, opened.train, opened.val):

@@ -132,7 +132,7 @@ def make_discriminator(run: TokenizerRun, device: torch.device) -> Learner:
             whole discriminator.
     """
     if run.loop.strategy == "fsdp":
-        raise GridcodeError("loop.strategy=fsdp cannot train a discriminator; use --loop.strategy ddp")
+        raise GridcodeError("loop.strategy=fsdp cannot train a discriminator; use loop.strategy=ddp")
     config = run.loss.adversarial
     torch.manual_seed(derive_seed(run.loop.seed, "discriminator"))
     discriminator = Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)

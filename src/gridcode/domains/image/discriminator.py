@@ -54,7 +54,7 @@ class Discriminator(nn.Module):
         if size % patch or side < LEAST_SIDE:
             raise GridcodeError(
                 f"the discriminator takes pictures of at least {LEAST_SIDE * patch} pixels, a multiple of its patch "
-                f"{patch}, got {size}; change --loss.adversarial.patch"
+                f"{patch}, got {size}; change loss.adversarial.patch"
             )
         self.patches = nn.PixelUnshuffle(patch) if patch > 1 else nn.Identity()
         before = width_at(side, width)

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
-from gridcode.data.open import open_split
-from gridcode.data.source import ImageSource
-from gridcode.data.understood import understood
-from gridcode.data.views import described, few
+from gridcode.data.open import open_split, understood
+from gridcode.data.source import ImageSource, described, few
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
 from gridcode.domains.image.networks import blocks_of, make_networks
 from gridcode.domains.image.objective import ImageObjective

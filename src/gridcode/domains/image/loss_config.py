@@ -44,7 +44,7 @@ class PerceptualConfig:
             raise GridcodeError(f"loss.perceptual.kind must be 'none', 'lpips' or 'self', got {self.kind!r}")
         if not self.weight > 0:
             raise GridcodeError(
-                f"loss.perceptual.weight must be > 0, got {self.weight}; --loss.perceptual.kind none leaves it out"
+                f"loss.perceptual.weight must be > 0, got {self.weight}; set loss.perceptual.kind=none to leave it out"
             )
         if self.kind != "lpips" and (self.vgg or self.heads or self.download):
             raise GridcodeError(
@@ -71,8 +71,8 @@ class PerceptualConfig:
         """
         if self.kind == "lpips" and not self.download and not (self.vgg and self.heads):
             raise GridcodeError(
-                "loss.perceptual.kind='lpips' needs its weights: give --loss.perceptual.vgg and "
-                "--loss.perceptual.heads, or let them be fetched with --loss.perceptual.download"
+                "loss.perceptual.kind='lpips' needs its weights: give loss.perceptual.vgg and "
+                "loss.perceptual.heads, or set loss.perceptual.download=True"
             )
 
 

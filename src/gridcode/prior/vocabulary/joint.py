@@ -46,7 +46,7 @@ class JointVocabulary(Vocabulary):
         super().__init__()
         if codes > LARGEST:
             raise GridcodeError(
-                f"a joint head over {codes:,} codes does not fit into memory; use --model.head chain or independent"
+                f"a joint head over {codes:,} codes does not fit into memory; use model.head=chain or independent"
             )
         self.codes = codes
         self.mask = codes + classes

@@ -27,8 +27,8 @@ def make_vocabulary(head: Head, space: TokenSpace, *, width: int) -> Vocabulary:
         return JointVocabulary(space.codebook_size, classes, width=width)
     if len(space.levels) < 2:
         raise GridcodeError(
-            f"the {head} head predicts digits, and this book of {space.codebook_size:,} codes has none: use "
-            "--model.head joint, or the tokens of a quantizer with levels, such as FSQ"
+            f"the {head} head predicts digits, and this book of {space.codebook_size:,} codes has none; use "
+            "model.head=joint, or the tokens of a quantizer with levels, such as FSQ"
         )
     if head == "independent":
         return IndependentVocabulary(space.levels, classes, width=width)

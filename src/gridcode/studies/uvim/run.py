@@ -58,7 +58,7 @@ def run_study(config: StudyConfig, out: Path, *, workers: int = 1, say: Say = pr
         GridcodeError: The folder holds another study, a cell cannot be trained, or a process was killed.
     """
     if workers < 1:
-        raise GridcodeError(f"--workers must be at least 1, got {workers}")
+        raise GridcodeError(f"workers must be at least 1, got {workers}")
     _claim(out, config, write=not only_time)
     cells = config.cells()
     pending = [cell for cell in cells if CellResult.read(_folder(out, cell)) is None]
@@ -85,10 +85,10 @@ def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
     settings = from_json(to_json(asdict(config)))
     file = out / "settings.json"
     if out.is_file():
-        raise FileError(f"{out} is a file; give a folder as --out")
+        raise FileError(f"{out} is a file; give a folder")
     if not file.exists():
         if out.exists() and any(out.iterdir()):
-            raise FileError(f"{out} is not empty and holds no study; give another --out")
+            raise FileError(f"{out} is not empty and holds no study; give another folder")
         if write:
             make_folder(out)
             write_json(file, settings)
@@ -99,7 +99,7 @@ def _claim(out: Path, config: StudyConfig, *, write: bool) -> None:
         name = changed[0]
         raise GridcodeError(
             f"{out} is a study with {name}={before.get(name)}, now {settings[name]}; give the same settings to go on "
-            "with it, or give another --out"
+            "with it, or give another folder"
         )
 
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from gridcode.data.open import open_source
 from gridcode.domains.dense.data import Categories, DenseConfig, DepthConfig, open_dense, write_coco
-from gridcode.domains.dense.data.orientation import PicturesAsStored
-from gridcode.domains.dense.data.understood import understood
+from gridcode.domains.dense.data.open import understood
+from gridcode.domains.dense.data.source import PicturesAsStored
 from gridcode.errors import GridcodeError
 
 

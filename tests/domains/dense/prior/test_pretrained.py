@@ -170,7 +170,7 @@ class TestRefused:
 
     def test_no_file_and_no_weights(self, tmp_path: Path) -> None:
         encoder = ImageEncoder(CONFIG, 3, (12, 12))
-        with pytest.raises(GridcodeError, match=r"--prior.vit-weights: there is no file .*none\.safetensors; download"):
+        with pytest.raises(GridcodeError, match=r"vit_weights: there is no file .*none\.safetensors; download"):
             load_vit(encoder, tmp_path / "none.safetensors")
         (tmp_path / "bad.safetensors").write_bytes(b"no weights")
         with pytest.raises(GridcodeError, match=r"bad\.safetensors is no readable safetensors file"):

@@ -21,13 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from gridcode.data.file_names import split_of
 from gridcode.data.image import file_orientation
-from gridcode.data.places import Places, places_of_files
-from gridcode.data.split_names import split_of
+from gridcode.data.layout import Places, places_of_files
 from gridcode.domains.dense.data.config import Categories, Orientation
 from gridcode.domains.dense.data.files import read_ids, write_ids
-from gridcode.domains.dense.data.orientation import LabelledPictures
-from gridcode.domains.dense.data.source import DenseExample, DenseSource, Planes
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledPictures, Planes
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import make_folder, read_json, write_json
 

@@ -18,8 +18,7 @@ from torch import Tensor
 from gridcode.data.crop import to_channels
 from gridcode.data.source import ImageSource, StoredImages
 from gridcode.domains.dense.data.geometry import resize_image
-from gridcode.domains.dense.data.label_map import LabelMap
-from gridcode.domains.dense.data.source import DenseExample, DenseSource, Planes
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelMap, Planes
 
 
 class ColourMap(LabelMap):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gridcode.data.config import CropPolicy
+from gridcode.data.config import CropPolicy, check_reading
 from gridcode.errors import GridcodeError
 
 Task: TypeAlias = Literal["depth", "panoptic", "colour"]
@@ -157,21 +157,9 @@ class DenseConfig:
     def __post_init__(self) -> None:
         if self.task not in ("depth", "panoptic", "colour"):
             raise GridcodeError(f"task must be 'depth', 'panoptic' or 'colour', not {self.task!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(f"val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %")
         if self.orientation not in ("exif", "stored"):
             raise GridcodeError(f"data.orientation must be 'exif' or 'stored', not {self.orientation!r}")
-        for name, value, least in (
-            ("height", self.height, 1),
-            ("width", self.width, 1),
-            ("train_count", self.train_count, 1),
-            ("val_count", self.val_count, 1),
-            ("seed", self.seed, 0),
-            ("workers", self.workers, 0),
-            ("max_pixels", 1 if self.max_pixels is None else self.max_pixels, 1),
-        ):
-            if value < least:
-                raise GridcodeError(f"{name} must be at least {least}, not {value}")
+        check_reading(self, sizes=("height", "width"))
 
     @property
     def shape(self) -> tuple[int, int]:

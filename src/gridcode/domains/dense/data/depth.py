@@ -29,8 +29,7 @@ from torch import Tensor
 
 from gridcode.domains.dense.data.config import DepthConfig
 from gridcode.domains.dense.data.geometry import resize_valid
-from gridcode.domains.dense.data.label_map import LabelMap
-from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.data.source import LabelMap, Planes
 
 # Near to far: yellow, orange, red, violet, dark blue; lightness falls evenly, so that it also reads in grey.
 _RAMP: Final = np.array(

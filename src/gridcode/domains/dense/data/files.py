@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gridcode.data.image import load_image, oriented, too_many_pixels
-from gridcode.data.modes import STRETCH
+from gridcode.data.image import STRETCH, load_image, oriented, too_many_pixels
 from gridcode.domains.dense.data.config import Orientation
 from gridcode.domains.dense.data.source import Planes
 from gridcode.errors import FileError, GridcodeError, MissingFileError

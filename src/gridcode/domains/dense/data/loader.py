@@ -1,6 +1,6 @@
 """Batches of pictures with label maps, for training without end and for evaluation once through.
 
-As in :mod:`gridcode.data.loader`, picture number p of a training stream and its crop depend on (seed, p) alone, so a
+As in :mod:`gridcode.data.workers`, picture number p of a training stream and its crop depend on (seed, p) alone, so a
 stream resumes at any step at no cost and does not depend on the number of workers. An unreadable file stops it: a
 missing label is an error in the data set, not an accident of one picture.
 """
@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gridcode.data.workers import fetch_in_order, useful_workers
+from gridcode.data.workers import eval_stream, example_at, train_stream, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image, train_region
-from gridcode.domains.dense.data.label_map import LabelMap
-from gridcode.domains.dense.data.make import make_label_map
-from gridcode.domains.dense.data.source import DenseExample, DenseSource
+from gridcode.domains.dense.data.open import make_label_map
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelMap
 from gridcode.errors import GridcodeError
-from gridcode.training.order import indices_at
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,16 @@ def dense_train_batches(
     >>> tuple(batch.images.shape), tuple(batch.labels.shape)
     ((4, 3, 16, 16), (4, 2, 16, 16))
     """
-    if batch_size < 1 or world < 1 or batch_size % world:
-        raise GridcodeError(f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it")
-    if not 0 <= rank < world or start_step < 0 or seed < 0:
-        raise GridcodeError(f"rank {rank} of {world}, start_step {start_step}, seed {seed}: none may be out of range")
-    share = batch_size // world
-    starts = (step * batch_size + rank * share for step in count(start_step))
-    fetch = _Fetch(source, config, seed=seed)
-    workers = useful_workers(config.workers, in_memory=source.in_memory)
-    return fetch_in_order(fetch, (range(start, start + share) for start in starts), workers)
+    if seed < 0:
+        raise GridcodeError(f"seed must not be negative, not {seed}")
+    return train_stream(
+        _Fetch(source, config, seed=seed),
+        workers=useful_workers(config.workers, in_memory=source.in_memory),
+        batch_size=batch_size,
+        start_step=start_step,
+        rank=rank,
+        world=world,
+    )
 
 
 def dense_eval_batches(source: DenseSource, config: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:
@@ -132,13 +130,9 @@ def dense_eval_batches(source: DenseSource, config: DenseConfig, *, batch_size: 
     >>> [len(batch.keys) for batch in dense_eval_batches(open_dense(config, "val"), config, batch_size=4)]
     [4, 1]
     """
-    if batch_size < 1:
-        raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
-    total = len(source)
-    starts = range(0, total, batch_size)
+    workers = useful_workers(config.workers, in_memory=source.in_memory)
     fetch = _Fetch(source, config, seed=None)
-    workers = min(useful_workers(config.workers, in_memory=source.in_memory), len(starts))
-    return fetch_in_order(fetch, (range(start, min(start + batch_size, total)) for start in starts), workers)
+    return eval_stream(fetch, total=len(source), workers=workers, batch_size=batch_size)
 
 
 class _Fetch(Dataset[DenseBatch | GridcodeError]):
@@ -168,8 +162,5 @@ class _Fetch(Dataset[DenseBatch | GridcodeError]):
         )
 
     def _example(self, position: int) -> DenseExample:
-        if self._seed is None:
-            return crop_example(self._source[position], self._map, self._config, None)
-        index = int(indices_at(position, position + 1, count=len(self._source), seed=self._seed)[0])
-        generator = np.random.default_rng((self._seed, position))
+        index, generator = example_at(position, count=len(self._source), seed=self._seed)
         return crop_example(self._source[index], self._map, self._config, generator)

@@ -1,4 +1,4 @@
-"""From settings to a source of pictures with label maps, and its training and validation parts.
+"""From settings to a source of pictures with label maps, its training and validation parts, and the label map itself.
 
 scenes                                       the first train_count scenes, then the next val_count
 root/annotations/panoptic_train*.json, …     COCO's panoptic layout (task 'panoptic')
@@ -15,20 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gridcode.data.config import DataConfig
-from gridcode.data.layout import shards_of, subfolders, telling_names
-from gridcode.data.open import SCENES, open_split
+from gridcode.data.file_names import Split, split_of
+from gridcode.data.layout import check_apart, shards_of, subfolders, telling_names
+from gridcode.data.open import SCENES, class_line, count_line, open_split
 from gridcode.data.parquet import parquet_schema
-from gridcode.data.places import check_apart
-from gridcode.data.split_names import Split, split_of
-from gridcode.data.views import split_keys
+from gridcode.data.source import split_keys
 from gridcode.domains.dense.data.coco import CocoPanoptic, coco_splits
-from gridcode.domains.dense.data.colour import ColourPictures
-from gridcode.domains.dense.data.config import Categories, DenseConfig
+from gridcode.domains.dense.data.colour import ColourMap, ColourPictures
+from gridcode.domains.dense.data.config import Categories, DenseConfig, PanopticConfig
+from gridcode.domains.dense.data.depth import DepthMap
+from gridcode.domains.dense.data.panoptic import PanopticMap
 from gridcode.domains.dense.data.scenes import DenseScenes
-from gridcode.domains.dense.data.source import DensePart, DenseSource
+from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap
 from gridcode.domains.dense.data.stored import (
     COLUMN,
     PICTURES,
@@ -39,6 +40,7 @@ from gridcode.domains.dense.data.stored import (
     label_folders,
 )
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.training.seeding import some_of
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -101,22 +103,18 @@ def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> De
 def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["train", "val"]) -> DenseSource:
     if root.is_file() and root.suffix.lower() != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
-    parquet = partial(
-        ParquetLabels,
-        task=task,
-        depth=config.depth,
-        ignore_value=config.ignore_value,
-        orientation=config.orientation,
-        max_pixels=config.max_pixels,
-    )
-    folder = partial(
-        FolderLabels,
-        task=task,
-        depth=config.depth,
-        ignore_value=config.ignore_value,
-        orientation=config.orientation,
-        max_pixels=config.max_pixels,
-    )
+    reading: dict[str, Any] = {
+        "ignore_value": config.ignore_value,
+        "orientation": config.orientation,
+        "max_pixels": config.max_pixels,
+    }
+
+    def parquet(shards: list[Path]) -> StoredLabels:
+        return ParquetLabels(shards, task, config.depth, **reading)
+
+    def folder(root: Path, part: str = "") -> StoredLabels:
+        return FolderLabels(root, task, config.depth, part=part, **reading)
+
     shards = [root] if root.is_file() else shards_of(root)
     if shards:
         # NYUv2 as we have it knows classes only in its test file: that is then all there is.
@@ -177,3 +175,65 @@ def _part(source: DenseSource, config: DenseConfig, split: Literal["train", "val
     train, held = split_keys([source.key(index) for index in range(len(source))], config.val_fraction, seed=config.seed)
     chosen, what = (train, "train") if split == "train" else (held, "held out")
     return DensePart(source, chosen, name=f"{source.name} ({what})")
+
+
+LOOKED_AT = 1000
+"""Pictures of a split whose headers are read for an EXIF orientation."""
+
+
+def understood(config: DenseConfig, train: DenseSource, val: DenseSource) -> list[str]:
+    """Splits, classes, what is ignored, units and orientation, one line each.
+
+    Args:
+        config: How the files are read.
+        train: The training part.
+        val: The validation part.
+
+    >>> from gridcode.domains.dense.data.open import open_dense
+    >>> config = DenseConfig(train_count=3, val_count=2)
+    >>> understood(config, open_dense(config, "train"), open_dense(config, "val"))
+    ['train: 3 pictures of scenes', 'val: 2 pictures of scenes', 'depth: 0.001 … 10 m count']
+    """
+    lines = [count_line("train", len(train), train.name), count_line("val", len(val), val.name)]
+    if train.categories is not None:
+        lines.append(f"{class_line(train.categories.names)}, {sum(train.categories.things)} of them countable")
+    lines += dict.fromkeys([*train.notes, *val.notes])
+    if config.task == "depth":
+        depth = config.depth
+        units = f"integers are metres times {depth.png_scale:g}; " if not train.in_memory else ""
+        counted = f"{depth.near:g} … {depth.far:g} m count" if depth.relative == "none" else "each picture's own scale"
+        lines.append(f"depth: {units}{counted}")
+    if config.task != "colour" and not train.in_memory:
+        lines.append(_orientation(config, train, val))
+    return lines
+
+
+def _orientation(config: DenseConfig, train: DenseSource, val: DenseSource) -> str:
+    chosen = [(part, some_of(len(part), min(LOOKED_AT, len(part))).tolist()) for part in (train, val)]
+    looked = sum(len(places) for _, places in chosen)
+    tagged = sum(part.tag(place) != 1 for part, places in chosen for place in places)
+    meant = "pictures are turned by it" if config.orientation == "exif" else "no picture is turned by it"
+    seen = f"{tagged:,} of {looked:,} pictures have one in EXIF"
+    return f"orientation: {seen}; {meant} (data.orientation={config.orientation})"
+
+
+def make_label_map(config: DenseConfig, categories: Categories | None) -> LabelMap:
+    """The label map of a task.
+
+    Args:
+        config: Task, bins, instances, smallest segment.
+        categories: The source's classes; only the task 'panoptic' has and needs them.
+
+    Raises:
+        GridcodeError: A panoptic map without classes.
+
+    >>> make_label_map(DenseConfig(task="depth"), None).groups
+    (256,)
+    """
+    if config.task == "depth":
+        return DepthMap(config.depth)
+    if config.task == "colour":
+        return ColourMap()
+    if categories is None:
+        raise GridcodeError(f"{config.source}: a panoptic map needs the source's classes; open it with open_dense")
+    return PanopticMap(PanopticConfig(categories, instances=config.instances, min_share=config.min_share))

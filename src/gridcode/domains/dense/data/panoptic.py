@@ -25,8 +25,7 @@ from torch import Tensor
 
 from gridcode.domains.dense.data.config import PanopticConfig
 from gridcode.domains.dense.data.geometry import resize_nearest
-from gridcode.domains.dense.data.label_map import LabelMap
-from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.data.source import LabelMap, Planes
 from gridcode.errors import GridcodeError
 
 _TABLE: Final = 1 << 16

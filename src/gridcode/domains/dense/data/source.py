@@ -1,16 +1,36 @@
-"""What every source of pictures with label maps offers: a length, keys, and one example by its position."""
+"""What every source of pictures with label maps offers; what the three kinds of label map share; which way up they are.
+
+A :class:`DenseSource` has a length, keys, and one example by its position. A :class:`LabelMap` takes stored planes to a
+model's labels and back, and draws a picture of them. :class:`LabelledPictures` reads pictures the way up that their
+label maps are:
+
+    data.orientation   picture                            label map
+    exif               turned by its EXIF orientation     turned by its own, if it has one
+    stored             as it lies in the file             as it lies in the file
+
+Tools differ: browsers, most annotators and detectron2 turn the picture, COCO's own tools and plain Pillow do not. Of a
+picture that lies on its side the sizes tell which was meant, and an error names the other setting. Of a square,
+mirrored or upside-down one nothing tells; that is said once.
+"""
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gridcode.domains.dense.data.config import Categories
+from gridcode.data.crop import to_channels
+from gridcode.data.image import decode_image, file_orientation
+from gridcode.data.source import EncodedImages, Example, StoredImages
+from gridcode.domains.dense.data.config import Categories, Orientation
+from gridcode.errors import GridcodeError
 
 Planes: TypeAlias = NDArray[Any]
 """A label map as it is stored, (n, H, W): the table in :mod:`gridcode.domains.dense.data.config`."""
@@ -114,3 +134,149 @@ class DensePart(DenseSource):
 
     def __getitem__(self, index: int) -> DenseExample:
         return self._source[self._indices[index]]
+
+
+class LabelMap(ABC):
+    """One kind of label map; finals are :class:`DepthMap`, :class:`PanopticMap` and :class:`ColourMap`.
+
+    ASCII data flow, with the model in the middle::
+
+        planes (n, H, W) ── encode ──> labels (c, H, W) ── model ──> outputs ── decode ──> planes (B, n', H, W)
+    """
+
+    groups: tuple[int, ...]
+    """Number K of values in each channel of the labels; () where the labels are RGB values."""
+    masked: int | None
+    """Label that no loss counts (depth's invalid bin), or None where all count."""
+    context_channels: int
+    """Channels of the picture that the model sees: 3, or 1 for colour."""
+    averages: bool = True
+    """Whether maps of this kind have a mean; segments have none."""
+
+    @abstractmethod
+    def encode(self, planes: Planes) -> Planes:
+        """A model's labels.
+
+        Args:
+            planes: A stored map, (n, H, W).
+
+        Returns:
+            int64 in [0, K), (len(groups), H, W); for colour float32 RGB in [-1, 1], (3, H, W).
+        """
+
+    @abstractmethod
+    def decode(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Planes from a model's outputs.
+
+        Args:
+            outputs: For each group logits (B, K, H, W); for colour one tensor of RGB in [-1, 1], (B, 3, H, W).
+
+        Returns:
+            (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
+        """
+
+    @abstractmethod
+    def mean(self, maps: Sequence[Tensor]) -> Tensor:
+        """The mean of decoded maps (B, n, H, W), of their type: of all predictions the least squared error on average.
+
+        Raises:
+            GridcodeError: This kind has no mean.
+        """
+
+    @abstractmethod
+    def resize(self, planes: Planes, height: int, width: int) -> Planes:
+        """A map at another size, by this kind's rule; (n, height, width)."""
+
+    @abstractmethod
+    def context(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model sees of a picture (H, W, 3): uint8, (H, W, context_channels)."""
+
+    @abstractmethod
+    def picture(self, planes: Planes) -> NDArray[np.uint8]:
+        """A colour picture of a map, stored or decoded: uint8, (H, W, 3)."""
+
+
+_LOG = logging.getLogger(__name__)
+
+
+class LabelledPictures:
+    """Reads the pictures of label maps and checks that both are of one size.
+
+    Args:
+        where: The source's name, for what is said.
+        orientation: Which way up.
+        max_pixels: A picture of more is refused; None for Pillow's own limit.
+    """
+
+    def __init__(self, where: str, orientation: Orientation, max_pixels: int | None = None) -> None:
+        self.orientation = orientation
+        self.max_pixels = max_pixels
+        self._where = where
+        self._told = False
+
+    def read(
+        self, source: bytes | Path, *, name: str, key: str, shape: tuple[int, int], labels: str
+    ) -> NDArray[np.uint8]:
+        """The picture in RGB, (H, W, 3).
+
+        Args:
+            source: The file's bytes, or its path.
+            name: What to call it in an error of decoding.
+            key: The picture's key.
+            shape: Height and width of its label map.
+            labels: What to call the label map.
+
+        Raises:
+            GridcodeError: The picture cannot be decoded, or is of another size than its map.
+        """
+        pixels = decode_image(source, name=name, orientation=self.orientation, max_pixels=self.max_pixels)
+        image = to_channels(pixels, 3)
+        if image.shape[:2] != shape:
+            raise GridcodeError(
+                f"{labels}: {shape[1]}x{shape[0]} pixels, but the picture {key} has {image.shape[1]}x{image.shape[0]}; "
+                f"{self._remedy(source, image.shape[:2], shape)}"
+            )
+        if not self._told:
+            self._tell(file_orientation(source), key, shape)
+        return image
+
+    def _remedy(self, source: bytes | Path, found: tuple[int, ...], shape: tuple[int, int]) -> str:
+        tag = file_orientation(source)
+        if tag < 5 or found != shape[::-1]:
+            return "picture and map must be of one size"
+        if self.orientation == "exif":
+            return f"its EXIF orientation is {tag}: for maps drawn on the stored pixels set data.orientation=stored"
+        return f"its EXIF orientation is {tag}: for maps drawn on the turned picture set data.orientation=exif"
+
+    def _tell(self, tag: int, key: str, shape: tuple[int, int]) -> None:
+        """Say once that a picture's way up is a guess."""
+        if tag == 1 or (tag >= 5 and shape[0] != shape[1]):
+            return
+        self._told = True
+        meant = "turned by it" if self.orientation == "exif" else "left as they are stored"
+        unclear = f"{key} has EXIF orientation {tag}, and its size does not tell which way up its label map is"
+        _LOG.warning(
+            "%s: %s; such pictures are %s (data.orientation=%s)", self._where, unclear, meant, self.orientation
+        )
+
+
+class PicturesAsStored(StoredImages):
+    """A source whose pictures are left as they lie in their files.
+
+    Args:
+        source: Pictures in files.
+    """
+
+    def __init__(self, source: EncodedImages) -> None:
+        self.name = source.name
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def key(self, index: int) -> str:
+        """The key in the source."""
+        return self._source.key(index)
+
+    def __getitem__(self, index: int) -> Example:
+        return Example(image=self._source.decoded(index, orientation="stored"), label=None, key=self.key(index))

@@ -20,13 +20,12 @@ from typing import Final, Literal, TypeAlias
 
 from gridcode.data.folder import ImageFolder
 from gridcode.data.image import file_orientation
+from gridcode.data.layout import Places
 from gridcode.data.parquet import ParquetImages
-from gridcode.data.places import Places
 from gridcode.data.source import EncodedImages
 from gridcode.domains.dense.data.config import Categories, DepthConfig, Orientation
 from gridcode.domains.dense.data.files import SUFFIXES, highest_class, read_classes, read_depth
-from gridcode.domains.dense.data.orientation import LabelledPictures
-from gridcode.domains.dense.data.source import DenseExample, DenseSource, Planes
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledPictures, Planes
 from gridcode.errors import GridcodeError
 
 StoredTask: TypeAlias = Literal["depth", "panoptic"]

@@ -54,7 +54,7 @@ class ImageEncoderConfig:
         if height < 1 or width < 1 or height % P or width % P:
             raise GridcodeError(
                 f"the image encoder takes sides that are multiples of its patch, {P}; got {height}x{width}: set "
-                "another size, or --prior.model.encoder.patch"
+                "another size or model.encoder.patch"
             )
         return height // P, width // P
 

@@ -24,11 +24,11 @@ from torch.utils.data import Dataset
 from gridcode.data.workers import fetch_in_order, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image
-from gridcode.domains.dense.data.make import make_label_map
+from gridcode.domains.dense.data.open import make_label_map
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
-from gridcode.training.order import indices_at, some_of
+from gridcode.training.seeding import indices_at, some_of
 
 FLIP = "#flip"
 """Ends the key of a row that is of the mirrored picture."""
@@ -119,8 +119,8 @@ def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
         then, now = recorded.get(name, getattr(data, name)), getattr(data, name)
         if then != now:
             raise GridcodeError(
-                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set --data.{name} "
-                f"{then}, or tokenize again"
+                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set "
+                f"data.{name}={then}, or tokenize again"
             )
 
 

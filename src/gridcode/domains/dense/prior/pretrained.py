@@ -39,7 +39,7 @@ def find_vit(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.is_file():
         raise MissingFileError(
-            f"--prior.vit-weights: there is no file {path}; download a ViT's model.safetensors (timm's names)"
+            f"vit_weights: there is no file {path}; download a ViT's model.safetensors (timm's names)"
         )
     return path
 
@@ -58,7 +58,7 @@ def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise FileError(f"--prior.vit-weights: {path} is no readable safetensors file ({error}); convert it") from None
+        raise FileError(f"vit_weights: {path} is no readable safetensors file ({error}); convert it") from None
     taken = {name: tensor for name, tensor in tensors.items() if not name.startswith(_LEFT_OUT) and name != _CLASS}
     _check(encoder, taken, path)
     own = encoder.state_dict()
@@ -75,8 +75,8 @@ def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> Non
     if missing or unknown:
         what = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}, which the encoder has not"
         raise GridcodeError(
-            f"--prior.vit-weights: {path} does not fit the encoder of {len(encoder.blocks)} layers: {what}; give a "
-            "plain vision transformer with timm's names, and set --prior.model.encoder.depth to its layers"
+            f"vit_weights: {path} does not fit the encoder of {len(encoder.blocks)} layers: {what}; give a "
+            "plain vision transformer with timm's names, and set model.encoder.depth to its layers"
         )
     for name, tensor in own.items():
         found, wanted = tuple(tensors[name].shape), tuple(tensor.shape)
@@ -86,8 +86,8 @@ def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> Non
             found, wanted = (found[0], *found[2:]), (wanted[0], *wanted[2:])
         if found != wanted:
             raise GridcodeError(
-                f"--prior.vit-weights: {name} of {path} has shape {tuple(tensors[name].shape)}, the encoder's has "
-                f"{tuple(tensor.shape)}; set --prior.model.encoder.patch and the like to those of these weights"
+                f"vit_weights: {name} of {path} has shape {tuple(tensors[name].shape)}, the encoder's has "
+                f"{tuple(tensor.shape)}; set model.encoder.patch and the like to those of these weights"
             )
 
 
@@ -97,7 +97,7 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
         return weight
     if channels != 1:
         raise GridcodeError(
-            f"--prior.vit-weights: these weights take pictures of {weight.shape[1]} channels, the encoder's have "
+            f"vit_weights: these weights take pictures of {weight.shape[1]} channels, the encoder's have "
             f"{channels}; give weights of a transformer that sees RGB"
         )
     return weight.sum(1, keepdim=True)
@@ -113,7 +113,7 @@ def _resized(places: Tensor, grid: tuple[int, int]) -> Tensor:
     side, D = math.isqrt(places.shape[1]), places.shape[2]
     if side * side != places.shape[1]:
         raise GridcodeError(
-            f"--prior.vit-weights: {places.shape[1]} positions beside the class token's make no square; give those of "
+            f"vit_weights: {places.shape[1]} positions beside the class token's make no square; give those of "
             "a plain vision transformer that was trained on square pictures"
         )
     if grid == (side, side):
