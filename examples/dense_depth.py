@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gridcode.data import DataConfig, open_split
 from gridcode.domains.dense import DenseOptions, DensePredictor, DenseRun, train_dense
-from gridcode.domains.dense.recipes import dense_recipe
+from gridcode.recipes import recipe
 
 
 def main() -> None:
@@ -22,11 +22,11 @@ def main() -> None:
     arguments = parser.parse_args()
     out, steps = arguments.out, arguments.steps
 
-    recipe = dense_recipe("scenes_depth_laptop")
-    data = replace(recipe.tokenizer.data, train_count=min(1000, 16 * steps), val_count=16)
+    settings = recipe("scenes_depth_laptop")
+    data = replace(settings.tokenizer.data, train_count=min(1000, 16 * steps), val_count=16)
     often = {"steps": steps, "batch_size": 16, "val_every": steps, "val_count": 16, "checkpoint_every": steps}
-    stage_one = replace(recipe.tokenizer, data=data, loop=replace(recipe.tokenizer.loop, **often))
-    stage_two = replace(recipe.prior, data=data, loop=replace(recipe.prior.loop, **often))
+    stage_one = replace(settings.tokenizer, data=data, loop=replace(settings.tokenizer.loop, **often))
+    stage_two = replace(settings.prior, data=data, loop=replace(settings.prior.loop, **often))
     train_dense(DenseRun(stage_one, stage_two), DenseOptions(out, force=True), say=print)
 
     # The mean of eight draws has the least squared error; how far they differ says where it is unsure.
