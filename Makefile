@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test check format docs bench clean
 
 setup: $(READY)
 
@@ -41,18 +41,22 @@ test: setup                 ## the default tests: offline, on the CPU, warnings 
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: setup                ## lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks docs/*.py
-	$(BIN)/ruff check src tests benchmarks docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
 format: setup
-	$(BIN)/ruff format src tests benchmarks docs/*.py
-	$(BIN)/ruff check --fix src tests benchmarks docs/*.py
+	$(BIN)/ruff format src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks examples docs/*.py
+
+docs:                       ## the documentation site, into site/; every warning is an error
+	$(MAKE) setup EXTRAS=dev,docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench:                      ## throughput beside diffusers
 	$(MAKE) setup EXTRAS=dev,bench
 	$(BIN)/python -m benchmarks.throughput
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """Draw docs/images/forms.png: every form of FSQ, its curve and its bins, from the constants the quantizer uses.
 
-Run ``python docs/draw_forms.py``; it needs matplotlib, extra ``bench``.
+Run ``python docs/draw_forms.py``.
 """
 
 from __future__ import annotations

@@ -371,7 +371,7 @@ def printed(root, source):
 
 
 def test_the_documentation_says_what_is_printed(tmp_path):
-    text = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/guides/data.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", text, re.M)
     sources = {source.removeprefix("DIR").rpartition(".")[2] for source, _, _ in rows}
     assert sources == {"", "scenes", "parquet", "txt", "png", "npz", "npy", "TorchDataset", "zip"}

@@ -1,7 +1,7 @@
 """Random data sets on disk: what is understood of a tree is what its maker meant, or there is one clear line.
 
 A case is made from its meaning (which pictures are of which split and class), which is then written in one of the
-ways that docs/data.md allows: names of splits in any spelling, clutter, documents, links, odd names, folders in
+ways that docs/guides/data.md allows: names of splits in any spelling, clutter, documents, links, odd names, folders in
 folders. Some get one fault that makes them ambiguous; these must be refused.
 """
 

@@ -200,7 +200,7 @@ def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) ->
 
     Raises:
         GridcodeError: A setting is out of range, the source is empty, or an image (or every image) cannot be
-        read.
+            read.
 
     >>> from gridcode.data import DataConfig, open_split
     >>> config = DataConfig(size=16, val_count=10)
