@@ -25,7 +25,7 @@ from benchmarks.measure import machine
 from gridcode.cli.arguments import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.data.source import few
+from gridcode.data.source import fixed_subset
 from gridcode.domains.image.data_of import data_of
 from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
 from gridcode.files import to_json, write_json
@@ -53,7 +53,7 @@ def judge_of(generator: Generator, data: Any, options: argparse.Namespace) -> Ju
     classifier = measuring_classifier(
         train, data, steps=options.classifier_steps, seed=0, device=device, folder=options.classifier
     )
-    batches = (batch.images for batch in eval_batches(few(val, 10_000), data, batch_size=200))
+    batches = (batch.images for batch in eval_batches(fixed_subset(val, 10_000), data, batch_size=200))
     return Judge(classifier, statistics_of(classifier, batches))
 
 

@@ -24,7 +24,7 @@ from gridcode.data import (
     open_split,
     train_batches,
 )
-from gridcode.data.source import few
+from gridcode.data.source import fixed_subset
 from gridcode.errors import GridcodeError
 
 CONFIG = DataConfig(size=8, workers=0)
@@ -244,14 +244,14 @@ def test_eval_is_one_pass_in_order():
 
 
 def test_few_images_come_from_all_over_without_a_pattern():
-    chosen = numbers(eval_batches(few(Numbers(200), 40), CONFIG, batch_size=7))
-    assert chosen == sorted(set(chosen)) == numbers(eval_batches(few(Numbers(200), 40), CONFIG, batch_size=40))
+    chosen = numbers(eval_batches(fixed_subset(Numbers(200), 40), CONFIG, batch_size=7))
+    assert chosen == sorted(set(chosen)) == numbers(eval_batches(fixed_subset(Numbers(200), 40), CONFIG, batch_size=40))
     assert len(chosen) == 40
     assert {number % 10 for number in chosen} == set(range(10))  # classes that take turns are all there
     assert {number // 20 for number in chosen} == set(range(10))  # and so are classes in blocks
-    assert numbers(eval_batches(few(Numbers(3), 6), CONFIG, batch_size=4)) == list(range(3))
+    assert numbers(eval_batches(fixed_subset(Numbers(3), 6), CONFIG, batch_size=4)) == list(range(3))
     with pytest.raises(GridcodeError, match="at least 1"):
-        few(Numbers(3), 0)
+        fixed_subset(Numbers(3), 0)
 
 
 def test_eval_does_not_depend_on_the_training_crop():

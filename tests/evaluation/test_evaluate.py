@@ -31,7 +31,7 @@ from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer
 from gridcode.training.log import RunLog
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 DATA = DataConfig(size=16, crop=CropPolicy(train="center", flip=False))
 CONFIG = EvaluationConfig(
@@ -58,7 +58,7 @@ def measured(scenes: Subject) -> Evaluation:
 
 
 def test_reconstruction_figures_are_those_of_the_chosen_pictures(scenes: Subject, measured: Evaluation) -> None:
-    picked = torch.from_numpy(some_of(40, 30))
+    picked = torch.from_numpy(fixed_sample(40, 30))
     images = torch.cat([batch.images for batch in eval_batches(scenes.val, DATA, batch_size=40)])[picked]
     indices = torch.cat([scenes.tokenizer.encode(part) for part in images.split(CONFIG.batch_size)])
     assert measured.reconstruction.psnr == pytest.approx(

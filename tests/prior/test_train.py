@@ -25,7 +25,7 @@ from gridcode.store.writer import StoreWriter
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 K, GRID = 12, (2, 4)
 LOOP = LoopConfig(
@@ -290,7 +290,7 @@ class TestMeasure:
         first = measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8)
         torch.rand(5)
         assert measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8) == first
-        even = torch.from_numpy(some_of(len(rows.tokens), 8))
+        even = torch.from_numpy(fixed_sample(len(rows.tokens), 8))
         part = TokenTable(rows.tokens[even], rows.labels[even], tuple(rows.keys[row] for row in even))
         assert measure_prior(prior, part, min_masked=0.45, batch_size=4) == first
         assert measure_prior(prior, rows, min_masked=0.45, batch_size=4) != first

@@ -95,9 +95,9 @@ def _read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Ex
     Raises:
         GridcodeError: A picture cannot be read, or with "skip" none can.
     """
-    from gridcode.data.source import few
+    from gridcode.data.source import fixed_subset
 
-    chosen, failed = few(source, count), 0
+    chosen, failed = fixed_subset(source, count), 0
     for index in range(len(chosen)):
         try:
             example = chosen[index]

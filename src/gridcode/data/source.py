@@ -16,7 +16,7 @@ from gridcode.data.image import decode_image
 from gridcode.data.layout import Places
 from gridcode.errors import GridcodeError
 from gridcode.training.resume import describe
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Subset(ImageSource):
         return self._source[self._indices[index]]
 
 
-def few(source: ImageSource, count: int) -> ImageSource:
+def fixed_subset(source: ImageSource, count: int) -> ImageSource:
     """At most ``count`` images from all over the source, always the same ones, in its order.
 
     Args:
@@ -157,14 +157,14 @@ def few(source: ImageSource, count: int) -> ImageSource:
         count: How many, at least 1.
 
     >>> from gridcode.data.scenes.source import Scenes
-    >>> len(few(Scenes(seed=0, start=0, count=6, size=8), 3))
+    >>> len(fixed_subset(Scenes(seed=0, start=0, count=6, size=8), 3))
     3
     """
     if count < 1:
         raise GridcodeError(f"{source.name}: {count} images are none to look at; take at least 1")
     if count >= len(source):
         return source
-    return Subset(source, some_of(len(source), count).tolist(), name=source.name)
+    return Subset(source, fixed_sample(len(source), count).tolist(), name=source.name)
 
 
 def described(source: ImageSource) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def described(source: ImageSource) -> dict[str, Any]:
     >>> described(Scenes(seed=0, start=0, count=6, size=8))["count"]
     6
     """
-    places = range(len(source)) if _stored(source) else some_of(len(source), _LOOKED_AT).tolist()
+    places = range(len(source)) if _stored(source) else fixed_sample(len(source), _LOOKED_AT).tolist()
     return describe(len(source), source.classes, (_key(source, place) for place in places))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
-from gridcode.data.source import ImageSource, few
+from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.config import EvaluationConfig
@@ -36,7 +36,7 @@ from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 from gridcode.training.progress import Say, Stopwatch
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 GALLERY = 24
 """Reconstructions that are kept to be looked at."""
@@ -220,7 +220,7 @@ class _Seen:
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
-    return eval_batches(few(subject.val, config.count), subject.data, batch_size=config.batch_size)
+    return eval_batches(fixed_subset(subject.val, config.count), subject.data, batch_size=config.batch_size)
 
 
 @torch.inference_mode()
@@ -237,7 +237,7 @@ def _reconstruction(
     originals: list[Tensor] = []
     decoded: list[Tensor] = []
     distances: list[Tensor] = []
-    shown = torch.from_numpy(some_of(min(len(subject.val), config.count), GALLERY))
+    shown = torch.from_numpy(fixed_sample(min(len(subject.val), config.count), GALLERY))
     seen = 0
     for batch in _val(subject, config):
         indices = tokenizer.encode(batch.images.to(device))
@@ -322,7 +322,7 @@ def _gallery(
     wanted = _describe(classifier, queries)
     best = torch.full((len(queries),), torch.inf)
     nearest = torch.zeros_like(queries)
-    for batch in eval_batches(few(subject.train, config.neighbours), subject.data, batch_size=256):
+    for batch in eval_batches(fixed_subset(subject.train, config.neighbours), subject.data, batch_size=256):
         found = nearest_neighbours(wanted, _describe(classifier, batch.images))
         closer = found.distances[:, 0] < best
         best[closer] = found.distances[closer, 0]

@@ -29,7 +29,7 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
 from gridcode.training.precision import fast_autocast
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 if TYPE_CHECKING:
     from gridcode.prior.base import Prior
@@ -125,7 +125,7 @@ def measure_bits(
         raise GridcodeError("bits per token: the table has no examples; give a split that has some")
     groups = prior.groups(steps)
     sizes = tuple(len(group) for group in groups)
-    chosen = torch.from_numpy(some_of(rows, min(rows, limit or rows)))
+    chosen = torch.from_numpy(fixed_sample(rows, min(rows, limit or rows)))
     nats = torch.zeros(len(groups), dtype=torch.float64)
     for part in torch.split(chosen, batch_size):
         tokens, labels = table.tokens[part].to(prior.device).long(), table.labels[part].to(prior.device)

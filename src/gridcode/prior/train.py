@@ -28,7 +28,7 @@ from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import make_optimizer
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions, prepare_folder, same_examples
-from gridcode.training.seeding import derive_seed, generator, indices_at, some_of
+from gridcode.training.seeding import derive_seed, fixed_sample, generator, indices_at
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def measure_prior(
     device = prior.device
     rows = len(table.tokens)
     seen = min(rows, limit or rows)
-    chosen = torch.from_numpy(some_of(rows, seen))
+    chosen = torch.from_numpy(fixed_sample(rows, seen))
     loss = accuracy = 0.0
     for number, part in enumerate(torch.split(chosen, batch_size)):
         tokens, labels = table.tokens[part].to(device), table.labels[part].to(device)

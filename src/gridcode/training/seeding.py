@@ -61,13 +61,13 @@ def indices_at(start: int, stop: int, *, count: int, seed: int) -> NDArray[np.in
     return out
 
 
-def some_of(total: int, count: int) -> NDArray[np.int64]:
+def fixed_sample(total: int, count: int) -> NDArray[np.int64]:
     """``count`` of ``total`` places, always the same ones, in order; all of them where there are no more.
 
     Drawn without a pattern: the first ones of a folder sorted by class are of one class, and evenly spaced ones of a
     set whose classes take turns may be of two.
 
-    >>> some_of(4, 9).tolist(), len(set(some_of(1000, 50).tolist()))
+    >>> fixed_sample(4, 9).tolist(), len(set(fixed_sample(1000, 50).tolist()))
     ([0, 1, 2, 3], 50)
     """
     if count >= total:

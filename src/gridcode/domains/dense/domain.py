@@ -46,7 +46,7 @@ from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -114,7 +114,7 @@ class DenseDomain(Domain):
         """See :class:`Domain`."""
         if count >= len(source):
             return source
-        return DensePart(source, some_of(len(source), count).tolist(), name=source.name)
+        return DensePart(source, fixed_sample(len(source), count).tolist(), name=source.name)
 
     @classmethod
     def identity(cls, source: DenseSource) -> dict[str, Any]:

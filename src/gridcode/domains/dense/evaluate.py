@@ -40,7 +40,7 @@ from gridcode.quantize.usage import Usage
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.progress import Say
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 PredictCodes = Callable[[Tensor, int], Tensor]
 """Pictures in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""
@@ -162,7 +162,7 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
         raise GridcodeError("dense evaluation needs at least 2 validation pictures: one decodes another's codes")
     usage = TokenUsageMeter(tokenizer.quantizer)
     usage.update(indices)
-    shown = set(some_of(len(indices), config.shown).tolist())
+    shown = set(fixed_sample(len(indices), config.shown).tolist())
     rows = _Rows(subject, baselines, shown, draws=config.draws)
     if subject.data.task == "colour" and config.observer_steps:
         say("the network whose features compare colours")
@@ -290,7 +290,7 @@ def _check(subject: DenseSubject) -> None:
 def _batches(source: DenseSource, count: int, data: DenseConfig, config: DenseEvaluationConfig) -> Iterator[DenseBatch]:
     chosen = source
     if count < len(source):
-        chosen = DensePart(source, some_of(len(source), count).tolist(), name=source.name)
+        chosen = DensePart(source, fixed_sample(len(source), count).tolist(), name=source.name)
     return dense_eval_batches(chosen, data, batch_size=config.batch_size)
 
 

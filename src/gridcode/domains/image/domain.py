@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split, understood
-from gridcode.data.source import ImageSource, described, few
+from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
 from gridcode.domains.image.networks import blocks_of, make_networks
 from gridcode.domains.image.objective import ImageObjective
@@ -70,7 +70,7 @@ class ImageDomain(Domain):
     @classmethod
     def part(cls, source: ImageSource, count: int) -> ImageSource:
         """See :class:`Domain`."""
-        return few(source, count)
+        return fixed_subset(source, count)
 
     @classmethod
     def identity(cls, source: ImageSource) -> dict[str, Any]:

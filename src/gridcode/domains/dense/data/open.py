@@ -40,7 +40,7 @@ from gridcode.domains.dense.data.stored import (
     label_folders,
 )
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.training.seeding import some_of
+from gridcode.training.seeding import fixed_sample
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -209,7 +209,7 @@ def understood(config: DenseConfig, train: DenseSource, val: DenseSource) -> lis
 
 
 def _orientation(config: DenseConfig, train: DenseSource, val: DenseSource) -> str:
-    chosen = [(part, some_of(len(part), min(LOOKED_AT, len(part))).tolist()) for part in (train, val)]
+    chosen = [(part, fixed_sample(len(part), min(LOOKED_AT, len(part))).tolist()) for part in (train, val)]
     looked = sum(len(places) for _, places in chosen)
     tagged = sum(part.tag(place) != 1 for part, places in chosen for place in places)
     meant = "pictures are turned by it" if config.orientation == "exif" else "no picture is turned by it"

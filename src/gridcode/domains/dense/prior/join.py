@@ -28,7 +28,7 @@ from gridcode.domains.dense.data.open import make_label_map
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
-from gridcode.training.seeding import indices_at, some_of
+from gridcode.training.seeding import fixed_sample, indices_at
 
 FLIP = "#flip"
 """Ends the key of a row that is of the mirrored picture."""
@@ -55,7 +55,7 @@ class Pairs:
 
     def some(self, most: int) -> Pairs:
         """At most that many rows from all over, always the same ones, in order."""
-        rows = some_of(len(self), most)
+        rows = fixed_sample(len(self), most)
         return Pairs(self.tokens[torch.from_numpy(rows)], self.source, self.places[rows], self.mirrored[rows])
 
 
