@@ -27,7 +27,7 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
 from gridcode.domains.image.data_of import data_of
-from gridcode.evaluation.judge import Judge, measuring_classifier, statistics_of
+from gridcode.features.sample_scores import SampleScorer, measuring_classifier, statistics_of
 from gridcode.files import to_json, write_json
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.tasks.generate import Generator
@@ -46,7 +46,7 @@ class Row:
     seconds: list[float]
 
 
-def judge_of(generator: Generator, data: Any, options: argparse.Namespace) -> Judge:
+def scorer_of(generator: Generator, data: Any, options: argparse.Namespace) -> SampleScorer:
     """The classifier and the real pictures' statistics."""
     train, val = open_split(data, "train"), open_split(data, "val")
     device = generator.device
@@ -54,10 +54,10 @@ def judge_of(generator: Generator, data: Any, options: argparse.Namespace) -> Ju
         train, data, steps=options.classifier_steps, seed=0, device=device, folder=options.classifier
     )
     batches = (batch.images for batch in eval_batches(fixed_subset(val, 10_000), data, batch_size=200))
-    return Judge(classifier, statistics_of(classifier, batches))
+    return SampleScorer(classifier, statistics_of(classifier, batches))
 
 
-def measure(generator: Generator, judge: Judge, name: SamplerName, options: argparse.Namespace) -> Row:
+def measure(generator: Generator, scorer: SampleScorer, name: SamplerName, options: argparse.Namespace) -> Row:
     """All seeds of one sampler."""
     classes = len(generator.prior.space.classes)
     labels = torch.arange(options.samples) % classes
@@ -69,10 +69,10 @@ def measure(generator: Generator, judge: Judge, name: SamplerName, options: argp
             labels, sampler=config, guidance=options.guidance, seed=seed, batch_size=options.batch
         )
         row.seconds.append(time.perf_counter() - start)
-        judged = judge.judge(generator.decode(tokens), labels, batch_size=options.batch)
-        row.frechet.append(judged.frechet)
-        row.class_accuracy.append(judged.class_accuracy)
-        print(name, seed, judged, f"{row.seconds[-1]:.1f} s", file=sys.stderr)
+        scores = scorer.score(generator.decode(tokens), labels, batch_size=options.batch)
+        row.frechet.append(scores.frechet)
+        row.class_accuracy.append(scores.class_accuracy)
+        print(name, seed, scores, f"{row.seconds[-1]:.1f} s", file=sys.stderr)
     return row
 
 
@@ -112,8 +112,8 @@ def main() -> None:
     options = parser.parse_args()
     generator = Generator.from_pretrained(options.prior, options.tokenizer, device=options.device)
     data = DataChange(source=options.source).applied(data_of(generator.tokenizer))
-    judge = judge_of(generator, data, options)
-    rows = [measure(generator, judge, name, options) for name in get_args(SamplerName)]
+    scorer = scorer_of(generator, data, options)
+    rows = [measure(generator, scorer, name, options) for name in get_args(SamplerName)]
     settings = {
         name: value for name, value in vars(options).items() if name not in ("out", "prior", "tokenizer", "classifier")
     }

@@ -17,10 +17,11 @@ from gridcode.data.open import open_split
 from gridcode.domains.image import objective
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.evaluate import Subject, evaluate
+from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.domains.image.loss import PixelLoss
+from gridcode.domains.image.report import image_findings
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.evaluate import Subject, evaluate
 from gridcode.evaluation.publish import Runs, publish
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
@@ -233,7 +234,7 @@ def test_the_whole_line_from_pictures_to_new_pictures(kind: str, tmp_path: Path,
     figures = measured.figures()
     books = len(measured.reconstruction.tokens.books)
     assert sum(name.startswith("usage_book_") for name in figures) == (books if books > 1 else 0)
-    page = publish(measured, subject, settings, Runs(), out=tmp_path, command="test").read_text()
+    page = publish(image_findings(measured, subject, settings), Runs(), out=tmp_path, command="test").read_text()
     assert ("usage of book 2" in page) == (books > 1)
     assert ("Digits of the code" in page) == (kind != "maskgit"), "a book without structure has no digits to show"
     stored = json.loads((tmp_path / "report.json").read_text())

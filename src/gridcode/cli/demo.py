@@ -38,7 +38,8 @@ def run(arguments: list[str]) -> None:
     fresh_folder(parsed.out, force=parsed.force)
     from gridcode.cli.output import narrator
     from gridcode.data.open import open_split
-    from gridcode.evaluation.evaluate import Subject, evaluate
+    from gridcode.domains.image.evaluate import Subject, evaluate
+    from gridcode.domains.image.report import image_findings
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.prior.train import train_prior
     from gridcode.tasks.generate import Generator
@@ -74,9 +75,7 @@ def run(arguments: list[str]) -> None:
     subject = Subject(tokenizer, generator, data, sources.train, sources.val)
     evaluation = evaluate(subject, settings.evaluation, say=say, watch=watch)
     report = publish(
-        evaluation,
-        subject,
-        settings.evaluation,
+        image_findings(evaluation, subject, settings.evaluation),
         Runs(tokenizer=out / "tokenizer", prior=out / "prior"),
         out=out / "report",
         command="gridcode demo" + (" --smoke" if parsed.smoke else ""),

@@ -52,8 +52,8 @@ def run(arguments: list[str]) -> None:
     from gridcode.domains.dense.data.open import open_dense
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
-    from gridcode.domains.dense.report import publish_dense, score_table
-    from gridcode.evaluation.publish import Runs
+    from gridcode.domains.dense.report import dense_findings, score_table
+    from gridcode.evaluation.publish import Runs, publish
 
     tokenizer = load_tokenizer(parsed.models)
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
@@ -66,14 +66,11 @@ def run(arguments: list[str]) -> None:
     settings = {"sampler": asdict(parsed.sampler) | {"seed": parsed.seed}}
     if predictor is not None:
         settings["prior"] = {"kind": predictor.prior.name, **asdict(predictor.prior.config)}
-    report = publish_dense(
-        evaluation,
-        subject,
-        parsed.evaluation,
+    report = publish(
+        dense_findings(evaluation, subject, parsed.evaluation, settings),
         Runs(tokenizer=Path(parsed.models.tokenizer_at()), prior=None if prior is None else Path(prior)),
         out=parsed.out,
         command=shlex.join(["gridcode", "dense", "eval", *arguments]),
-        settings=settings,
     )
     print(score_table(evaluation.scores))
     print(f"codes used: {evaluation.usage.usage:.1%} of {evaluation.usage.codebook_size:,}")

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from gridcode.cli.arguments import DataChange, check_models, check_source, parse, recipe_first, usable_device
-from gridcode.evaluation.config import EvaluationConfig
+from gridcode.domains.image.evaluation_config import EvaluationConfig
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def run(arguments: list[str]) -> None:
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split, understood
     from gridcode.domains.image.data_of import data_of
-    from gridcode.evaluation.evaluate import Subject, evaluate
+    from gridcode.domains.image.evaluate import Subject, evaluate
+    from gridcode.domains.image.report import image_findings
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
@@ -65,9 +66,7 @@ def run(arguments: list[str]) -> None:
         say(line)
     evaluation = evaluate(subject, parsed.evaluation, say=say, watch=watch)
     report = publish(
-        evaluation,
-        subject,
-        parsed.evaluation,
+        image_findings(evaluation, subject, parsed.evaluation),
         Runs(tokenizer=Path(parsed.tokenizer), prior=None if parsed.prior is None else Path(parsed.prior)),
         out=parsed.out,
         command=shlex.join(["gridcode", "eval", *arguments]),

@@ -1,36 +1,43 @@
-"""From measurements to a person: ``report.html`` and ``overview.png`` to look at, ``report.json`` to compute with."""
+"""From measurements to a person: ``report.html`` and ``overview.png`` to look at, ``report.json`` to compute with.
+
+    a domain's measurements -> Findings ─┐
+    training runs -> curves, alarms ─────┴-> publish -> report.html, report.json, overview.png
+
+No kind of data is known here: a domain says in :class:`Findings` what it measured and what a reader is shown.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-from gridcode.evaluation.charts import Chart, Curve, Mark
-from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.evaluate import Evaluation, Subject
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_uint8
-from gridcode.evaluation.report import (
-    AlarmMark,
-    Figure,
-    Gallery,
-    Report,
-    Table,
-    reconstruction_gallery,
-    sample_gallery,
-    write_report,
-)
+from gridcode.evaluation.charts import Chart, CodeUsage, Curve, Mark
+from gridcode.evaluation.pictures import Pictures, save_png
+from gridcode.evaluation.report import AlarmMark, Figure, Gallery, Report, Table, write_report
 from gridcode.files import read_json, write_json
-from gridcode.prior.bits import TokenBits
 from gridcode.training.log import read_log
+
+_UNITS: Final = {
+    "loss": "loss",
+    "psnr": "PSNR (dB)",
+    "usage": "share of codes",
+    "perplexity": "codes",
+    "accuracy": "share of tokens",
+    "mse": "mean squared error",
+    "rmse": "metres",
+    "rmse_log": "nats",
+    "si_log": "nats",
+}
+"""What the value axis of a logged figure says; of others it says the figure's name."""
+_NOT_SHOWN: Final = ("images_per_s", "gradient_norm", "lr")
 
 
 @dataclass(frozen=True)
@@ -59,23 +66,43 @@ class Runs:
         }
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What was measured of one kind of data, and what of it a reader is shown.
+
+    Attributes:
+        title: Heading of the page.
+        figures: All numbers by name, for programs.
+        key_figures: The figures at the top of the page.
+        tables: All figures, for the reader.
+        galleries: Examples.
+        codes: How often each code was used.
+        overview: One picture of it all, uint8 (H, W, C).
+        settings: Everything the figures depend on, JSON values.
+        warnings: What the reader must know before believing a figure.
+        more: What else ``report.json`` holds, by name.
+    """
+
+    title: str
+    figures: Mapping[str, float | int | None]
+    key_figures: Sequence[Figure]
+    tables: Sequence[Table]
+    galleries: Sequence[Gallery]
+    codes: CodeUsage
+    overview: Pictures
+    settings: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
 def publish(
-    evaluation: Evaluation,
-    subject: Subject,
-    config: EvaluationConfig,
-    runs: Runs,
-    *,
-    out: Path,
-    command: str,
-    seconds: Mapping[str, float] | None = None,
+    findings: Findings, runs: Runs, *, out: Path, command: str, seconds: Mapping[str, float] | None = None
 ) -> Path:
     """Write ``report.html``, ``report.json`` and ``overview.png`` into a folder.
 
     Args:
-        evaluation: What was measured.
-        subject: What it was measured on.
-        config: How it was measured.
-        runs: Where the curves are.
+        findings: What was measured.
+        runs: Where the curves, the alarms and the settings of training are.
         out: The folder.
         command: The command line that made it.
         seconds: How long each part of it took, by name.
@@ -84,14 +111,15 @@ def publish(
         The path of the HTML file.
     """
     created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    settings, machine = settings_of(subject, config) | runs.settings(), machine_lines()
+    settings, machine = {**findings.settings, **runs.settings()}, machine_lines()
     alarms = alarms_of(runs)
     write_json(
         out / "report.json",
         {
             "created": created,
             "command": command,
-            "figures": evaluation.figures(),
+            **findings.more,
+            "figures": dict(findings.figures),
             "alarms": [asdict(alarm) for alarm in alarms],
             "machine": dict(machine),
             "seconds": dict(seconds or {}),
@@ -99,53 +127,22 @@ def publish(
         },
     )
     report = Report(
-        title=f"gridcode on {subject.data.dataset}",
+        title=findings.title,
         command=command,
         created=created,
-        key_figures=_key_figures(evaluation),
-        warnings=_warnings(runs),
+        key_figures=findings.key_figures,
+        warnings=[*findings.warnings, *_warnings(runs)],
         alarms=alarms,
-        galleries=_galleries(evaluation),
+        galleries=findings.galleries,
         charts=_charts(runs, alarms),
-        usage=evaluation.reconstruction.codes,
-        tables=[*_tables(evaluation), *_times(seconds or {})],
+        usage=findings.codes,
+        tables=[*findings.tables, *_times(seconds or {})],
         machine=machine,
         config=settings,
     )
     write_report(report, out / "report.html")
-    save_png(overview(evaluation), out / "overview.png")
+    save_png(findings.overview, out / "overview.png")
     return out / "report.html"
-
-
-def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
-    """One picture of it all: originals, their reconstructions below, then samples, classes one after another.
-
-    Args:
-        evaluation: What was measured.
-        columns: Pictures in a row.
-
-    Returns:
-        uint8, (H, W, C).
-    """
-    first, second = evaluation.reconstruction, evaluation.samples
-    rows = [first.originals[:columns], first.reconstructions[:columns]]
-    if second is not None:
-        samples = torch.cat([drawn for drawn, _ in second.gallery.values()])
-        shown = min(len(samples), 2 * columns)
-        rows.append(samples[torch.arange(shown) * len(samples) // shown])
-    return contact_sheet(to_uint8(torch.cat(rows)), columns=columns)
-
-
-def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, Any]:
-    """Everything the figures depend on."""
-    settings: dict[str, Any] = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
-    return settings
 
 
 def machine_lines() -> list[tuple[str, str]]:
@@ -161,84 +158,12 @@ def machine_lines() -> list[tuple[str, str]]:
     return lines
 
 
-def _key_figures(evaluation: Evaluation) -> list[Figure]:
-    first, second = evaluation.reconstruction, evaluation.samples
-    figures = [
-        Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation pictures"),
-        Figure("codebook usage", f"{first.usage.usage:.1%}", "", f"of {first.usage.codebook_size:,} codes"),
-        Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits a token"),
-    ]
-    if second is not None and second.class_accuracy is not None:
-        note = f"of {second.count:,} samples are what was asked for, by a classifier trained on this data"
-        figures.append(Figure("class accuracy", f"{second.class_accuracy:.1%}", "", note))
-    if second is not None and second.frechet is not None:
-        note = "samples to real pictures, on features of a classifier trained on this data; this is not FID"
-        figures.append(Figure("Fréchet distance", round(second.frechet, 3), "", note))
-    return figures
-
-
-def _tables(evaluation: Evaluation) -> list[Table]:
-    first, second = evaluation.reconstruction, evaluation.samples
-    rows = [
-        Figure("PSNR", first.psnr, "dB", "mean over pictures, range [0, 1]"),
-        Figure("SSIM", first.ssim, "", "mean over pictures"),
-        Figure("codes used", first.usage.used, "", f"of {first.usage.codebook_size:,}"),
-        Figure(
-            "usage over ceiling",
-            first.usage.usage_of_ceiling,
-            "",
-            f"of what {first.usage.count:,} tokens can use",
-        ),
-        Figure("perplexity", first.usage.perplexity, "codes", "2 to the entropy"),
-        Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
-    ]
-    if len(first.tokens.books) > 1:
-        rows += [
-            Figure(f"usage of book {number}", usage.usage, "", f"perplexity {usage.perplexity:.4g}")
-            for number, usage in enumerate(first.tokens.books, 1)
-        ]
-    if first.frechet is not None:
-        note = "reconstructions to originals, on features of a classifier trained on this data; not FID"
-        rows.append(Figure("Fréchet distance", first.frechet, "", note))
-    tables = [Table("Reconstruction", rows)]
-    if second is not None:
-        rows = [
-            Figure("token loss", second.loss, "nats", "validation tokens asked for, unsmoothed, whole vocabulary"),
-            Figure("token accuracy", second.accuracy, "", "most probable guess"),
-            Figure("bits per token", second.bits.per_token, "bits", _bits_note(second.bits, first.usage.codebook_size)),
-            Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
-        ]
-        if second.class_accuracy is not None:
-            rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as asked"))
-        if second.frechet is not None:
-            rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
-        tables.append(Table("Generation", rows))
-    if evaluation.classifier_accuracy is not None:
-        note = "on real validation pictures; it measures the samples"
-        tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
-    return tables
-
-
 def _times(seconds: Mapping[str, float]) -> list[Table]:
     """How long each part took, and all of them."""
     if not seconds:
         return []
     rows = [Figure(name, round(taken, 1), "s") for name, taken in seconds.items()]
     return [Table("Time", [*rows, Figure("in all", round(sum(seconds.values()), 1), "s")])]
-
-
-def _bits_note(bits: TokenBits, codebook_size: int) -> str:
-    steps = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed"
-    return f"{steps}; uniform {log2(codebook_size):.2f}; first step {bits.by_step[0]:.2f}, last {bits.by_step[-1]:.2f}"
-
-
-def _galleries(evaluation: Evaluation) -> list[Gallery]:
-    first, second = evaluation.reconstruction, evaluation.samples
-    galleries = [reconstruction_gallery(to_uint8(first.originals), to_uint8(first.reconstructions))]
-    if second is not None:
-        classes = [(name, to_uint8(drawn), to_uint8(near)) for name, (drawn, near) in second.gallery.items()]
-        galleries.append(sample_gallery(classes))
-    return galleries
 
 
 def alarms_of(runs: Runs) -> list[AlarmMark]:
@@ -255,22 +180,17 @@ def alarms_of(runs: Runs) -> list[AlarmMark]:
 
 
 def _charts(runs: Runs, alarms: Iterable[AlarmMark]) -> list[Chart]:
-    units = {
-        "loss": "loss",
-        "psnr": "PSNR (dB)",
-        "usage": "share of codes",
-        "perplexity": "codes",
-        "accuracy": "share of masked tokens",
-    }
+    """A chart for every figure that a stage's log holds, of training and validation."""
     charts = []
     for stage, path in runs.present():
         lines = read_log(path)
         marks = [Mark(alarm.steps[0], alarm.name) for alarm in alarms if alarm.stage == stage]
-        for name, unit in units.items():
+        for name in dict.fromkeys(key.split("/", 1)[1] for line in lines for key in line if "/" in key):
+            if name.endswith(_NOT_SHOWN):
+                continue
             curves = [Curve(split, log_points(lines, f"{split}/{name}")) for split in ("train", "val")]
             curves = [curve for curve in curves if curve.points]
-            if curves:
-                charts.append(Chart(f"{stage}: {name}", curves, y=unit, marks=marks))
+            charts.append(Chart(f"{stage}: {name}", curves, y=_UNITS.get(name, name), marks=marks))
     return charts
 
 

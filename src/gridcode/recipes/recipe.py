@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.evaluation.config import EvaluationConfig
+from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.training.config import LoopConfig, OptimConfig

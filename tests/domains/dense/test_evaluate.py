@@ -32,9 +32,9 @@ from gridcode.domains.dense.evaluate import (
 )
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter
-from gridcode.domains.dense.report import publish_dense, score_table
+from gridcode.domains.dense.report import dense_findings, score_table
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.publish import Runs
+from gridcode.evaluation.publish import Runs, publish
 from gridcode.features.observer import load_observer
 from gridcode.metrics.colour import split_reference
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
@@ -143,7 +143,7 @@ def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
         log.write(1, {"val/score": float("nan")})
         log.write(2, {"val/score": 1.0})
     runs = Runs(tokenizer=tmp_path / "run")
-    page = publish_dense(found, whole, CONFIG, runs, out=tmp_path, command="gridcode dense eval")
+    page = publish(dense_findings(found, whole, CONFIG), runs, out=tmp_path, command="gridcode dense eval")
     text = page.read_text()
     assert "Stage I: score" in text, "a curve without the point that was not finite"
     assert all(row.replace("'", "&#39;") in text for row in found.scores)

@@ -1,10 +1,9 @@
-"""From a dense evaluation to a person: ``report.html`` and ``overview.png``, and ``report.json`` for programs."""
+"""From the measurements of dense prediction to a report: figures, label maps and one picture of it all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +11,9 @@ import numpy as np
 
 from gridcode.domains.dense.evaluate import BOTH, ORACLE, DenseEvaluation, DenseSubject
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
-from gridcode.evaluation.charts import Chart, Curve, Mark
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
-from gridcode.evaluation.publish import Runs, alarms_of, log_points, machine_lines
-from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Report, Table, write_report
-from gridcode.files import write_json
-from gridcode.training.log import read_log
+from gridcode.evaluation.pictures import Pictures, contact_sheet
+from gridcode.evaluation.publish import Findings
+from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
 
 UNITS: Final = {"rmse": "m", "rmse_log": "nats", "si_log": "nats", "psnr": "dB"}
 NOTES: Final = {
@@ -43,69 +39,38 @@ ALIGNED: Final = (
 )
 
 
-def publish_dense(
+def dense_findings(
     evaluation: DenseEvaluation,
     subject: DenseSubject,
     config: DenseEvaluationConfig,
-    runs: Runs,
-    *,
-    out: Path,
-    command: str,
     settings: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write ``report.html``, ``report.json`` and ``overview.png`` into a folder.
+) -> Findings:
+    """What :func:`gridcode.evaluation.publish.publish` writes of dense prediction.
 
     Args:
         evaluation: What was measured.
         subject: What it was measured on.
         config: How it was measured.
-        runs: Where the curves are.
-        out: The folder.
-        command: The command line that made it.
         settings: What else the figures depend on, JSON values.
-
-    Returns:
-        The path of the HTML file.
     """
-    created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    alarms, machine = alarms_of(runs), machine_lines()
-    every = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-        **(settings or {}),
-        **runs.settings(),
-    }
-    write_json(
-        out / "report.json",
-        {
-            "created": created,
-            "command": command,
-            "task": subject.data.task,
-            "rows": evaluation.scores,
-            "figures": evaluation.figures(),
-            "alarms": [asdict(alarm) for alarm in alarms],
-            "machine": dict(machine),
-            "settings": every,
-        },
-    )
-    report = Report(
-        title=f"gridcode: {subject.data.task} on {Path(subject.data.source).name or subject.data.source}",
-        command=command,
-        created=created,
+    data = subject.data
+    return Findings(
+        title=f"gridcode: {data.task} on {Path(data.source).name or data.source}",
+        figures=evaluation.figures(),
         key_figures=_key_figures(evaluation),
-        warnings=[ALIGNED] if subject.data.task == "depth" and subject.data.depth.relative != "none" else [],
-        alarms=alarms,
-        galleries=[_gallery(evaluation)],
-        charts=_charts(runs),
-        usage=evaluation.codes,
         tables=_tables(evaluation),
-        machine=machine,
-        config=every,
+        galleries=[_gallery(evaluation)],
+        codes=evaluation.codes,
+        overview=dense_overview(evaluation),
+        settings={
+            "data": asdict(data),
+            "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
+            "evaluation": asdict(config),
+            **(settings or {}),
+        },
+        warnings=[ALIGNED] if data.task == "depth" and data.depth.relative != "none" else [],
+        more={"task": data.task, "rows": evaluation.scores},
     )
-    write_report(report, out / "report.html")
-    save_png(dense_overview(evaluation), out / "overview.png")
-    return out / "report.html"
 
 
 def dense_overview(evaluation: DenseEvaluation) -> Pictures:
@@ -161,18 +126,3 @@ def _gallery(evaluation: DenseEvaluation) -> Gallery:
     )
     group = PictureGroup("", list(rows.values()), evaluation.gallery.keys)
     return Gallery("Label maps", tuple(rows), [group], explanation)
-
-
-def _charts(runs: Runs) -> list[Chart]:
-    """A chart for every figure that a stage's log holds, of training and validation."""
-    charts = []
-    for stage, path in runs.present():
-        lines = read_log(path)
-        marks = [Mark(alarm.steps[0], alarm.name) for alarm in alarms_of(runs) if alarm.stage == stage]
-        names = dict.fromkeys(key.split("/", 1)[1] for line in lines for key in line if "/" in key)
-        for name in names:
-            if name in ("images_per_s", "gradient_norm", "lr"):
-                continue
-            curves = [Curve(split, log_points(lines, f"{split}/{name}")) for split in ("train", "val")]
-            charts.append(Chart(f"{stage}: {name}", [curve for curve in curves if curve.points], marks=marks))
-    return charts

@@ -1,4 +1,4 @@
-"""A classifier of the data judges generated pictures: are they what was asked for, and how far from real ones are they?
+"""What a classifier of the data says of generated images: are they of the class asked for, and how far from real ones?
 
 It is trained on the data's own labels; its Fréchet distance is not the FID, and two classifiers' cannot be compared.
 """
@@ -25,7 +25,7 @@ from gridcode.training.progress import Say
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SampleScores:
     """What a classifier says of samples.
 
     Attributes:
@@ -38,7 +38,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Judge:
+class SampleScorer:
     """A trained classifier, and the statistics of real pictures' features.
 
     Attributes:
@@ -49,8 +49,8 @@ class Judge:
     classifier: Classifier
     real: GaussianStatistics
 
-    def judge(self, images: Tensor, labels: Tensor, *, batch_size: int) -> Judgement:
-        """Judge samples.
+    def score(self, images: Tensor, labels: Tensor, *, batch_size: int) -> SampleScores:
+        """Measure samples.
 
         Args:
             images: (n, C, H, W) in [-1, 1].
@@ -60,7 +60,7 @@ class Judge:
         parts = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
         batches = [Batch(part, asked, keys=()) for part, asked in parts]
         drawn = statistics_of(self.classifier, (batch.images for batch in batches))
-        return Judgement(accuracy(self.classifier, batches), frechet_distance(drawn, self.real))
+        return SampleScores(accuracy(self.classifier, batches), frechet_distance(drawn, self.real))
 
 
 def measuring_classifier(
@@ -73,7 +73,7 @@ def measuring_classifier(
     folder: str | Path | None = None,
     say: Say = lambda text: None,
 ) -> Classifier:
-    """The classifier that measures: trained on labelled pictures, or read from where it was kept.
+    """The classifier that measures: trained on labelled pictures, or read from its folder.
 
     Args:
         train: Training pictures; they have labels.
@@ -81,7 +81,7 @@ def measuring_classifier(
         steps: Training steps.
         seed: Seeds weights and order.
         device: Where it runs.
-        folder: Where it is kept; one that is there already is taken as it is. None keeps none.
+        folder: Where it is saved; one that is there already is taken as it is. None saves none.
         say: Told how far its training is, in quarters.
 
     Raises:
@@ -91,15 +91,15 @@ def measuring_classifier(
         classes=len(train.classes), size=data.size, channels=data.channels, steps=steps, seed=seed
     )
     if folder is not None and Path(folder).exists():
-        kept = load_classifier(folder)
+        classifier = load_classifier(folder)
         for name in ("classes", "size", "channels"):
-            has, needs = getattr(kept.config, name), getattr(settings, name)
+            has, needs = getattr(classifier.config, name), getattr(settings, name)
             if has != needs:
                 raise GridcodeError(
                     f"the classifier in {folder} has {name}={has}, these pictures need {needs}; give another "
                     "evaluation.classifier"
                 )
-        return kept.to(device)
+        return classifier.to(device)
     batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)
 
     def tell(done: int, total: int, loss: float) -> None:

@@ -17,13 +17,14 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.scenes.source import SHAPES, Scenes
 from gridcode.data.source import ImageSource
 from gridcode.domains.image import TokenizerConfig
+from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
+from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.domains.image.report import image_findings, overview
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.evaluate import Evaluation, Subject, evaluate
-from gridcode.evaluation.judge import measuring_classifier, perceptual_distance
-from gridcode.evaluation.publish import Runs, overview, publish
+from gridcode.evaluation.publish import Runs, publish
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
+from gridcode.features.sample_scores import measuring_classifier, perceptual_distance
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
 from gridcode.prior.samplers.config import SamplerConfig
@@ -128,7 +129,7 @@ def test_a_prior_of_other_classes_is_refused() -> None:
 def test_publishing_writes_the_page_the_figures_and_the_picture(
     scenes: Subject, measured: Evaluation, tmp_path: Path
 ) -> None:
-    page = publish(measured, scenes, CONFIG, Runs(), out=tmp_path, command="gridcode eval <here>")
+    page = publish(image_findings(measured, scenes, CONFIG), Runs(), out=tmp_path, command="gridcode eval <here>")
     text = page.read_text(encoding="utf-8")
     assert "gridcode eval &lt;here&gt;" in text
     assert "not FID" in text
@@ -155,7 +156,7 @@ def test_the_alarms_of_a_runs_log_are_in_the_page_its_charts_and_the_figures(
             log.write(step, {"warning": f"only {step} codes; try less", "alarm": "usage low"})
         log.write(30, {"warning": "skipped a.png"})
     runs = Runs(tokenizer=tmp_path / "run")
-    page = publish(measured, scenes, CONFIG, runs, out=tmp_path / "report", command="gridcode eval")
+    page = publish(image_findings(measured, scenes, CONFIG), runs, out=tmp_path / "report", command="gridcode eval")
     text = page.read_text(encoding="utf-8")
     assert '<b class="alarm">few channels</b> Stage I, step 0: one channel; try more' in text
     assert '<b class="alarm">usage low</b> Stage I, steps 10 to 30, 3 times: only 30 codes; try less' in text

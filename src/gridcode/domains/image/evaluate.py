@@ -18,11 +18,11 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
+from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
-from gridcode.evaluation.config import EvaluationConfig
-from gridcode.evaluation.judge import Judge, features_of, measuring_classifier, perceptual_distance
 from gridcode.features.classifier import Classifier
+from gridcode.features.sample_scores import SampleScorer, features_of, measuring_classifier, perceptual_distance
 from gridcode.features.train import accuracy
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import ImageQuality
@@ -189,7 +189,7 @@ def evaluate(
     watch = watch or Stopwatch()
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:
-        say("the classifier that measures: training it, unless it was kept")
+        say("the classifier that measures: training it, unless its folder is there")
         with watch.part("the measuring classifier"):
             classifier = measuring_classifier(
                 subject.train,
@@ -212,11 +212,11 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What one pass over the validation pictures leaves for Stage II: their tokens, and the judge of samples."""
+class _ValidationPass:
+    """What one pass over the validation pictures leaves for Stage II: their tokens, and what scores samples."""
 
     tokens: TokenTable
-    judge: Judge | None
+    scorer: SampleScorer | None
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
@@ -226,7 +226,7 @@ def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
 @torch.inference_mode()
 def _reconstruction(
     subject: Subject, config: EvaluationConfig, classifier: Classifier | None
-) -> tuple[ReconstructionResult, _Seen]:
+) -> tuple[ReconstructionResult, _ValidationPass]:
     """Stage I's figures, and what Stage II's need of the same pictures."""
     tokenizer = subject.tokenizer
     device = next(tokenizer.parameters()).device
@@ -266,7 +266,7 @@ def _reconstruction(
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
     )
-    return result, _Seen(tokens, Judge(classifier, real) if classifier and real else None)
+    return result, _ValidationPass(tokens, SampleScorer(classifier, real) if classifier and real else None)
 
 
 def _statistics(classifier: Classifier | None) -> GaussianStatistics | None:
@@ -278,7 +278,7 @@ def _samples(
     generator: Generator,
     config: EvaluationConfig,
     classifier: Classifier | None,
-    seen: _Seen,
+    seen: _ValidationPass,
     watch: Stopwatch,
 ) -> SampleResult:
     """Stage II's figures."""
@@ -298,13 +298,13 @@ def _samples(
     meter.update(grids)
 
     with watch.part("measuring samples"):
-        judged = seen.judge.judge(images, labels, batch_size=config.batch_size) if seen.judge else None
+        scores = seen.scorer.score(images, labels, batch_size=config.batch_size) if seen.scorer else None
         gallery = _gallery(subject, config, classifier, images, labels)
     return SampleResult(
         loss=held["loss"],
         accuracy=held["accuracy"],
-        class_accuracy=judged.class_accuracy if judged else None,
-        frechet=judged.frechet if judged else None,
+        class_accuracy=scores.class_accuracy if scores else None,
+        frechet=scores.frechet if scores else None,
         bits=bits,
         count=len(images),
         gallery=gallery,

@@ -1,0 +1,139 @@
+"""From the measurements of images to a report: figures, galleries and one picture of it all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import log2
+from typing import Any
+
+import torch
+
+from gridcode.domains.image.evaluate import Evaluation, Subject
+from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.evaluation.pictures import Pictures, contact_sheet, to_uint8
+from gridcode.evaluation.publish import Findings
+from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery
+from gridcode.prior.bits import TokenBits
+
+
+def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationConfig) -> Findings:
+    """What :func:`gridcode.evaluation.publish.publish` writes of images.
+
+    Args:
+        evaluation: What was measured.
+        subject: What it was measured on.
+        config: How it was measured.
+    """
+    return Findings(
+        title=f"gridcode on {subject.data.dataset}",
+        figures=evaluation.figures(),
+        key_figures=_key_figures(evaluation),
+        tables=_tables(evaluation),
+        galleries=_galleries(evaluation),
+        codes=evaluation.reconstruction.codes,
+        overview=overview(evaluation),
+        settings=settings_of(subject, config),
+    )
+
+
+def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
+    """One picture of it all: originals, their reconstructions below, then samples, classes one after another.
+
+    Args:
+        evaluation: What was measured.
+        columns: Pictures in a row.
+
+    Returns:
+        uint8, (H, W, C).
+    """
+    first, second = evaluation.reconstruction, evaluation.samples
+    rows = [first.originals[:columns], first.reconstructions[:columns]]
+    if second is not None:
+        samples = torch.cat([drawn for drawn, _ in second.gallery.values()])
+        shown = min(len(samples), 2 * columns)
+        rows.append(samples[torch.arange(shown) * len(samples) // shown])
+    return contact_sheet(to_uint8(torch.cat(rows)), columns=columns)
+
+
+def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, Any]:
+    """Everything the figures depend on."""
+    settings: dict[str, Any] = {
+        "data": asdict(subject.data),
+        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
+        "evaluation": asdict(config),
+    }
+    if subject.generator is not None:
+        settings["prior"] = asdict(subject.generator.prior.config)
+    return settings
+
+
+def _key_figures(evaluation: Evaluation) -> list[Figure]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    figures = [
+        Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation pictures"),
+        Figure("codebook usage", f"{first.usage.usage:.1%}", "", f"of {first.usage.codebook_size:,} codes"),
+        Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits a token"),
+    ]
+    if second is not None and second.class_accuracy is not None:
+        note = f"of {second.count:,} samples are what was asked for, by a classifier trained on this data"
+        figures.append(Figure("class accuracy", f"{second.class_accuracy:.1%}", "", note))
+    if second is not None and second.frechet is not None:
+        note = "samples to real pictures, on features of a classifier trained on this data; this is not FID"
+        figures.append(Figure("Fréchet distance", round(second.frechet, 3), "", note))
+    return figures
+
+
+def _tables(evaluation: Evaluation) -> list[Table]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    rows = [
+        Figure("PSNR", first.psnr, "dB", "mean over pictures, range [0, 1]"),
+        Figure("SSIM", first.ssim, "", "mean over pictures"),
+        Figure("codes used", first.usage.used, "", f"of {first.usage.codebook_size:,}"),
+        Figure(
+            "usage over ceiling",
+            first.usage.usage_of_ceiling,
+            "",
+            f"of what {first.usage.count:,} tokens can use",
+        ),
+        Figure("perplexity", first.usage.perplexity, "codes", "2 to the entropy"),
+        Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
+    ]
+    if len(first.tokens.books) > 1:
+        rows += [
+            Figure(f"usage of book {number}", usage.usage, "", f"perplexity {usage.perplexity:.4g}")
+            for number, usage in enumerate(first.tokens.books, 1)
+        ]
+    if first.frechet is not None:
+        note = "reconstructions to originals, on features of a classifier trained on this data; not FID"
+        rows.append(Figure("Fréchet distance", first.frechet, "", note))
+    tables = [Table("Reconstruction", rows)]
+    if second is not None:
+        rows = [
+            Figure("token loss", second.loss, "nats", "validation tokens asked for, unsmoothed, whole vocabulary"),
+            Figure("token accuracy", second.accuracy, "", "most probable guess"),
+            Figure("bits per token", second.bits.per_token, "bits", _bits_note(second.bits, first.usage.codebook_size)),
+            Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
+        ]
+        if second.class_accuracy is not None:
+            rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as asked"))
+        if second.frechet is not None:
+            rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
+        tables.append(Table("Generation", rows))
+    if evaluation.classifier_accuracy is not None:
+        note = "on real validation pictures; it measures the samples"
+        tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
+    return tables
+
+
+def _bits_note(bits: TokenBits, codebook_size: int) -> str:
+    steps = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed"
+    return f"{steps}; uniform {log2(codebook_size):.2f}; first step {bits.by_step[0]:.2f}, last {bits.by_step[-1]:.2f}"
+
+
+def _galleries(evaluation: Evaluation) -> list[Gallery]:
+    first, second = evaluation.reconstruction, evaluation.samples
+    galleries = [reconstruction_gallery(to_uint8(first.originals), to_uint8(first.reconstructions))]
+    if second is not None:
+        classes = [(name, to_uint8(drawn), to_uint8(near)) for name, (drawn, near) in second.gallery.items()]
+        galleries.append(sample_gallery(classes))
+    return galleries
