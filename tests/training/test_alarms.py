@@ -20,18 +20,19 @@ from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.alarms import (
+    Alarm,
     AlarmConfig,
-    Dying,
-    GradientExploding,
-    Instability,
-    Overpowering,
-    PoorReconstruction,
     Seen,
-    Stalling,
-    UsageFalling,
-    UsageLow,
+    dying,
     few_channels,
+    gradient_exploding,
+    instability,
+    overpowering,
+    poor_reconstruction,
+    stalling,
     tokenizer_alarms,
+    usage_falling,
+    usage_low,
 )
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
@@ -86,7 +87,7 @@ def test_a_healthy_run_raises_none_under_default_thresholds(tmp_path: Path, scen
 def test_a_discriminator_without_a_brake_overpowers(tmp_path: Path, scenes: Sources) -> None:
     run = replace(game(RUN, lr=3e-3, r1=0.0, width=16), optim=replace(RUN.optim, lr=1e-6))
     text = alarms(run, tmp_path, scenes)["discriminator overpowering"]
-    assert "try a larger --loss.adversarial.r1, a lower --loss.adversarial.lr" in text
+    assert "try a larger loss.adversarial.r1, a lower loss.adversarial.lr" in text
 
 
 @pytest.mark.parametrize("settings", [{"lr": 1e-12, "r1": 0.0}, {"r1": 1e4}], ids=["frozen", "held back"])
@@ -94,7 +95,7 @@ def test_a_discriminator_that_cannot_learn_is_dying(
     settings: dict[str, float], tmp_path: Path, scenes: Sources
 ) -> None:
     text = alarms(game(RUN, width=16, **settings), tmp_path, scenes)["discriminator dying"]
-    assert "try a higher --loss.adversarial.lr, a smaller --loss.adversarial.r1" in text
+    assert "try a higher loss.adversarial.lr, a smaller loss.adversarial.r1" in text
 
 
 def test_a_plain_book_far_too_large_has_low_usage(tmp_path: Path, scenes: Sources) -> None:
@@ -106,8 +107,8 @@ def test_a_plain_book_far_too_large_has_low_usage(tmp_path: Path, scenes: Source
 
 def test_a_learning_rate_that_rises_too_far_breaks_usage_gradient_and_psnr(tmp_path: Path, scenes: Sources) -> None:
     found = alarms(RISING, tmp_path, scenes)
-    assert "try a lower --optim.lr, a longer --optim.warmup" in found["usage falling"]
-    assert "try a lower --optim.lr, --optim.clip 1" in found["gradient exploding"]
+    assert "try a lower optim.lr, a longer optim.warmup" in found["usage falling"]
+    assert "try a lower optim.lr, optim.clip 1" in found["gradient exploding"]
     assert "median was" in found["instability"]
     assert "channels" not in found["instability"], "60 codes in 3 channels are no cause"
 
@@ -148,41 +149,41 @@ def test_alarms_change_nothing_that_is_learned(tmp_path: Path, scenes: Sources) 
 
 
 EDGES = [
-    (Overpowering(0.1, 3), {"discriminator": [9.0, 0.09, 0.09, 0.09]}, {"discriminator": [0.01, 0.1, 0.1, 0.1]}),
-    (Overpowering(0.1, 3), {"discriminator": [0.0] * 3}, {"discriminator": [0.0] * 2}),
+    (overpowering(0.1, 3), {"discriminator": [9.0, 0.09, 0.09, 0.09]}, {"discriminator": [0.01, 0.1, 0.1, 0.1]}),
+    (overpowering(0.1, 3), {"discriminator": [0.0] * 3}, {"discriminator": [0.0] * 2}),
     (
-        Dying(0.01, 2),
+        dying(0.01, 2),
         {"real_score": [5.0, 0.1, 0.1], "fake_score": [0.0, 0.1, 0.1]},
         {"real_score": [0.1, 0.12, 0.12], "fake_score": [0.1] * 3},
     ),
     (
-        Dying(0.01, 2),
+        dying(0.01, 2),
         {"real_score": [-1.0, -1.0], "fake_score": [1.0, 1.0]},
         {"real_score": [0.1], "fake_score": [0.1]},
     ),
-    (UsageFalling(0.5), {"training_usage": [0.2, 0.8, 0.39]}, {"training_usage": [0.2, 0.8, 0.4]}),
-    (UsageFalling(0.5), {"training_usage": [0.8, 0.1, 0.3]}, {"training_usage": [0.1]}),
-    (GradientExploding(10), {"gradient_norm": [1.0] * 20 + [10.1]}, {"gradient_norm": [1.0] * 20 + [10.0]}),
-    (GradientExploding(10), {"gradient_norm": [0.0] * 20 + [1.0]}, {"gradient_norm": [1.0] * 19 + [99.0]}),
-    (Stalling(2, 0.05), {"validation_psnr": [20.0, 20.04, 19.0]}, {"validation_psnr": [20.0, 20.06, 19.0]}),
-    (Stalling(2, 0.05), {"validation_psnr": [9.0, 8.0, 7.0]}, {"validation_psnr": [9.0, 8.0]}),
+    (usage_falling(0.5), {"training_usage": [0.2, 0.8, 0.39]}, {"training_usage": [0.2, 0.8, 0.4]}),
+    (usage_falling(0.5), {"training_usage": [0.8, 0.1, 0.3]}, {"training_usage": [0.1]}),
+    (gradient_exploding(10), {"gradient_norm": [1.0] * 20 + [10.1]}, {"gradient_norm": [1.0] * 20 + [10.0]}),
+    (gradient_exploding(10), {"gradient_norm": [0.0] * 20 + [1.0]}, {"gradient_norm": [1.0] * 19 + [99.0]}),
+    (stalling(2, 0.05), {"validation_psnr": [20.0, 20.04, 19.0]}, {"validation_psnr": [20.0, 20.06, 19.0]}),
+    (stalling(2, 0.05), {"validation_psnr": [9.0, 8.0, 7.0]}, {"validation_psnr": [9.0, 8.0]}),
     (
-        PoorReconstruction(20),
+        poor_reconstruction(20),
         {"validation_psnr": [19.9], "usage": [0.9], "progress": [0.5]},
         {"validation_psnr": [20.0], "usage": [0.9], "progress": [0.5]},
     ),
     (
-        PoorReconstruction(20),
+        poor_reconstruction(20),
         {"validation_psnr": [1.0], "usage": [1.0], "progress": [1.0]},
         {"validation_psnr": [1.0], "usage": [1.0], "progress": [0.49]},
     ),
-    (Instability(3, levels=5, most=16), {"psnr": [20.0] * 20 + [16.9]}, {"psnr": [20.0] * 20 + [17.0]}),
-    (Instability(3, levels=99, most=16), {"psnr": [20.0] * 20 + [1.0]}, {"psnr": [20.0] * 19 + [1.0]}),
+    (instability(3, levels=5, most=16), {"psnr": [20.0] * 20 + [16.9]}, {"psnr": [20.0] * 20 + [17.0]}),
+    (instability(3, levels=99, most=16), {"psnr": [20.0] * 20 + [1.0]}, {"psnr": [20.0] * 19 + [1.0]}),
 ]
 
 
 @pytest.mark.parametrize(("alarm", "bad", "good"), EDGES, ids=lambda value: getattr(value, "name", ""))
-def test_each_threshold_is_where_it_says(alarm: Overpowering, bad: Seen, good: Seen) -> None:
+def test_each_threshold_is_where_it_says(alarm: Alarm, bad: Seen, good: Seen) -> None:
     text = alarm.sign(bad)
     assert text is not None
     assert "try" in text
@@ -193,10 +194,10 @@ def test_each_threshold_is_where_it_says(alarm: Overpowering, bad: Seen, good: S
 @pytest.mark.parametrize("book", [0, 3])
 def test_low_usage_names_the_least_used_of_several_books(book: int) -> None:
     seen = {"usage": [0.9, 0.1], "used": [4, 2], "codes": [8, 8], "tokens": [20, 20], "book": [0, book]}
-    text = UsageLow(0.5).sign(seen)
+    text = usage_low(0.5).sign(seen)
     assert text is not None
     assert text.startswith(f"only 2 of the 8 codes {'of book 3 ' if book else ''}are in use (10% of what 20 tokens")
-    assert UsageLow(0.1).sign(seen) is None
+    assert usage_low(0.1).sign(seen) is None
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""Signs that a training goes wrong, and what to try: each alarm is a frozen object with its thresholds.
+"""Signs that a training goes wrong, and what to try: each alarm is made by a function of its thresholds.
 
 An alarm looks at what was seen lately, by name, and answers with a line for the person, or None. It keeps nothing:
 :class:`gridcode.training.watch.Watch` remembers, also across a resume. One thing it cannot know: after a stop between
@@ -19,10 +19,10 @@ two lines of the log, the first usage of the training tokens is counted over few
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Protocol, final
+from typing import final
 
 from gridcode.errors import GridcodeError
 
@@ -82,39 +82,34 @@ class AlarmConfig:
                 raise GridcodeError(f"alarms.{name} must be > 0, got {getattr(self, name)}")
 
 
-class Alarm(Protocol):
-    """One kind of trouble."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in the log."""
-
-    @property
-    def on(self) -> str:
-        """The value whose arrival is the moment to look."""
-
-    def sign(self, seen: Seen) -> str | None:
-        """What is wrong and what to try, if anything is."""
-
-
 @final
 @dataclass(frozen=True)
-class Overpowering:
+class Alarm:
+    """One kind of trouble.
+
+    Attributes:
+        name: What it is called in the log.
+        on: The value whose arrival is the moment to look.
+        sign: What is wrong and what to try, if anything is, from what was seen.
+    """
+
+    name: str
+    on: str
+    sign: Callable[[Seen], str | None]
+
+
+def overpowering(below: float, patience: int) -> Alarm:
     """The discriminator tells every reconstruction from a picture; its gradient then teaches the tokenizer little.
 
-    >>> Overpowering(below=0.1, patience=2).sign({"discriminator": [0.5, 0.01, 0.01]})[:51]
+    From ``discriminator``, its loss in nats without the gradient penalty.
+
+    >>> overpowering(below=0.1, patience=2).sign({"discriminator": [0.5, 0.01, 0.01]})[:51]
     'the discriminator is overpowering: its loss is 0.01'
     """
 
-    below: float
-    patience: int
-    name = "discriminator overpowering"
-    on = "discriminator"
-
-    def sign(self, seen: Seen) -> str | None:
-        """From ``discriminator``, its loss in nats without the gradient penalty."""
-        losses = seen["discriminator"][-self.patience :]
-        if len(losses) < self.patience or fmean(losses) >= self.below:
+    def sign(seen: Seen) -> str | None:
+        losses = seen["discriminator"][-patience:]
+        if len(losses) < patience or fmean(losses) >= below:
             return None
         return (
             f"the discriminator is overpowering: its loss is {fmean(losses):.2g} over {len(losses)} steps; try a "
@@ -122,25 +117,21 @@ class Overpowering:
             "later loss.adversarial.start"
         )
 
+    return Alarm("discriminator overpowering", "discriminator", sign)
 
-@final
-@dataclass(frozen=True)
-class Dying:
+
+def dying(gap: float, patience: int) -> Alarm:
     """The discriminator scores pictures no higher than reconstructions: what it tells the tokenizer is noise.
 
-    >>> Dying(gap=0.01, patience=2).sign({"real_score": [0.5, 0.2, 0.2], "fake_score": [0.1, 0.2, 0.4]})[:58]
+    From ``real_score`` and ``fake_score``, their means in each step.
+
+    >>> dying(gap=0.01, patience=2).sign({"real_score": [0.5, 0.2, 0.2], "fake_score": [0.1, 0.2, 0.4]})[:58]
     'the discriminator is dying: over 2 steps it scored picture'
     """
 
-    gap: float
-    patience: int
-    name = "discriminator dying"
-    on = "discriminator"
-
-    def sign(self, seen: Seen) -> str | None:
-        """From ``real_score`` and ``fake_score``, their means in each step."""
-        real, fake = (seen.get(name, ())[-self.patience :] for name in ("real_score", "fake_score"))
-        if len(real) < self.patience or fmean(real) - fmean(fake) >= self.gap:
+    def sign(seen: Seen) -> str | None:
+        real, fake = (seen.get(name, ())[-patience:] for name in ("real_score", "fake_score"))
+        if len(real) < patience or fmean(real) - fmean(fake) >= gap:
             return None
         return (
             f"the discriminator is dying: over {len(real)} steps it scored pictures {fmean(real):.3g} and "
@@ -148,23 +139,20 @@ class Dying:
             "or a larger loss.adversarial.width"
         )
 
+    return Alarm("discriminator dying", "discriminator", sign)
 
-@final
-@dataclass(frozen=True)
-class UsageLow:
-    """Validation tokens use less of the book than so many tokens could."""
 
-    below: float
-    name = "usage low"
-    on = "usage"
+def usage_low(below: float) -> Alarm:
+    """Validation tokens use less of the book than so many tokens could.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``usage`` (used codes over what the tokens could show), ``used``, ``codes``, ``tokens`` and ``book``.
+    From ``usage`` (used codes over what the tokens could show), ``used``, ``codes``, ``tokens`` and ``book``.
 
-        ``book`` is the number of the least used one of several, 0 where there is one.
-        """
+    ``book`` is the number of the least used one of several, 0 where there is one.
+    """
+
+    def sign(seen: Seen) -> str | None:
         share, used, codes, tokens, book = (seen[name][-1] for name in ("usage", "used", "codes", "tokens", "book"))
-        if share >= self.below:
+        if share >= below:
             return None
         which = f"of book {book:.0f} " if book else ""
         return (
@@ -172,114 +160,103 @@ class UsageLow:
             "could show); try a smaller book, a lower optim.lr, more steps, or another quantizer"
         )
 
+    return Alarm("usage low", "usage", sign)
 
-@final
-@dataclass(frozen=True)
-class UsageFalling:
-    """Training tokens use much less of the book than they did: it is collapsing."""
 
-    share: float
-    name = "usage falling"
-    on = "training_usage"
+def usage_falling(share: float) -> Alarm:
+    """Training tokens use much less of the book than they did: it is collapsing.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``training_usage``, between two lines of the log."""
+    From ``training_usage``, between two lines of the log.
+    """
+
+    def sign(seen: Seen) -> str | None:
         *before, now = seen["training_usage"]
-        if not before or now >= self.share * max(before):
+        if not before or now >= share * max(before):
             return None
         return (
             f"usage of the codes is falling, from {max(before):.1%} to {now:.1%}; try a lower optim.lr, a longer "
             "optim.warmup, a larger loop.batch_size or another quantizer"
         )
 
+    return Alarm("usage falling", "training_usage", sign)
 
-@final
-@dataclass(frozen=True)
-class GradientExploding:
-    """A gradient many times as large as usual; clipping hides it, but the step's direction is one batch's."""
 
-    factor: float
-    name = "gradient exploding"
-    on = "gradient_norm"
+def gradient_exploding(factor: float) -> Alarm:
+    """A gradient many times as large as usual; clipping hides it, but the step's direction is one batch's.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``gradient_norm``, before clipping."""
+    From ``gradient_norm``, before clipping.
+    """
+
+    def sign(seen: Seen) -> str | None:
         *before, now = seen["gradient_norm"]
-        if len(before) < SETTLED or now <= self.factor * median(before):
+        if len(before) < SETTLED or now <= factor * median(before):
             return None
         return (
             f"the gradient is exploding: its norm {now:.3g} is {now / max(median(before), 1e-30):.0f} times its median "
             f"over {len(before)} steps; try a lower optim.lr, optim.clip=1 or loop.precision=fp32"
         )
 
+    return Alarm("gradient exploding", "gradient_norm", sign)
 
-@final
-@dataclass(frozen=True)
-class Stalling:
-    """Several validations in a row brought nothing."""
 
-    validations: int
-    gain: float
-    name = "reconstruction stalling"
-    on = "validation_psnr"
+def stalling(validations: int, gain: float) -> Alarm:
+    """Several validations in a row brought nothing.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``validation_psnr`` in dB."""
+    From ``validation_psnr`` in dB.
+    """
+
+    def sign(seen: Seen) -> str | None:
         scores = seen["validation_psnr"]
-        before, late = scores[: -self.validations], scores[-self.validations :]
-        if not before or max(late) >= max(before) + self.gain:
+        before, late = scores[:-validations], scores[-validations:]
+        if not before or max(late) >= max(before) + gain:
             return None
         return (
             f"reconstruction is stalling: {max(late):.2f} dB at best in {len(late)} validations, {max(before):.2f} dB "
             "before them; stop here, or try larger model.widths, a larger book, or less loss.adversarial.weight"
         )
 
+    return Alarm("reconstruction stalling", "validation_psnr", sign)
 
-@final
-@dataclass(frozen=True)
-class PoorReconstruction:
-    """Tokens tell much, and pictures are bad: what is missing is not a larger book."""
 
-    below: float
-    name = "high usage, poor reconstruction"
-    on = "validation_psnr"
+def poor_reconstruction(below: float) -> Alarm:
+    """Tokens tell much, and pictures are bad: what is missing is not a larger book.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``validation_psnr`` in dB, ``usage`` and ``progress``, the share of the run that is done."""
+    From ``validation_psnr`` in dB, ``usage`` and ``progress``, the share of the run that is done.
+    """
+
+    def sign(seen: Seen) -> str | None:
         score, usage, progress = (seen[name][-1] for name in ("validation_psnr", "usage", "progress"))
-        if score >= self.below or usage < 0.9 or progress < 0.5:
+        if score >= below or usage < 0.9 or progress < 0.5:
             return None
         return (
             f"reconstruction is poor ({score:.2f} dB) though {usage:.0%} of the codes are in use; try more tokens "
             "(fewer model.widths or a smaller model.patch), larger widths, a higher optim.lr or more steps"
         )
 
+    return Alarm("high usage, poor reconstruction", "validation_psnr", sign)
 
-@final
-@dataclass(frozen=True)
-class Instability:
-    """A batch reconstructed far worse than those before; with very many levels a channel, one step flips many codes."""
 
-    drop: float
-    levels: float
-    most: float
-    name = "instability"
-    on = "psnr"
+def instability(drop: float, levels: float, most: float) -> Alarm:
+    """A batch reconstructed far worse than those before; with very many levels a channel, one step flips many codes.
 
-    def sign(self, seen: Seen) -> str | None:
-        """From ``psnr`` in dB, of each training batch."""
+    From ``psnr`` in dB, of each training batch.
+    """
+
+    def sign(seen: Seen) -> str | None:
         *before, now = seen["psnr"]
-        if len(before) < SETTLED or now >= median(before) - self.drop:
+        if len(before) < SETTLED or now >= median(before) - drop:
             return None
         advice = (
-            f"each channel has {self.levels:.0f} levels on average, try more channels with fewer of them (gridcode "
+            f"each channel has {levels:.0f} levels on average, try more channels with fewer of them (gridcode "
             "levels) or a lower optim.lr"
-            if self.levels > self.most
+            if levels > most
             else "try a lower optim.lr, a longer optim.warmup or a larger loop.batch_size"
         )
         return (
             f"training is unstable: a batch's PSNR fell to {now:.1f} dB, its median was {median(before):.1f}; {advice}"
         )
+
+    return Alarm("instability", "psnr", sign)
 
 
 def few_channels(config: AlarmConfig, *, channels: int, codebook_size: int) -> str | None:
@@ -318,12 +295,12 @@ def tokenizer_alarms(config: AlarmConfig, *, channels: int, codebook_size: int) 
     if config.off:
         return ()
     return (
-        Overpowering(config.overpowering, config.patience),
-        Dying(config.dying, config.patience),
-        UsageLow(config.usage),
-        UsageFalling(config.usage_fall),
-        GradientExploding(config.gradient),
-        Stalling(config.stall, config.stall_gain),
-        PoorReconstruction(config.poor),
-        Instability(config.drop, levels=float(codebook_size ** (1 / channels)), most=config.levels),
+        overpowering(config.overpowering, config.patience),
+        dying(config.dying, config.patience),
+        usage_low(config.usage),
+        usage_falling(config.usage_fall),
+        gradient_exploding(config.gradient),
+        stalling(config.stall, config.stall_gain),
+        poor_reconstruction(config.poor),
+        instability(config.drop, levels=float(codebook_size ** (1 / channels)), most=config.levels),
     )

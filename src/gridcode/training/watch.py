@@ -33,8 +33,8 @@ class Watch:
         every: Steps.
         window: Values of each kind that are remembered.
 
-    >>> from gridcode.training.alarms import GradientExploding
-    >>> watch = Watch([GradientExploding(factor=10.0)], every=500, window=100)
+    >>> from gridcode.training.alarms import gradient_exploding
+    >>> watch = Watch([gradient_exploding(factor=10.0)], every=500, window=100)
     >>> quiet = [watch.observe(step, {"gradient_norm": 1.0}) for step in range(30)]
     >>> [alarm.name for alarm in watch.observe(30, {"gradient_norm": 50.0})]
     ['gradient exploding']
