@@ -1,21 +1,21 @@
-"""Pictures to a token store: what Stage II learns from."""
+"""Examples to a token store: what Stage II learns from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
 
-from gridcode.data.config import DataConfig
-from gridcode.data.loader import eval_batches
-from gridcode.data.source import ImageSource
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.tokenizer.model import Tokenizer
+
+FLIP: Final = "#flip"
+"""Ends the key of a row that is of the mirrored example."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class StoreOptions:
 
     Attributes:
         out: The store's folder.
-        batch_size: Pictures at a time.
-        flips: Also store every training picture mirrored, under its key with ``#flip``.
+        batch_size: Examples at a time.
+        flips: Also store every training example mirrored, under its key with ``#flip``.
         precision: What the encoder computes in; bf16 is faster where the hardware has it, changes about one token in
             fifty and no PSNR that could be measured (LOG.md). The manifest records it.
         force: Replace a store that is there.
@@ -40,60 +40,54 @@ class StoreOptions:
 
 def tokenize(
     tokenizer: Tokenizer,
-    splits: dict[str, ImageSource],
-    data: DataConfig,
+    splits: Mapping[str, Any],
+    data: Any,
     options: StoreOptions,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenStore:
-    """Encode every picture of every split, centre-cropped, in order.
+    """Encode every example of every split, in order, as in validation: pictures are centre-cropped.
 
     Args:
         tokenizer: In evaluation mode.
-        splits: The pictures, by split name.
-        data: Size, channels and crop policy; recorded in the manifest.
+        splits: The examples, by split name.
+        data: How they are read; recorded in the manifest.
         options: Where and how.
-        progress: Called with (pictures done, pictures in all).
+        progress: Called with (examples done, examples in all).
 
     Returns:
         The written store, opened.
 
     Raises:
-        GridcodeError: A picture cannot be read, or the folder is occupied.
+        GridcodeError: An example cannot be read, the folder is occupied, or the examples are others than those that the
+            tokenizer learned.
     """
-    classes = next(iter(splits.values())).classes
-    grid = tokenizer.token_grid(data.size, data.size)
+    domain, device = tokenizer.domain, tokenizer.device
+    domain.check_data(data)
     done, total = 0, sum(len(source) for source in splits.values())
-    device = next(tokenizer.parameters()).device
-    described = asdict(data) | {
-        "dataset": data.dataset,
-        "crop": data.crop.name,
-        "flips": options.flips,
-        "precision": options.precision,
-    }
 
-    def encode(images: Tensor) -> Tensor:
+    def encode(inputs: tuple[Tensor, ...]) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            return tokenizer.encode(images).cpu()
+            return tokenizer.encode(*(tensor.to(device) for tensor in inputs)).cpu()
 
     with StoreWriter(
         options.out,
         quantizer=tokenizer.quantizer.spec(),
         codebook_size=tokenizer.codebook_size,
-        grid=grid,
+        grid=tokenizer.token_grid(*domain.shape(data)),
         tokenizer=tokenizer.weights_hash(),
-        data=described,
-        classes=classes,
+        data=domain.store_record(data, splits, flips=options.flips, precision=options.precision),
+        classes=tuple(getattr(next(iter(splits.values())), "classes", ())),
         overwrite=options.force,
     ) as writer:
         for split, source in splits.items():
-            for batch in eval_batches(source, data, batch_size=options.batch_size):
-                images = batch.images.to(device)
-                writer.write(split, encode(images), batch.labels, batch.keys)
+            for batch in domain.eval_batches(source, data, batch_size=options.batch_size):
+                labels, keys = domain.class_labels(batch), tuple(batch.keys)
+                writer.write(split, encode(domain.encode_inputs(batch)), labels, keys)
                 if options.flips and split == "train":
-                    keys = tuple(f"{key}#flip" for key in batch.keys)
-                    writer.write(split, encode(images.flip(-1)), batch.labels, keys)
-                done += len(batch.keys)
+                    mirrored = encode(domain.mirrored(batch))
+                    writer.write(split, mirrored, labels, tuple(f"{key}{FLIP}" for key in keys))
+                done += len(keys)
                 if progress is not None:
                     progress(done, total)
     return TokenStore.open(options.out, tokenizer=tokenizer.weights_hash())

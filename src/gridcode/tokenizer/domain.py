@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
@@ -233,9 +234,26 @@ class Domain(ABC):
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
+    def check_data(self, data: Any) -> None:
+        """Refuse settings of examples that mean something else than those that the tokenizer learned."""
+        return
+
     @abstractmethod
     def encode_inputs(self, batch: Any) -> tuple[Tensor, ...]:
         """What :meth:`Tokenizer.encode` takes of a batch."""
+
+    def mirrored(self, batch: Any) -> tuple[Tensor, ...]:
+        """The same with left and right exchanged."""
+        raise GridcodeError(f"examples of kind {self.name!r} have no mirror image; leave out flips")
+
+    def class_labels(self, batch: Any) -> Tensor:
+        """The class of each example, int64 (B,); -1 for none."""
+        return torch.full((len(batch.keys),), -1)
+
+    def store_record(self, data: Any, splits: Mapping[str, Any], *, flips: bool, precision: str) -> dict[str, Any]:
+        """What a token store says of its data: what the tokens depend on beside the tokenizer."""
+        dataset = PurePath(data.source).name or data.source
+        return asdict(data) | {"dataset": dataset, "flips": flips, "precision": precision}
 
     # --- loss, measure, show ------------------------------------------------------------------------------------------
 

@@ -14,11 +14,12 @@ are, inside the quantizer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -231,6 +232,35 @@ class DenseDomain(Domain):
     def encode_inputs(self, batch: DenseBatch) -> tuple[Tensor, Tensor]:
         """Labels and pictures."""
         return batch.labels, batch.images
+
+    def check_data(self, data: DenseConfig) -> None:
+        """Refuse labels of another meaning than the tokenizer learned; where they come from may differ.
+
+        Raises:
+            GridcodeError: A setting differs.
+        """
+        depth = replace(data.depth, png_scale=self.data.depth.png_scale)
+        for name in ("task", "height", "width", "depth", "instances", "min_share"):
+            then, now = getattr(self.data, name), depth if name == "depth" else getattr(data, name)
+            if then != now:
+                raise GridcodeError(
+                    f"the label tokenizer was trained with data.{name}={then}, these label maps are read with {now}; "
+                    "give the same settings, or train the label tokenizer again"
+                )
+
+    def mirrored(self, batch: DenseBatch) -> tuple[Tensor, Tensor]:
+        """Labels and pictures with left and right exchanged; segments are numbered anew in a mirrored map."""
+        labels = np.stack([self.label_map.encode(planes) for planes in batch.planes.flip(-1).numpy()])
+        return torch.from_numpy(labels), batch.images.flip(-1)
+
+    def store_record(
+        self, data: DenseConfig, splits: Mapping[str, DenseSource], *, flips: bool, precision: str
+    ) -> dict[str, Any]:
+        """See :class:`Domain`; as JSON gives it back."""
+        settings: dict[str, Any] = asdict(replace(data, workers=0))
+        del settings["max_pixels"]
+        names = {split: f"{source.name}, {len(source)}" for split, source in splits.items()}
+        return settings | {"dataset": next(iter(splits.values())).name, "crop": "center", "splits": names}
 
     def make_objective(
         self, run: LabelTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric

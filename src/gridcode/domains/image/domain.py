@@ -157,6 +157,20 @@ class ImageDomain(Domain):
         """The pictures."""
         return (batch.images,)
 
+    def mirrored(self, batch: Batch) -> tuple[Tensor]:
+        """The pictures with left and right exchanged."""
+        return (batch.images.flip(-1),)
+
+    def class_labels(self, batch: Batch) -> Tensor:
+        """See :class:`Domain`."""
+        return batch.labels
+
+    def store_record(
+        self, data: DataConfig, splits: Mapping[str, Any], *, flips: bool, precision: str
+    ) -> dict[str, Any]:
+        """See :class:`Domain`; the crop by its name."""
+        return super().store_record(data, splits, flips=flips, precision=precision) | {"crop": data.crop.name}
+
     def make_objective(
         self, run: TokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
     ) -> ImageObjective:
