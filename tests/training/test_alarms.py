@@ -108,7 +108,7 @@ def test_a_plain_book_far_too_large_has_low_usage(tmp_path: Path, scenes: Source
 def test_a_learning_rate_that_rises_too_far_breaks_usage_gradient_and_psnr(tmp_path: Path, scenes: Sources) -> None:
     found = alarms(RISING, tmp_path, scenes)
     assert "try a lower optim.lr, a longer optim.warmup" in found["usage falling"]
-    assert "try a lower optim.lr, optim.clip 1" in found["gradient exploding"]
+    assert "try a lower optim.lr, optim.clip=1" in found["gradient exploding"]
     assert "median was" in found["instability"]
     assert "channels" not in found["instability"], "60 codes in 3 channels are no cause"
 

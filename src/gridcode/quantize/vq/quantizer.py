@@ -156,7 +156,7 @@ class VQ(Quantizer):
 
     @property
     def channels(self) -> int:
-        """D."""
+        """d, the channels of a codeword."""
         return self._channels
 
     @property
