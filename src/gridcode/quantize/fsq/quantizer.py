@@ -74,6 +74,10 @@ def quantize_by_the_formula(z: Tensor, levels: Sequence[int], eps: float = 1e-3)
     return round_straight_through(bound(z, levels, eps)) / halves
 
 
+_EPS_UNIT = 1e-12
+"""What a state dict counts eps in."""
+
+
 @final
 class FSQ(Quantizer):
     """Finite scalar quantization with the given number of values for each channel.
@@ -242,15 +246,19 @@ class FSQ(Quantizer):
         )
 
     def get_extra_state(self) -> Tensor:
-        """What the state dict records: form, levels and eps (``base.py``)."""
-        return make_record(self.spec())
+        """What the state dict records: int64 [form's place in FORMS, eps in units of 1e-12, L_1 … L_d], on the CPU.
+
+        The hash by which priors and token stores name a tokenizer covers it: it must stay as it is.
+        """
+        record = [FORMS.index(self.form), round(self.eps / _EPS_UNIT), *self.levels]
+        return torch.tensor(record, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Any) -> None:
         """Refuse a state dict that was written for another form, other levels or another eps."""
         if isinstance(state, Tensor) and state.dtype == torch.int64 and state.ndim == 1 and len(state) >= 3:
             if state.is_meta:
                 return
-            state = _record_of_0_1(state.tolist(), self.eps)
+            state = _as_record(state.tolist(), self.eps)
         check_record("FSQ", self.spec(), state)
 
     def _bins(self, like: Tensor) -> Tensor:
@@ -262,9 +270,9 @@ class FSQ(Quantizer):
         check_vectors("FSQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
 
 
-def _record_of_0_1(numbers: list[int], eps: float) -> Tensor:
-    """The record of weights that version 0.1 saved: the form's place in FORMS, eps in units of 1e-12, L_1 … L_d."""
+def _as_record(numbers: list[int], eps: float) -> Tensor:
+    """The numbers of a state dict by their names, for :func:`check_record`; ``eps`` is the one that is expected."""
     number, unit, *levels = numbers
     form = FORMS[number] if 0 <= number < len(FORMS) else f"number {number}, unknown here"
-    saved = eps if unit == round(eps * 10**12) else unit / 10**12
+    saved = eps if unit == round(eps / _EPS_UNIT) else unit / 10**12
     return make_record({"name": "fsq", "form": form, "levels": levels, "eps": saved})
