@@ -106,7 +106,7 @@ def test_a_kept_classifier_measures_as_the_one_that_was_trained(
     first = evaluate(scenes, kept, say=lambda text: None)
     again = evaluate(scenes, replace(kept, classifier_steps=1), say=lambda text: None)  # read, so steps play no part
     assert first.figures() == again.figures() == measured.figures()
-    with pytest.raises(GridcodeError, match=r"has size=16, these pictures need 32: name another folder"):
+    with pytest.raises(GridcodeError, match=r"has size=16, these pictures need 32; give another evaluation.classifier"):
         measuring_classifier(
             scenes.train, replace(DATA, size=32), steps=1, seed=0, device="cpu", folder=tmp_path / "classifier"
         )
