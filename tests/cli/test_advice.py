@@ -68,7 +68,8 @@ def test_no_message_outside_the_command_line_names_a_flag() -> None:
         docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
-            if "cli" not in path.relative_to(ROOT).parts and re.search(r"(?<![\w-])--[a-z]", str(text)):
+            names_a_flag = " " in str(text) and re.search(r"(?<![\w-])--[a-z]", str(text))  # a lone word is CSS's
+            if "cli" not in path.relative_to(ROOT).parts and names_a_flag:
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
     assert not found
 
