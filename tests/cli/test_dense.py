@@ -64,7 +64,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         (*TRAIN, "--out", "OUT", "--data.height", "36", "--data.width", "36", "--model.patch", "4"),
         "or --prior.model.encoder.patch",
     ),
-    "no models": (("dense", "eval", "--out", "OUT"), "give the models with --run RUN"),
+    "no models": (("dense", "eval", "--out", "OUT"), "give the models with --tokenizer and --prior, or --run RUN"),
     "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "holds no tokenizer/; give the folder"),
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
     "unknown study": (("study", "gan"), "study takes 'uvim', got 'gan'"),
@@ -266,3 +266,51 @@ def test_eval_prints_every_row(straight: Path, tmp_path: Path, capsys: pytest.Ca
     assert list(rows) == [*stage_one, "both stages", "one draw", "mean of draws", "mean depth per pixel"]
     assert main(["dense", "eval", "--run", str(straight), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
     assert "is for the task depth, not colour; leave out --task" in capsys.readouterr().err
+
+
+STAGE_ONE = TINY.split("--prior.")[0].split()
+STAGE_TWO = " ".join(
+    f"--{part.removeprefix('prior.')}" for part in TINY.split("--")[1:] if part.startswith("prior.")
+).split()
+
+
+def test_the_verbs_of_every_kind_of_data_train_what_dense_train_does(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer, tokens, prior = (tmp_path / name for name in ("tokenizer", "tokens", "prior"))
+    book = COMMAND[COMMAND.index("--quantizer") : -1]
+    cpu = ["--loop.accelerator", "cpu"]
+    words = ["train", "tokenizer", "scenes_depth_laptop", *STAGE_ONE, *cpu, *book, "--out", str(tokenizer)]
+    assert main(words) == 0
+    assert f"next: gridcode tokenize --tokenizer {tokenizer}" in capsys.readouterr().out
+    assert main(["tokenize", "--tokenizer", str(tokenizer), "--out", str(tokens)]) == 0
+    assert "24 train, 6 val in" in capsys.readouterr().out
+    words = ["train", "prior", "scenes_depth_laptop", "--tokens", str(tokens), *STAGE_TWO, "--out", str(prior)]
+    assert main(words) == 0
+    assert f"next: gridcode predict --prior {prior} --tokenizer TOKENIZER" in capsys.readouterr().out
+    for file in ("tokenizer/last", "tokenizer/best", "prior/last", "prior/best"):
+        weights = f"{file}/model.safetensors"
+        assert (tmp_path / weights).read_bytes() == (straight / weights).read_bytes(), file
+    pictures(tmp_path / "in", 1)
+    models = ["--tokenizer", str(tokenizer), "--prior", str(prior)]
+    assert main(["predict", *models, "--input", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/depth/0.png").is_file()
+    assert main(["eval", "scenes_depth_laptop", *models, "--out", str(tmp_path / "report"), "--count", "4"]) == 0
+    assert "| both stages |" in capsys.readouterr().out
+    command = json.loads((tmp_path / "report/report.json").read_text())["command"]
+    assert command.startswith("gridcode eval scenes_depth_laptop --tokenizer ")
+
+
+def test_a_dry_run_of_each_stage_counts_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ("tokenizer", "prior"):
+        assert main(["train", stage, "scenes_depth_laptop", "--dry-run"]) == 0
+        assert "  all " in capsys.readouterr().out
+
+
+def test_a_tokenizer_of_pictures_predicts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures(tmp_path / "in", 1)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text('{"kind": "tokenizer"}')
+    words = ["predict", "--tokenizer", str(tmp_path / "model"), "--prior", "x", "--input", str(tmp_path / "in")]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "is a tokenizer of pictures; make pictures with gridcode sample" in capsys.readouterr().err

@@ -106,6 +106,7 @@ NEEDED = {
     "reconstruct": ["--tokenizer", "a", "--out", "b"],
     "edit": ["--prior", "a", "--tokenizer", "b", "--input", "c", "--box", "0", "0", "8", "8", "--out", "d"],
     "eval": ["--tokenizer", "a", "--out", "b"],
+    "predict": ["--run", "a", "--input", "b", "--out", "c"],
     "dense": ["train"],
     "study": ["uvim", "--out", "a"],
     "convert": ["a", "--out", "b"],

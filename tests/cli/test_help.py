@@ -10,7 +10,7 @@ import pytest
 
 from gridcode.cli.main import VERBS, main
 from gridcode.quantize.config import QUANTIZERS
-from gridcode.recipes import IMAGE_RECIPES
+from gridcode.recipes import RECIPES
 
 PROGRAM = """
 import sys
@@ -55,7 +55,7 @@ def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
 
 def test_train_help_lists_every_recipe_and_quantizer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 0
-    assert set(IMAGE_RECIPES) | set(QUANTIZERS) <= set(capsys.readouterr().out.split())
+    assert set(RECIPES) | set(QUANTIZERS) <= set(capsys.readouterr().out.split())
 
 
 def test_a_recipes_help_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:

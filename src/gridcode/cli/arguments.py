@@ -43,7 +43,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
     Raises:
         GridcodeError: A word is unknown, missing or of the wrong type.
     """
-    said = io.StringIO()
+    printed = io.StringIO()
 
     def read(words: Sequence[str]) -> T:
         settings: dict[str, Any] = {} if default is None else {"default": default}
@@ -55,7 +55,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
 
     _latest[:] = [read]
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             parsed = read(arguments)
     except SystemExit as end:
         if end.code in (0, None):
@@ -64,7 +64,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         if ours is not None:
             raise ours from None
         _latest.clear()  # the parser speaks of options itself
-        raise GridcodeError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+        raise GridcodeError(f"{_one_line(printed.getvalue())}; see {prog} --help") from None
     _check_out(getattr(parsed, "out", None) or getattr(getattr(parsed, "flags", None), "out", None))
     return parsed
 
@@ -104,9 +104,17 @@ def check_models(*sources: str | None) -> None:
         GridcodeError: A source is no path of anything, and no hub id either.
     """
     for source in sources:
-        hub_id = source is not None and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source)
-        if source is not None and not hub_id and not Path(source).exists():
+        if source is not None and not is_hub_id(source) and not Path(source).exists():
             raise MissingFileError(f"no folder {source}, and it is no hub id (org/name); check the path")
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a model's name could be one on the hub.
+
+    >>> is_hub_id("org/name"), is_hub_id("runs/a/tokenizer")
+    (True, False)
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
 
 
 def check_source(place: str | None) -> None:
@@ -122,7 +130,7 @@ def check_source(place: str | None) -> None:
 
 
 def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]:
-    """A recipe's measuring and sampling settings, if its name is the first word, and the words after it.
+    """A recipe of pictures' measuring and sampling settings, if its name is the first word, and the words after it.
 
     Raises:
         GridcodeError: The first word is no option and no recipe.
@@ -168,14 +176,14 @@ class DataChange(Reading):
         return super().applied(data if self.source is None else replace(data, val_source=None))
 
 
-def said(option: str, words: Sequence[str]) -> str:
+def option_value(option: str, words: Sequence[str]) -> str:
     """The last value that the words give an option, in either way of writing; none is the empty string."""
-    said = ""
+    value = ""
     for word, following in zip(words, [*words[1:], ""], strict=False):
-        flag, equals, value = word.partition("=")
+        flag, equals, own = word.partition("=")
         if flag == option:
-            said = value if equals else following
-    return said
+            value = own if equals else following
+    return value
 
 
 def usable_device(name: str) -> str:

@@ -82,15 +82,15 @@ def run(arguments: list[str]) -> None:
 
 def _summary(conversion: Conversion) -> str:
     """What was taken over, and what was not."""
-    said = [f"{conversion.project}: {conversion.used} tensors, each used once"]
+    parts = [f"{conversion.project}: {conversion.used} tensors, each used once"]
     if conversion.prefix:
-        said.append(f"found under {conversion.prefix}")
+        parts.append(f"found under {conversion.prefix}")
     if conversion.rounded:
-        said.append(f"{' and '.join(conversion.rounded)} made float32")
+        parts.append(f"{' and '.join(conversion.rounded)} made float32")
     if conversion.set_aside:
-        said.append(f"{len(conversion.set_aside)} of its training left out")
+        parts.append(f"{len(conversion.set_aside)} of its training left out")
     if "quantize.used" in conversion.set_aside:
-        said.append("quantize.used left out, tokens have the book's own numbers")
+        parts.append("quantize.used left out, tokens have the book's own numbers")
     if conversion.others:
-        said.append(f"{conversion.others} of other models left out")
-    return "; ".join(said)
+        parts.append(f"{conversion.others} of other models left out")
+    return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What ``--dry-run`` prints: settings, parameters, token grid, and an estimate of memory."""
+"""What ``--dry-run`` prints, for every kind of data: settings, parameters, token grid, and an estimate of memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcode.domains.dense.describe import describe_label_run, run_categories
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
+from gridcode.domains.dense.prior.make import make_conditional_prior
+from gridcode.domains.dense.run_config import DenseRun
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.discriminator import Discriminator
 from gridcode.files import to_json
@@ -118,6 +122,44 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
     )
 
 
+def describe_dense_run(run: DenseRun) -> str:
+    """The text for both stages.
+
+    Raises:
+        GridcodeError: The stages do not fit each other, or the classes are the data's and it cannot be opened.
+    """
+    categories = run_categories(run.tokenizer)
+    return "\n".join(
+        ["Stage I", "", describe_label_run(run.tokenizer, categories), "", "", "Stage II", "", describe_stage_two(run)]
+    )
+
+
+def stage_two_parameters(run: DenseRun) -> dict[str, int]:
+    """The learned numbers of each part of Stage II, without making them."""
+    with torch.device("meta"):
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data, run_categories(run.tokenizer)))
+        levels = token_levels(tokenizer.quantizer.spec())
+        space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
+        settings = run.stage_two()
+        shape = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
+        prior = make_conditional_prior(settings.prior, settings.model, space, shape)
+    parts = {"encoder": prior.encoder, "decoder": prior.decoder, "vocabulary": prior.vocabulary}
+    counts = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
+    return counts | {"all": prior.parameter_count}
+
+
+def describe_stage_two(run: DenseRun) -> str:
+    """The text for Stage II of dense prediction.
+
+    Raises:
+        GridcodeError: The stages do not fit each other, or the classes are the data's and it cannot be opened.
+    """
+    parts = stage_two_parameters(run)
+    weights = parts.pop("all")
+    facts = {"examples": _examples(run.prior.loop)}
+    return _text(asdict(run.prior) | {"data": asdict(run.data)}, parts, facts, weights=weights, activations=None)
+
+
 def _sides(grid: Sequence[int]) -> str:
     return " x ".join(str(side) for side in grid)
 
@@ -141,17 +183,18 @@ def _text(
     facts: Mapping[str, str],
     *,
     weights: int,
-    activations: float,
+    activations: float | None,
     beside: str = "",
 ) -> str:
     counts = {name: f"{count:,}" for name, count in {**parts, "all": weights}.items()}
-    memory = COPIES * 4 * weights + activations
+    learned = COPIES * 4 * weights
+    memory = f"{learned / 2**30:.2f} weights and optimiser, "
+    memory += "activations not counted" if activations is None else f"{activations / 2**30:.2f} activations"
     lines = ["settings", to_json(settings, indent=2), "", "parameters"]
     lines += [f"  {name:12} {count:>14}" for name, count in counts.items()]
     lines += ["", *(f"{name:12} {fact}" for name, fact in facts.items())]
     lines += [
-        f"memory       about {memory / 2**30:.2f} GiB in training on each device (estimate: "
-        f"{COPIES * 4 * weights / 2**30:.2f} weights and optimiser, "
-        f"{activations / 2**30:.2f} activations), and {f'{beside}, and ' * bool(beside)}torch itself"
+        f"memory       about {(learned + (activations or 0)) / 2**30:.2f} GiB in training on each device (estimate: "
+        f"{memory}), and {f'{beside}, and ' * bool(beside)}torch itself"
     ]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
     if not path.is_dir():
         raise MissingFileError(f"there is no folder {path}")
     lines = _describe(path)
-    if not lines:  # the folder of several parts, as gridcode dense train and the demo make it
+    if not lines:  # the folder of several parts, as gridcode demo and gridcode dense train make it
         for part in STAGES:
             found = _describe(path / part)
             lines += [f"{part}/", *(f"    {line}" for line in found)] if found else []

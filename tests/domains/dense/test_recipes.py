@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from gridcode.cli.dense_dry_run import describe_dense_run, stage_two_parameters
+from gridcode.cli.dry_run import describe_dense_run, stage_two_parameters
 from gridcode.domains.dense.describe import run_categories
 from gridcode.domains.dense.domain import DenseDomain
 from gridcode.errors import GridcodeError

@@ -1,4 +1,4 @@
-"""``gridcode dense predict --run RUN --input PATH --out DIR``: label files and overlays of pictures."""
+"""``gridcode predict``: label files of pictures, and overlays, by both stages of dense prediction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gridcode.cli.arguments import parse
-from gridcode.cli.dense_run import RunFlags, load_predictor, load_tokenizer
+from gridcode.cli.arguments import check_models, parse
+from gridcode.cli.models import DenseModels, kind_of_model, load_predictor, load_tokenizer
 from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import SamplerConfig
@@ -17,13 +17,13 @@ from gridcode.prior.samplers.config import SamplerConfig
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``dense predict``."""
+    """Command line of ``predict``."""
 
     input: Path
     """A picture, or a folder or Parquet file of pictures, of any sizes; of COCO the folder of a split (val2017/)."""
     out: Path
     """Folder for the label files (depth/, panoptic_predicted/ with annotations/, or colour/) and for overlay/."""
-    models: Annotated[RunFlags, tyro.conf.arg(name="")] = field(default_factory=RunFlags)
+    models: Annotated[DenseModels, tyro.conf.arg(name="")] = field(default_factory=DenseModels)
     fit: Literal["whole", "crop"] = "whole"
     """Squeeze a picture into the model's shape as a whole, or look at its central part alone."""
     depth_format: Literal["png", "npy"] = "png"
@@ -42,8 +42,12 @@ class Arguments:
     """Write into a folder that is not empty."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     """Predict label maps.
+
+    Args:
+        arguments: The words after the verb.
+        prog: How the verb was called.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
@@ -51,12 +55,14 @@ def run(arguments: list[str]) -> None:
     parsed = parse(
         Arguments,
         arguments,
-        prog="gridcode dense predict",
+        prog=prog,
         description="Predict depth, panoptic segments or colours of pictures.",
     )
     if not parsed.input.exists():
         raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
-    parsed.models.tokenizer_at()
+    if kind_of_model(["--tokenizer", parsed.models.tokenizer_at()]) == "image" and parsed.models.tokenizer:
+        check_models(parsed.models.tokenizer)
+        raise GridcodeError(f"{parsed.models.tokenizer} is a tokenizer of pictures; make pictures with gridcode sample")
     from gridcode.cli.output import fresh_folder
     from gridcode.data.config import DataConfig
     from gridcode.data.open import open_input
@@ -81,13 +87,15 @@ def run(arguments: list[str]) -> None:
     tokenizer = load_tokenizer(parsed.models)
     predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed, draws=parsed.draws)
     if predictor is None:
-        raise GridcodeError(f"{parsed.models.run} has no prior yet; train it with gridcode dense train --stage prior")
-    stored = dense_domain(tokenizer).data.task != "colour" and dense_domain(tokenizer).data.orientation == "stored"
+        raise GridcodeError(
+            "predict needs a prior too: give --prior, or a --run that holds one; train it with gridcode train prior"
+        )
+    data = dense_domain(tokenizer).data
+    stored = data.task != "colour" and data.orientation == "stored"
     source = open_input(DataConfig(source=str(parsed.input), max_pixels=parsed.max_pixels))
     if stored and isinstance(source, EncodedImages):
         source = PicturesAsStored(source)
     fresh_folder(parsed.out, force=parsed.force)
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    task, overlay = dense_domain(tokenizer).data.task, parsed.out / "overlay"
-    print(f"{task} of {count} pictures in {parsed.out}, over the pictures in {overlay}")
+    print(f"{data.task} of {count} pictures in {parsed.out}, over the pictures in {parsed.out / 'overlay'}")
