@@ -34,12 +34,12 @@ from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.files import from_json, to_json, write_json
 from gridcode.nn.attention import attend
 from gridcode.prior.config import MaskGITConfig, MaskingConfig
-from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.schedule import still_masked, training_mask
 from gridcode.prior.space import TokenSpace
+from gridcode.prior.train import prediction_scores
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import make_optimizer
 from gridcode.training.precision import fast_autocast
@@ -141,7 +141,7 @@ def gridcode(shape: Shape, levels: tuple[int, ...], device: str) -> Side:
         prior.train()
         with fast_autocast(torch.device(device)):
             scores = prior(tokens, labels, masked, MaskingConfig().label_smoothing)
-        masked_token_loss(scores, masked).loss.backward()
+        prediction_scores(scores, masked).loss.backward()
         nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

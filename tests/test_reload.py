@@ -94,7 +94,7 @@ def ask_prior(network: nn.Module, layout: torch.memory_format) -> Sequence[Tenso
 def ask_conditional(network: nn.Module, layout: torch.memory_format) -> Sequence[Tensor]:
     tokens = torch.tensor([[0, 5, 2, 3]] * 4)
     images = pictures(layout)
-    scores = network(images, tokens, torch.ones(4, 4, dtype=torch.bool))
+    scores = network(tokens, images, torch.ones(4, 4, dtype=torch.bool))
     return scores.losses, network.predict(images)  # type: ignore[operator]
 
 

@@ -22,7 +22,7 @@ from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
-from gridcode.prior.train import measure_prior
+from gridcode.prior.train import held_out_tokens, measure_prior
 from gridcode.store.reader import TokenTable
 
 LEVELS, K, GRID, N = (4, 3), 12, (2, 3), 6
@@ -187,7 +187,7 @@ def test_the_tokens_of_a_place_are_told_apart() -> None:
 def test_validation_asks_for_every_token(prior: Autoregressive) -> None:
     table = TokenTable(tokens(5), torch.tensor([0, 1, -1, 0, 1]), ())
     scores = prior(table.tokens, table.labels, torch.ones(5, N, dtype=torch.bool))
-    found = measure_prior(prior, table, min_masked=0.45, batch_size=2)
+    found = measure_prior(prior, held_out_tokens(table, batch_size=2), min_masked=0.45)
     assert found["loss"] == pytest.approx(scores.losses.mean().item(), rel=1e-5)
     assert found["accuracy"] == pytest.approx(scores.right.float().mean().item())
 

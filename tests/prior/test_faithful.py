@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from gridcode.prior.base import Prior
 from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.loss import masked_token_loss
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.schedule import training_mask
 from gridcode.prior.space import TokenSpace
+from gridcode.prior.train import prediction_scores
 
 Array = NDArray[np.float64]
 K, N, HEADS, CLASSES = 7, 6, 2, 3
@@ -87,7 +87,7 @@ def test_the_training_loss_is_the_recipes(prior: MaskGIT, smoothing: float) -> N
         examples.append(np.mean(losses))
     asked = torch.from_numpy(masked)
     scores = prior(torch.from_numpy(tokens), torch.from_numpy(labels), asked, smoothing)
-    assert float(masked_token_loss(scores, asked).loss) == pytest.approx(np.mean(examples), rel=1e-5)
+    assert float(prediction_scores(scores, asked).loss) == pytest.approx(np.mean(examples), rel=1e-5)
 
 
 def test_samplers_see_the_same_logits_cut_to_the_codes(prior: MaskGIT) -> None:

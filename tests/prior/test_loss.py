@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gridcode.prior.loss import masked_token_loss
+from gridcode.prior.train import prediction_scores
 from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.prior.vocabulary.joint import JointVocabulary
 
@@ -35,7 +35,7 @@ def test_it_is_the_mean_of_each_examples_mean(masked: list[list[bool]], smoothin
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, V, hidden.shape, generator=generator)
     logits = torch.randn(int(hidden.sum()), V, generator=generator)
-    scores = masked_token_loss(scored(logits, tokens[hidden], label_smoothing=smoothing), hidden)
+    scores = prediction_scores(scored(logits, tokens[hidden], label_smoothing=smoothing), hidden)
 
     rows, examples, right = iter(logits.double().numpy()), [], []
     for b in range(len(hidden)):
@@ -58,7 +58,7 @@ def test_an_example_counts_the_same_however_much_of_it_is_hidden() -> None:
     tokens = torch.zeros(2, 4, dtype=torch.int64)
     masked = torch.tensor([[True, False, False, False], [True, True, True, True]])
     logits = torch.zeros(5, V, requires_grad=True)
-    masked_token_loss(scored(logits, tokens[masked], label_smoothing=0.0), masked).loss.backward()
+    prediction_scores(scored(logits, tokens[masked], label_smoothing=0.0), masked).loss.backward()
     assert logits.grad is not None
     shares = logits.grad.abs().sum(1)
     torch.testing.assert_close(shares[0], shares[1:].sum())

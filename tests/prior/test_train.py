@@ -19,7 +19,7 @@ from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
-from gridcode.prior.train import MaskedBatch, masked_batch, measure_prior, token_space, train_prior
+from gridcode.prior.train import TokenBatch, held_out_tokens, measure_prior, token_batch, token_space, train_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -79,47 +79,47 @@ class TestBatches:
     @pytest.mark.parametrize("world", [2, 4])
     def test_processes_share_the_batch_of_one(self, world: int) -> None:
         for step in (0, 2, 7):
-            whole = masked_batch(table(), RUN, step=step)
-            parts = [masked_batch(table(), RUN, step=step, rank=rank, world=world) for rank in range(world)]
-            for name in ("tokens", "labels", "masked"):
+            whole = token_batch(table(), RUN, step=step)
+            parts = [token_batch(table(), RUN, step=step, rank=rank, world=world) for rank in range(world)]
+            for name in ("tokens", "condition", "predicted"):
                 together = torch.cat([getattr(part, name) for part in parts])
                 assert torch.equal(together, getattr(whole, name)), name
 
     def test_a_batch_that_processes_cannot_share_is_refused(self) -> None:
         with pytest.raises(GridcodeError, match=r"loop\.batch_size=8 cannot be shared by 3 processes"):
-            masked_batch(table(), RUN, step=0, world=3)
+            token_batch(table(), RUN, step=0, world=3)
 
     def test_an_autoregressive_batch_asks_for_every_token(self) -> None:
         run = autoregressive(RUN)
-        whole = masked_batch(table(), run, step=1)
-        assert whole.masked.all()
-        half = masked_batch(table(), run, step=1, rank=1, world=2)
+        whole = token_batch(table(), run, step=1)
+        assert whole.predicted.all()
+        half = token_batch(table(), run, step=1, rank=1, world=2)
         assert torch.equal(half.tokens, whole.tokens[4:])
-        assert torch.equal(half.labels, whole.labels[4:])
+        assert torch.equal(half.condition, whole.condition[4:])
 
     def test_an_epoch_holds_every_example_once(self) -> None:
         run = replace(RUN, masking=MaskingConfig(label_dropout=0.0))
-        seen = torch.cat([masked_batch(table(), run, step=step).labels for step in range(5)])
+        seen = torch.cat([token_batch(table(), run, step=step).condition for step in range(5)])
         assert sorted(seen[:20].tolist()) == sorted(seen[20:].tolist()) == list(range(20))
         assert seen[:20].tolist() != seen[20:].tolist()
 
     def test_labels_stay_with_their_tokens(self) -> None:
         rows, run = table(), replace(RUN, masking=MaskingConfig(label_dropout=0.0))
-        batch = masked_batch(rows, run, step=1)
-        assert torch.equal(batch.tokens, rows.tokens[batch.labels])
+        batch = token_batch(rows, run, step=1)
+        assert torch.equal(batch.tokens, rows.tokens[batch.condition])
 
     def test_the_share_of_dropped_labels_is_the_settings(self) -> None:
         run = replace(RUN, loop=replace(LOOP, batch_size=5000), masking=MaskingConfig(label_dropout=0.3))
-        dropped = (masked_batch(table(), run, step=0).labels == -1).double().mean().item()
+        dropped = (token_batch(table(), run, step=0).condition == -1).double().mean().item()
         assert dropped == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 5000))
-        assert masked_batch(table(), run, step=0).masked.sum(1).min() >= math.ceil(0.45 * 8)
+        assert token_batch(table(), run, step=0).predicted.sum(1).min() >= math.ceil(0.45 * 8)
 
     def test_steps_and_seeds_have_masks_of_their_own(self) -> None:
-        first = masked_batch(table(), RUN, step=0)
-        assert torch.equal(first.masked, masked_batch(table(), RUN, step=0).masked)
-        assert not torch.equal(first.masked, masked_batch(table(), RUN, step=1).masked)
+        first = token_batch(table(), RUN, step=0)
+        assert torch.equal(first.predicted, token_batch(table(), RUN, step=0).predicted)
+        assert not torch.equal(first.predicted, token_batch(table(), RUN, step=1).predicted)
         other = replace(RUN, loop=replace(LOOP, seed=1))
-        assert not torch.equal(first.masked, masked_batch(table(), other, step=0).masked)
+        assert not torch.equal(first.predicted, token_batch(table(), other, step=0).predicted)
 
 
 class TestTraining:
@@ -203,13 +203,13 @@ class TestTraining:
         run = autoregressive(run) if kind == "ar" else run
         train_prior(run, store, quiet(tmp_path / "straight"))
 
-        def die(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> MaskedBatch:
+        def die(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
             if step == 3:
                 raise KeyboardInterrupt
-            return masked_batch(table, config, step=step, rank=rank, world=world)
+            return token_batch(table, config, step=step, rank=rank, world=world)
 
         with monkeypatch.context() as patch:
-            patch.setattr(train, "masked_batch", die)
+            patch.setattr(train, "token_batch", die)
             with pytest.raises(KeyboardInterrupt):
                 train_prior(run, store, quiet(tmp_path / "died"))
         train_prior(run, store, quiet(tmp_path / "died", resume=True))
@@ -279,7 +279,7 @@ class TestMeasure:
         prior = MaskGIT(RUN.model, token_space(store)).eval()
         with torch.no_grad():
             prior.vocabulary.embedding.weight.zero_()
-        scores = measure_prior(prior, store.load("val"), min_masked=0.45, batch_size=4)
+        scores = measure_prior(prior, held_out_tokens(store.load("val"), batch_size=4), min_masked=0.45)
         assert scores["loss"] == pytest.approx(math.log(K + 3 + 1), rel=1e-5)
 
     def test_the_masks_are_fixed_and_the_limit_holds(self, make_store: MakeStore) -> None:
@@ -287,10 +287,10 @@ class TestMeasure:
         torch.manual_seed(0)
         prior = MaskGIT(RUN.model, token_space(store)).eval()
         rows = store.load("train")
-        first = measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8)
+        first = measure_prior(prior, held_out_tokens(rows, batch_size=4, limit=8), min_masked=0.45)
         torch.rand(5)
-        assert measure_prior(prior, rows, min_masked=0.45, batch_size=4, limit=8) == first
+        assert measure_prior(prior, held_out_tokens(rows, batch_size=4, limit=8), min_masked=0.45) == first
         even = torch.from_numpy(fixed_sample(len(rows.tokens), 8))
         part = TokenTable(rows.tokens[even], rows.labels[even], tuple(rows.keys[row] for row in even))
-        assert measure_prior(prior, part, min_masked=0.45, batch_size=4) == first
-        assert measure_prior(prior, rows, min_masked=0.45, batch_size=4) != first
+        assert measure_prior(prior, held_out_tokens(part, batch_size=4), min_masked=0.45) == first
+        assert measure_prior(prior, held_out_tokens(rows, batch_size=4), min_masked=0.45) != first

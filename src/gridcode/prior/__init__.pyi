@@ -1,4 +1,5 @@
 from .ar import Autoregressive as Autoregressive
+from .base import ClassPrior as ClassPrior
 from .base import Prior as Prior
 from .config import AutoregressiveConfig as AutoregressiveConfig
 from .config import MaskGITConfig as MaskGITConfig

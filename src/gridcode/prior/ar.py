@@ -27,7 +27,7 @@ from torch import Tensor
 
 from gridcode.nn.attention import KeyValues
 from gridcode.nn.transformer import truncated_normal_
-from gridcode.prior.base import Prior
+from gridcode.prior.base import ClassPrior
 from gridcode.prior.config import AutoregressiveConfig
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.noise import Noise
@@ -39,7 +39,7 @@ from gridcode.prior.vocabulary.make import make_vocabulary
 
 
 @final
-class Autoregressive(Prior):
+class Autoregressive(ClassPrior):
     """The causal transformer.
 
     Args:
@@ -69,7 +69,7 @@ class Autoregressive(Prior):
         truncated_normal_(self)
 
     @staticmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+    def predicted(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
         """All of them; nothing is hidden from a model that does not look ahead."""
         return torch.ones(shape, dtype=torch.bool)
 
@@ -87,10 +87,12 @@ class Autoregressive(Prior):
         found: Tensor = self.trunk(torch.cat([self.vocabulary.embed_labels(labels)[:, None], before], 1))
         return found
 
-    def forward(self, tokens: Tensor, labels: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
+    def forward(
+        self, tokens: Tensor, condition: Tensor, predicted: Tensor, label_smoothing: float = 0.0
+    ) -> TokenScores:
         """See :class:`Prior`; every token is predicted from the true ones before it."""
-        hidden = self.hidden(tokens, labels)
-        return self.vocabulary.score(hidden[asked], tokens[asked], label_smoothing=label_smoothing)
+        hidden = self.hidden(tokens, condition)
+        return self.vocabulary.score(hidden[predicted], tokens[predicted], label_smoothing=label_smoothing)
 
     @torch.no_grad()
     def fill(

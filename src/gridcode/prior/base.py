@@ -1,8 +1,12 @@
-"""A prior: a distribution over token grids, given a class. What training, sampling and measuring ask of one.
+"""A prior: a distribution over token grids, given a condition. What training, sampling and measuring ask of one.
 
-    forward   the loss of the tokens asked for, in training
-    fill      replaces the masked tokens of grids by draws
-    log_probs what every token of a grid costs, in the prior's own order of uncovering
+    every prior (:class:`Prior`)
+    predicted  which tokens a training step predicts
+    forward    their loss
+
+    given a class (:class:`ClassPrior`)
+    fill       replaces the masked tokens of grids by draws
+    log_probs  what every token of a grid costs, in the prior's own order of uncovering
 
 MaskGIT (``maskgit.py``) uncovers many tokens at once, the autoregressive prior (``ar.py``) one after another.
 """
@@ -10,6 +14,7 @@ MaskGIT (``maskgit.py``) uncovers many tokens at once, the autoregressive prior 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -32,46 +37,134 @@ KIND = "prior"
 
 
 class Prior(nn.Module, ABC):
-    """A model of token grids (B, N), flattened row by row.
+    """A model of token grids (B, N), flattened row by row, given a condition.
 
     Attributes:
         name: Which prior it is, in ``config.json``.
-        settings: The class of its config.
+        kind: What a model folder calls it.
         config: Widths and depth.
         space: What its tokens are.
         vocabulary: Vectors of its tokens, and the head.
-        trunk: The transformer between the two.
     """
 
     name: ClassVar[str]
-    settings: ClassVar[type]
-    config: PriorConfig
+    kind: ClassVar[str]
+    config: Any
     space: TokenSpace
     vocabulary: Vocabulary
+
+    @staticmethod
+    @abstractmethod
+    def predicted(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+        """The tokens that a training step predicts: (B, N) bool, at least one a row."""
+
+    @abstractmethod
+    def forward(
+        self, tokens: Tensor, condition: Tensor, predicted: Tensor, label_smoothing: float = 0.0
+    ) -> TokenScores:
+        """Score predictions of some tokens; what training calls, so that autocast and DDP see it.
+
+        Args:
+            tokens: (B, N) int64 in [0, K), the truth.
+            condition: What the tokens are conditioned on, of B rows.
+            predicted: (B, N) bool with M True entries.
+            label_smoothing: Share of the target that is spread evenly.
+
+        Returns:
+            Losses (M,), row-major order of ``predicted``.
+        """
+
+    @property
+    @abstractmethod
+    def layers(self) -> list[nn.Module]:
+        """The transformer's blocks, which can be recomputed in the backward pass."""
+
+    @abstractmethod
+    def card(self) -> str:
+        """The model card, Markdown."""
+
+    @abstractmethod
+    def settings_json(self) -> dict[str, Any]:
+        """What ``config.json`` says beside kind, name and space, as JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Mapping[str, Any], space: TokenSpace) -> Self:
+        """The prior, with random weights, of what :meth:`settings_json` returned."""
+
+    @property
+    def mask(self) -> int:
+        """The id that stands for a token that is not known."""
+        return self.vocabulary.mask
+
+    @property
+    def device(self) -> torch.device:
+        """Where the prior lives."""
+        return next(self.parameters()).device
+
+    @property
+    def parameter_count(self) -> int:
+        """Learned numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
+
+        Raises:
+            GridcodeError: The folder cannot be written.
+        """
+        config = {"kind": self.kind, "prior": self.name, "space": asdict(self.space), **self.settings_json()}
+        save_model(Path(folder), tensors=self.state_dict(), config=config, card=self.card())
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Self:
+        """Load a prior of this class, ready for inference; :func:`gridcode.prior.make.load_prior` takes any.
+
+        Args:
+            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
+            device: Where its weights go.
+
+        Raises:
+            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
+        """
+        return cls.restored(load_model(source, kind=cls.kind)).to(device).eval()
+
+    @classmethod
+    def restored(cls, folder: ModelFolder) -> Self:
+        """The prior of a loaded folder, on the CPU.
+
+        Raises:
+            GridcodeError: It is another prior's, or another version's.
+        """
+        where, name = folder.path / CONFIG, folder.config.get("prior")
+        if name != cls.name:
+            raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
+        try:
+            prior = cls.from_settings(folder.config, TokenSpace.from_json(folder.config["space"]))
+        except GridcodeError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise GridcodeError(f"{where} is not a prior's ({error}); was it saved by another version?") from None
+        load_weights(prior, folder.tensors, origin=folder.path)
+        return prior
+
+
+class ClassPrior(Prior):
+    """A prior whose condition is a class, or nothing: labels (B,) int64, -1 hides the class.
+
+    Attributes:
+        settings: The class of its config.
+        trunk: The transformer between the vocabulary's vectors and its head.
+    """
+
+    kind: ClassVar[str] = KIND
+    settings: ClassVar[type]
+    config: PriorConfig
     trunk: Trunk
 
     @abstractmethod
     def __init__(self, config: Any, space: TokenSpace) -> None:
         super().__init__()
-
-    @staticmethod
-    @abstractmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
-        """The tokens that a training step asks for: (B, N) bool, at least one a row."""
-
-    @abstractmethod
-    def forward(self, tokens: Tensor, labels: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
-        """Score predictions of some tokens; what training calls, so that autocast and DDP see it.
-
-        Args:
-            tokens: (B, N) int64 in [0, K), the truth.
-            labels: (B,) int64; -1 hides the class.
-            asked: (B, N) bool with M True entries.
-            label_smoothing: Share of the target that is spread evenly.
-
-        Returns:
-            Losses (M,), row-major order of ``asked``.
-        """
 
     @abstractmethod
     def fill(
@@ -121,52 +214,19 @@ class Prior(nn.Module, ABC):
         """
 
     @property
-    def mask(self) -> int:
-        """The id that stands for a token that is not known."""
-        return self.vocabulary.mask
+    def layers(self) -> list[nn.Module]:
+        """See :class:`Prior`."""
+        return list(self.trunk.blocks)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the prior lives."""
-        return next(self.parameters()).device
+    def card(self) -> str:
+        """See :class:`Prior`."""
+        return prior_card(self)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
-
-        Raises:
-            GridcodeError: The folder cannot be written.
-        """
-        config = {"kind": KIND, "prior": self.name, "model": asdict(self.config), "space": asdict(self.space)}
-        save_model(Path(folder), tensors=self.state_dict(), config=config, card=prior_card(self))
+    def settings_json(self) -> dict[str, Any]:
+        """See :class:`Prior`."""
+        return {"model": asdict(self.config)}
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Self:
-        """Load a prior of this class, ready for inference; :func:`gridcode.prior.make.load_prior` takes any.
-
-        Args:
-            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
-            device: Where its weights go.
-
-        Raises:
-            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
-        """
-        return cls.restored(load_model(source, kind=KIND)).to(device).eval()
-
-    @classmethod
-    def restored(cls, folder: ModelFolder) -> Self:
-        """The prior of a loaded folder, on the CPU.
-
-        Raises:
-            GridcodeError: It is another prior's, or another version's.
-        """
-        where, name = folder.path / CONFIG, folder.config.get("prior")
-        if name != cls.name:
-            raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
-        try:
-            prior = cls(cls.settings(**folder.config["model"]), TokenSpace.from_json(folder.config["space"]))
-        except GridcodeError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise GridcodeError(f"{where} is not a prior's ({error}); was it saved by another version?") from None
-        load_weights(prior, folder.tensors, origin=folder.path)
-        return prior
+    def from_settings(cls, settings: Mapping[str, Any], space: TokenSpace) -> Self:
+        """See :class:`Prior`."""
+        return cls(cls.settings(**settings["model"]), space)

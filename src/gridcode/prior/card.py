@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from gridcode.prior.config import MaskGITConfig
 
 if TYPE_CHECKING:
-    from gridcode.prior.base import Prior
+    from gridcode.prior.base import ClassPrior
 
 NAMES = {"maskgit": "MaskGIT", "ar": "autoregressive"}
 TAGS = {"maskgit": "maskgit, masked-generative-transformer", "ar": "autoregressive-image-generation"}
 
 
-def prior_card(prior: Prior) -> str:
+def prior_card(prior: ClassPrior) -> str:
     """Markdown with the Hugging Face hub's metadata block; the licence is left to fill in."""
     space, config = prior.space, prior.config
     style = config.style if isinstance(config, MaskGITConfig) else "modern"
@@ -34,7 +34,7 @@ Generates token grids for the tokenizer with hash `{space.tokenizer}`; a sampler
 | classes | {classes} |
 | head | {config.head} |
 | transformer | {style} style, width {config.width}, {config.depth} layers, {config.heads} heads, MLP {config.mlp} |
-| parameters | {sum(p.numel() for p in prior.parameters()):,} |
+| parameters | {prior.parameter_count:,} |
 | data | {space.data.get("dataset", "unknown")} |
 | licence | to be filled in by whoever publishes these weights |
 

@@ -9,18 +9,18 @@ import torch
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, load_model
 from gridcode.prior.ar import Autoregressive
-from gridcode.prior.base import KIND, Prior
+from gridcode.prior.base import KIND, ClassPrior
 from gridcode.prior.config import AutoregressiveConfig, PriorConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.space import TokenSpace
 
 
-def prior_class(config: PriorConfig) -> type[Prior]:
+def prior_class(config: PriorConfig) -> type[ClassPrior]:
     """What a config is the config of."""
     return Autoregressive if isinstance(config, AutoregressiveConfig) else MaskGIT
 
 
-def make_prior(config: PriorConfig, space: TokenSpace) -> Prior:
+def make_prior(config: PriorConfig, space: TokenSpace) -> ClassPrior:
     """A prior with random weights.
 
     Args:
@@ -37,7 +37,7 @@ def make_prior(config: PriorConfig, space: TokenSpace) -> Prior:
     return prior_class(config)(config, space)
 
 
-def load_prior(source: str | Path, *, device: str | torch.device = "cpu") -> Prior:
+def load_prior(source: str | Path, *, device: str | torch.device = "cpu") -> ClassPrior:
     """Load a prior of either kind, ready for inference.
 
     Args:
@@ -54,5 +54,5 @@ def load_prior(source: str | Path, *, device: str | torch.device = "cpu") -> Pri
             f"{folder.path / CONFIG} is of a prior {name!r}, which this gridcode does not know; was it saved by "
             "another version?"
         )
-    kind: type[Prior] = MaskGIT if name == MaskGIT.name else Autoregressive
+    kind: type[ClassPrior] = MaskGIT if name == MaskGIT.name else Autoregressive
     return kind.restored(folder).to(device).eval()

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gridcode.nn.transformer import truncated_normal_
-from gridcode.prior.base import Prior
+from gridcode.prior.base import ClassPrior
 from gridcode.prior.bits import group_sizes, uncovering_order
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.distribution import TokenDistribution
@@ -37,7 +37,7 @@ ROUND_TO = 256
 
 
 @final
-class MaskGIT(Prior):
+class MaskGIT(ClassPrior):
     """The masked transformer.
 
     Args:
@@ -66,7 +66,7 @@ class MaskGIT(Prior):
         truncated_normal_(self)
 
     @staticmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+    def predicted(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
         """The masked ones; see :func:`gridcode.prior.schedule.training_mask`."""
         return training_mask(shape, min_masked=min_masked, generator=generator)
 
@@ -87,10 +87,12 @@ class MaskGIT(Prior):
         found: Tensor = self.trunk(x, F.pad(asked, (0, -len(asked) % ROUND_TO)))
         return found
 
-    def forward(self, tokens: Tensor, labels: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
-        """See :class:`Prior`; the tokens asked for are hidden, all of them at once."""
-        hidden = self.hidden(tokens.masked_fill(asked, self.mask), labels, asked)
-        return self.vocabulary.score(hidden, tokens[asked], label_smoothing=label_smoothing)
+    def forward(
+        self, tokens: Tensor, condition: Tensor, predicted: Tensor, label_smoothing: float = 0.0
+    ) -> TokenScores:
+        """See :class:`Prior`; the predicted tokens are hidden, all of them at once."""
+        hidden = self.hidden(tokens.masked_fill(predicted, self.mask), condition, predicted)
+        return self.vocabulary.score(hidden, tokens[predicted], label_smoothing=label_smoothing)
 
     def conditional(self, labels: Tensor) -> TokenModel:
         """The callable a sampler asks, for given classes (B,) int64, -1 for none.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.base import Prior
+from gridcode.prior.base import ClassPrior
 from gridcode.prior.make import load_prior
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
@@ -40,7 +40,7 @@ class Generator:
     torch.Size([3, 3, 8, 8])
     """
 
-    def __init__(self, prior: Prior, tokenizer: Tokenizer) -> None:
+    def __init__(self, prior: ClassPrior, tokenizer: Tokenizer) -> None:
         seen = tokenizer.weights_hash()
         if prior.space.tokenizer != seen:
             raise GridcodeError(

@@ -29,7 +29,7 @@ from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
 from gridcode.prior.bits import TokenBits, measure_bits
 from gridcode.prior.config import MaskingConfig
-from gridcode.prior.train import measure_prior
+from gridcode.prior.train import held_out_tokens, measure_prior
 from gridcode.quantize.usage import Usage
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
@@ -283,9 +283,8 @@ def _samples(
 ) -> SampleResult:
     """Stage II's figures."""
     with watch.part("measuring the prior's bits"):
-        held = measure_prior(
-            generator.prior, seen.tokens, min_masked=MaskingConfig().min_masked, batch_size=config.batch_size
-        )
+        tokens = held_out_tokens(seen.tokens, batch_size=config.batch_size)
+        held = measure_prior(generator.prior, tokens, min_masked=MaskingConfig().min_masked)
         bits = measure_bits(generator.prior, seen.tokens, batch_size=config.batch_size, limit=BITS_OF)
     classes = generator.prior.space.classes
     labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)

@@ -109,7 +109,7 @@ def test_what_is_hidden_in_training_is_not_seen(kind: str, monkeypatch: pytest.M
     score = prior.vocabulary.score
     monkeypatch.setattr(prior.vocabulary, "score", lambda x, *a, **k: (seen.append(x), score(x, *a, **k))[1])
     for guess in (truth, torch.where(asked, (truth + 1) % K, truth), torch.where(asked, truth, (truth + 1) % K)):
-        prior(pictures(), guess, asked)
+        prior(guess, pictures(), asked)
     first, same, other = (x[: int(asked.sum())] for x in seen)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -125,7 +125,7 @@ def test_probabilities_of_whole_grids_add_up_to_1(head: Head) -> None:
             parameter.add_(torch.randn_like(parameter) * 0.3)
         every = torch.cartesian_prod(*[torch.arange(4)] * 3)
         images = pictures(1).expand(64, -1, -1, -1)
-        losses = prior(images, every, torch.ones(64, 3, dtype=torch.bool)).losses.view(64, 3)
+        losses = prior(every, images, torch.ones(64, 3, dtype=torch.bool)).losses.view(64, 3)
     assert (-losses.sum(1)).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
@@ -236,7 +236,7 @@ def test_knowing_nothing_costs_the_whole_vocabulary() -> None:
     with torch.no_grad():
         prior.vocabulary.embedding.weight.zero_()  # type: ignore[union-attr, operator]
         prior.vocabulary.bias.zero_()  # type: ignore[union-attr, operator]
-    losses = prior(pictures(), tokens(), torch.ones(3, N, dtype=torch.bool)).losses
+    losses = prior(tokens(), pictures(), torch.ones(3, N, dtype=torch.bool)).losses
     torch.testing.assert_close(losses, torch.full((18,), math.log(K + 1)))
 
 

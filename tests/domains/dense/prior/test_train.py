@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +21,14 @@ from gridcode.domains.dense.prior import train
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, Decoding, ImageEncoderConfig
 from gridcode.domains.dense.prior.encoder import ImageEncoder
 from gridcode.domains.dense.prior.join import FLIP, PairBatch, Pairs, eval_pairs, join_by_key, train_pairs
-from gridcode.domains.dense.prior.make import make_conditional_prior
+from gridcode.domains.dense.prior.make import conditional_class, make_conditional_prior
 from gridcode.domains.dense.prior.rates import SCALE, scaled_optimizer
-from gridcode.domains.dense.prior.train import (
-    asked_at,
-    join_split,
-    measure_conditional_prior,
-    train_conditional_prior,
-)
+from gridcode.domains.dense.prior.train import held_out_pairs, join_split, train_conditional_prior
 from gridcode.domains.dense.recipes import gpu, laptop, paper
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import Head
 from gridcode.prior.space import TokenSpace
+from gridcode.prior.train import drawn_at, measure_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -187,13 +184,17 @@ class TestPairs:
 
 class TestSteps:
     @pytest.mark.parametrize("prior", ["ar", "maskgit"])
-    def test_what_is_asked_depends_on_the_step_alone(self, prior: Decoding) -> None:
-        run = replace(RUN, prior=prior)
-        whole = asked_at(run, 5, length=9)
-        assert torch.equal(whole, torch.cat([asked_at(run, 5, length=9, rank=rank, world=4) for rank in range(4)]))
+    def test_what_is_predicted_depends_on_the_step_alone(self, prior: Decoding) -> None:
+        def at(step: int) -> Tensor:
+            predicted, dropped = drawn_at(step, conditional_class(prior), RUN.masking, shape=(8, 9), seed=0)
+            assert not dropped.any()
+            return predicted
+
+        whole = at(5)
+        assert torch.equal(whole, at(5))
         assert whole.all() == (prior == "ar")
         assert (whole.sum(1) >= math.ceil(0.45 * 9)).all()
-        assert torch.equal(whole, asked_at(run, 6, length=9)) == (prior == "ar")
+        assert torch.equal(whole, at(6)) == (prior == "ar")
 
     def test_the_encoder_learns_at_its_share_of_the_rate(self) -> None:
         prior = make_conditional_prior("ar", TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE))
@@ -250,16 +251,16 @@ class TestTraining:
         self, tmp_path: Path, make_store: MakeStore, prior: Decoding, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = replace(RUN, prior=prior, model=replace(TINY, dropout=0.2), encoder_lr=0.3)
-        store, whole = make_store(), train.asked_at
+        store, whole = make_store(), train.drawn_at
         train_conditional_prior(run, store, quiet(tmp_path / "straight"), sources=SOURCES)
 
-        def die(config: ConditionalRun, step: int, **rest: int) -> Tensor:
+        def die(step: int, *rest: Any, **settings: Any) -> tuple[Tensor, Tensor]:
             if step == 3:
                 raise KeyboardInterrupt
-            return whole(config, step, **rest)
+            return whole(step, *rest, **settings)
 
         with monkeypatch.context() as patch:
-            patch.setattr(train, "asked_at", die)
+            patch.setattr(train, "drawn_at", die)
             with pytest.raises(KeyboardInterrupt):
                 train_conditional_prior(run, store, quiet(tmp_path / "died"), sources=SOURCES)
         train_conditional_prior(run, store, quiet(tmp_path / "died", resume=True), sources=SOURCES)
@@ -327,7 +328,7 @@ class TestTraining:
 
     def test_other_data_or_tokens_than_before_are_refused(self, tmp_path: Path, make_store: MakeStore) -> None:
         with pytest.raises(
-            GridcodeError, match=r"made with height=32, the pictures are read with 16; set --data\.height"
+            GridcodeError, match=r"made with height=32, the pictures are read with 16; set data\.height"
         ):
             train_conditional_prior(RUN, make_store(height=32), quiet(tmp_path / "run"), sources=SOURCES)
         with pytest.raises(GridcodeError, match=r"made with task='colour', the pictures are read with 'depth'"):
@@ -347,12 +348,12 @@ def test_measuring_is_the_mean_over_all_examples(make_store: MakeStore, prior: D
     pairs = join_split(make_store(), "val", DATA, SOURCES)
     assert pairs is not None
     model = make_conditional_prior(prior, TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE)).eval()
-    found = measure_conditional_prior(model, pairs, DATA, min_masked=0.45, batch_size=8)
+    found = measure_prior(model, held_out_pairs(pairs, DATA, batch_size=8), min_masked=0.45)
     torch.rand(5)
-    assert measure_conditional_prior(model, pairs, DATA, min_masked=0.45, batch_size=8) == found
+    assert measure_prior(model, held_out_pairs(pairs, DATA, batch_size=8), min_masked=0.45) == found
     if prior == "ar":
         (batch,) = eval_pairs(pairs, DATA, batch_size=20)
-        scores = model(batch.images, batch.tokens, torch.ones_like(batch.tokens, dtype=torch.bool))
+        scores = model(batch.tokens, batch.images, torch.ones_like(batch.tokens, dtype=torch.bool))
         assert found["loss"] == pytest.approx(scores.losses.mean().item(), rel=1e-5)
         assert found["accuracy"] == pytest.approx(scores.right.float().mean().item())
     part = pairs.some(7)

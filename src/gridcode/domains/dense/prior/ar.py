@@ -44,7 +44,7 @@ class ConditionalAR(ConditionalPrior):
     causal: ClassVar[bool] = True
 
     @staticmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+    def predicted(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
         """All of them; nothing is hidden from a model that does not look ahead."""
         return torch.ones(shape, dtype=torch.bool)
 
@@ -62,10 +62,12 @@ class ConditionalAR(ConditionalPrior):
         found: Tensor = self.decoder(torch.cat([self._start(tokens), before], 1), memories)
         return found
 
-    def forward(self, images: Tensor, tokens: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
-        """See :class:`ConditionalPrior`; every token is predicted from the true ones before it."""
-        hidden = self.hidden(self.look(images), tokens)
-        return self.vocabulary.score(hidden[asked], tokens[asked], label_smoothing=label_smoothing)
+    def forward(
+        self, tokens: Tensor, condition: Tensor, predicted: Tensor, label_smoothing: float = 0.0
+    ) -> TokenScores:
+        """See :class:`~gridcode.prior.base.Prior`; the condition is pictures in [-1, 1], (B, C, H, W)."""
+        hidden = self.hidden(self.look(condition), tokens)
+        return self.vocabulary.score(hidden[predicted], tokens[predicted], label_smoothing=label_smoothing)
 
     @torch.no_grad()
     def write(

@@ -3,7 +3,7 @@
     picture -> encoder (encoder.py) -> features ──┐ keys and values of each layer
     tokens -> vocabulary's vectors -> decoder (decoder.py) -> vocabulary's head -> p(tokens)
 
-    forward   the loss of the tokens asked for, in training
+    forward   the loss of predicted tokens, in training
     predict   the token grid of a picture, the most probable one
     draw      several, as often as they are probable
 
@@ -15,11 +15,10 @@ Differs from paper: the joint head's weights are the tokens' vectors, as in our 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +28,19 @@ from gridcode.domains.dense.prior.config import AS_PROBABLE, NEAR_GREEDY, Condit
 from gridcode.domains.dense.prior.decoder import ConditionalDecoder
 from gridcode.domains.dense.prior.encoder import ImageEncoder
 from gridcode.errors import GridcodeError
-from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
 from gridcode.nn.cross import Memory
-from gridcode.nn.module import load_weights, scaled_normal_
+from gridcode.nn.module import scaled_normal_
+from gridcode.prior.base import Prior
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
-from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.prior.vocabulary.make import make_vocabulary
 from gridcode.training.precision import fast_autocast
 
 KIND = "conditional-prior"
 
 
-class ConditionalPrior(nn.Module, ABC):
+class ConditionalPrior(Prior):
     """A model of token grids (B, N), flattened row by row, given pictures.
 
     Args:
@@ -54,11 +52,11 @@ class ConditionalPrior(nn.Module, ABC):
         GridcodeError: The head does not fit the book, or a side is no multiple of the encoder's patch.
 
     Attributes:
-        name: Which prior it is, in ``config.json``.
         causal: Whether a token is said from those before it only.
     """
 
-    name: ClassVar[str]
+    kind: ClassVar[str] = KIND
+    config: ConditionalConfig
     causal: ClassVar[bool]
 
     def __init__(self, config: ConditionalConfig, space: TokenSpace, image: tuple[int, int, int]) -> None:
@@ -68,25 +66,6 @@ class ConditionalPrior(nn.Module, ABC):
         self.decoder = ConditionalDecoder(config, space.length, causal=self.causal)
         scaled_normal_(self)
         self.encoder = ImageEncoder(config.encoder, image[0], image[1:])
-
-    @staticmethod
-    @abstractmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
-        """The tokens that a training step asks for: (B, N) bool, at least one a row."""
-
-    @abstractmethod
-    def forward(self, images: Tensor, tokens: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
-        """Score predictions of some tokens; what training calls, so that autocast and DDP see it.
-
-        Args:
-            images: In [-1, 1], (B, C, H, W).
-            tokens: (B, N) int64 in [0, K), the truth.
-            asked: (B, N) bool with M True entries.
-            label_smoothing: Share of the target that is spread evenly.
-
-        Returns:
-            Losses (M,), row-major order of ``asked``.
-        """
 
     @abstractmethod
     def write(self, memories: Sequence[Memory], *, config: SamplerConfig, noise: Noise) -> Tensor:
@@ -164,63 +143,22 @@ class ConditionalPrior(nn.Module, ABC):
         return tokens.view(count, -1, *self.space.grid)
 
     @property
-    def device(self) -> torch.device:
-        """Where the prior lives."""
-        return next(self.parameters()).device
+    def layers(self) -> list[nn.Module]:
+        """See :class:`~gridcode.prior.base.Prior`."""
+        return [*self.encoder.blocks, *self.decoder.blocks]
 
-    @property
-    def parameter_count(self) -> int:
-        """Learned numbers."""
-        return sum(parameter.numel() for parameter in self.parameters())
+    def card(self) -> str:
+        """See :class:`~gridcode.prior.base.Prior`."""
+        return conditional_card(self)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors``, ``config.json`` and a model card into ``folder``.
-
-        Raises:
-            GridcodeError: The folder cannot be written.
-        """
-        config = {
-            "kind": KIND,
-            "prior": self.name,
-            "model": asdict(self.config),
-            "space": asdict(self.space),
-            "image": list(self.image),
-        }
-        save_model(Path(folder), tensors=self.state_dict(), config=config, card=conditional_card(self))
+    def settings_json(self) -> dict[str, Any]:
+        """See :class:`~gridcode.prior.base.Prior`."""
+        return {"model": asdict(self.config), "image": list(self.image)}
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Self:
-        """Load a prior of this class, ready for inference; ``load_conditional_prior`` takes either.
-
-        Args:
-            source: A folder (a saved model, or a training run's output) or a Hugging Face hub id.
-            device: Where its weights go.
-
-        Raises:
-            GridcodeError: Nothing usable is at ``source``, or it is another kind of model.
-        """
-        return cls.restored(load_model(source, kind=KIND)).to(device).eval()
-
-    @classmethod
-    def restored(cls, folder: ModelFolder) -> Self:
-        """The prior of a loaded folder, on the CPU.
-
-        Raises:
-            GridcodeError: It is the other prior's, or another version's.
-        """
-        where, name = folder.path / CONFIG, folder.config.get("prior")
-        if name != cls.name:
-            raise GridcodeError(f"{where} is of a prior {name!r}, not {cls.name!r}; give another folder")
-        try:
-            space, model = TokenSpace.from_json(folder.config["space"]), dict(folder.config["model"])
-            model["encoder"] = ImageEncoderConfig(**model["encoder"])
-            channels, height, width = folder.config["image"]
-            prior = cls(ConditionalConfig(**model), space, (channels, height, width))
-        except GridcodeError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise GridcodeError(
-                f"{where} is not a picture-conditioned prior's ({error}); was it saved by another version?"
-            ) from None
-        load_weights(prior, folder.tensors, origin=folder.path)
-        return prior
+    def from_settings(cls, settings: Mapping[str, Any], space: TokenSpace) -> Self:
+        """See :class:`~gridcode.prior.base.Prior`."""
+        model = dict(settings["model"])
+        model["encoder"] = ImageEncoderConfig(**model["encoder"])
+        channels, height, width = settings["image"]
+        return cls(ConditionalConfig(**model), space, (channels, height, width))

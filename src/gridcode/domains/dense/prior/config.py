@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import Head
+from gridcode.prior.config import Head, MaskingConfig
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -127,6 +127,11 @@ class ConditionalRun:
                 raise GridcodeError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not self.encoder_lr >= 0:
             raise GridcodeError(f"encoder_lr must be >= 0, got {self.encoder_lr}; 0 leaves the encoder as it is")
+
+    @property
+    def masking(self) -> MaskingConfig:
+        """The task of training; the picture is never hidden."""
+        return MaskingConfig(self.min_masked, label_dropout=0.0, label_smoothing=self.label_smoothing)
 
     @property
     def channels(self) -> int:

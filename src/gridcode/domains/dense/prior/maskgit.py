@@ -47,7 +47,7 @@ class ConditionalMaskGIT(ConditionalPrior):
     causal: ClassVar[bool] = False
 
     @staticmethod
-    def asked(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
+    def predicted(shape: tuple[int, int], *, min_masked: float, generator: torch.Generator) -> Tensor:
         """The masked ones; see :func:`gridcode.prior.schedule.training_mask`."""
         return training_mask(shape, min_masked=min_masked, generator=generator)
 
@@ -67,10 +67,12 @@ class ConditionalMaskGIT(ConditionalPrior):
         found: Tensor = x.flatten(0, 1)[F.pad(asked, (0, -len(asked) % ROUND_TO))]
         return found
 
-    def forward(self, images: Tensor, tokens: Tensor, asked: Tensor, label_smoothing: float = 0.0) -> TokenScores:
-        """See :class:`ConditionalPrior`; the tokens asked for are hidden, all of them at once."""
-        hidden = self.hidden(self.look(images), tokens.masked_fill(asked, self.vocabulary.mask), asked)
-        return self.vocabulary.score(hidden, tokens[asked], label_smoothing=label_smoothing)
+    def forward(
+        self, tokens: Tensor, condition: Tensor, predicted: Tensor, label_smoothing: float = 0.0
+    ) -> TokenScores:
+        """See :class:`~gridcode.prior.base.Prior`; the condition is pictures in [-1, 1], (B, C, H, W)."""
+        hidden = self.hidden(self.look(condition), tokens.masked_fill(predicted, self.mask), predicted)
+        return self.vocabulary.score(hidden, tokens[predicted], label_smoothing=label_smoothing)
 
     def conditional(self, memories: Sequence[Memory]) -> TokenModel:
         """The callable a sampler asks, for pictures that were looked at; guidance is not looked at."""

@@ -23,17 +23,15 @@ from gridcode.domains.dense.data.source import DenseSource
 from gridcode.domains.dense.prior.base import ConditionalPrior
 from gridcode.domains.dense.prior.config import ConditionalRun
 from gridcode.domains.dense.prior.join import Pairs, check_same_data, eval_pairs, join_by_key, train_pairs
-from gridcode.domains.dense.prior.make import conditional_class, load_conditional_prior, make_conditional_prior
+from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
 from gridcode.domains.dense.prior.pretrained import load_vit
 from gridcode.domains.dense.prior.rates import scaled_optimizer
-from gridcode.prior.loop import Lessons, learn_tokens
-from gridcode.prior.loss import masked_token_loss
-from gridcode.prior.train import token_space
+from gridcode.prior.train import TokenBatch, drawn_at, fit_prior, token_space
 from gridcode.store.reader import TokenStore
 from gridcode.training.fabric import make_fabric
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions, prepare_folder, same_examples
-from gridcode.training.seeding import derive_seed, generator
+from gridcode.training.seeding import derive_seed
 
 
 class PictureSources(Protocol):
@@ -88,30 +86,28 @@ def train_conditional_prior(
         load_vit(prior.encoder, config.vit_weights)
     prior = prior.to(fabric.device)
 
-    def batches(start: int) -> Iterator[tuple[Tensor, ...]]:
-        rank, world, B = fabric.global_rank, fabric.world_size, config.loop.batch_size
+    def batches(start: int) -> Iterator[TokenBatch]:
+        rank, world, loop = fabric.global_rank, fabric.world_size, config.loop
         pairs = train_pairs(
-            train, config.data, batch_size=B, seed=config.loop.seed, start_step=start, rank=rank, world=world
+            train, config.data, batch_size=loop.batch_size, seed=loop.seed, start_step=start, rank=rank, world=world
         )
+        shape = (loop.batch_size, train.tokens.shape[1])
+        mine = slice(rank * loop.batch_size // world, (rank + 1) * loop.batch_size // world)
         for step, batch in enumerate(pairs, start):
-            asked = asked_at(config, step, length=batch.tokens.shape[1], rank=rank, world=world)
-            yield batch.images, batch.tokens, asked
+            predicted, _ = drawn_at(step, type(prior), config.masking, shape=shape, seed=loop.seed)
+            yield TokenBatch(batch.tokens, batch.images, predicted[mine])
 
-    def measure(averaged: ConditionalPrior) -> dict[str, float]:
-        pairs = (val or train).some(config.loop.val_count)
-        data = replace(config.data, workers=0)
-        return measure_conditional_prior(
-            averaged, pairs, data, min_masked=config.min_masked, batch_size=config.loop.batch_size
-        )
-
-    learn_tokens(
+    fit_prior(
         prior,
         scaled_optimizer(prior, config.optim, encoder_lr=config.encoder_lr),
-        Lessons(batches, measure, config.label_smoothing, validated=val is not None),
         config,
         options,
+        batches=batches,
+        held_out=lambda: held_out_pairs(
+            (val or train).some(config.loop.val_count), config.data, batch_size=config.loop.batch_size
+        ),
+        validated=val is not None,
         fabric=fabric,
-        blocks=[*prior.encoder.blocks, *prior.decoder.blocks],
     )
     return load_conditional_prior(options.out)
 
@@ -137,41 +133,7 @@ def join_split(
     return join_by_key(store.load(split), source, split=split)
 
 
-def asked_at(config: ConditionalRun, step: int, *, length: int, rank: int = 0, world: int = 1) -> Tensor:
-    """The tokens that a process asks for in a step, from (seed, step) alone: (B / world, N) bool.
-
-    Drawn for the whole batch and then cut, so they do not depend on the number of processes.
-    """
-    B = config.loop.batch_size
-    draw = generator(config.loop.seed, "masks", step)
-    asked = conditional_class(config.prior).asked((B, length), min_masked=config.min_masked, generator=draw)
-    return asked[rank * B // world : (rank + 1) * B // world]
-
-
-@torch.inference_mode()
-def measure_conditional_prior(
-    prior: ConditionalPrior, pairs: Pairs, data: DenseConfig, *, min_masked: float, batch_size: int
-) -> dict[str, float]:
-    """Loss and accuracy of the tokens asked for: a masked prior's on fixed masks, all of an autoregressive one's.
-
-    Args:
-        prior: In evaluation mode.
-        pairs: Tokens with their pictures.
-        data: Size of the pictures.
-        min_masked: Smallest share of masked tokens, as in training.
-        batch_size: Examples at a time.
-
-    Returns:
-        ``loss`` (nats per token, unsmoothed, over the whole vocabulary) and ``accuracy``, each token given the truth of
-        those that the prior sees.
-    """
-    loss = accuracy = 0.0
-    for number, batch in enumerate(eval_pairs(pairs, data, batch_size=batch_size)):
-        draw = generator(0, "validation masks", number)
-        shape = (len(batch.tokens), batch.tokens.shape[1])
-        asked = prior.asked(shape, min_masked=min_masked, generator=draw).to(prior.device)
-        scores = prior(batch.images.to(prior.device), batch.tokens.to(prior.device), asked)
-        found = masked_token_loss(scores, asked)
-        loss += float(found.loss) * len(batch.tokens)
-        accuracy += float(found.accuracy) * len(batch.tokens)
-    return {"loss": loss / len(pairs), "accuracy": accuracy / len(pairs)}
+def held_out_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tokens and pictures for :func:`gridcode.prior.train.measure_prior`, read in this process."""
+    for batch in eval_pairs(pairs, replace(data, workers=0), batch_size=batch_size):
+        yield batch.tokens, batch.images
