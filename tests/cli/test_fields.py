@@ -11,7 +11,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from gridcode.cli.fields import OPTIONS, options_of
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes import image_recipe
-from gridcode.tokenizer.config import TokenizerRun
+from gridcode.domains.image.config import TokenizerRun
 
 CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 

@@ -388,7 +388,7 @@ class TestInterruption:
 
     def test_an_interrupted_store_can_be_overwritten_only_by_asking(self, tmp_path: Path) -> None:
         self.interrupt(tmp_path / "t")
-        with pytest.raises(GridcodeError, match="ask to overwrite"), writer(tmp_path / "t"):
+        with pytest.raises(GridcodeError, match="set overwrite=True"), writer(tmp_path / "t"):
             pass
         with writer(tmp_path / "t", overwrite=True) as store:
             store.write("train", *rows(2))

@@ -73,7 +73,7 @@ def convert_tokenizer(
     >>> convert_tokenizer("nowhere/vqvae")
     Traceback (most recent call last):
     ...
-    gridcode.errors.MissingFileError: there is no file or folder nowhere/vqvae; download the model first, ...
+    gridcode.errors.MissingFileError: there is no file or folder nowhere/vqvae; download the model first
     """
     source = read_source(path, allow_pickle=allow_pickle)
     config = shape_of(source, unit_range=unit_range)

@@ -281,9 +281,7 @@ def test_predictions_carry_the_ids_of_the_pictures(predictor: DensePredictor, tm
 def test_depth_that_no_png_holds_is_told_before(predictor: DensePredictor, tmp_path: Path) -> None:
     data = dense_domain(predictor.tokenizer).data
     dense_domain(predictor.tokenizer).data = replace(data, depth=replace(data.depth, far=80.0))
-    with pytest.raises(
-        GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; write --depth-format npy"
-    ):
+    with pytest.raises(GridcodeError, match="up to 80 m times 1000 does not fit a 16-bit PNG; set depth_format=npy"):
         predict_source(predictor, [], PredictOptions(tmp_path))
     assert predict_source(predictor, [], PredictOptions(tmp_path, depth_format="npy")) == 0
 
