@@ -9,9 +9,9 @@ import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from gridcode.cli.fields import OPTIONS, options_of
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes import image_recipe
-from gridcode.domains.image.config import TokenizerRun
 
 CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
 
