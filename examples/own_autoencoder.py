@@ -1,6 +1,6 @@
 """FSQ inside your own autoencoder: two lines change, and there is no codebook loss.
 
-Run ``python examples/own_autoencoder.py``: half a minute; the error falls below 0.02 with nearly every code in use.
+Run ``python examples/own_autoencoder.py``: half a minute; the squared error falls to about 0.011.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from gridcode.training.run import RunOptions
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("runs/example"))
-    parser.add_argument("--steps", type=int, default=200, help="steps of Stage I; Stage II takes twice as many")
+    parser.add_argument("--steps", type=int, default=150, help="steps of Stage I; Stage II takes twice as many")
     arguments = parser.parse_args()
     out, steps = arguments.out, arguments.steps
 

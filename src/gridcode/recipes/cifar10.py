@@ -22,7 +22,7 @@ def laptop() -> Recipe:
     """8x8 tokens of the 1000-code book.
 
     Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples classified as asked by a
-    classifier that is right on 67 % of real pictures (docs/results.md).
+    classifier that is right on 67 % of real pictures (docs/results).
     Cost: 9 minutes for the tokenizer and 6 for the prior on two CPU cores.
     """
     return Recipe(

@@ -36,7 +36,7 @@ def laptop() -> Recipe:
     """16x16 tokens of the 1000-code book; pictures are blurred without an adversarial loss.
 
     Expect (validation set): 22.6 dB, usage 100 %, perplexity 533; samples have layout and light and no objects
-    (docs/results.md). Cost: 25 minutes for the tokenizer and 16 for the prior on one thread of a shared 2-core machine.
+    (docs/results). Cost: 25 minutes for the tokenizer and 16 for the prior on one thread of a shared 2-core machine.
     """
     return Recipe(
         tokenizer=TokenizerRun(
@@ -72,7 +72,7 @@ def gan_laptop() -> Recipe:
     leads: an adversarial weight of MaskGIT's 0.1 left a checkerboard in so short a run.
 
     Expect (500 validation pictures): 17.5 dB and a perceptual distance of 0.661, pixels alone 19.2 dB and 0.772; the
-    alarm of poor reconstruction rings at step 250 (docs/results.md). Cost: about 10 minutes on one AVX2 core.
+    alarm of poor reconstruction rings at step 250 (docs/results). Cost: about 10 minutes on one AVX2 core.
     """
     small = laptop()
     return replace(

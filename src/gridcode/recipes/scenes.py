@@ -23,7 +23,7 @@ WHOLE = CropPolicy(train="center", flip=False)
 def demo() -> Recipe:
     """32 px, one object on a plain floor, 8x8 tokens of a 125-code book; what ``gridcode demo`` runs.
 
-    The prior is autoregressive: in so few steps it learns far more than a masked one of its size (docs/results.md).
+    The prior is autoregressive: in so few steps it learns far more than a masked one of its size (docs/results).
 
     Expect: 28.9 dB, usage 100 %, 93 % of samples classified as asked, Fréchet distance 1.7.
     Cost: 6 min 8 s on two CPU cores without bf16, all stages and the report; 1 GB.
@@ -57,7 +57,7 @@ def demo() -> Recipe:
 def laptop() -> Recipe:
     """32 px, up to three objects, 8x8 tokens of a 240-code book.
 
-    Expect: 28.7 dB, usage 99.6 %, 92 % of samples classified as asked (docs/results.md).
+    Expect: 28.7 dB, usage 99.6 %, 92 % of samples classified as asked (docs/results).
     Cost: 4 min 23 s on two CPU cores, all stages and the report; 1.1 GB.
     """
     return Recipe(
