@@ -159,9 +159,9 @@ class Domain(ABC):
         """The settings for a few examples, that are not worth starting processes."""
         return replace(data, workers=0)
 
+    @abstractmethod
     def shape(self, data: Any) -> tuple[int, ...]:
         """The shape of an example, as :meth:`Architecture.grid` takes it."""
-        raise NotImplementedError
 
     # --- networks -----------------------------------------------------------------------------------------------------
 
