@@ -234,7 +234,7 @@ VALUES = st.none() | st.booleans() | st.integers(-3, 70) | st.floats() | st.text
 CONFIG = json.loads(json.dumps({"in_channels": 3, "layers_per_block": 1} | MODELS["small"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*CONFIG, "act_fn", "vq_embed_dim"]), VALUES | st.lists(VALUES, max_size=2)))
 def test_any_config_gives_a_shape_or_an_error_of_ours(changes: dict[str, Any]) -> None:
     try:

@@ -145,7 +145,7 @@ maps = st.lists(st.integers(0, 3), min_size=12, max_size=12).map(lambda v: np.ar
 few = st.lists(st.integers(0, 2), min_size=12, max_size=12).map(lambda v: np.array(v).reshape(3, 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(maps, few, maps, few, st.sets(st.tuples(st.integers(1, 3), st.integers(0, 2)))),

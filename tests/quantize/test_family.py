@@ -142,7 +142,7 @@ def test_dropout_passes_whole_samples(make: Make) -> None:
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
     data=st.data(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_fsq_with_any_levels_form_rank_dtype_and_channel_position(
     levels: list[int], form: FormName, sides: list[int], dtype: torch.dtype, data: st.DataObject
 ) -> None:

@@ -83,7 +83,7 @@ def test_bounded_latents_round_to_the_codes(form: FormName, level: int) -> None:
     steps=st.integers(-2, 2),
     place=st.integers(0, 998),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_float32_latents_fall_on_the_right_side_of_every_threshold(
     form: FormName, level: int, z: float, steps: int, place: int
 ) -> None:

@@ -345,7 +345,7 @@ def test_a_class_is_a_value_whatever_the_kind_of_file(tmp_path):
             read_classes(path, count=15, name="a")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["png", "tiff", "npy", "npz"]), st.data())
 def test_damaged_label_files_are_read_or_refused(kind, data):
     """Nothing but a GridcodeError comes of any bytes."""
