@@ -21,10 +21,9 @@ from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.discriminator import Discriminator
 from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
-from gridcode.features.config import ClassifierConfig
+from gridcode.features.config import ClassifierConfig, ObserverConfig
 from gridcode.features.lpips import LPIPS
 from gridcode.features.observer import Observer, load_observer, save_observer
-from gridcode.features.observer_config import ObserverConfig
 from gridcode.features.vgg import VGG16, WIDTHS
 from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, PriorConfig
 from gridcode.prior.make import load_prior, make_prior

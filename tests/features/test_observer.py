@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from gridcode.data import Batch
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier
-from gridcode.features.config import ClassifierConfig
+from gridcode.features.config import ClassifierConfig, ObserverConfig
 from gridcode.features.observer import Observer, load_observer, save_observer
-from gridcode.features.observer_config import ObserverConfig
-from gridcode.features.train_observer import _exercise, train_observer
+from gridcode.features.train import _targets, train_observer
 
 CONFIG = ObserverConfig(targets=3, widths=(8, 16), steps=40, lr=5e-3)
 
@@ -42,7 +41,7 @@ def share_right(observer: Observer, images: Tensor, targets: Tensor) -> float:
 
 def test_it_learns_classes_and_passes_over_what_has_none() -> None:
     losses: list[float] = []
-    observer = train_observer(CONFIG, stripes(40, seed=0), progress=lambda done, loss: losses.append(loss))
+    observer = train_observer(CONFIG, stripes(40, seed=0), progress=lambda done, steps, loss: losses.append(loss))
     held_out = next(stripes(1, seed=1))
     assert share_right(observer, held_out.images, held_out.labels) > 0.9
     assert len(losses) == 40
@@ -55,7 +54,7 @@ def test_it_learns_which_way_up_pictures_are() -> None:
     batch = Batch(images=ramp, labels=torch.full((32,), -1), keys=("",) * 32)
     config = ObserverConfig(targets=4, rotations=True, widths=(8, 16), steps=60, lr=5e-3)
     observer = train_observer(config, iter([batch] * 60))
-    images, turns = _exercise(batch, rotations=True)
+    images, turns = _targets(batch, rotations=True)
     assert turns.bincount().tolist() == [8, 8, 8, 8]
     for image, turn in zip(images, turns, strict=True):
         assert torch.equal(torch.rot90(image, -int(turn), (1, 2)), ramp[0])

@@ -13,17 +13,16 @@ Inception network and figures belong to ImageNet; results of two different class
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.features.config import ClassifierConfig
-from gridcode.hub import load_model, save_model
+from gridcode.features.folder import load_network
+from gridcode.hub import save_model
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.module import load_weights
 
 KIND = "classifier"
 
@@ -150,24 +149,7 @@ def load_classifier(source: str | Path) -> Classifier:
     Raises:
         GridcodeError: There is none, its config is not a classifier's, or its weights do not fit.
     """
-    model = load_model(source, kind=KIND)
-    try:
-        classifier = Classifier(_read_config(model.config.get("classifier"), model.path))
-    except GridcodeError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise GridcodeError(
-            f"load_classifier: the config.json in {model.path} is not a classifier's ({error}); train it again"
-        ) from None
-    load_weights(classifier, model.tensors, origin=model.path)
-    return classifier.eval()
-
-
-def _read_config(value: Any, path: Path) -> ClassifierConfig:
-    known = {field.name for field in fields(ClassifierConfig)}
-    if not isinstance(value, dict) or not set(value) <= known or "classes" not in value:
-        raise GridcodeError(f"load_classifier: the config.json in {path} has no valid 'classifier'; train it again")
-    return ClassifierConfig(**{**value, "widths": tuple(value.get("widths", ClassifierConfig.widths))})
+    return load_network(source, kind=KIND, config=ClassifierConfig, network=Classifier)
 
 
 _CARD = """---

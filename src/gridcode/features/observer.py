@@ -15,19 +15,18 @@ Reference: Gidaris et al. 2018 (rotations); Zhang et al. 2018 (LPIPS).
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
+from gridcode.features.config import ObserverConfig
 from gridcode.features.distance import feature_distance
-from gridcode.features.observer_config import ObserverConfig
-from gridcode.hub import load_model, save_model
+from gridcode.features.folder import load_network
+from gridcode.hub import save_model
 from gridcode.nn.conv import Conv2d
-from gridcode.nn.module import load_weights
 
 KIND = "observer"
 
@@ -114,24 +113,7 @@ def load_observer(source: str | Path) -> Observer:
     Raises:
         GridcodeError: There is none, its config is not an observer's, or its weights do not fit.
     """
-    model = load_model(source, kind=KIND)
-    try:
-        observer = Observer(_read_config(model.config.get("observer"), model.path))
-    except GridcodeError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise GridcodeError(
-            f"load_observer: the config.json in {model.path} is not an observer's ({error}); train it again"
-        ) from None
-    load_weights(observer, model.tensors, origin=model.path)
-    return observer.eval().requires_grad_(False)
-
-
-def _read_config(value: Any, path: Path) -> ObserverConfig:
-    known = {field.name for field in fields(ObserverConfig)}
-    if not isinstance(value, dict) or not set(value) <= known or "targets" not in value:
-        raise GridcodeError(f"load_observer: the config.json in {path} has no valid 'observer'; train it again")
-    return ObserverConfig(**{**value, "widths": tuple(value.get("widths", ObserverConfig.widths))})
+    return load_network(source, kind=KIND, config=ObserverConfig, network=Observer).requires_grad_(False)
 
 
 _CARD = """---

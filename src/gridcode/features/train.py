@@ -1,20 +1,25 @@
-"""Train the measuring classifier, and count how often it is right."""
+"""Train the networks that measure: the classifier on labels, the observer on labels or on which way up pictures are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier
-from gridcode.features.config import ClassifierConfig
+from gridcode.features.config import ClassifierConfig, ObserverConfig
+from gridcode.features.observer import Observer
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import learning_rate, make_optimizer, set_learning_rate
 from gridcode.training.precision import fast_autocast
+
+Progress = Callable[[int, int, float], None]
+"""Called after every step with (steps done, steps in all, loss in nats)."""
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class LabelledBatch(Protocol):
@@ -33,7 +38,7 @@ def train_classifier(
     config: ClassifierConfig,
     batches: Iterator[LabelledBatch],
     *,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
     device: torch.device | str = "cpu",
 ) -> Classifier:
     """Train a classifier from scratch: AdamW, linear warm-up, cosine decay, label smoothing.
@@ -60,24 +65,52 @@ def train_classifier(
     >>> accuracy(train_classifier(config, iter([batch] * 20)), [batch])
     1.0
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        classifier = Classifier(config).to(device)
-    optim = OptimConfig(lr=config.lr, weight_decay=0.02, warmup=config.steps // 10, final_lr=0.0)
-    optimizer = make_optimizer(classifier, optim)
-    classifier.train()
-    for step in range(config.steps):
-        images, labels = _labelled(_next(batches, step, config.steps), config.classes)
-        set_learning_rate(optimizer, learning_rate(step, steps=config.steps, config=optim))
-        with fast_autocast(torch.device(device)):
-            logits = classifier(images.to(device))
-        loss = F.cross_entropy(logits.float(), labels.to(device), label_smoothing=config.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if progress is not None:
-            progress(step + 1, config.steps, loss.item())
-    return classifier.eval()
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+
+    examples = (_labelled(batch, config.classes) for batch in batches)
+    return _train(lambda: Classifier(config), config, examples, loss, progress, torch.device(device)).eval()
+
+
+def train_observer(
+    config: ObserverConfig,
+    batches: Iterator[LabelledBatch],
+    *,
+    progress: Progress | None = None,
+    device: torch.device | str = "cpu",
+) -> Observer:
+    """Train an observer from scratch: AdamW, linear warm-up, cosine decay.
+
+    The same config and batches give the same weights on one machine; no global generator is touched.
+
+    Args:
+        config: Shape, steps and learning rate.
+        batches: At least ``config.steps`` of them; pictures are square.
+        progress: Called after every step with (steps done, steps in all, loss in nats).
+        device: Where to train; the observer stays there.
+
+    Returns:
+        The observer in eval mode, its weights fixed.
+
+    >>> from gridcode.data import Batch
+    >>> ramp = torch.linspace(-1, 1, 16).expand(8, 3, 16, 16)
+    >>> batch = Batch(images=ramp, labels=torch.full((8,), -1), keys=("",) * 8)
+    >>> config, losses = ObserverConfig(targets=4, rotations=True, widths=(8, 8), steps=30), []
+    >>> note = lambda done, steps, loss: losses.append(loss)
+    >>> observer = train_observer(config, iter([batch] * 30), progress=note)
+    >>> losses[-1] < losses[0], observer.training
+    (True, False)
+    """
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        # Pictures without a label (-1) teach nothing; a batch may have none with one.
+        total = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
+        return total / (targets >= 0).sum().clamp(min=1)
+
+    examples = (_targets(batch, rotations=config.rotations) for batch in batches)
+    observer = _train(lambda: Observer(config), config, examples, loss, progress, torch.device(device))
+    return observer.eval().requires_grad_(False)
 
 
 def accuracy(classifier: Classifier, batches: Iterable[LabelledBatch]) -> float:
@@ -121,8 +154,45 @@ def _labelled(batch: LabelledBatch, classes: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _next(batches: Iterator[LabelledBatch], step: int, steps: int) -> LabelledBatch:
-    batch = next(batches, None)
-    if batch is None:
-        raise GridcodeError(f"train_classifier: the batches ended after {step} of {steps} steps; repeat the data")
-    return batch
+def _train(
+    make: Callable[[], Network],
+    config: ClassifierConfig | ObserverConfig,
+    examples: Iterator[tuple[Tensor, Tensor]],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    progress: Progress | None,
+    device: torch.device,
+) -> Network:
+    """AdamW with linear warm-up and cosine decay over images (B, C, H, W) and their targets (B,)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = make().to(device)
+    optim = OptimConfig(lr=config.lr, weight_decay=0.02, warmup=config.steps // 10, final_lr=0.0)
+    optimizer = make_optimizer(network, optim)
+    network.train()
+    for step in range(config.steps):
+        example = next(examples, None)
+        if example is None:
+            raise GridcodeError(
+                f"{type(network).__name__.lower()}: the batches ended after {step} of {config.steps} steps; "
+                "repeat the data"
+            )
+        images, targets = example
+        set_learning_rate(optimizer, learning_rate(step, steps=config.steps, config=optim))
+        with fast_autocast(device):
+            logits = network(images.to(device))
+        loss = loss_of(logits.float(), targets.to(device))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if progress is not None:
+            progress(step + 1, config.steps, loss.item())
+    return network
+
+
+def _targets(batch: LabelledBatch, *, rotations: bool) -> tuple[Tensor, Tensor]:
+    """Pictures (B, C, H, W) and what to recognise (B,): their labels, or by how many quarters each was turned."""
+    if not rotations:
+        return batch.images, batch.labels
+    turns = torch.arange(len(batch.images)) % 4
+    turned = [torch.rot90(image, int(turn), (1, 2)) for image, turn in zip(batch.images, turns, strict=True)]
+    return torch.stack(turned), turns

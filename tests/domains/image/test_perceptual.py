@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gridcode.domains.image.loss import PerceptualLoss
+from gridcode.features.config import ObserverConfig
 from gridcode.features.observer import Observer
-from gridcode.features.observer_config import ObserverConfig
 
 
 def test_the_term_is_the_weighted_mean_and_only_reconstructions_learn() -> None:

@@ -23,9 +23,9 @@ from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_train_batches
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.errors import GridcodeError
+from gridcode.features.config import ObserverConfig
 from gridcode.features.observer import Observer, load_observer, save_observer
-from gridcode.features.observer_config import ObserverConfig
-from gridcode.features.train_observer import train_observer
+from gridcode.features.train import train_observer
 from gridcode.metrics.colour import ColourFrechet, split_reference
 
 TRUE_COLOURS: Final = "true colours"

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from gridcode.data.loader import train_batches
 from gridcode.data.source import ImageSource
 from gridcode.domains.image.config import TokenizerRun
+from gridcode.features.config import ObserverConfig
 from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
-from gridcode.features.observer_config import ObserverConfig
-from gridcode.features.train_observer import train_observer
+from gridcode.features.train import train_observer
 from gridcode.training.progress import ProgressBar
 from gridcode.training.run import RunOptions
 from gridcode.training.seeding import derive_seed
@@ -141,7 +141,7 @@ def _train(run: TokenizerRun, source: ImageSource, folder: Path, *, show: bool, 
         observer = train_observer(
             settings,
             batches,
-            progress=lambda done, loss: bar.advance(done, {"loss": f"{loss:.4g}"}),
+            progress=lambda done, steps, loss: bar.advance(done, {"loss": f"{loss:.4g}"}),
             device=fabric.device,
         )
     save_observer(observer, folder)
