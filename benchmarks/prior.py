@@ -12,8 +12,8 @@ The floor does the products that gridcode does: in the last block and the head o
 Sampling has no guidance, so that all sides make 12 passes. The peer has no class token (256 places for gridcode's 257)
 and runs every place through its head.
 
-``--heads`` measures the three heads at books from 2^10 to 2^20 codes instead: a training step, sampling, and the peak
-memory of fresh processes that do nothing else, in turns.
+``--heads`` measures the three heads at codebooks from 2^10 to 2^20 codes instead: a training step, sampling, and the
+peak memory of fresh processes that do nothing else, in turns.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ def measure_alone(what: str, name: str, side: str, options: argparse.Namespace) 
 
 
 def heads(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every head at every book, the heads in turns."""
+    """Every head at every codebook, the heads in turns."""
     rows = []
     for bits in BITS:
         for head in HEADS:
@@ -327,7 +327,7 @@ def heads_table(rows: list[dict[str, Any]]) -> str:
     """Markdown of the heads: each figure, and its ratio to the head's own at 2^10."""
     first = {row["head"]: row for row in rows if row["bits"] == BITS[0]}
     lines = [
-        "| head | book | step ms | / 2^10 | sample ms | / 2^10 | peak MiB | / 2^10 |",
+        "| head | codebook | step ms | / 2^10 | sample ms | / 2^10 | peak MiB | / 2^10 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for head in HEADS:

@@ -9,7 +9,7 @@ set of a fresh process that does one variant's training steps, less that of one 
 peak that its allocator gave out.
 
 The config (``gridcode-64``): widths 64, 128, 256, one block a stage in the encoder, two in the decoder, downsampling 4,
-a book of 1000 codes over 4 channels; diffusers without mid-block attention, which gridcode's tokenizer has none of.
+a codebook of 1000 codes over 4 channels; diffusers without mid-block attention, which gridcode's tokenizer has none of.
 """
 
 from __future__ import annotations

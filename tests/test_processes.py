@@ -162,7 +162,7 @@ def test_two_processes_have_the_losses_of_one(
     one = alone(commands[stage], tmp_path / "one")
     torch.testing.assert_close(losses(by_two / stage), one, rtol=0, atol=1e-5)
     seen = {name for name, taken in zip(TERMS, one.ne(0).any(0), strict=True) if taken}
-    # This book moves by statistics and has no loss of its own.
+    # This codebook moves by statistics and has no loss of its own.
     assert seen == ({"loss"} if stage == "prior" else set(TERMS) - {"quantizer"})
 
 

@@ -44,7 +44,7 @@ LOOP = words(
 TOKENIZER = words(
     "--data.size 8 --data.workers 2 --data.val-fraction 0.1 --data.crop.train random "
     "--model.widths 8 8 --model.patch 1 --quantizer-dropout 0.3 "
-    # The quantizer with the most to remember: a book, counts and sums, and random numbers of its own.
+    # The quantizer with the most to remember: a codebook, counts and sums, and random numbers of its own.
     "--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4 "
     # The loss with the most: a network made before the first step, one that learns from a step on, a lazy penalty.
     "--loss.perceptual.kind self --loss.perceptual.widths 8 8 --loss.perceptual.steps 3 --loss.perceptual.batch-size 8 "

@@ -31,7 +31,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong type": ((*TRAIN, "--out", "OUT", "--loop.steps", "many"), "--loop.steps: invalid literal for int()"),
     "wrong choice": ((*TRAIN, "--out", "OUT", "--loop.precision", "fp8"), "'auto', 'fp32', 'bf16'"),
     "value out of range": ((*TRAIN, "--out", "OUT", "--loop.steps", "0"), "loop.steps must be at least 1, got 0"),
-    "levels that make no book": ((*TRAIN, "--out", "OUT", "--model.quantizer.levels", "1"), "levels: entry 0 is 1"),
+    "levels that make no codebook": ((*TRAIN, "--out", "OUT", "--model.quantizer.levels", "1"), "levels: entry 0 is 1"),
     "unknown quantizer": (
         (*TRAIN, "--out", "OUT", "--quantizer", "rvq"),
         "invalid choice 'rvq' for argument '--quantizer'. Expected one of ('fsq', 'residual', 'grouped', 'lfq',",

@@ -83,7 +83,7 @@ def test_digits_of_a_book_without_any_are_refused(tmp_path: Path, capsys: pytest
     capsys.readouterr()  # what making the store told
     assert main(["train", "prior", "scenes_smoke", *SMALL, "--model.head", "chain", *out]) == 2
     error = capsys.readouterr().err
-    assert "the chain head predicts digits, and this book of 12 codes has none" in error
+    assert "the chain head predicts digits, and this codebook of 12 codes has none" in error
     assert error.count("\n") == 1
 
 

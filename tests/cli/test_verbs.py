@@ -357,7 +357,7 @@ class TestTrain:
         assert main(["info", str(tmp_path)]) == 0
         out = capsys.readouterr().out
         learned = sum(p.numel() for p in tokenizer.parameters()) + 12 * 4
-        assert f" {learned:,} parameters" in out, "UViM's book is no parameter of PyTorch's, but learned"
+        assert f" {learned:,} parameters" in out, "UViM's codebook is no parameter of PyTorch's, but learned"
         assert f"quantizer: {json.dumps(tokenizer.quantizer.spec())}" in out
         card = (tmp_path / "README.md").read_text()
         assert "vector quantization (arXiv 1711.00937)" in card

@@ -68,7 +68,7 @@ MODELS: dict[str, dict[str, Any]] = {
 def make(name: str = "small") -> VQModel:
     torch.manual_seed(len(name))
     model = VQModel(**MODELS[name]).eval()
-    with torch.no_grad():  # as made, every norm is the identity and the whole book lies at the origin
+    with torch.no_grad():  # as made, every norm is the identity and the whole codebook lies at the origin
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
@@ -201,7 +201,7 @@ CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "blocks": ({"down_block_types": ["DownBlock2D", DOWN]}, "lists DownBlock2D, DownEncoderBlock2D for 2 levels"),
     "levels": ({"up_block_types": [UP]}, "lists UpDecoderBlock2D for 2 levels"),
     "book": ({"num_vq_embeddings": 1}, "size is 1; it must be a whole number from 2"),
-    "size of the book": (
+    "size of the codebook": (
         {"num_vq_embeddings": 51},
         r"1 of another shape \(the first: quantize.embedding.weight \(50, 4",
     ),

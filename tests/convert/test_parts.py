@@ -120,7 +120,7 @@ def test_what_was_found_and_left_out_is_told(tmp_path: Path, capsys: pytest.Capt
     assert main(["convert", str(path), "--allow-pickle", "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
         f"taming: {len(PLAIN)} tensors, each used once; found under state_dict.first_stage_model.; 2 of its training "
-        "left out; quantize.used left out, tokens have the book's own numbers; 2 of other models left out"
+        "left out; quantize.used left out, tokens have the codebook's own numbers; 2 of other models left out"
     )
 
 

@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[State, str]] = {
         {name: tensor[:24] if tensor.ndim else tensor for name, tensor in _state().items()},
         "positive multiples of 32",
     ),
-    "a Gumbel book": (
+    "a Gumbel codebook": (
         _without("quantize.embedding.weight") | {"quantize.embed.weight": torch.zeros(4, 4)},
         "Gumbel softmax, which gridcode has not",
     ),

@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """A taming ddconfig, its book, and the resolution that its attention is named by."""
+    """A taming ddconfig, its codebook, and the resolution that its attention is named by."""
 
     ch: int = 32
     ch_mult: tuple[int, ...] = (1, 2)
@@ -145,7 +145,7 @@ def _apply_middle(state: State, name: str, x: Tensor) -> Tensor:
 
 
 def encode(state: State, s: Settings, images: Tensor) -> Tensor:
-    """Latents before the book, (B, embed_dim, h, w)."""
+    """Latents before the codebook, (B, embed_dim, h, w)."""
     x, resolution = _apply_conv(state, "encoder.conv_in", images, padding=1), s.resolution
     for i in range(len(s.ch_mult)):
         for j in range(s.num_res_blocks):

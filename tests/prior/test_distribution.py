@@ -1,4 +1,4 @@
-"""One softmax over the book: probabilities, draws and guidance by their formulas."""
+"""One softmax over the codebook: probabilities, draws and guidance by their formulas."""
 
 from __future__ import annotations
 

@@ -97,12 +97,12 @@ def test_it_trains_and_is_saved_whole(kind: str, tmp_path: Path, scenes: Sources
     scores, usage = measured.scores, measured.usage
     assert usage.pooled.count == indices.numel()
     assert usage.pooled.used == len(indices.unique())
-    assert len(usage.books) == max(1, *tokenizer.quantizer.index_shape, 0)
-    assert [f"usage_book_{n}" in scores for n in (1, 2)] == [len(usage.books) > 1] * 2
+    assert len(usage.codebooks) == max(1, *tokenizer.quantizer.index_shape, 0)
+    assert [f"usage_book_{n}" in scores for n in (1, 2)] == [len(usage.codebooks) > 1] * 2
     state = load_file(checkpoints(tmp_path)[-1] / "state.safetensors")
     saved = load_file(tmp_path / "last" / "model.safetensors")
     for name, _ in tokenizer.quantizer.named_buffers():
-        # A book that statistics move is itself an average: the moving average of the weights takes it as it is.
+        # A codebook that statistics move is itself an average: the moving average of the weights takes it as it is.
         assert torch.equal(saved[f"quantizer.{name}"], state[f"model/quantizer.{name}"])
     assert json.loads((tmp_path / "run.json").read_text())["model"]["quantizer"]["name"] == KINDS[kind].name
     assert KINDS[kind].name in (tmp_path / "last" / "README.md").read_text()
@@ -232,10 +232,10 @@ def test_the_whole_line_from_pictures_to_new_pictures(kind: str, tmp_path: Path,
     settings = EvaluationConfig(count=12, samples=10, sampler=SamplerConfig(steps=2), batch_size=5, classifier_steps=1)
     measured = evaluate(subject, settings, say=lambda text: None)
     figures = measured.figures()
-    books = len(measured.reconstruction.tokens.books)
+    books = len(measured.reconstruction.tokens.codebooks)
     assert sum(name.startswith("usage_book_") for name in figures) == (books if books > 1 else 0)
     page = publish(image_findings(measured, subject, settings), Runs(), out=tmp_path, command="test").read_text()
-    assert ("usage of book 2" in page) == (books > 1)
-    assert ("Digits of the code" in page) == (kind != "maskgit"), "a book without structure has no digits to show"
+    assert ("usage of codebook 2" in page) == (books > 1)
+    assert ("Digits of the code" in page) == (kind != "maskgit"), "a codebook without structure has no digits to show"
     stored = json.loads((tmp_path / "report.json").read_text())
     assert stored["settings"]["tokenizer"]["quantizer"]["name"] == KINDS[kind].name

@@ -99,7 +99,7 @@ def test_a_book_that_collapses_is_warned_of(tmp_path: Path) -> None:
     warnings = [line["warning"] for line in read_log(tmp_path) if "warning" in line]
     assert len(warnings) == 1
     assert "of the 60 codes are in use" in warnings[0]
-    assert "try a smaller book" in warnings[0]
+    assert "try a smaller codebook" in warnings[0]
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(

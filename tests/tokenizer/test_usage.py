@@ -1,4 +1,4 @@
-"""Usage of several books: each counted for itself, and all together."""
+"""Usage of several codebooks: each counted for itself, and all together."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_books_are_counted_by_their_place_and_pooled_together(groups: int, batch
     for batch in tokens:
         meter.update(torch.from_numpy(batch))
     usage = meter.compute()
-    assert len(usage.books) == groups
-    for book, seen in zip([usage.pooled, *usage.books], [tokens, *np.moveaxis(tokens, -1, 0)], strict=True):
+    assert len(usage.codebooks) == groups
+    for book, seen in zip([usage.pooled, *usage.codebooks], [tokens, *np.moveaxis(tokens, -1, 0)], strict=True):
         seen = seen[seen >= 0]
         assert (book.count, book.used, book.codebook_size) == (seen.size, len(np.unique(seen)), 6)
-    assert usage.least.usage_of_ceiling == min(book.usage_of_ceiling for book in usage.books)
+    assert usage.least.usage_of_ceiling == min(book.usage_of_ceiling for book in usage.codebooks)
     expected = [len(np.unique(part[part >= 0])) / 6 for part in np.moveaxis(tokens, -1, 0)]
     assert list(usage.by_book().values()) == (pytest.approx(expected) if groups > 1 else [])
 

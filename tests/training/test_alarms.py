@@ -102,7 +102,7 @@ def test_a_plain_book_far_too_large_has_low_usage(tmp_path: Path, scenes: Source
     run = replace(RUN, model=replace(RUN.model, quantizer=VQConfig(size=4096, channels=8)))
     text = alarms(run, tmp_path, scenes)["usage low"]
     assert "of the 4096 codes are in use" in text
-    assert "try a smaller book" in text
+    assert "try a smaller codebook" in text
 
 
 def test_a_learning_rate_that_rises_too_far_breaks_usage_gradient_and_psnr(tmp_path: Path, scenes: Sources) -> None:
@@ -117,7 +117,7 @@ def test_a_book_in_one_channel_is_told_of_at_once_and_named_when_training_breaks
     tmp_path: Path, scenes: Sources
 ) -> None:
     found = alarms(levels(RISING, 1000), tmp_path, scenes)
-    assert "a book of 1000 codes in 1 channel has 1000 levels" in found["few channels"]
+    assert "a codebook of 1000 codes in 1 channel has 1000 levels" in found["few channels"]
     assert "try more channels with 5 to 8 levels each" in found["few channels"]
     assert "each channel has 1000 levels on average, try more channels" in found["instability"]
     first = read_log(tmp_path)[0]
@@ -196,7 +196,7 @@ def test_low_usage_names_the_least_used_of_several_books(book: int) -> None:
     seen = {"usage": [0.9, 0.1], "used": [4, 2], "codes": [8, 8], "tokens": [20, 20], "book": [0, book]}
     text = usage_low(0.5).sign(seen)
     assert text is not None
-    assert text.startswith(f"only 2 of the 8 codes {'of book 3 ' if book else ''}are in use (10% of what 20 tokens")
+    assert text.startswith(f"only 2 of the 8 codes {'of codebook 3 ' if book else ''}are in use (10% of what 20 tokens")
     assert usage_low(0.1).sign(seen) is None
 
 

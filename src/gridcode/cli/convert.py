@@ -90,7 +90,7 @@ def _summary(conversion: Conversion) -> str:
     if conversion.set_aside:
         parts.append(f"{len(conversion.set_aside)} of its training left out")
     if "quantize.used" in conversion.set_aside:
-        parts.append("quantize.used left out, tokens have the book's own numbers")
+        parts.append("quantize.used left out, tokens have the codebook's own numbers")
     if conversion.others:
         parts.append(f"{conversion.others} of other models left out")
     return "; ".join(parts)

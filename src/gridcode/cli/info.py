@@ -100,7 +100,7 @@ def _model(path: Path) -> list[str]:
             tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
         raise FileError(f"{weights} cannot be read ({error}); copy or train it again") from None
-    # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned book.
+    # A tokenizer says it itself: its file also holds records of settings, and the statistics of a learned codebook.
     count = config.get("parameters")
     count = count if isinstance(count, int) else sum(prod(tensor.get_shape()) for tensor in tensors)
     lines = [f"{config.get('kind', 'model')}: {path}, {count:,} parameters"]

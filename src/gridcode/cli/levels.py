@@ -1,4 +1,4 @@
-"""``gridcode levels --bits N``: which FSQ levels make a book of about 2^N codes. Needs no torch, so it is instant."""
+"""``gridcode levels --bits N``: FSQ levels whose codebook has about 2^N codes. Needs no torch, so it is instant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Arguments:
     """Command line of ``levels``."""
 
     bits: int
-    """The wished-for size of the book, as bits a token, 1 to 63."""
+    """The wished-for size of the codebook, as bits a token, 1 to 63."""
     min_level: int = 5
     """Smallest level; the paper finds levels under 5 worse."""
     max_level: int = 16
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> None:
         Arguments,
         arguments,
         prog="gridcode levels",
-        description="List FSQ levels for a book of about 2^bits codes: the paper's first, then the best others.",
+        description="List FSQ levels for a codebook of about 2^bits codes: the paper's first, then the best others.",
     )
     found = level_candidates(
         parsed.bits,

@@ -26,7 +26,7 @@ VERBS = {
     "dense": "short for train, predict and eval of dense prediction: gridcode dense train | predict | eval",
     "study": "run an experiment of the paper: gridcode study uvim --out DIR",
     "convert": "take over a tokenizer of diffusers or taming-transformers",
-    "levels": "list FSQ levels for a book of about 2^bits codes",
+    "levels": "list FSQ levels for a codebook of about 2^bits codes",
     "info": "say what a folder of gridcode's is",
 }
 

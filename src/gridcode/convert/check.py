@@ -67,7 +67,7 @@ def check_conversion(conversion: Conversion, path: str | Path, *, count: int = 2
     reference = _loaded(Path(path).expanduser()) if conversion.project == "diffusers" else _rebuilt(tokenizer, config)
     images = random_pictures(count, config.channels, side=max(64, 8 * config.downsampling), seed=seed)
     latents = reference.encode((images + 1) / 2 if config.unit_range else images).latents
-    # (B, d, h, w) -> the book's indices in reading order, a flat row
+    # (B, d, h, w) -> the codebook's indices in reading order, a flat row
     indices = reference.quantize(latents)[2][2].reshape(count, *latents.shape[-2:])
     # Its own decode() takes z + (e - z), which rounds where latents and codewords are of different sizes.
     codes = reference.quantize.embedding(indices).movedim(-1, 1)

@@ -20,7 +20,7 @@ from typing import Literal
 Project = Literal["diffusers", "taming"]
 
 OWN = ("quantizer.seed", "quantizer.steps")
-"""Tensors of ours that nobody else has: where the book's training stands."""
+"""Tensors of ours that nobody else has: where the codebook's training stands."""
 
 _BOTH = {
     r"^encoder\.to_codes\.": "quant_conv.",

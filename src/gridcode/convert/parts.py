@@ -7,7 +7,7 @@
     model_ema.encoderconv_inweight                           running means of LDM's training: left out
     loss.…, quantize.embedding.cluster_size, …               needed by training alone: left out
     quantize.used                                            numbers of the codes in use, by which LDM may renumber
-                                                             tokens: left out, tokens keep the book's numbers
+                                                             tokens: left out, tokens keep the codebook's numbers
 
 Where two sets of names could be meant, no one is chosen.
 """

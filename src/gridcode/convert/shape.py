@@ -85,7 +85,7 @@ def _by_config(config: Mapping[str, Any], *, unit_range: bool) -> VQGANConfig:
 def _by_tensors(tensors: Mapping[str, Tensor], *, unit_range: bool) -> VQGANConfig:
     if "quantize.embed.weight" in tensors:
         raise GridcodeError(
-            "it quantizes by Gumbel softmax, which gridcode has not; convert a model with a nearest-neighbour book"
+            "it quantizes by Gumbel softmax, which gridcode has not; convert a model with a nearest-neighbour codebook"
         )
 
     def size(name: str, dimension: int) -> int:

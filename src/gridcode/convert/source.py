@@ -84,7 +84,7 @@ def _diffusers(folder: Path, *, allow_pickle: bool) -> Source:
     if config.get("_class_name") != "VQModel":
         raise GridcodeError(
             f"{folder} holds {config.get('_class_name', 'no model of diffusers')}, not a VQModel; of "
-            "diffusers' autoencoders only that one has a book"
+            "diffusers' autoencoders only that one has a codebook"
         )
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if weights is None:

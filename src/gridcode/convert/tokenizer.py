@@ -1,6 +1,6 @@
 """From another project's VQ-GAN to a ``Tokenizer``: every tensor of theirs is used, once, and every one of ours filled.
 
-The book becomes a ``VQ`` in its first form: nearest neighbour by the Euclidean distance, as in both projects. Its
+The codebook becomes a ``VQ`` in its first form: nearest neighbour by the Euclidean distance, as in both projects. Its
 preset ``plain`` decides only how further training goes. Theirs weighs commitment 1 and the codebook 0.25, a slip of
 the published code that diffusers keeps; here it is 0.25 and 1, as in the paper. Encoding and decoding know nothing of
 it.
@@ -114,7 +114,7 @@ def _filled(own: dict[str, Tensor], source: Source, names: dict[str, str]) -> di
             f"{len(unknown)} unknown, {len(reshaped)} of another shape (the first: "
             f"{(missing + unknown + reshaped)[0]}); give the whole state dict of a VQGAN without changes to its layers"
         )
-    # A step has been made and the seed is fixed: training goes on from this book, and two conversions are equal.
+    # A step has been made and the seed is fixed: training goes on from this codebook, and two conversions are equal.
     began = {"quantizer.seed": torch.tensor(0), "quantizer.steps": torch.tensor(1)}
     return began | {ours: source.tensors[theirs].float().reshape(own[ours].shape) for ours, theirs in names.items()}
 

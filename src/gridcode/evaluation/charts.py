@@ -78,7 +78,7 @@ class CodeUsage:
         counts: Uses of every code that was used, most used first, (used,) int64.
         codebook_size: K.
         digits: For each channel the uses of its digits 0 .. L_i - 1, (L_i,) int64 each; may be left out, as it is for
-            a book without digits.
+            a codebook without digits.
     """
 
     counts: NDArray[np.int64]
@@ -96,7 +96,7 @@ class CodeUsage:
 
         Args:
             indices: Integers in [0, K), any shape, at least one.
-            levels: L_1 ... L_d; digit 0 changes fastest. One level alone is a book without digits: ranks say it all.
+            levels: L_1 ... L_d; digit 0 changes fastest. One level alone is a codebook without digits: ranks alone.
 
         >>> CodeUsage.from_indices([0, 0, 5], (2, 3)).digits
         (array([2, 1]), array([2, 0, 1]))

@@ -47,7 +47,7 @@ class Autoregressive(ClassPrior):
         space: What its tokens are.
 
     Raises:
-        GridcodeError: The head does not fit the book.
+        GridcodeError: The head does not fit the codebook.
 
     >>> space = TokenSpace(240, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 6, 5))
     >>> prior = Autoregressive(AutoregressiveConfig(width=16, depth=1, heads=2, mlp=32, head="chain"), space).eval()

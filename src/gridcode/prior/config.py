@@ -19,7 +19,7 @@ class MaskGITConfig:
     style: Style = "modern"
     """Layers: today's (pre-norm, rotary positions, SwiGLU, QK-norm), better at equal size, or BERT's, the paper's."""
     head: Head = "joint"
-    """Tokens as one softmax over the book, as in the paper, or by digits: independent ones, or a chain of them."""
+    """Tokens as one softmax over the codebook, as in the paper, or by digits: independent ones, or a chain of them."""
     width: int = 256
     """Features per token."""
     depth: int = 6
@@ -50,7 +50,7 @@ class AutoregressiveConfig:
     """The shape of the autoregressive prior's transformer, of the modern style; laptop size."""
 
     head: Head = "joint"
-    """Tokens as one softmax over the book, or by digits: independent ones, or a chain of them."""
+    """Tokens as one softmax over the codebook, or by digits: independent ones, or a chain of them."""
     width: int = 256
     """Features per token."""
     depth: int = 6

@@ -1,15 +1,15 @@
 r"""What digit heads say of tokens: the three questions of ``distribution.py``, answered without K numbers.
 
 Independent digits. Temperature and guidance act on each digit's logits, l' = l + a (l - l_0), and that is the same as
-acting on the whole book: a product's power, normalised, is the product of the powers, normalised.
+acting on the whole codebook: a product's power, normalised, is the product of the powers, normalised.
 
 Chained digits. Temperature and guidance act on each conditional, given the same digits before it in both halves,
 
     l'_i(g_i given g_<i) = l_i + a (l_i - l0_i),      p'(token) = Π_i softmax(l'_i / T)[g_i]
 
 normalised digit by digit: a proper distribution, that of what is drawn, but not the guided or tempered distribution
-over the book, whose normalisation would look ahead to the digits to come. They agree at a = 0, T = 1, and where digits
-are independent. Temperature 0 takes the most probable digit at each step, not the most probable token.
+over the codebook, whose normalisation would look ahead to the digits to come. They agree at a = 0, T = 1, and where
+digits are independent. Temperature 0 takes the most probable digit at each step, not the most probable token.
 
 top_k and top_p cut each digit's conditional, in both.
 """

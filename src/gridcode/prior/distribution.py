@@ -32,7 +32,7 @@ class TokenDistribution(Protocol):
 
 @dataclass(frozen=True)
 class CategoricalTokens:
-    """One softmax over the whole book.
+    """One softmax over the whole codebook.
 
     Attributes:
         logits: (M, K) float32.

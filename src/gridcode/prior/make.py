@@ -28,7 +28,7 @@ def make_prior(config: PriorConfig, space: TokenSpace) -> ClassPrior:
         space: What its tokens are.
 
     Raises:
-        GridcodeError: The head does not fit the book.
+        GridcodeError: The head does not fit the codebook.
 
     >>> space = TokenSpace(40, (2, 2), classes=(), tokenizer="", data={}, levels=(8, 5))
     >>> make_prior(AutoregressiveConfig(width=16, depth=1, heads=2, mlp=32), space).name

@@ -45,7 +45,7 @@ class MaskGIT(ClassPrior):
         space: What its tokens are.
 
     Raises:
-        GridcodeError: The head does not fit the book.
+        GridcodeError: The head does not fit the codebook.
 
     >>> space = TokenSpace(codebook_size=240, grid=(4, 4), classes=("cat", "dog"), tokenizer="", data={})
     >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()

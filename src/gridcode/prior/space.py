@@ -1,4 +1,4 @@
-"""What a prior must know of its tokens: the book, the grid, the classes, and which tokenizer made them."""
+"""What a prior must know of its tokens: the codebook, the grid, the classes, and which tokenizer made them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TokenSpace:
         classes: Names of the classes; empty for data without labels.
         tokenizer: The hash of the tokenizer that made the tokens.
         data: What the store says of the pictures.
-        levels: [L_1 … L_d] of product K, what the digits of a token can be; empty for a book that has none.
+        levels: [L_1 … L_d] of product K, what the digits of a token can be; empty for a codebook that has none.
 
     >>> TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 5)).length
     16

@@ -103,7 +103,7 @@ def token_space(store: TokenStore) -> TokenSpace:
 
 
 def token_levels(quantizer: Mapping[str, Any]) -> tuple[int, ...]:
-    """The levels of a token's digits, from the quantizer's spec; none where its book has no digits.
+    """The levels of a token's digits, from the quantizer's spec; none where its codebook has no digits.
 
     >>> token_levels({"name": "lfq", "bits": 3}), token_levels({"name": "vq", "size": 8})
     ((2, 2, 2), ())

@@ -14,12 +14,12 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.evaluation_config import EvaluationConfig
-from gridcode.recipes.recipe import BOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import OptimConfig
 
 
 def laptop() -> Recipe:
-    """8x8 tokens of the 1000-code book.
+    """8x8 tokens of a codebook of 1000 codes.
 
     Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples classified as asked by a
     classifier that is right on 67 % of real pictures (docs/results).
@@ -28,7 +28,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="cifar10", size=32, crop=CropPolicy(train="center", flip=True)),
-            model=TokenizerConfig.laptop(BOOK_1000),
+            model=TokenizerConfig.laptop(CODEBOOK_1000),
             optim=OptimConfig(lr=2e-3, warmup=200),
             loop=loop(4000, 64, every=1000, val_count=2000),
         ),

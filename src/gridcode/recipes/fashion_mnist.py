@@ -14,12 +14,12 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.evaluation_config import EvaluationConfig
-from gridcode.recipes.recipe import BOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import OptimConfig
 
 
 def laptop() -> Recipe:
-    """7x7 tokens of the 1000-code book.
+    """7x7 tokens of a codebook of 1000 codes.
 
     Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples classified as asked (docs/results).
     Cost: 11 minutes for the tokenizer and 18 for the prior on one thread of a shared 2-core machine.
@@ -27,7 +27,7 @@ def laptop() -> Recipe:
     return Recipe(
         tokenizer=TokenizerRun(
             data=DataConfig(source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True)),
-            model=TokenizerConfig.laptop(BOOK_1000, channels=1),
+            model=TokenizerConfig.laptop(CODEBOOK_1000, channels=1),
             optim=OptimConfig(lr=2e-3, warmup=200),
             loop=loop(4000, 64, every=1000, val_count=2000),
         ),
@@ -37,7 +37,7 @@ def laptop() -> Recipe:
 
 
 def gpu() -> Recipe:
-    """The same book with wider networks and ten times the steps, for one GPU.
+    """The same codebook with wider networks and ten times the steps, for one GPU.
 
     Expected result and cost: not measured yet.
     """

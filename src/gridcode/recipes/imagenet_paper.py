@@ -35,7 +35,7 @@ from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
 from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.recipes.recipe import BOOK_1000, Recipe, loop
+from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, loop
 from gridcode.training.config import OptimConfig
 
 CONSTANT = 1.0
@@ -43,7 +43,7 @@ CONSTANT = 1.0
 
 
 def at_256() -> Recipe:
-    """16x16 tokens of the 1000-code book: 52,962,951 parameters in Stage I, 172.44M in Stage II.
+    """16x16 tokens of a codebook of 1000 codes: 52,962,951 parameters in Stage I, 172.44M in Stage II.
 
     Expect (the paper's Fig. 4, not measured here): FID 4.534, precision 0.864, recall 0.453 with guidance 0.2, and
     usage 100 %. Cost (estimate by arithmetic, not measured): Stage I 1.4 TFLOP a picture and 512 million of them, Stage
@@ -54,7 +54,7 @@ def at_256() -> Recipe:
             data=DataConfig(
                 source="imagenet", size=256, crop=CropPolicy(train="random", flip=True, min_scale=0.8), workers=16
             ),
-            model=TokenizerConfig.maskgit(BOOK_1000),
+            model=TokenizerConfig.maskgit(CODEBOOK_1000),
             loss=LossConfig(
                 l2=1.0,
                 perceptual=PerceptualConfig(kind="lpips", weight=0.1),
@@ -88,7 +88,7 @@ def at_256() -> Recipe:
 
 
 def at_128() -> Recipe:
-    """The paper's study of book sizes (Fig. 3): 100 epochs in Stage I, 200 in Stage II, batches of 256.
+    """The paper's study of codebook sizes (Fig. 3): 100 epochs in Stage I, 200 in Stage II, batches of 256.
 
     Expect: the paper has no table for it; Fig. 3 has usage near 100 % at 1000 codes. Not measured here.
     Cost (estimate by arithmetic, not measured): Stage I 0.55 TFLOP a picture and 128 million of them, Stage II

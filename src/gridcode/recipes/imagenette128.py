@@ -23,17 +23,17 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
-from gridcode.recipes.recipe import BOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import OptimConfig
 
 
 def _small(widths: tuple[int, ...]) -> TokenizerConfig:
-    """16x16 tokens of the 1000-code book; squares of 4 pixels enter and leave."""
-    return TokenizerConfig(quantizer=BOOK_1000, widths=widths, encoder_blocks=1, decoder_blocks=1, patch=4)
+    """16x16 tokens of a codebook of 1000 codes; squares of 4 pixels enter and leave."""
+    return TokenizerConfig(quantizer=CODEBOOK_1000, widths=widths, encoder_blocks=1, decoder_blocks=1, patch=4)
 
 
 def laptop() -> Recipe:
-    """16x16 tokens of the 1000-code book; pictures are blurred without an adversarial loss.
+    """16x16 tokens of a codebook of 1000 codes; pictures are blurred without an adversarial loss.
 
     Expect (validation set): 22.6 dB, usage 100 %, perplexity 533; samples have layout and light and no objects
     (docs/results). Cost: 25 minutes for the tokenizer and 16 for the prior on one thread of a shared 2-core machine.

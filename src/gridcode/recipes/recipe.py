@@ -40,8 +40,8 @@ class Recipe:
         return replace(self, tokenizer=tokenizer, prior=prior, evaluation=evaluation)
 
 
-BOOK_1000: Final = FSQConfig(levels=(8, 5, 5, 5))
-"""The 1000-code book of the paper's table 1."""
+CODEBOOK_1000: Final = FSQConfig(levels=(8, 5, 5, 5))
+"""The paper's codebook of 1000 codes (Table 1)."""
 
 
 def loop(steps: int, batch_size: int, *, every: int, val_count: int) -> LoopConfig:
@@ -81,9 +81,9 @@ def large_tokenizer(
     decoder_blocks: int = 1,
     lr: float,
 ) -> TokenizerRun:
-    """A run on the same data for a GPU: wider networks without patches, the 1000-code book, 1000 steps of warm-up."""
+    """A run on the same data for a GPU: wider networks without patches, 1000 codes, 1000 steps of warm-up."""
     model = TokenizerConfig(
-        quantizer=BOOK_1000,
+        quantizer=CODEBOOK_1000,
         channels=run.data.channels,
         widths=widths,
         encoder_blocks=encoder_blocks,

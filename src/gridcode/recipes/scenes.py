@@ -21,7 +21,7 @@ WHOLE = CropPolicy(train="center", flip=False)
 
 
 def demo() -> Recipe:
-    """32 px, one object on a plain floor, 8x8 tokens of a 125-code book; what ``gridcode demo`` runs.
+    """32 px, one object on a plain floor, 8x8 tokens of a codebook of 125 codes; what ``gridcode demo`` runs.
 
     The prior is autoregressive: in so few steps it learns far more than a masked one of its size (docs/results).
 
@@ -55,7 +55,7 @@ def demo() -> Recipe:
 
 
 def laptop() -> Recipe:
-    """32 px, up to three objects, 8x8 tokens of a 240-code book.
+    """32 px, up to three objects, 8x8 tokens of a codebook of 240 codes.
 
     Expect: 28.7 dB, usage 99.6 %, 92 % of samples classified as asked (docs/results).
     Cost: 4 min 23 s on two CPU cores, all stages and the report; 1.1 GB.
@@ -105,7 +105,7 @@ def smoke() -> Recipe:
 
 
 def gpu() -> Recipe:
-    """64 px, 16x16 tokens of the 1000-code book, for one GPU.
+    """64 px, 16x16 tokens of a codebook of 1000 codes, for one GPU.
 
     Expected result and cost: not measured yet.
     """

@@ -77,9 +77,9 @@ class Tokenizer(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """Learned numbers: the parameters, and a quantizer's book where statistics move it instead of gradients."""
-        book = sum(buffer.numel() for name, buffer in self.quantizer.named_buffers() if name == "codebook")
-        return book + sum(parameter.numel() for parameter in self.parameters())
+        """Learned numbers: the parameters, and a quantizer's codebook where statistics move it instead of gradients."""
+        codebook = sum(buffer.numel() for name, buffer in self.quantizer.named_buffers() if name == "codebook")
+        return codebook + sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def device(self) -> torch.device:

@@ -25,7 +25,7 @@ class Progress:
     """Ends every step of a run: log, usage, validation, alarms, checkpoint.
 
     Args:
-        run: The run; its first step warns of a book that has too few channels.
+        run: The run; its first step warns of a codebook that has too few channels.
         watch: What :func:`make_watch` returned; checkpoints keep it.
         quantizer: Whose indices are counted.
         alarms: Thresholds.
@@ -34,8 +34,8 @@ class Progress:
     def __init__(self, run: Run, watch: Watch, quantizer: Quantizer, alarms: AlarmConfig) -> None:
         self._run, self._watch, self._quantizer = run, watch, quantizer
         self._meter = TokenUsageMeter(quantizer)
-        book = {"channels": quantizer.channels, "codebook_size": quantizer.codebook_size}
-        if run.start == 0 and (text := few_channels(alarms, **book)):
+        size = {"channels": quantizer.channels, "codebook_size": quantizer.codebook_size}
+        if run.start == 0 and (text := few_channels(alarms, **size)):
             run.warn(0, text, alarm="few channels")
 
     def count(self, indices: Tensor) -> None:
@@ -89,12 +89,12 @@ def summed(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def usage_facts(tokens: TokenUsage) -> dict[str, float]:
-    """What the alarms look at of a validation's codes: those of the least used book."""
+    """What the alarms look at of a validation's codes: those of the least used codebook."""
     usage = tokens.least
     return {
         "usage": usage.usage_of_ceiling,
         "used": usage.used,
         "codes": usage.codebook_size,
         "tokens": usage.count,
-        "book": tokens.books.index(usage) + 1 if len(tokens.books) > 1 else 0,
+        "book": tokens.codebooks.index(usage) + 1 if len(tokens.codebooks) > 1 else 0,
     }

@@ -88,7 +88,7 @@ def train_tokenizer(
     ema = make_ema(tokenizer, optim)
     averaged = ema.module
     assert isinstance(averaged, Tokenizer)
-    # Decay would pull a book's vectors to the origin, away from the latents that they stand for.
+    # Decay would pull a codebook's vectors to the origin, away from the latents that they stand for.
     optimizer = make_optimizer(tokenizer, optim, no_decay=tokenizer.quantizer)
     objective = domain.make_objective(config, tokenizer, sources, options, fabric=fabric)
     watch = make_watch(config.alarms, tokenizer.quantizer)

@@ -1,7 +1,7 @@
-"""How much of a tokenizer's books is used: each of the q indices of a place has a book of its own.
+"""How much of a tokenizer's codebooks is used: each of the q indices of a place has a codebook of its own.
 
 A residual or grouped quantizer gives several indices a place. They are counted one by one, and *pooled*, as tokens of
-one book, which is how a prior sees them. Where a place has one index the two are the same.
+one codebook, which is how a prior sees them. Where a place has one index the two are the same.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class TokenUsage:
     """What the tokens seen so far use.
 
     Attributes:
-        pooled: Of all tokens together, as if they came from one book.
-        books: Of each of the q indices of a place, in their order; one where there is one.
+        pooled: Of all tokens together, as if they came from one codebook.
+        codebooks: Of each of the q indices of a place, in their order; one where there is one.
     """
 
     pooled: Usage
-    books: tuple[Usage, ...]
+    codebooks: tuple[Usage, ...]
 
     @property
     def least(self) -> Usage:
-        """The usage of the least used book, by what its tokens could show."""
-        return min(self.books, key=lambda usage: usage.usage_of_ceiling)
+        """The usage of the least used codebook, by what its tokens could show."""
+        return min(self.codebooks, key=lambda usage: usage.usage_of_ceiling)
 
     def by_book(self) -> dict[str, float]:
-        """``usage_book_1`` … ``usage_book_q`` where there are several books, else nothing."""
-        if len(self.books) == 1:
+        """``usage_book_1`` … ``usage_book_q`` where there are several codebooks, else nothing."""
+        if len(self.codebooks) == 1:
             return {}
-        return {f"usage_book_{number}": usage.usage for number, usage in enumerate(self.books, 1)}
+        return {f"usage_book_{number}": usage.usage for number, usage in enumerate(self.codebooks, 1)}
 
 
 @final
@@ -65,16 +65,16 @@ class TokenUsageMeter:
         Raises:
             GridcodeError: They are not integers, or one is K or above, or below -1.
         """
-        books = indices.reshape(-1, len(self._meters))
-        for meter, column in zip(self._meters, books.unbind(1), strict=True):
+        codebooks = indices.reshape(-1, len(self._meters))
+        for meter, column in zip(self._meters, codebooks.unbind(1), strict=True):
             meter.update(column[column != -1])
 
     def compute(self) -> TokenUsage:
         """The usage so far."""
-        books = tuple(meter.compute() for meter in self._meters)
-        if len(books) == 1:
-            return TokenUsage(books[0], books)
+        codebooks = tuple(meter.compute() for meter in self._meters)
+        if len(codebooks) == 1:
+            return TokenUsage(codebooks[0], codebooks)
         pooled = UsageMeter(self._levels)
         for meter in self._meters:
             pooled.merge(meter)
-        return TokenUsage(pooled.compute(), books)
+        return TokenUsage(pooled.compute(), codebooks)

@@ -8,13 +8,13 @@ two lines of the log, the first usage of the training tokens is counted over few
 |---|---|
 | discriminator overpowering | its loss is near 0 for a while: it tells every reconstruction from a picture |
 | discriminator dying | real pictures score no higher than fake ones for a while: it tells nothing |
-| usage low | validation tokens use less of the book than they could |
+| usage low | validation tokens use less of the codebook than they could |
 | usage falling | training tokens use much less of it than they did |
 | gradient exploding | the gradient's norm is many times its running median |
 | reconstruction stalling | the best PSNR has not risen over several validations |
 | high usage, poor reconstruction | nearly every code is in use, and pictures are still bad late in the run |
 | instability | the PSNR of a batch falls far below its running median |
-| few channels | before the first step: so few channels for the book that each needs very many levels |
+| few channels | before the first step: so few channels for the codebook that each needs very many levels |
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class AlarmConfig:
     drop: float = 3.0
     """Fall of a batch's PSNR (dB) below its running median that is a sign of instability."""
     levels: float = 16.0
-    """Levels a channel, K^(1/d), above which a book of K codes has too few channels d."""
+    """Levels a channel, K^(1/d), above which a codebook of K codes has too few channels d."""
 
     def __post_init__(self) -> None:
         """Refuse thresholds that no value can pass or every value does."""
@@ -143,7 +143,7 @@ def dying(gap: float, patience: int) -> Alarm:
 
 
 def usage_low(below: float) -> Alarm:
-    """Validation tokens use less of the book than so many tokens could.
+    """Validation tokens use less of the codebook than so many tokens could.
 
     From ``usage`` (used codes over what the tokens could show), ``used``, ``codes``, ``tokens`` and ``book``.
 
@@ -154,17 +154,17 @@ def usage_low(below: float) -> Alarm:
         share, used, codes, tokens, book = (seen[name][-1] for name in ("usage", "used", "codes", "tokens", "book"))
         if share >= below:
             return None
-        which = f"of book {book:.0f} " if book else ""
+        which = f"of codebook {book:.0f} " if book else ""
         return (
             f"only {used:.0f} of the {codes:.0f} codes {which}are in use ({share:.0%} of what {tokens:.0f} tokens "
-            "could show); try a smaller book, a lower optim.lr, more steps, or another quantizer"
+            "could show); try a smaller codebook, a lower optim.lr, more steps, or another quantizer"
         )
 
     return Alarm("usage low", "usage", sign)
 
 
 def usage_falling(share: float) -> Alarm:
-    """Training tokens use much less of the book than they did: it is collapsing.
+    """Training tokens use much less of the codebook than they did: it is collapsing.
 
     From ``training_usage``, between two lines of the log.
     """
@@ -212,14 +212,14 @@ def stalling(validations: int, gain: float) -> Alarm:
             return None
         return (
             f"reconstruction is stalling: {max(late):.2f} dB at best in {len(late)} validations, {max(before):.2f} dB "
-            "before them; stop here, or try larger model.widths, a larger book, or less loss.adversarial.weight"
+            "before them; stop here, or try larger model.widths, a larger codebook, or less loss.adversarial.weight"
         )
 
     return Alarm("reconstruction stalling", "validation_psnr", sign)
 
 
 def poor_reconstruction(below: float) -> Alarm:
-    """Tokens tell much, and pictures are bad: what is missing is not a larger book.
+    """Tokens tell much, and pictures are bad: what is missing is not a larger codebook.
 
     From ``validation_psnr`` in dB, ``usage`` and ``progress``, the share of the run that is done.
     """
@@ -260,7 +260,7 @@ def instability(drop: float, levels: float, most: float) -> Alarm:
 
 
 def few_channels(config: AlarmConfig, *, channels: int, codebook_size: int) -> str | None:
-    """A line if a book has too few channels, to be told before the first step.
+    """A line if a codebook has too few channels, to be told before the first step.
 
     Args:
         config: The threshold, ``levels``.
@@ -269,15 +269,16 @@ def few_channels(config: AlarmConfig, *, channels: int, codebook_size: int) -> s
 
     >>> few_channels(AlarmConfig(), channels=4, codebook_size=1000) is None
     True
-    >>> few_channels(AlarmConfig(), channels=1, codebook_size=1000)[:49]
-    'a book of 1000 codes in 1 channel has 1000 levels'
+    >>> few_channels(AlarmConfig(), channels=1, codebook_size=1000)[:53]
+    'a codebook of 1000 codes in 1 channel has 1000 levels'
     """
     levels = float(codebook_size ** (1 / channels))
     if config.off or levels <= config.levels:
         return None
     return (
-        f"a book of {codebook_size} codes in {channels} channel{'s' if channels > 1 else ''} has {levels:.0f} levels a "
-        "channel on average, and may train unstably; try more channels with 5 to 8 levels each (gridcode levels)"
+        f"a codebook of {codebook_size} codes in {channels} channel{'s' if channels > 1 else ''} has {levels:.0f} "
+        "levels a channel on average, and may train unstably; try more channels with 5 to 8 levels each "
+        "(gridcode levels)"
     )
 
 

@@ -144,7 +144,7 @@ def test_a_run_that_died_and_is_resumed_ends_with_the_same_bytes(
 ) -> None:
     """In this process; the command line's test of dense prediction kills real ones."""
     run = longer(tiny_run("depth"), steps=20, log_every=1, val_every=10, checkpoint_every=5)
-    # The quantizer with the most to remember: a book, counts and sums, and random numbers of its own.
+    # The quantizer with the most to remember: a codebook, counts and sums, and random numbers of its own.
     run = replace(run, model=replace(run.model, quantizer=VQConfig("uvim", size=12, channels=4)))
     out, end_step = tmp_path / "run", Run.end_step
 

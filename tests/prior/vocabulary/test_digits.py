@@ -218,7 +218,7 @@ def test_digits_are_refused_where_a_book_has_none() -> None:
     space = TokenSpace(1024, (4, 4), (), "", {})
     for levels in ((), (1024,)):
         with pytest.raises(
-            GridcodeError, match="the chain head predicts digits, and this book of 1,024 codes has none"
+            GridcodeError, match="the chain head predicts digits, and this codebook of 1,024 codes has none"
         ):
             make_vocabulary("chain", TokenSpace(1024, (4, 4), (), "", {}, levels=levels), width=8)
     assert isinstance(make_vocabulary("joint", space, width=8), JointVocabulary)

@@ -1,4 +1,4 @@
-"""The factorised entropy loss against a book laid out in float64, its bounds, its gradient and its memory."""
+"""The factorised entropy loss against a codebook laid out in float64, its bounds, its gradient and its memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw(count: int, bits: int, scale: float = 2.0, seed: int = 0) -> torch.Tens
 
 
 def laid_out(logits: Floats) -> Floats:
-    """p(c|z) of every vector over the whole book, (N, 2^d), from distances: σ(a) is a softmax over ± a / 2."""
+    """p(c|z) of every vector over the whole codebook, (N, 2^d), from distances: σ(a) is a softmax over ± a / 2."""
     bits = logits.shape[1]
     book = 2 * ((np.arange(2**bits)[:, None] >> np.arange(bits)) & 1) - 1.0
     scores = logits @ book.T / 2

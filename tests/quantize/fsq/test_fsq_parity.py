@@ -39,7 +39,7 @@ def oracle_gradient(z: Array, levels: list[int], eps: float = 1e-3) -> Array:
 
 
 def join(digits: Digits, levels: list[int]) -> list[int]:
-    """The index with Python's integers, exact for any book."""
+    """The index with Python's integers, exact for any codebook."""
     return [sum(int(g) * int(np.prod(levels[:i], dtype=object)) for i, g in enumerate(row)) for row in digits]
 
 

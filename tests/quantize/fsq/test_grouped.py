@@ -1,4 +1,4 @@
-"""Grouped FSQ: the same FSQ on every group, books beyond 2^63, state, tracing."""
+"""Grouped FSQ: the same FSQ on every group, codebooks beyond 2^63, state, tracing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole VQ: its book against numpy, what it refuses, state, and two processes against one."""
+"""The whole VQ: its codebook against numpy, what it refuses, state, and two processes against one."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ Which of gridcode's forms they are (``gridcode.quantize.fsq.forms``):
 Differs from vector-quantize-pytorch:
     What is wrong there:
 
-    - Books of more than 2^24 codes have the right indices (there the digits are summed in float32; of [8] * 9, 63 %
-      are wrong). Books beyond 2^31 have int64 indices, all others int32.
+    - Codebooks of more than 2^24 codes have the right indices (there the digits are summed in float32; of [8] * 9, 63 %
+      are wrong). Codebooks beyond 2^31 have int64 indices, all others int32.
     - bf16 and fp16 codes give back their index: digits are rounded one by one. Thresholds decide on an index, always
       in float32 or float64, so ``force_quantization_f32=False`` and 16-bit ``allowed_dtypes`` change nothing.
     - Wrong levels (0, 1, floats, none at all, too many for the form), indices outside [0, K) and wrong shapes are
@@ -26,7 +26,7 @@ Differs from vector-quantize-pytorch:
       ``nan="zero"``, an argument which is added here; a gradient scaler that is to skip such steps needs it.
     - Empty batches work, images too; ``FSQ`` takes vectors without a batch, and ``ResidualFSQ`` any rank.
     - ``implicit_codebook`` and ``codebooks`` are made when they are read, and refused beyond 4 GiB (there, the
-      constructor of a [4] * 16 book asks for 34 GB at once).
+      constructor of a [4] * 16 codebook asks for 34 GB at once).
     - The first stages of a ``ResidualFSQ`` decode alone, also of one without ``quantize_dropout``.
     - ``to_empty`` after the meta device loses nothing, since no constants lie in buffers.
     - A module that was cast to 16 bits decodes, and its residual stages are still computed in float32.

@@ -14,7 +14,7 @@ from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
-PAPER_BOOK = FSQConfig(levels=(7, 5, 5, 5, 5))
+PAPER_CODEBOOK = FSQConfig(levels=(7, 5, 5, 5, 5))
 """The paper's for dense prediction, in the place of 4096 codewords (section 4.4)."""
 
 
@@ -29,7 +29,7 @@ class LabelTokenizerConfig(Architecture):
     """
 
     domain: ClassVar[str] = "dense"
-    quantizer: QuantizerConfig = PAPER_BOOK
+    quantizer: QuantizerConfig = PAPER_CODEBOOK
     """What turns latents into codes."""
     context: bool = True
     """Whether encoder and decoder also see the picture; without it the codes must carry everything."""
@@ -49,7 +49,7 @@ class LabelTokenizerConfig(Architecture):
     """Width of the hidden layer of a block's MLP."""
 
     @classmethod
-    def paper(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+    def paper(cls, quantizer: QuantizerConfig = PAPER_CODEBOOK, *, context: bool = True) -> LabelTokenizerConfig:
         """The paper's sizes (UViM's): maps of 512 pixels, 32 x 32 patches of 16, 256 codes.
 
         >>> LabelTokenizerConfig.paper().patches(512, 512)
@@ -68,7 +68,7 @@ class LabelTokenizerConfig(Architecture):
         )
 
     @classmethod
-    def gpu(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+    def gpu(cls, quantizer: QuantizerConfig = PAPER_CODEBOOK, *, context: bool = True) -> LabelTokenizerConfig:
         """For one GPU and maps of 128 pixels: 16 x 16 patches of 8, 64 codes."""
         return cls(
             quantizer=quantizer,
@@ -83,7 +83,7 @@ class LabelTokenizerConfig(Architecture):
         )
 
     @classmethod
-    def laptop(cls, quantizer: QuantizerConfig = PAPER_BOOK, *, context: bool = True) -> LabelTokenizerConfig:
+    def laptop(cls, quantizer: QuantizerConfig = PAPER_CODEBOOK, *, context: bool = True) -> LabelTokenizerConfig:
         """For one CPU core and maps of 64 pixels: 8 x 8 patches of 8, 16 codes."""
         return cls(quantizer=quantizer, context=context, codes=(4, 4))
 

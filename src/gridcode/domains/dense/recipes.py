@@ -30,7 +30,7 @@ from functools import partial
 from typing import Final
 
 from gridcode.data.config import CropPolicy
-from gridcode.domains.dense.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.config import PAPER_CODEBOOK, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun
@@ -50,7 +50,7 @@ _DECAY: Final = {"depth": 1e-5, "panoptic": 4e-5, "colour": 4e-5}
 """Stage I's decay a step, at the peak of the schedule; AdamW's is multiplied with the learning rate."""
 
 
-def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_BOOK, context: bool = True) -> DenseRecipe:
+def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: bool = True) -> DenseRecipe:
     """The paper's settings (section 4.4; UViM's config files): 512 px, 256 codes of [7,5,5,5,5]; a ViT-L/16.
 
     Expect (not measured here): depth RMSE 0.473, panoptic PQ 43.2, colour FID-5k 17.55, of Stage I alone 0.155, 75.8
@@ -107,7 +107,7 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_BOOK, context: bool 
 
 
 def gpu(task: Task) -> DenseRecipe:
-    """128 px, 64 codes of the paper's book, for one GPU; the image encoder learns from nothing.
+    """128 px, 64 codes of the paper's codebook, for one GPU; the image encoder learns from nothing.
 
     Expected after 800 steps of Stage I on 15,000 scenes: depth RMSE 0.36 m, PQ 0.85, colours 32.3 dB; in full length
     not measured (docs/results). Cost: about two hours of an H100 that three runs share (depth); in Stage I 1000
@@ -131,7 +131,7 @@ def gpu(task: Task) -> DenseRecipe:
 
 
 def laptop(task: Task) -> DenseRecipe:
-    """64 px, 16 codes of a 240-code book, for one CPU core; 64 bins of depth, 16 instances.
+    """64 px, 16 codes of a codebook of 240 codes, for one CPU core; 64 bins of depth, 16 instances.
 
     Expected, both stages and (oracle): depth RMSE 0.83 m, by the mean of draws 0.67 m (0.43 m); PQ 0.47 (0.63); colours
     not measured. Cost: about 14 minutes on one core, half of it Stage I.

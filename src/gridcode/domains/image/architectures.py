@@ -127,7 +127,7 @@ class TokenizerConfig(ImageArchitecture):
 
     @classmethod
     def maskgit(cls, quantizer: QuantizerConfig | None = None) -> TokenizerConfig:
-        """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its book of 1024 x 256.
+        """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its codebook of 1024 x 256.
 
         >>> TokenizerConfig.maskgit().downsampling
         16

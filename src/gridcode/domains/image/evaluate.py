@@ -72,7 +72,7 @@ class ReconstructionResult:
     Attributes:
         psnr: dB, mean over pictures, range [0, 1].
         ssim: Mean over pictures.
-        tokens: Usage of the codebook, over all validation tokens, and of each book where there are several.
+        tokens: Usage of the codebook, over all validation tokens, and of each codebook where there are several.
         codes: How often every code and digit is used.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
         perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];

@@ -98,10 +98,10 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         Figure("perplexity", first.usage.perplexity, "codes", "2 to the entropy"),
         Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
     ]
-    if len(first.tokens.books) > 1:
+    if len(first.tokens.codebooks) > 1:
         rows += [
-            Figure(f"usage of book {number}", usage.usage, "", f"perplexity {usage.perplexity:.4g}")
-            for number, usage in enumerate(first.tokens.books, 1)
+            Figure(f"usage of codebook {number}", usage.usage, "", f"perplexity {usage.perplexity:.4g}")
+            for number, usage in enumerate(first.tokens.codebooks, 1)
         ]
     if first.frechet is not None:
         note = "reconstructions to originals, on features of a classifier trained on this data; not FID"

@@ -47,7 +47,7 @@ class VQGANConfig(ImageArchitecture):
 
     @classmethod
     def taming(cls, quantizer: QuantizerConfig | None = None) -> VQGANConfig:
-        """VQ-GAN's ImageNet model: 16 pixels a token, a book of 1024 x 256.
+        """VQ-GAN's ImageNet model: 16 pixels a token, a codebook of 1024 x 256.
 
         >>> VQGANConfig.taming().downsampling
         16

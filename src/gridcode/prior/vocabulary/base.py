@@ -5,7 +5,7 @@
 
 | | token's vector | p(token) | numbers a token costs |
 |---|---|---|---|
-| joint | one of K | one softmax over the book | K |
+| joint | one of K | one softmax over the codebook | K |
 | independent | Σ of its digits' | Π_i p(g_i) | Σ L_i |
 | chain | Σ of its digits' | Π_i p(g_i given g_1 … g_{i-1}) | Σ L_i, and a small MLP for each digit |
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from gridcode.quantize.radix import split_indices
 
 MASK = -1
-"""The id of a hidden token: a book of 2^63 codes leaves no other."""
+"""The id of a hidden token: a codebook of 2^63 codes leaves no other."""
 
 
 @final

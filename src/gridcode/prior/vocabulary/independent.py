@@ -8,7 +8,7 @@ together leaves as much with the true token as s does in the joint vocabulary:
     1 - r = (1 - s)^(1/d),      target_i = (1 - r) onehot(g_i) + r / L_i
 
 With s itself for r, a token of 7 digits would keep 48 % of its target at s = 0.1, and be drawn as seldom. What is
-spread lands on codes that share most digits with the truth, not on the whole book alike.
+spread lands on codes that share most digits with the truth, not on the whole codebook alike.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ LARGEST = 2**24
 
 @final
 class JointVocabulary(Vocabulary):
-    """One softmax over the whole book.
+    """One softmax over the whole codebook.
 
     Args:
         codes: K.
@@ -35,7 +35,7 @@ class JointVocabulary(Vocabulary):
         width: Features per token, D.
 
     Raises:
-        GridcodeError: The book is too large to be laid out.
+        GridcodeError: The codebook is too large to be laid out.
 
     >>> vocabulary = JointVocabulary(8, 2, width=4)
     >>> vocabulary.mask, vocabulary.distribution(torch.zeros(3, 4)).logits.shape

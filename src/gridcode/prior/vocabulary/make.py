@@ -16,18 +16,18 @@ def make_vocabulary(head: Head, space: TokenSpace, *, width: int) -> Vocabulary:
 
     Args:
         head: Which.
-        space: Book, digits and classes.
+        space: Codebook, digits and classes.
         width: Features per token, D.
 
     Raises:
-        GridcodeError: Digits are wanted of a book that has none, or the book is too large to be laid out.
+        GridcodeError: Digits are wanted of a codebook that has none, or the codebook is too large to be laid out.
     """
     classes = len(space.classes)
     if head == "joint":
         return JointVocabulary(space.codebook_size, classes, width=width)
     if len(space.levels) < 2:
         raise GridcodeError(
-            f"the {head} head predicts digits, and this book of {space.codebook_size:,} codes has none; use "
+            f"the {head} head predicts digits, and this codebook of {space.codebook_size:,} codes has none; use "
             "model.head=joint, or the tokens of a quantizer with levels, such as FSQ"
         )
     if head == "independent":

@@ -25,7 +25,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from gridcode.domains.dense.config import PAPER_BOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.config import PAPER_CODEBOOK, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
@@ -108,8 +108,8 @@ class StudyConfig:
         base = {"smoke": _smoke, "laptop": _laptop, "gpu": _gpu}[self.size](cell.task)
         stage_one, stage_two = base.tokenizer, base.prior
         data = replace(base.data, train_count=math.ceil(self.length * base.data.train_count))
-        book = _quantizer(stage_one.model.quantizer, cell.variant, channels=stage_one.model.width)
-        model = replace(stage_one.model, quantizer=book, context=not cell.variant.endswith("no_context"))
+        quantizer = _quantizer(stage_one.model.quantizer, cell.variant, channels=stage_one.model.width)
+        model = replace(stage_one.model, quantizer=quantizer, context=not cell.variant.endswith("no_context"))
         return DenseRun(
             replace(stage_one, data=data, model=model, loop=self._loop(stage_one.loop, cell)),
             replace(stage_two, data=data, loop=self._loop(stage_two.loop, cell)),
@@ -141,18 +141,18 @@ class StudyConfig:
         return DenseEvaluationConfig(count, train_count, batch_size=50, draws=draws, shown=8, observer_steps=steps)
 
 
-def _quantizer(book: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:
-    """FSQ, or UViM's VQ with as many codes as the power of two nearest to FSQ's book."""
-    assert isinstance(book, FSQConfig)
+def _quantizer(fsq: QuantizerConfig, variant: Variant, *, channels: int) -> QuantizerConfig:
+    """FSQ, or UViM's VQ with as many codes as the power of two nearest to FSQ's codebook."""
+    assert isinstance(fsq, FSQConfig)
     if variant.startswith("fsq"):
-        return book
-    size = {24: 24, 64: 64, 4375: 4096}[_size(book)]
+        return fsq
+    size = {24: 24, 64: 64, 4375: 4096}[_size(fsq)]
     return VQConfig("uvim_unsplit" if variant == "vq_unsplit" else "uvim", size=size, channels=channels)
 
 
-def _size(book: FSQConfig) -> int:
+def _size(fsq: FSQConfig) -> int:
     size = 1
-    for level in book.levels:
+    for level in fsq.levels:
         size *= level
     return size
 
@@ -228,9 +228,9 @@ def _smoke(task: Task) -> DenseRun:
 
 
 def _gpu(task: Task) -> DenseRun:
-    """The GPU recipe of the built-in scenes with the paper's book."""
+    """The GPU recipe of the built-in scenes with the paper's codebook."""
     run = gpu_recipe(task).run
-    assert run.tokenizer.model.quantizer == PAPER_BOOK
+    assert run.tokenizer.model.quantizer == PAPER_CODEBOOK
     return run
 
 

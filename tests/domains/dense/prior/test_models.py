@@ -248,7 +248,7 @@ class TestRefused:
     def test_digits_of_a_book_without_any(self) -> None:
         space = TokenSpace(4096, (4, 4), (), "", {})
         with pytest.raises(
-            GridcodeError, match="the chain head predicts digits, and this book of 4,096 codes has none"
+            GridcodeError, match="the chain head predicts digits, and this codebook of 4,096 codes has none"
         ):
             ConditionalAR(replace(CONFIG, head="chain"), space, IMAGE)
 

@@ -49,7 +49,7 @@ class ConditionalPrior(Prior):
         image: Channels, height and width of the pictures.
 
     Raises:
-        GridcodeError: The head does not fit the book, or a side is no multiple of the encoder's patch.
+        GridcodeError: The head does not fit the codebook, or a side is no multiple of the encoder's patch.
 
     Attributes:
         causal: Whether a token is said from those before it only.

@@ -66,7 +66,7 @@ class ConditionalConfig:
     encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     """What looks at the picture."""
     head: Head = "joint"
-    """Tokens as one softmax over the book, as in the paper, or by digits: independent ones, or a chain of them."""
+    """Tokens as one softmax over the codebook, as in the paper, or by digits: independent ones, or a chain of them."""
     width: int = 128
     """Features per token of the decoder; a multiple of ``heads``."""
     depth: int = 2

@@ -32,9 +32,9 @@ def make_conditional_prior(
         image: Channels, height and width of the pictures.
 
     Raises:
-        GridcodeError: The head does not fit the book, or a side is no multiple of the encoder's patch.
+        GridcodeError: The head does not fit the codebook, or a side is no multiple of the encoder's patch.
 
-    The paper's, 512 px, for the FSQ book; weightless, to count its parameters:
+    The paper's, 512 px, for the FSQ codebook; weightless, to count its parameters:
 
     >>> space = TokenSpace(4375, (16, 16), classes=(), tokenizer="", data={}, levels=(7, 5, 5, 5, 5))
     >>> with torch.device("meta"):
