@@ -36,6 +36,20 @@ def test_merge_equals_update() -> None:
     torch.testing.assert_close(left.covariance, torch.cov(features.T))
 
 
+def test_known_statistics_equal_the_measured_ones() -> None:
+    measured = statistics(gaussian(40, 5, 6))
+    known = GaussianStatistics.known(measured.mean, measured.covariance, count=measured.count)
+    more = gaussian(9, 5, 7)
+    known.update(more)
+    measured.update(more)
+    torch.testing.assert_close(known.mean, measured.mean)
+    torch.testing.assert_close(known.covariance, measured.covariance)
+    with pytest.raises(GridcodeError, match=r"a covariance \(F, F\)"):
+        GaussianStatistics.known(torch.zeros(3), torch.eye(2), count=5)
+    with pytest.raises(GridcodeError, match="NaN or infinity"):
+        GaussianStatistics.known(torch.full((2,), torch.nan), torch.eye(2), count=5)
+
+
 def test_distance_matches_torchmetrics() -> None:
     fid = pytest.importorskip("torchmetrics.image.fid")
     a, b = statistics(gaussian(200, 16, 2)), statistics(gaussian(300, 16, 3, scale=0.5, shift=0.3))

@@ -13,6 +13,12 @@ from .image import ImageQuality as ImageQuality
 from .image import ImageScores as ImageScores
 from .image import psnr as psnr
 from .image import ssim as ssim
+from .inception_score import inception_score as inception_score
+from .kernel import KernelDistance as KernelDistance
+from .kernel import kernel_distance as kernel_distance
+from .manifold import ManifoldScores as ManifoldScores
+from .manifold import manifold_scores as manifold_scores
+from .manifold import neighbour_radii as neighbour_radii
 from .neighbours import Neighbours as Neighbours
 from .neighbours import nearest_neighbours as nearest_neighbours
 from .panoptic import PanopticQuality as PanopticQuality

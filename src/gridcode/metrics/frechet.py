@@ -51,6 +51,33 @@ class GaussianStatistics:
         self._mean = torch.zeros(dim, dtype=torch.float64, device="cpu")
         self._scatter = torch.zeros(dim, dim, dtype=torch.float64, device="cpu")
 
+    @classmethod
+    def known(cls, mean: Tensor, covariance: Tensor, *, count: int) -> GaussianStatistics:
+        """Statistics that were computed before, for instance read from a file.
+
+        Args:
+            mean: (F,).
+            covariance: Unbiased, (F, F).
+            count: Vectors behind them, at least 2.
+
+        Raises:
+            GridcodeError: Shapes do not fit, a value is not finite, or ``count`` is below 2.
+
+        >>> GaussianStatistics.known(torch.zeros(2), torch.eye(2), count=50).covariance.trace()
+        tensor(2., dtype=torch.float64)
+        """
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or count < 2:
+            raise GridcodeError(
+                "Gaussian statistics: needs a mean (F,), a covariance (F, F) and a count of at least 2, saw "
+                f"{tuple(mean.shape)}, {tuple(covariance.shape)} and {count}"
+            )
+        mean, covariance = (part.to("cpu", torch.float64) for part in (mean, covariance))
+        if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+            raise GridcodeError("Gaussian statistics: mean or covariance holds NaN or infinity; measure them again")
+        made = cls(len(mean))
+        made._join(count, mean, covariance * (count - 1))
+        return made
+
     def update(self, features: Tensor) -> None:
         """Add feature vectors.
 
