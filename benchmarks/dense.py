@@ -36,7 +36,7 @@ from gridcode.domains.dense.prior.ar import ConditionalAR
 from gridcode.domains.dense.prior.base import ConditionalPrior
 from gridcode.domains.dense.prior.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
 from gridcode.domains.dense.prior.make import make_conditional_prior
-from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.recipes import DenseRun
 from gridcode.files import from_json, to_json, write_json
 from gridcode.prior.noise import Noise
 from gridcode.prior.space import TokenSpace

@@ -49,9 +49,9 @@ ON_THE_CPU = {
     "prior/schedule.py": {"training_mask"},
     "quantize/fsq/residual.py": {"__init__"},
     "quantize/usage.py": {"compute"},
-    "domains/dense/code_dropout.py": {"draw_dropped"},
+    "domains/dense/loss.py": {"draw_dropped"},
     "domains/dense/measure.py": {"update"},
-    "domains/dense/resize.py": {"linear"},
+    "domains/dense/networks.py": {"linear"},
 }
 """The functions that work in float64 on the CPU."""
 

@@ -13,7 +13,7 @@ from gridcode.cli.arguments import option_value, parse
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, Decoding
-from gridcode.domains.dense.run_config import STAGES, DenseRun, Stage
+from gridcode.domains.dense.recipes import STAGES, DenseRun, Stage
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import DENSE_RECIPES, dense_recipe
@@ -130,7 +130,7 @@ def train(arguments: Sequence[str]) -> None:
         return print(describe_dense_run(settings))
     if flags.out is None:
         raise GridcodeError("give the run a folder with --out DIR")
-    from gridcode.domains.dense.train_stages import DenseOptions, train_dense
+    from gridcode.domains.dense.train import DenseOptions, train_dense
     from gridcode.training.run import first_process
 
     options = DenseOptions(flags.out, stage=flags.stage, resume=flags.resume, force=flags.force)

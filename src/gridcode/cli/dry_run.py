@@ -14,7 +14,7 @@ from torch import nn
 from gridcode.domains.dense.describe import describe_label_run, run_categories
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.make import make_conditional_prior
-from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.discriminator import Discriminator
 from gridcode.files import to_json

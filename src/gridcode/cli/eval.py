@@ -12,7 +12,7 @@ import tyro
 
 from gridcode.cli.arguments import DataChange, check_models, check_source, parse, recipe_first, usable_device
 from gridcode.cli.models import DenseDataChange, DenseModels, kind_of_model, load_predictor, load_tokenizer
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.prior.samplers.config import SamplerConfig

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from gridcode.cli.arguments import parse
-from gridcode.domains.dense.run_config import STAGES
+from gridcode.domains.dense.recipes import STAGES
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json, to_json
 

@@ -69,7 +69,7 @@ def _tokenize_labels(arguments: list[str]) -> None:
     from gridcode.cli.output import narrator
     from gridcode.domains.dense.data.open import open_dense, understood
     from gridcode.domains.dense.domain import dense_domain
-    from gridcode.domains.dense.tokens import tokenize_labels
+    from gridcode.domains.dense.train import tokenize_labels
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import ProgressBar
 

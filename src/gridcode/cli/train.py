@@ -13,7 +13,7 @@ from gridcode.cli.arguments import check_source, option_value, parse
 from gridcode.domains.dense.config import LabelTokenizerRun, dense_from_json
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.prior.config import ConditionalRun
-from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from gridcode.domains.dense.recipes import DENSE_RECIPES
-from gridcode.domains.dense.run_config import DenseRecipe
+from gridcode.domains.dense.recipes import DENSE_RECIPES, DenseRecipe
 from gridcode.errors import GridcodeError
 from gridcode.recipes import cifar10, fashion_mnist, imagenet_paper, imagenette128, scenes
 from gridcode.recipes.recipe import Recipe

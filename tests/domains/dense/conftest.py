@@ -10,8 +10,8 @@ import pytest
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.config import LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
-from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.train_stages import DenseOptions, train_dense
+from gridcode.domains.dense.recipes import DenseRun
+from gridcode.domains.dense.train import DenseOptions, train_dense
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.training.config import LoopConfig, OptimConfig

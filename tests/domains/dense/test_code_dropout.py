@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.domains.dense.code_dropout import draw_dropped
+from gridcode.domains.dense.loss import draw_dropped
 
 
 def test_every_number_from_none_to_all_is_equally_likely() -> None:

@@ -13,12 +13,11 @@ import torch
 
 from gridcode.domains.dense.baselines import GreyMap
 from gridcode.domains.dense.colour_sets import TRUE_COLOURS
-from gridcode.domains.dense.config import LabelTokenizerConfig
+from gridcode.domains.dense.config import DenseEvaluationConfig, LabelTokenizerConfig
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.errors import error_map
 from gridcode.domains.dense.evaluate import (
     BOTH,
     DRAW,
@@ -30,9 +29,9 @@ from gridcode.domains.dense.evaluate import (
     StageTwo,
     evaluate_dense,
 )
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter
 from gridcode.domains.dense.report import dense_findings, score_table
+from gridcode.domains.dense.show import error_map
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.publish import Runs, publish
 from gridcode.features.observer import load_observer

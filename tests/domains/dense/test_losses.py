@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.domains.dense.losses import ColourLoss, DepthLoss, PanopticLoss, make_label_loss
+from gridcode.domains.dense.loss import ColourLoss, DepthLoss, PanopticLoss, make_label_loss
 
 
 def nats(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:

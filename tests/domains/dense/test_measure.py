@@ -16,8 +16,9 @@ from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import make_label_map, open_dense
 from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
-from gridcode.domains.dense.domain import DenseDomain, save_strip
+from gridcode.domains.dense.domain import DenseDomain
 from gridcode.domains.dense.measure import TaskMeter
+from gridcode.domains.dense.show import save_strip
 from gridcode.metrics.depth import DepthErrors
 from gridcode.tokenizer.model import Tokenizer
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gridcode.domains.dense.patches import LabelEmbedding, make_embeddings, to_maps, to_patches
+from gridcode.domains.dense.networks import LabelEmbedding, make_embeddings, to_maps, to_patches
 
 
 def one_hot_linear(embedding: LabelEmbedding, labels: torch.Tensor) -> torch.Tensor:

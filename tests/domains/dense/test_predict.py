@@ -24,12 +24,11 @@ from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.panoptic import canonical
 from gridcode.domains.dense.domain import dense_domain
-from gridcode.domains.dense.files import write_maps
-from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
+from gridcode.domains.dense.predict_folder import PredictOptions, predict_source, write_maps
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.domains.dense.prior.make import load_conditional_prior
-from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.recipes import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.metrics import PanopticQuality
 from gridcode.prior.samplers.config import SamplerConfig

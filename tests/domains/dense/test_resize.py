@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gridcode.domains.dense.resize import linear, resize_grid
+from gridcode.domains.dense.networks import linear, resize_grid
 
 
 def row_by_formula(values: np.ndarray, wanted: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
+from gridcode.domains.dense.recipes import DenseRun
+from gridcode.domains.dense.train import finished_tokens, tokenize_labels
 from gridcode.tokenizer.model import Tokenizer
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from gridcode.domains.dense import domain as module
+from gridcode.domains.dense import loss as module
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.data.loader import dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.losses import DepthLoss
+from gridcode.domains.dense.loss import DepthLoss
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import VQConfig
 from gridcode.tokenizer.domain import Sources

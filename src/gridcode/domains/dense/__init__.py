@@ -1,4 +1,15 @@
-"""Stage I of dense prediction: label maps to codes and back, with the picture as context."""
+"""Dense prediction: label maps to codes and back with the picture as context, and codes predicted from pictures.
+
+Imports read one way, from left to right::
+
+    data ──> config ──> networks ─────────┐               ┌──> train
+     ├────> loss ─────> measure ──────────┼──> domain ────┼──> predictor ──> predict_folder
+     ├────> show ─────────────────────────┘               └──> evaluate ───> report
+     ├────> baselines, colour_sets ───────────────────────────────┘
+     └────> prior/ ───> recipes, train, predictor
+
+At run time ``loss`` and ``measure`` are given the domain; they name it in annotations only.
+"""
 
 import lazy_loader
 

@@ -9,7 +9,7 @@ from .predict_folder import PredictOptions as PredictOptions
 from .predict_folder import predict_source as predict_source
 from .predictor import DensePrediction as DensePrediction
 from .predictor import DensePredictor as DensePredictor
-from .run_config import DenseRun as DenseRun
-from .tokens import tokenize_labels as tokenize_labels
-from .train_stages import DenseOptions as DenseOptions
-from .train_stages import train_dense as train_dense
+from .recipes import DenseRun as DenseRun
+from .train import DenseOptions as DenseOptions
+from .train import tokenize_labels as tokenize_labels
+from .train import train_dense as train_dense

@@ -1,4 +1,4 @@
-"""What a label tokenizer is and how it is trained, as frozen values. No torch here."""
+"""What a label tokenizer is, how it is trained, and how predictions are measured, as frozen values. No torch here."""
 
 from __future__ import annotations
 
@@ -179,3 +179,36 @@ def categories_from_json(values: Mapping[str, Any] | None) -> Categories | None:
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class DenseEvaluationConfig:
+    """What ``gridcode dense eval`` measures.
+
+    >>> DenseEvaluationConfig(count=200).train_count
+    2000
+    """
+
+    count: int = 1000
+    """Validation pictures, at most."""
+    train_count: int = 2000
+    """Training pictures, at most, from which the trivial baselines are made."""
+    batch_size: int = 50
+    """Pictures at a time."""
+    draws: int = 16
+    """Codes of each picture that are drawn as they are probable; 0 leaves out the rows of draws."""
+    shown: int = 12
+    """Pictures in the report."""
+    observer_steps: int = 300
+    """Colour: training steps of the network whose features the Fréchet distance compares; 0 leaves the distance out."""
+    observer: str | None = None
+    """That network's folder: read from there, or trained and kept there, so that reports share it."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that measure nothing."""
+        for name in ("count", "train_count", "batch_size", "shown"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
+        for name in ("draws", "observer_steps"):
+            if getattr(self, name) < 0:
+                raise GridcodeError(f"evaluation {name} must be >= 0, got {getattr(self, name)}")

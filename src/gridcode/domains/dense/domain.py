@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from gridcode.domains.dense.code_dropout import draw_dropped
 from gridcode.domains.dense.config import (
     LabelTokenizerConfig,
     LabelTokenizerRun,
@@ -35,14 +33,13 @@ from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches, dense_train_batches
 from gridcode.domains.dense.data.open import make_label_map, open_dense, understood
 from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap
-from gridcode.domains.dense.losses import make_label_loss
+from gridcode.domains.dense.loss import DenseObjective
 from gridcode.domains.dense.measure import measure_labels
-from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape
-from gridcode.domains.dense.patches import to_maps, to_patches
+from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape, to_maps, to_patches
+from gridcode.domains.dense.show import save_strip
 from gridcode.errors import GridcodeError
-from gridcode.files import write_atomic
 from gridcode.quantize.radix import values_visible
-from gridcode.tokenizer.domain import Domain, Measurement, Objective, Sources
+from gridcode.tokenizer.domain import Domain, Measurement, Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.training.resume import describe
@@ -298,38 +295,6 @@ class DenseDomain(Domain):
             )
 
 
-@final
-class DenseObjective(Objective):
-    """The task's loss on every pixel; each example's codes are dropped in a random share (``code_dropout.py``).
-
-    Args:
-        run: The settings.
-        domain: The label maps.
-        rank: Which process.
-        world: Number of processes.
-    """
-
-    def __init__(self, run: LabelTokenizerRun, domain: DenseDomain, *, rank: int, world: int) -> None:
-        self._run, self._domain, self._rank, self._world = run, domain, rank, world
-        self._loss = make_label_loss(domain.data.task, domain.label_map.masked)
-
-    def inputs(self, batch: DenseBatch, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Labels, pictures, and the codes that are dropped."""
-        dropped = draw_dropped(
-            len(batch.keys),
-            self._run.model.codes,
-            seed=self._run.loop.seed,
-            step=step,
-            rank=self._rank,
-            world=self._world,
-        )
-        return batch.labels, batch.images, dropped & self._run.code_dropout
-
-    def terms(self, outputs: Sequence[Tensor], inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
-        """``depth``, ``class`` and ``instance``, or ``colour``."""
-        return self._loss(outputs, self._domain.targets(self._run.model, inputs[0]))
-
-
 def dense_domain(tokenizer: Tokenizer) -> DenseDomain:
     """What a tokenizer of label maps knows of them.
 
@@ -339,23 +304,6 @@ def dense_domain(tokenizer: Tokenizer) -> DenseDomain:
     if not isinstance(tokenizer.domain, DenseDomain):
         raise GridcodeError(f"this tokenizer is of kind {tokenizer.domain.name!r}, not of label maps; give another one")
     return tokenizer.domain
-
-
-def save_strip(path: Path, batch: DenseBatch, decoded: Tensor, label_map: LabelMap) -> None:
-    """Write a PNG: pictures as the model sees them, true maps below, decoded maps below those.
-
-    Args:
-        path: The file.
-        batch: Pictures and truth.
-        decoded: Their maps as decoded, (B, n, H, W).
-        label_map: What makes a picture of a map.
-    """
-    seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-    truth = [label_map.picture(planes) for planes in batch.planes.numpy()]
-    found = [label_map.picture(planes) for planes in decoded.cpu().numpy()]
-    rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
-    picture = Image.fromarray(np.ascontiguousarray(np.concatenate(rows, axis=0)))
-    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
 
 
 def _check_labels(labels: Tensor, groups: tuple[int, ...]) -> None:

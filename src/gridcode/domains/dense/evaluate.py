@@ -26,14 +26,14 @@ from torch import Tensor
 
 from gridcode.domains.dense.baselines import Baseline, fit_baselines
 from gridcode.domains.dense.colour_sets import ColourSets, colour_observer
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.depth import DepthMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
 from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap, Planes
 from gridcode.domains.dense.domain import dense_domain
-from gridcode.domains.dense.errors import error_map
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.measure import TaskMeter
+from gridcode.domains.dense.show import error_map
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.quantize.usage import Usage

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch
-from gridcode.domains.dense.losses import make_label_loss
+from gridcode.domains.dense.loss import make_label_loss
 from gridcode.metrics.colour import ColourErrors
 from gridcode.metrics.depth import DepthErrors
 from gridcode.metrics.panoptic import PanopticQuality

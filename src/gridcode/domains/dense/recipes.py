@@ -1,4 +1,4 @@
-"""Recipes of dense prediction: at the paper's size, for one GPU, for a laptop. No torch here.
+"""Both stages of dense prediction as one frozen value, and recipes: the paper's, for one GPU, for a laptop. No torch.
 
 Commands, on the built-in scenes, whose depth and segments are exact and need no files::
 
@@ -25,18 +25,79 @@ Expect (the paper's Table 2; oracle: UViM's repository). Not measured here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from gridcode.data.config import CropPolicy
-from gridcode.domains.dense.config import PAPER_CODEBOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.config import PAPER_CODEBOOK, DenseEvaluationConfig, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun
-from gridcode.domains.dense.run_config import DenseRecipe
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
+
+Stage: TypeAlias = Literal["tokenizer", "tokens", "prior", "all"]
+"""A part of the way from label maps to predictions."""
+
+STAGES: Final = ("tokenizer", "tokens", "prior")
+"""The parts in their order; each makes a folder of its name."""
+
+
+@dataclass(frozen=True)
+class DenseRun:
+    """Everything that determines a predictor of label maps.
+
+    Attributes:
+        tokenizer: Stage I, and the data of both stages.
+        prior: Stage II; its own ``data`` does not count.
+
+    >>> from dataclasses import replace
+    >>> run = DenseRun(LabelTokenizerRun(), ConditionalRun())
+    >>> changed = replace(run, tokenizer=replace(run.tokenizer, data=DenseConfig(task="colour")))
+    >>> changed.stage_two().data.task
+    'colour'
+    """
+
+    tokenizer: LabelTokenizerRun
+    prior: ConditionalRun
+
+    @property
+    def data(self) -> DenseConfig:
+        """What both stages learn from."""
+        return self.tokenizer.data
+
+    def stage_two(self) -> ConditionalRun:
+        """Stage II on Stage I's data.
+
+        Raises:
+            GridcodeError: The pictures' size does not fit the image encoder.
+        """
+        self.prior.model.encoder.grid(*self.data.shape)
+        return replace(self.prior, data=self.data)
+
+
+@dataclass(frozen=True)
+class DenseRecipe:
+    """Full settings for both stages and the measurement, under one name.
+
+    Attributes:
+        tokenizer: Stage I, and the data of both stages.
+        prior: Stage II.
+        evaluation: How the result is measured.
+    """
+
+    kind: ClassVar[Literal["dense"]] = "dense"
+    """The kind of data."""
+
+    tokenizer: LabelTokenizerRun
+    prior: ConditionalRun
+    evaluation: DenseEvaluationConfig = field(default_factory=DenseEvaluationConfig)
+
+    @property
+    def run(self) -> DenseRun:
+        """Both stages."""
+        return DenseRun(self.tokenizer, self.prior)
+
 
 WHOLE: Final = CropPolicy(train="center", flip=False)
 """Scenes are random already; the shadow's side is part of them, so they are not mirrored."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.evaluate import BOTH, ORACLE, DenseEvaluation, DenseSubject
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.evaluation.pictures import Pictures, contact_sheet
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table

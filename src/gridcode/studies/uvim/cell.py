@@ -18,13 +18,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.evaluate import DenseEvaluation, DenseSubject, StageTwo, evaluate_dense
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.predictor import DensePredictor
-from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.train_stages import DenseOptions, train_dense
+from gridcode.domains.dense.recipes import DenseRun
+from gridcode.domains.dense.train import DenseOptions, train_dense
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.files import make_folder, read_json, write_json

@@ -25,13 +25,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from gridcode.domains.dense.config import PAPER_CODEBOOK, LabelTokenizerConfig, LabelTokenizerRun
+from gridcode.domains.dense.config import PAPER_CODEBOOK, DenseEvaluationConfig, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
-from gridcode.domains.dense.recipes import WHOLE
+from gridcode.domains.dense.recipes import WHOLE, DenseRun
 from gridcode.domains.dense.recipes import gpu as gpu_recipe
-from gridcode.domains.dense.run_config import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.training.config import LoopConfig, OptimConfig

@@ -29,9 +29,9 @@ from typing import TypeVar
 import torch
 
 from gridcode.domains.dense.colour_sets import colour_observer
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.evaluate import BOTH
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
-from gridcode.domains.dense.run_config import DenseRun
+from gridcode.domains.dense.recipes import DenseRun
 from gridcode.errors import FileError, GridcodeError
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json
 from gridcode.studies.uvim.cell import CellResult, rendered, run_cell

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
-from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
 from gridcode.domains.dense.predictor import DensePredictor
-from gridcode.domains.dense.run_config import DenseRun
-from gridcode.domains.dense.train_stages import DenseOptions, train_dense
+from gridcode.domains.dense.recipes import DenseRun
+from gridcode.domains.dense.train import DenseOptions, train_dense
 from gridcode.studies.uvim.config import Cell
 from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import LoopConfig

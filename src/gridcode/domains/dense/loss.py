@@ -1,4 +1,4 @@
-r"""Losses on label maps: objects that return their terms by name; the loss is the terms' sum.
+r"""What Stage I of dense prediction minimises: losses on label maps, by terms, and which codes a step drops.
 
     depth      CE(logits, bin), 0 where the bin is the masked one
     panoptic   CE(class logits, class) + CE(instance logits, instance), void and 0 included
@@ -7,18 +7,34 @@ r"""Losses on label maps: objects that return their terms by name; the loss is t
 each a mean over all pixels (and channels of colour) of the batch, masked ones too: the mean over a batch is then the
 mean of its parts' means, whatever is masked where. In nats.
 
-Reference: Kolesnikov et al., UViM, 2022, section 4 and published code, which averages in the same way.
+Of each example's n codes a random share is dropped, from none to all:
+
+    u ~ U(0, 1);  floor(u (n + 1)) of the n codes, drawn without replacement, are dropped
+
+so every number from 0 to n is equally likely. The decoder gets a learned null in their place. It then works from any
+part of the codes, and its first steps do not hang on codes that mean nothing yet.
+
+Reference: Kolesnikov et al., UViM, 2022, sections 3 and 4 and published code (``code_dropout = "random"``).
+Differs from paper: UViM zeroes dropped codes. With odd levels zero is a valid FSQ code, so the null is one of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gridcode.domains.dense.data.config import Task
+from gridcode.tokenizer.domain import Objective
+from gridcode.training.seeding import generator
+
+if TYPE_CHECKING:
+    from gridcode.domains.dense.config import LabelTokenizerRun
+    from gridcode.domains.dense.data.loader import DenseBatch
+    from gridcode.domains.dense.domain import DenseDomain
 
 
 class LabelLoss(Protocol):
@@ -100,6 +116,66 @@ def make_label_loss(task: Task, masked: int | None) -> LabelLoss:
     if task == "panoptic":
         return PanopticLoss()
     return DepthLoss(masked=-1 if masked is None else masked)
+
+
+def draw_dropped(count: int, grid: tuple[int, int], *, seed: int, step: int, rank: int = 0, world: int = 1) -> Tensor:
+    """The dropped codes of one process's examples of a step.
+
+    An example's draw depends on the seed, the step and its place in the whole batch, not on the number of processes.
+
+    Args:
+        count: Examples of this process; each process has as many.
+        grid: Rows and columns of codes.
+        seed: The run's.
+        step: The step's number.
+        rank: Which process.
+        world: Number of processes.
+
+    Returns:
+        bool, (count, rows, columns), on the CPU.
+
+    >>> draw_dropped(2, (1, 3), seed=0, step=5).shape
+    torch.Size([2, 1, 3])
+    """
+    n = grid[0] * grid[1]
+    draws = torch.rand(world * count, n + 1, generator=generator(seed, "code dropout", step), dtype=torch.float64)
+    own = draws[rank * count : (rank + 1) * count]
+    number = (own[:, :1] * (n + 1)).floor()
+    # The place of each code in the order of its draws: below ``number`` with chance number / n.
+    place = own[:, 1:].argsort(dim=1).argsort(dim=1)
+    return (place < number).view(-1, *grid)
+
+
+@final
+class DenseObjective(Objective):
+    """The task's loss on every pixel; each example's codes are dropped in a random share (:func:`draw_dropped`).
+
+    Args:
+        run: The settings.
+        domain: The label maps.
+        rank: Which process.
+        world: Number of processes.
+    """
+
+    def __init__(self, run: LabelTokenizerRun, domain: DenseDomain, *, rank: int, world: int) -> None:
+        self._run, self._domain, self._rank, self._world = run, domain, rank, world
+        self._loss = make_label_loss(domain.data.task, domain.label_map.masked)
+
+    def inputs(self, batch: DenseBatch, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels, pictures, and the codes that are dropped."""
+        dropped = draw_dropped(
+            len(batch.keys),
+            self._run.model.codes,
+            seed=self._run.loop.seed,
+            step=step,
+            rank=self._rank,
+            world=self._world,
+        )
+        return batch.labels, batch.images, dropped & self._run.code_dropout
+
+    def terms(self, outputs: Sequence[Tensor], inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
+        """``depth``, ``class`` and ``instance``, or ``colour``."""
+        return self._loss(outputs, self._domain.targets(self._run.model, inputs[0]))
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, *, ignored: int = -1) -> Tensor:

@@ -5,23 +5,31 @@
       tokens/      its store of tokens, both splits
       prior/       the picture-conditioned prior's run
 
-Each part continues from where it was, so that a killed command is repeated with ``--resume``.
+Each part continues from where it was, so that a killed command is repeated with ``resume=True``.
+
+The store's rows carry the keys of the pictures, by which Stage II finds the pictures again. Where Stage I mirrors
+training pictures, mirrored ones are stored too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.open import open_dense, understood
+from gridcode.domains.dense.data.source import DenseSource
+from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.domains.dense.prior.train import train_conditional_prior
-from gridcode.domains.dense.run_config import DenseRun, Stage
-from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
+from gridcode.domains.dense.recipes import DenseRun, Stage
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.store.manifest import MANIFEST
 from gridcode.store.reader import TokenStore
+from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
@@ -29,6 +37,48 @@ from gridcode.training.fabric import make_fabric
 from gridcode.training.progress import ProgressBar, Say
 from gridcode.training.run import RUN_FILE, RunOptions
 from gridcode.training.state import checkpoints
+
+BATCH = 64
+"""Label maps that are encoded at a time."""
+
+
+def tokenize_labels(
+    tokenizer: Tokenizer,
+    splits: Mapping[str, DenseSource],
+    data: DenseConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> TokenStore:
+    """Encode every label map of every split, in order; see :func:`gridcode.tasks.tokenize.tokenize`.
+
+    Args:
+        tokenizer: In evaluation mode.
+        splits: Pictures with label maps, by split name.
+        data: How they are read; its crop says whether training maps are mirrored, too.
+        out: The store's folder.
+        force: Replace a store that is there.
+        progress: Called with (maps done, maps in all).
+    """
+    options = StoreOptions(out, batch_size=BATCH, flips=data.crop.flip, force=force)
+    return tokenize(tokenizer, splits, data, options, progress=progress)
+
+
+def finished_tokens(
+    tokenizer: Tokenizer, splits: Mapping[str, DenseSource], data: DenseConfig, out: Path
+) -> TokenStore | None:
+    """The store in a folder, where it is whole and :func:`tokenize_labels` would write it again; else None.
+
+    Raises:
+        GridcodeError: It is damaged.
+    """
+    if not (out / MANIFEST).is_file():
+        return None
+    store = TokenStore.open(out)
+    wanted = dense_domain(tokenizer).store_record(data, splits, flips=data.crop.flip, precision="fp32")
+    same = store.manifest.tokenizer == tokenizer.weights_hash() and store.manifest.data == wanted
+    return store if same else None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Where a predicted label map is wrong, as a picture: black is right, grey does not count.
+"""Label maps as pictures to look at: maps over their pictures, strips of a run's progress, and where a map is wrong.
+
+In a picture of errors black is right and grey does not count:
 
 depth      |d - g| / g, from black over red and yellow to white at a factor of 2 (relative depth: after the
            alignment of each picture that its metric takes)
@@ -8,15 +10,22 @@ colour     mean |a - b| of red, green and blue; white at a quarter of the range
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 from gridcode.domains.dense.data.config import DenseConfig
-from gridcode.domains.dense.data.source import Planes
+from gridcode.domains.dense.data.loader import DenseBatch
+from gridcode.domains.dense.data.source import LabelMap, Planes
+from gridcode.files import write_atomic
 
 GREY: Final = 128
+BLEND: Final = 0.6
+"""Share of the map's colours in an overlay."""
 _HEAT: Final = np.array([[0, 0, 0], [170, 20, 30], [250, 170, 40], [255, 255, 255]], np.float64)
 _WRONG: Final = np.array([220, 40, 50], np.uint8)
 _UNMATCHED: Final = np.array([240, 200, 60], np.uint8)
@@ -43,6 +52,49 @@ def error_map(predicted: Planes, truth: Planes, data: DenseConfig) -> NDArray[np
     if data.task == "panoptic":
         return _segments(predicted, truth)
     return _depth(predicted[0].astype(np.float64), truth[0].astype(np.float64), data)
+
+
+def write_overlay(path: Path, image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> None:
+    """Write a picture with its map's colours over it.
+
+    Args:
+        path: The PNG file; its folder is made.
+        image: The picture, uint8 (H, W, 3).
+        planes: Its map, (n, H, W).
+        label_map: What makes a picture of the map.
+    """
+    save_png(path, overlay(image, planes, label_map))
+
+
+def overlay(image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> NDArray[np.uint8]:
+    """A map's colours over its picture, uint8 (H, W, 3); what the model saw beside its colours, (H, 2 W, 3).
+
+    >>> from gridcode.domains.dense.data.colour import ColourMap
+    >>> overlay(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), ColourMap()).shape
+    (2, 6, 3)
+    """
+    colours = label_map.picture(planes)
+    if label_map.context_channels == 1:
+        seen = np.broadcast_to(label_map.context(image), image.shape)
+        return np.concatenate([seen, colours], axis=1)
+    mixed = BLEND * colours + (1 - BLEND) * image
+    return np.asarray(mixed.round(), np.uint8)
+
+
+def save_strip(path: Path, batch: DenseBatch, decoded: Tensor, label_map: LabelMap) -> None:
+    """Write a PNG: pictures as the model sees them, true maps below, decoded maps below those.
+
+    Args:
+        path: The file.
+        batch: Pictures and truth.
+        decoded: Their maps as decoded, (B, n, H, W).
+        label_map: What makes a picture of a map.
+    """
+    seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+    truth = [label_map.picture(planes) for planes in batch.planes.numpy()]
+    found = [label_map.picture(planes) for planes in decoded.cpu().numpy()]
+    rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
+    save_png(path, np.ascontiguousarray(np.concatenate(rows, axis=0)))
 
 
 def _depth(d: NDArray[np.float64], g: NDArray[np.float64], data: DenseConfig) -> NDArray[np.uint8]:
@@ -84,3 +136,9 @@ def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     blend = (place - left)[..., None]
     colours: NDArray[np.uint8] = (_HEAT[left] * (1 - blend) + _HEAT[left + 1] * blend).round().astype(np.uint8)
     return colours
+
+
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture, uint8 (H, W) or (H, W, 3), as PNG."""
+    picture = Image.fromarray(pixels)
+    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
