@@ -26,7 +26,7 @@ from gridcode.cli.arguments import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
-from gridcode.domains.image.data_of import data_of
+from gridcode.domains.image.domain import data_of
 from gridcode.features.sample_scores import SampleScorer, measuring_classifier, statistics_of
 from gridcode.files import to_json, write_json
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName

@@ -18,7 +18,7 @@ from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.config import ConditionalConfig, Decoding, ImageEncoderConfig
 from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
-from gridcode.domains.image.discriminator import Discriminator
+from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig, ObserverConfig

@@ -29,7 +29,7 @@ from gridcode import Tokenizer
 from gridcode.cli.main import main
 from gridcode.domains.dense.data.coco import CocoPanoptic
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.data_of import data_of
+from gridcode.domains.image.domain import data_of
 from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig

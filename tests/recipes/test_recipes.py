@@ -80,7 +80,7 @@ def test_recipes_and_settings_do_not_wait_for_torch() -> None:
     program = """
 import sys
 import gridcode, gridcode.recipes, gridcode.cli.main, gridcode.cli.train
-import gridcode.data.config, gridcode.features.config, gridcode.domains.image.evaluation_config
+import gridcode.data.config, gridcode.features.config, gridcode.domains.image.config
 import gridcode.prior.config, gridcode.domains.image.config, gridcode.training.config
 for name in gridcode.recipes.RECIPES:
     gridcode.recipes.recipe(name)

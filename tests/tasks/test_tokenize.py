@@ -14,8 +14,8 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import Example, ImageSource
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.data_of import data_of
-from gridcode.domains.image.reconstruct import as_batch, reconstruct
+from gridcode.domains.image.domain import data_of
+from gridcode.domains.image.show import as_batch, reconstruct
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.tokenize import StoreOptions, tokenize

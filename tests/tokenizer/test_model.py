@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.conv import Decoder, Encoder
+from gridcode.domains.image.networks.conv import Decoder, Encoder
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
 from gridcode.quantize.config import FSQConfig

@@ -14,11 +14,10 @@ from safetensors.torch import load_file
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.domains.image import objective
+from gridcode.domains.image import loss as module
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.domains.image.evaluate import Subject, evaluate
-from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.domains.image.loss import PixelLoss
 from gridcode.domains.image.report import image_findings
 from gridcode.errors import GridcodeError
@@ -133,7 +132,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
             return super().__call__(*tensors)
 
     run = with_kind(kind, quantizer_dropout=dropout)
-    monkeypatch.setattr(objective, "PixelLoss", Breaking)
+    monkeypatch.setattr(module, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match="pulled the plug"):
         train_tokenizer(run, quiet(tmp_path / "run"), sources=scenes)
     monkeypatch.undo()

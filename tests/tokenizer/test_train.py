@@ -14,7 +14,7 @@ from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.domains.image import objective
+from gridcode.domains.image import loss as module
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.loss import PixelLoss
@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
             terms = super().__call__(*tensors)
             return {"l2": terms["l2"] * float("nan")} if len(calls) == 4 else terms
 
-    monkeypatch.setattr(objective, "PixelLoss", Breaking)
+    monkeypatch.setattr(module, "PixelLoss", Breaking)
     with pytest.raises(GridcodeError, match=r"not finite at step 3; the checkpoint .*step-00000002 is kept"):
         train_tokenizer(RUN, quiet(tmp_path), sources=scenes)
     assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000002"]

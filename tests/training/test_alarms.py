@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.tokenizer.domain import Sources

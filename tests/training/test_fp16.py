@@ -15,8 +15,7 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.dense.config import LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.train import train_prior

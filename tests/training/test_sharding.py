@@ -15,8 +15,7 @@ from torch import nn
 
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training import fabric as fabrics

@@ -18,7 +18,7 @@ from gridcode.data.file_names import printable
 from gridcode.errors import GridcodeError, MissingFileError
 
 if TYPE_CHECKING:
-    from gridcode.domains.image.evaluation_config import EvaluationConfig
+    from gridcode.domains.image.config import EvaluationConfig
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]
     Raises:
         GridcodeError: The first word is no option and no recipe.
     """
-    from gridcode.domains.image.evaluation_config import EvaluationConfig
+    from gridcode.domains.image.config import EvaluationConfig
 
     if words and not words[0].startswith("-"):
         from gridcode.recipes import image_recipe

@@ -16,7 +16,7 @@ from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.discriminator import Discriminator
+from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.files import to_json
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun

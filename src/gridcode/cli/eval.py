@@ -14,7 +14,7 @@ from gridcode.cli.arguments import DataChange, check_models, check_source, parse
 from gridcode.cli.models import DenseDataChange, DenseModels, kind_of_model, load_predictor, load_tokenizer
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.prior.config import NEAR_GREEDY
-from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.domains.image.config import EvaluationConfig
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.recipes import RECIPES, dense_recipe
 
@@ -82,7 +82,7 @@ def eval_images(arguments: list[str]) -> None:
     check_models(parsed.tokenizer, parsed.prior)
     from gridcode.cli.output import fresh_folder, narrator
     from gridcode.data.open import open_split, understood
-    from gridcode.domains.image.data_of import data_of
+    from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
     from gridcode.evaluation.publish import Runs, publish

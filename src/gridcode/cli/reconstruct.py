@@ -60,8 +60,8 @@ def run(arguments: list[str]) -> None:
     from gridcode.cli.output import fresh_folder
     from gridcode.data.file_names import file_stem
     from gridcode.data.open import open_input, open_split
-    from gridcode.domains.image.data_of import data_of
-    from gridcode.domains.image.reconstruct import as_batch, reconstruct
+    from gridcode.domains.image.domain import data_of
+    from gridcode.domains.image.show import as_batch, reconstruct
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
     from gridcode.tokenizer.model import Tokenizer

@@ -97,7 +97,7 @@ def _tokenize_pictures(arguments: list[str]) -> None:
     check_models(parsed.tokenizer)
     from gridcode.cli.output import narrator
     from gridcode.data.open import open_split, understood
-    from gridcode.domains.image.data_of import data_of
+    from gridcode.domains.image.domain import data_of
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.progress import ProgressBar

@@ -30,9 +30,13 @@ from dataclasses import replace
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.evaluation_config import EvaluationConfig
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
+from gridcode.domains.image.config import (
+    AdversarialConfig,
+    EvaluationConfig,
+    LossConfig,
+    PerceptualConfig,
+    TokenizerRun,
+)
 from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, loop

@@ -20,9 +20,13 @@ from dataclasses import replace
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.evaluation_config import EvaluationConfig
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig, PerceptualConfig
+from gridcode.domains.image.config import (
+    AdversarialConfig,
+    EvaluationConfig,
+    LossConfig,
+    PerceptualConfig,
+    TokenizerRun,
+)
 from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import OptimConfig
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal
 
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.training.config import LoopConfig, OptimConfig

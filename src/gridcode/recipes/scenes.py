@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig

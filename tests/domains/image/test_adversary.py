@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image import adversarial as module
-from gridcode.domains.image import objective
+from gridcode.domains.image import loss
 from gridcode.domains.image.adversarial import Adversary, Hinge, NonSaturating, gradient_penalty, make_discriminator
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss_config import AdversarialConfig, LossConfig
+from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
@@ -169,7 +168,7 @@ def learners(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
         made.append(module.make_discriminator(run, device))
         return made[-1]
 
-    monkeypatch.setattr(objective, "make_discriminator", make)
+    monkeypatch.setattr(loss, "make_discriminator", make)
     return made
 
 

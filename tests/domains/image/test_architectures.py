@@ -15,7 +15,7 @@ from gridcode.cli.main import main
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.config import ARCHITECTURES, architecture_from_json
 from gridcode.domains.image.domain import NETWORKS
-from gridcode.domains.image.networks import blocks_of, make_networks
+from gridcode.domains.image.networks.make import blocks_of, make_networks
 from gridcode.errors import GridcodeError
 from gridcode.nn.conv import MaskGITBlock
 from gridcode.quantize.config import BSQConfig, FSQConfig, VQConfig

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.loss_config import LossConfig
+from gridcode.domains.image.config import LossConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gridcode.domains.image.discriminator import Discriminator, DownBlock, blur_and_halve, width_at
+from gridcode.domains.image.networks.discriminator import Discriminator, DownBlock, blur_and_halve, width_at
 from gridcode.errors import GridcodeError
 
 

@@ -17,8 +17,8 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.scenes.source import SHAPES, Scenes
 from gridcode.data.source import ImageSource
 from gridcode.domains.image import TokenizerConfig
+from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
-from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.domains.image.report import image_findings, overview
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.publish import Runs, publish

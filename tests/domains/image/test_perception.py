@@ -13,9 +13,8 @@ from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.open import open_split
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.config import LossConfig, PerceptualConfig, TokenizerRun
 from gridcode.domains.image.loss import FOLDER, perceptual_loss
-from gridcode.domains.image.loss_config import LossConfig, PerceptualConfig
 from gridcode.errors import GridcodeError
 from gridcode.features.observer import load_observer
 from gridcode.tokenizer.train import train_tokenizer

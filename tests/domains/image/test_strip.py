@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gridcode.domains.image.domain import save_strip
+from gridcode.domains.image.show import save_strip
 
 
 @pytest.mark.parametrize("channels", [1, 3])

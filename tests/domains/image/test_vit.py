@@ -15,7 +15,7 @@ from torch import nn
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import ViTConfig
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
+from gridcode.domains.image.networks.vit import ViTDecoder, ViTEncoder
 from gridcode.errors import GridcodeError
 from gridcode.nn.vit import ViTBlock
 from gridcode.quantize.config import FSQConfig

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import ViTConfig, VQGANConfig
-from gridcode.domains.image.networks import blocks_of
-from gridcode.domains.image.vqgan import AsymmetricDownsample, SpatialAttention, VQGANDecoder, VQGANEncoder
+from gridcode.domains.image.networks.make import blocks_of
+from gridcode.domains.image.networks.vqgan import AsymmetricDownsample, SpatialAttention, VQGANDecoder, VQGANEncoder
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.tokenizer.model import Tokenizer

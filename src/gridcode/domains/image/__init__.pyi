@@ -1,13 +1,13 @@
 from .architectures import TokenizerConfig as TokenizerConfig
 from .architectures import ViTConfig as ViTConfig
+from .config import AdversarialConfig as AdversarialConfig
 from .config import ArchitectureConfig as ArchitectureConfig
+from .config import EvaluationConfig as EvaluationConfig
+from .config import LossConfig as LossConfig
+from .config import PerceptualConfig as PerceptualConfig
 from .config import TokenizerRun as TokenizerRun
 from .domain import ImageDomain as ImageDomain
 from .evaluate import Evaluation as Evaluation
 from .evaluate import Subject as Subject
 from .evaluate import evaluate as evaluate
-from .evaluation_config import EvaluationConfig as EvaluationConfig
-from .loss_config import AdversarialConfig as AdversarialConfig
-from .loss_config import LossConfig as LossConfig
-from .loss_config import PerceptualConfig as PerceptualConfig
 from .vqgan_config import VQGANConfig as VQGANConfig

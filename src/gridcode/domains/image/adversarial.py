@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.discriminator import Discriminator
+from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.errors import GridcodeError
 from gridcode.training.parallel import in_parts
 from gridcode.training.seeding import derive_seed

@@ -1,20 +1,171 @@
-"""What an image tokenizer is and how it is trained, as frozen values. No torch here."""
+"""What an image tokenizer is, what its loss is made of, and how results are measured, as frozen values. No torch here.
+
+    loss = l2 · L2 + l1 · L1 + perceptual.weight · distance of features + adversarial.weight · L_G + the quantizer's own
+
+MaskGIT's tokenizer, and with it the paper's, has L2 with weight 1, a perceptual and an adversarial term with 0.1 each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from tyro.conf import arg
 
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
-from gridcode.domains.image.loss_config import LossConfig
 from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError
+from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class PerceptualConfig:
+    """Which network's features reconstructions are compared on.
+
+    >>> PerceptualConfig(kind="self").active
+    True
+    """
+
+    kind: Literal["none", "lpips", "self"] = "none"
+    """lpips: VGG-16 with LPIPS's heads, from files; self: a small network trained on the run's pictures first."""
+    weight: float = 0.1
+    """Weight of the distance in the loss."""
+    vgg: str | None = None
+    """Weights of VGG-16 with torchvision's names (.safetensors or .pth); only for lpips."""
+    heads: str | None = None
+    """LPIPS's five heads for VGG-16 with its authors' names (.safetensors or .pth); only for lpips."""
+    download: bool = False
+    """Fetch those files from their authors where they are not given (about 530 MB, kept in PyTorch's hub folder)."""
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels of the self-made network at each resolution, finest first; each is compared."""
+    steps: int = 300
+    """Steps that the self-made network is trained for."""
+    batch_size: int = 64
+    """Pictures a step of its training."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be built, and files that would not be read."""
+        if self.kind not in ("none", "lpips", "self"):
+            raise GridcodeError(f"loss.perceptual.kind must be 'none', 'lpips' or 'self', got {self.kind!r}")
+        if not self.weight > 0:
+            raise GridcodeError(
+                f"loss.perceptual.weight must be > 0, got {self.weight}; set loss.perceptual.kind=none to leave it out"
+            )
+        if self.kind != "lpips" and (self.vgg or self.heads or self.download):
+            raise GridcodeError(
+                f"loss.perceptual.vgg, .heads and .download are for kind='lpips', got kind={self.kind!r}"
+            )
+        if not self.widths or min(self.widths) < 8 or any(width % 8 for width in self.widths):
+            raise GridcodeError(f"loss.perceptual.widths must be positive multiples of 8, got {self.widths}")
+        if self.steps < 1 or self.batch_size < 2:
+            raise GridcodeError(
+                "loss.perceptual.steps must be at least 1 and .batch_size at least 2, got "
+                f"{self.steps} and {self.batch_size}"
+            )
+
+    @property
+    def active(self) -> bool:
+        """Whether there is such a term."""
+        return self.kind != "none"
+
+    def check_weights(self) -> None:
+        """Refuse LPIPS without its files: a run does so as it starts, and a dry run does without them.
+
+        Raises:
+            GridcodeError: They are neither given nor may they be fetched.
+        """
+        if self.kind == "lpips" and not self.download and not (self.vgg and self.heads):
+            raise GridcodeError(
+                "loss.perceptual.kind='lpips' needs its weights: give loss.perceptual.vgg and "
+                "loss.perceptual.heads, or set loss.perceptual.download=True"
+            )
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """The discriminator that reconstructions have to deceive, and how it learns.
+
+    The defaults, with ``kind="non-saturating"``, are MaskGIT's numbers; its pixels are in [0, 1], where the same
+    discriminator has four times the penalty ``r1`` that it has on pixels in [-1, 1]. A smaller ``width`` and a
+    ``patch`` of 2 bring its cost down to a laptop's; ``r1_every`` and ``clip`` are not MaskGIT's and off.
+
+    >>> AdversarialConfig(kind="hinge", start=1000).active
+    True
+    """
+
+    kind: Literal["none", "non-saturating", "hinge"] = "none"
+    """The loss of both sides: non-saturating (MaskGIT's) or hinge."""
+    weight: float = 0.1
+    """Weight of the tokenizer's side in its loss."""
+    start: int = 0
+    """Step from which on the discriminator learns and counts."""
+    width: int = 512
+    """Channels at 32 pixels and below; every doubling above halves them (512: MaskGIT's)."""
+    patch: int = 1
+    """Side of the squares that enter the discriminator's first layer as channels: 2 makes it 4x cheaper."""
+    lr: float = 1e-4
+    """The discriminator's learning rate, constant."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam's decay rates for the discriminator."""
+    r1: float = 10.0
+    """Cost of the squared gradient norm at real pictures, without a factor of 1/2; 0 leaves it out."""
+    r1_every: int = 1
+    """Steps between two gradient penalties, each then weighted with this number (lazy regularisation)."""
+    clip: float = 0.0
+    """Largest gradient norm of the discriminator; 0 does not clip."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        if self.kind not in ("none", "non-saturating", "hinge"):
+            raise GridcodeError(f"loss.adversarial.kind must be 'none', 'non-saturating' or 'hinge', got {self.kind!r}")
+        for name in ("weight", "lr"):
+            if not getattr(self, name) > 0:
+                raise GridcodeError(f"loss.adversarial.{name} must be > 0, got {getattr(self, name)}")
+        for name in ("start", "r1", "clip"):
+            if not getattr(self, name) >= 0:
+                raise GridcodeError(f"loss.adversarial.{name} must be >= 0, got {getattr(self, name)}")
+        for name in ("patch", "r1_every"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"loss.adversarial.{name} must be at least 1, got {getattr(self, name)}")
+        if self.width < 8 or self.width % 8:
+            raise GridcodeError(f"loss.adversarial.width must be a positive multiple of 8, got {self.width}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise GridcodeError(f"loss.adversarial.betas must be in [0, 1), got {self.betas}")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is such a term."""
+        return self.kind != "none"
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Stage I's loss: the weights of its terms on pixels, and the terms that take networks.
+
+    >>> LossConfig(l1=0.5).l2
+    1.0
+    """
+
+    l2: float = 1.0
+    """Weight of the mean squared error, on pixels in [-1, 1]."""
+    l1: float = 0.0
+    """Weight of the mean absolute error, on pixels in [-1, 1]."""
+    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
+    """Distance of features."""
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """A discriminator's opinion."""
+
+    def __post_init__(self) -> None:
+        """Refuse a loss that no pixel enters."""
+        if not (self.l2 >= 0 and self.l1 >= 0 and self.l2 + self.l1 > 0):
+            raise GridcodeError(f"loss weights must be >= 0 and not all 0, got l2={self.l2}, l1={self.l1}")
+
 
 ArchitectureConfig = TokenizerConfig | ViTConfig | VQGANConfig
 """Any tokenizer's shape."""
@@ -77,3 +228,35 @@ class TokenizerRun(TokenizerSettings):
     def check_files(self) -> None:
         """Refuse LPIPS without its weights."""
         self.loss.perceptual.check_weights()
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What ``gridcode eval`` does."""
+
+    count: int = 10_000
+    """Validation pictures, at most."""
+    samples: int = 1000
+    """Pictures to generate."""
+    neighbours: int = 1_000_000
+    """Training pictures, at most, among which the nearest to each shown sample is looked for."""
+    sampler: Annotated[SamplerConfig, arg(name="")] = field(default_factory=SamplerConfig)
+    """How grids are filled."""
+    guidance: float = 0.2
+    """Classifier-free guidance scale; 0 turns it off."""
+    batch_size: int = 100
+    """Pictures at a time."""
+    seed: int = 0
+    """Seeds the samples and the classifier."""
+    classifier_steps: int = 400
+    """Training steps of the small classifier, on the data's own labels, that measures samples."""
+    classifier: str | None = None
+    """The measuring classifier's folder: read from there, or trained and kept there, so that reports share it."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that measure nothing."""
+        for name in ("count", "samples", "neighbours", "batch_size", "classifier_steps"):
+            if getattr(self, name) < 1:
+                raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
+        if not self.guidance >= 0:
+            raise GridcodeError(f"evaluation guidance must be >= 0, got {self.guidance}")

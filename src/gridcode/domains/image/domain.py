@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from gridcode.data.config import DataConfig
+from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_split, understood
 from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
-from gridcode.domains.image.networks import blocks_of, make_networks
-from gridcode.domains.image.objective import ImageObjective
+from gridcode.domains.image.loss import ImageObjective
+from gridcode.domains.image.networks.make import blocks_of, make_networks
+from gridcode.domains.image.show import save_strip
 from gridcode.errors import GridcodeError
-from gridcode.files import write_atomic
 from gridcode.metrics.image import psnr
 from gridcode.tokenizer.domain import Domain, Measurement, Sources
 from gridcode.tokenizer.model import Tokenizer
@@ -106,11 +105,11 @@ class ImageDomain(Domain):
         return cls()
 
     def make_networks(self, config: ArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
-        """See :func:`gridcode.domains.image.networks.make_networks`."""
+        """See :func:`gridcode.domains.image.networks.make.make_networks`."""
         return make_networks(config, latents)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """See :func:`gridcode.domains.image.networks.blocks_of`."""
+        """See :func:`gridcode.domains.image.networks.make.blocks_of`."""
         return blocks_of(network)
 
     def encoder_inputs(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
@@ -174,7 +173,7 @@ class ImageDomain(Domain):
     def make_objective(
         self, run: TokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
     ) -> ImageObjective:
-        """See :class:`gridcode.domains.image.objective.ImageObjective`."""
+        """See :class:`gridcode.domains.image.loss.ImageObjective`."""
         return ImageObjective(run, sources, options, fabric=fabric)
 
     @torch.inference_mode()
@@ -203,25 +202,22 @@ class ImageDomain(Domain):
         save_strip(path, batch.images, tokenizer.decode(tokenizer.encode(batch.images.to(tokenizer.device))))
 
 
-DOMAIN = ImageDomain
+def data_of(tokenizer: Tokenizer) -> DataConfig:
+    """The :class:`DataConfig` in the tokenizer's own record.
 
-
-def save_strip(path: Path, images: Tensor, reconstructions: Tensor) -> None:
-    """Write pictures in a row, their reconstructions below, as PNG.
-
-    Args:
-        path: The file.
-        images: (B, C, H, W) in [-1, 1], C being 1 or 3.
-        reconstructions: Of the same shape; values beyond are clipped.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "strip.png"
-    >>> save_strip(path, torch.zeros(3, 1, 8, 10), torch.zeros(3, 1, 8, 10))
-    >>> with Image.open(path) as strip:
-    ...     strip.size
-    (30, 16)
+    Raises:
+        GridcodeError: It has none, or one that this version cannot read.
     """
-    rows = [torch.cat(list(row), dim=2) for row in (images.cpu(), reconstructions.float().cpu())]
-    pixels = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-    picture = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
-    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
+    try:
+        settings = dict(tokenizer.info["data"])
+        return DataConfig(**{**settings, "crop": CropPolicy(**settings["crop"])})
+    except GridcodeError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise GridcodeError(
+            f"the tokenizer does not say what pictures it was trained on ({error}); train it with "
+            "gridcode train tokenizer"
+        ) from None
+
+
+DOMAIN = ImageDomain

@@ -18,7 +18,7 @@ from torch import Tensor
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
-from gridcode.domains.image.evaluation_config import EvaluationConfig
+from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.features.classifier import Classifier

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Evaluation, Subject
-from gridcode.domains.image.evaluation_config import EvaluationConfig
 from gridcode.evaluation.pictures import Pictures, contact_sheet, to_uint8
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery

@@ -1,13 +1,17 @@
-"""Reconstruction: pictures through a tokenizer and back."""
+"""Pictures through a tokenizer and back, and a strip of both to look at."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from gridcode.data.crop import center_crop, to_channels
 from gridcode.data.source import Example
+from gridcode.files import write_atomic
 from gridcode.tokenizer.model import Tokenizer
 
 
@@ -41,3 +45,24 @@ def reconstruct(tokenizer: Tokenizer, images: Tensor) -> Tensor:
         right += f  # a normalisation over a single place would have nothing to go by
     padded = F.pad(images, (0, right, 0, below), mode="replicate")
     return tokenizer.decode(tokenizer.encode(padded))[..., :height, :width]
+
+
+def save_strip(path: Path, images: Tensor, reconstructions: Tensor) -> None:
+    """Write pictures in a row, their reconstructions below, as PNG.
+
+    Args:
+        path: The file.
+        images: (B, C, H, W) in [-1, 1], C being 1 or 3.
+        reconstructions: Of the same shape; values beyond are clipped.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "strip.png"
+    >>> save_strip(path, torch.zeros(3, 1, 8, 10), torch.zeros(3, 1, 8, 10))
+    >>> with Image.open(path) as strip:
+    ...     strip.size
+    (30, 16)
+    """
+    rows = [torch.cat(list(row), dim=2) for row in (images.cpu(), reconstructions.float().cpu())]
+    pixels = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+    picture = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
+    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))

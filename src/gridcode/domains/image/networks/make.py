@@ -1,6 +1,7 @@
 """From the shape of a tokenizer to its two networks: one place that knows every architecture.
 
-A new kind is a config below ``Architecture``, a member of ``ArchitectureConfig`` (``config.py``), and a case here.
+A new kind is a config below ``ImageArchitecture``, a member of ``ArchitectureConfig`` (``config.py``), a file here, and
+a case below.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from torch import nn
 
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.config import ArchitectureConfig
-from gridcode.domains.image.conv import Decoder, Encoder
-from gridcode.domains.image.vit import ViTDecoder, ViTEncoder
-from gridcode.domains.image.vqgan import VQGANDecoder, VQGANEncoder
+from gridcode.domains.image.networks.conv import Decoder, Encoder
+from gridcode.domains.image.networks.vit import ViTDecoder, ViTEncoder
+from gridcode.domains.image.networks.vqgan import VQGANDecoder, VQGANEncoder
 from gridcode.domains.image.vqgan_config import VQGANConfig
 
 
