@@ -17,12 +17,12 @@ from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.networks.discriminator import Discriminator
+from gridcode.domains.image.recipes.base import Recipe
 from gridcode.files import to_json
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
-from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig

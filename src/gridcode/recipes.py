@@ -1,4 +1,4 @@
-"""Full settings by name, one file a data family; each function returns a frozen recipe. No torch."""
+"""The recipes of every kind of data in one table: full settings of both stages, by name. No torch."""
 
 from __future__ import annotations
 
@@ -6,27 +6,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from gridcode.domains.dense.recipes import DENSE_RECIPES, DenseRecipe
+from gridcode.domains.image.recipes import IMAGE_RECIPES, Recipe
 from gridcode.errors import GridcodeError
-from gridcode.recipes import cifar10, fashion_mnist, imagenet_paper, imagenette128, scenes
-from gridcode.recipes.recipe import Recipe
-
-IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
-    "scenes_demo": scenes.demo,
-    "scenes_laptop": scenes.laptop,
-    "scenes_gpu": scenes.gpu,
-    "scenes_smoke": scenes.smoke,
-    "fashion_mnist_laptop": fashion_mnist.laptop,
-    "fashion_mnist_gpu": fashion_mnist.gpu,
-    "cifar10_laptop": cifar10.laptop,
-    "cifar10_gpu": cifar10.gpu,
-    "imagenette128_laptop": imagenette128.laptop,
-    "imagenette128_gpu": imagenette128.gpu,
-    "imagenette128_gan_laptop": imagenette128.gan_laptop,
-    "imagenette128_gan_gpu": imagenette128.gan_gpu,
-    "imagenet128_paper": imagenet_paper.at_128,
-    "imagenet256_paper": imagenet_paper.at_256,
-}
-"""Pictures."""
 
 AnyRecipe: TypeAlias = Recipe | DenseRecipe
 """A recipe of any kind of data; its ``kind`` says which."""

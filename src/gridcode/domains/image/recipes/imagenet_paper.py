@@ -37,9 +37,9 @@ from gridcode.domains.image.config import (
     PerceptualConfig,
     TokenizerRun,
 )
+from gridcode.domains.image.recipes.base import CODEBOOK_1000, Recipe, loop
 from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, loop
 from gridcode.training.config import OptimConfig
 
 CONSTANT = 1.0

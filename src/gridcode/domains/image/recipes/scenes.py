@@ -9,10 +9,10 @@ from __future__ import annotations
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
+from gridcode.domains.image.recipes.base import Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, MaskingConfig, PriorRun
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
-from gridcode.recipes.recipe import Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import LoopConfig, OptimConfig
 
 WHOLE = CropPolicy(train="center", flip=False)

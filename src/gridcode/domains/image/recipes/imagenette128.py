@@ -27,7 +27,7 @@ from gridcode.domains.image.config import (
     PerceptualConfig,
     TokenizerRun,
 )
-from gridcode.recipes.recipe import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
+from gridcode.domains.image.recipes.base import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
 from gridcode.training.config import OptimConfig
 
 
