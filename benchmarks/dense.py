@@ -43,7 +43,7 @@ from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
 from gridcode.recipes import dense_recipe
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.training.precision import fast_autocast
+from gridcode.training.fabric import fast_autocast
 
 WAYS = ("cache", "none", "maskgit")
 SHAPES = ("toy", "laptop", "laptop-256", "paper")

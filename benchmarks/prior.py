@@ -41,8 +41,8 @@ from gridcode.prior.schedule import still_masked, training_mask
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import prediction_scores
 from gridcode.training.config import OptimConfig
+from gridcode.training.fabric import fast_autocast
 from gridcode.training.optim import make_optimizer
-from gridcode.training.precision import fast_autocast
 
 SIDES = ("gridcode", "floor", "peer")
 STEPS, CLASSES = 12, 10

@@ -47,7 +47,7 @@ from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.store.reader import TokenStore
 from gridcode.training.config import LoopConfig
-from gridcode.training.run import Stopped
+from gridcode.training.signals import Stopped
 from gridcode.training.state import Trainee, load_state
 
 VALUES: dict[str, Callable[[], object]] = {

@@ -23,9 +23,9 @@ from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer import Domain, Measurement, Objective, Sources, Tokenizer, register_domain, train_tokenizer
+from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.tokenizer.usage import TokenUsageMeter
-from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.run import RunOptions
 

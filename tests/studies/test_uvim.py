@@ -30,7 +30,8 @@ from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
 from gridcode.studies.uvim.run import _run, _time, _value
 from gridcode.studies.uvim.table import Spread, study_rows, study_table
 from gridcode.studies.uvim.timing import Timing, hours, kinds
-from gridcode.training.run import Run, Stopped
+from gridcode.training.run import Run
+from gridcode.training.signals import Stopped
 
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
 

@@ -17,14 +17,14 @@ from torch import nn
 from gridcode.domains.image.config import TokenizerRun, ViTConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import LFQConfig
-from gridcode.training.alarms import AlarmConfig
+from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
-from gridcode.training.fabric import make_fabric
+from gridcode.training.fabric import make_fabric, resolve_precision
 from gridcode.training.log import read_log
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
-from gridcode.training.precision import resolve_precision
 from gridcode.training.resume import defaults_of, describe
-from gridcode.training.run import Run, RunOptions, Stopped, open_run, prepare_folder, same_examples
+from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
+from gridcode.training.signals import Stopped
 from gridcode.training.state import Trainee, checkpoints
 from gridcode.training.step import tell_schedule
 

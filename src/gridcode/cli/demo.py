@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.domain import Sources
     from gridcode.tokenizer.train import train_tokenizer
-    from gridcode.training.progress import Stopwatch
+    from gridcode.training.log import Stopwatch
     from gridcode.training.run import RunOptions
 
     say, watch = narrator(), Stopwatch()

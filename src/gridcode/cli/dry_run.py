@@ -26,8 +26,8 @@ from gridcode.prior.train import token_levels, token_space
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
+from gridcode.training.fabric import resolve_precision
 from gridcode.training.optim import COPIES
-from gridcode.training.precision import resolve_precision
 
 
 def describe_tokenizer_run(run: TokenizerRun) -> str:

@@ -88,7 +88,7 @@ def eval_images(arguments: list[str]) -> None:
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
-    from gridcode.training.progress import Stopwatch
+    from gridcode.training.log import Stopwatch
 
     device = usable_device(parsed.device)
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=device)

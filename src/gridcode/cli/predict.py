@@ -70,7 +70,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     from gridcode.domains.dense.data.source import PicturesAsStored
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
-    from gridcode.training.progress import ProgressBar
+    from gridcode.training.log import ProgressBar
 
     if (parsed.input / "annotations").is_dir():
         raise GridcodeError(

@@ -71,7 +71,7 @@ def _tokenize_labels(arguments: list[str]) -> None:
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.train import tokenize_labels
     from gridcode.tokenizer.model import Tokenizer
-    from gridcode.training.progress import ProgressBar
+    from gridcode.training.log import ProgressBar
 
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = parsed.data.applied(dense_domain(tokenizer).data)
@@ -100,7 +100,7 @@ def _tokenize_pictures(arguments: list[str]) -> None:
     from gridcode.domains.image.domain import data_of
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.model import Tokenizer
-    from gridcode.training.progress import ProgressBar
+    from gridcode.training.log import ProgressBar
 
     tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
     data = parsed.data.applied(data_of(tokenizer))

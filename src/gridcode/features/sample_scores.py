@@ -21,7 +21,7 @@ from gridcode.features.config import ClassifierConfig
 from gridcode.features.distance import feature_distance
 from gridcode.features.train import accuracy, train_classifier
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
-from gridcode.training.progress import Say
+from gridcode.training.log import Say
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig, ObserverConfig
 from gridcode.features.observer import Observer
 from gridcode.training.config import OptimConfig
+from gridcode.training.fabric import fast_autocast
 from gridcode.training.optim import learning_rate, make_optimizer, set_learning_rate
-from gridcode.training.precision import fast_autocast
 
 Progress = Callable[[int, int, float], None]
 """Called after every step with (steps done, steps in all, loss in nats)."""

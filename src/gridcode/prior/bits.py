@@ -28,7 +28,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.store.reader import TokenTable
-from gridcode.training.precision import fast_autocast
+from gridcode.training.fabric import fast_autocast
 from gridcode.training.seeding import fixed_sample
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from gridcode.prior.make import load_prior
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.training.precision import fast_autocast
+from gridcode.training.fabric import fast_autocast
 
 
 class Generator:

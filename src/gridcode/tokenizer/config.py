@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from gridcode.quantize.config import QuantizerConfig
-from gridcode.training.alarms import AlarmConfig
+from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 

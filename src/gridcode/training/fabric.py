@@ -1,17 +1,19 @@
-"""Lightning Fabric, set up as every gridcode loop uses it: one process, or torchrun's world."""
+"""Processes, devices and precision: Lightning Fabric, set up as every gridcode loop uses it.
+
+One process, or torchrun's world; bf16 where the hardware multiplies it, fp32 elsewhere, fp16 on demand.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from gridcode.errors import GridcodeError
 from gridcode.training.config import LoopConfig
-from gridcode.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -19,6 +21,31 @@ if TYPE_CHECKING:
     from lightning_fabric.strategies.strategy import Strategy
 
     from gridcode.training.state import Memory
+
+
+def resolve_precision(config: LoopConfig) -> Literal["fp32", "bf16", "fp16"]:
+    """What ``precision="auto"`` means on this machine."""
+    if config.precision != "auto":
+        return config.precision
+    cuda = config.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    return "bf16" if multiplies_bfloat16(torch.device("cuda" if cuda else "cpu")) else "fp32"
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has bf16 products; elsewhere they are emulated, and slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # An older PyTorch cannot say; float32 is right there too.
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def fast_autocast(device: torch.device) -> torch.autocast:
+    """Autocast to bf16 on a device that gains from it, a context that changes nothing on others."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))
+
 
 SHARDED = ("cuda",)
 """Kinds of devices on which a model can be sharded."""

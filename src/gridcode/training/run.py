@@ -38,10 +38,9 @@ from torch import Tensor
 from gridcode.errors import FileError, GridcodeError
 from gridcode.files import from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
-from gridcode.training.log import RunLog
-from gridcode.training.progress import ProgressBar
+from gridcode.training.log import ProgressBar, RunLog
 from gridcode.training.resume import EXAMPLES, check_examples, check_settings, defaults_of
-from gridcode.training.signals import StopRequest, stop_requests
+from gridcode.training.signals import Stopped, StopRequest, stop_requests
 from gridcode.training.state import Trainee, checkpoints, load_state, save_state
 
 if TYPE_CHECKING:
@@ -49,21 +48,6 @@ if TYPE_CHECKING:
 
 
 RUN_FILE, DONE_FILE = "run.json", "done.json"
-
-
-class Stopped(GridcodeError):  # noqa: N818 (not a fault: somebody asked for it)
-    """A signal ended a run after its step; its checkpoint is safe.
-
-    Attributes:
-        number: The signal's; a command line exits with 128 + it.
-    """
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.number = number
-
-    def __reduce__(self) -> tuple[type[Stopped], tuple[str, int]]:
-        return type(self), (str(self), self.number)
 
 
 @dataclass(frozen=True)

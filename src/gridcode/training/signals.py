@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from gridcode.errors import GridcodeError
+
 
 class StopRequest:
     """Whether a signal asked to stop, and which.
@@ -24,6 +26,21 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         return self.received is not None
+
+
+class Stopped(GridcodeError):  # noqa: N818 (not a fault: somebody asked for it)
+    """A signal ended a run after its step; its checkpoint is safe.
+
+    Attributes:
+        number: The signal's; a command line exits with 128 + it.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[str, int]]:
+        return type(self), (str(self), self.number)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
-from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 PAPER_CODEBOOK = FSQConfig(levels=(7, 5, 5, 5, 5))

@@ -17,8 +17,8 @@ from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder
 from gridcode.files import to_json
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.fabric import resolve_precision
 from gridcode.training.optim import COPIES
-from gridcode.training.precision import resolve_precision
 
 
 def run_categories(run: LabelTokenizerRun) -> Categories | None:

@@ -39,7 +39,7 @@ from gridcode.evaluation.charts import CodeUsage
 from gridcode.quantize.usage import Usage
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
-from gridcode.training.progress import Say
+from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
 
 PredictCodes = Callable[[Tensor, int], Tensor]

@@ -34,7 +34,7 @@ from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.fabric import make_fabric
-from gridcode.training.progress import ProgressBar, Say
+from gridcode.training.log import ProgressBar, Say
 from gridcode.training.run import RUN_FILE, RunOptions
 from gridcode.training.state import checkpoints
 

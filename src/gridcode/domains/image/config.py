@@ -19,8 +19,8 @@ from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json
+from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import TokenizerSettings
-from gridcode.training.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 

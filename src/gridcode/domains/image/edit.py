@@ -33,7 +33,7 @@ from gridcode.errors import GridcodeError
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tasks.generate import Generator
-from gridcode.training.precision import fast_autocast
+from gridcode.training.fabric import fast_autocast
 
 Pixels = NDArray[np.uint8]
 

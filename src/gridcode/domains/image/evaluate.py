@@ -35,7 +35,7 @@ from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.progress import Say, Stopwatch
+from gridcode.training.log import Say, Stopwatch
 from gridcode.training.seeding import fixed_sample
 
 GALLERY = 24

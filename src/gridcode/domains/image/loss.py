@@ -28,7 +28,7 @@ from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.train import train_observer
 from gridcode.metrics.image import psnr
 from gridcode.tokenizer.domain import Objective, Sources
-from gridcode.training.progress import ProgressBar
+from gridcode.training.log import ProgressBar
 from gridcode.training.run import RunOptions
 from gridcode.training.seeding import derive_seed
 

@@ -39,7 +39,7 @@ from gridcode.studies.uvim.config import Cell, StudyConfig
 from gridcode.studies.uvim.table import SHOWN, write_study
 from gridcode.studies.uvim.timing import Timing, hours, kinds, time_cell
 from gridcode.training.fabric import loop_device
-from gridcode.training.progress import Say
+from gridcode.training.log import Say
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.space import TokenSpace
 from gridcode.prior.vocabulary.make import make_vocabulary
-from gridcode.training.precision import fast_autocast
+from gridcode.training.fabric import fast_autocast
 
 KIND = "conditional-prior"
 

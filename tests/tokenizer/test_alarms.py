@@ -16,9 +16,7 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.tokenizer.domain import Sources
-from gridcode.tokenizer.train import train_tokenizer
-from gridcode.training.alarms import (
+from gridcode.tokenizer.alarms import (
     Alarm,
     AlarmConfig,
     Seen,
@@ -33,6 +31,8 @@ from gridcode.training.alarms import (
     usage_falling,
     usage_low,
 )
+from gridcode.tokenizer.domain import Sources
+from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.training.alarms import AlarmConfig, Seen, tokenizer_alarms
-from gridcode.training.watch import Raised, Watch
+from gridcode.tokenizer.alarms import AlarmConfig, Seen, tokenizer_alarms
+from gridcode.tokenizer.progress import Raised, Watch
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Signs that a training goes wrong, and what to try: each alarm is made by a function of its thresholds.
 
 An alarm looks at what was seen lately, by name, and answers with a line for the person, or None. It keeps nothing:
-:class:`gridcode.training.watch.Watch` remembers, also across a resume. One thing it cannot know: after a stop between
-two lines of the log, the first usage of the training tokens is counted over fewer steps.
+:class:`gridcode.tokenizer.progress.Watch` keeps what was seen, also across a resume. One thing it cannot know: after a
+stop between two lines of the log, the first usage of the training tokens is counted over fewer steps.
 
 | name | sign |
 |---|---|
