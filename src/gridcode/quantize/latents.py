@@ -101,6 +101,27 @@ def wide_latents(owner: str, latents: Tensor, nan: NaNPolicy) -> Tensor:
     return latents.to(working_dtype(latents.dtype))
 
 
+def finite(owner: str, rows: Tensor) -> Tensor:
+    """Rows (N, d) as they are, where all are finite; traced code takes 0 for what is not.
+
+    Args:
+        owner: The quantizer's name, for the error.
+        rows: Latents or codes.
+
+    Raises:
+        GridcodeError: One is NaN or infinite; the message counts them.
+    """
+    if not values_visible(rows):
+        return torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+    # What is not finite reaches the sum, the cheapest pass; a sum can also overflow by itself, hence the count.
+    if not rows.detach().sum().isfinite() and (count := int((~rows.detach().isfinite()).sum())):
+        raise GridcodeError(
+            f"{owner}: {count} of {rows.numel()} latents are NaN or infinite and have no nearest codeword; look for a "
+            "diverging loss or an overflow before the quantizer"
+        )
+    return rows
+
+
 def channel_place(quantizer: Quantizer, rank: int) -> int:
     """The dimension that holds a quantizer's channels in latents of this rank, counted from 0."""
     return check_place(type(quantizer).__name__, rank, quantizer.channel_dim, f"latents of rank {rank}")

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.base import Quantized, Quantizer
-from gridcode.quantize.latents import check_place, check_vectors
-from gridcode.quantize.radix import check_indices, values_visible
+from gridcode.quantize.fsq.kernels.reference import working_dtype
+from gridcode.quantize.latents import check_codes_dtype, check_place, check_vectors, finite
+from gridcode.quantize.radix import check_indices
 from gridcode.quantize.ranges import check_whole
 from gridcode.quantize.vq.codebook import Codebook, from_first, generator_of, joined
 from gridcode.quantize.vq.distance import Distance, Euclidean, UnitNorm, exact_match, nearest
@@ -38,6 +39,8 @@ from gridcode.quantize.vq.revival import EntropyLoss, Nothing, Revival, Splittin
 from gridcode.quantize.vq.start import Normal, Start, Uniform
 from gridcode.quantize.vq.update import ByLoss, Discounted, Update
 
+PARTS = {"update": Update, "revival": Revival, "distance": Distance, "start": Start, "gradient": Gradient}
+"""What a quantizer is composed of."""
 _BY_LOSS, _NOTHING, _EUCLIDEAN, _UNIFORM, _STRAIGHT = ByLoss(), Nothing(), Euclidean(), Uniform(), StraightThrough()
 
 
@@ -185,7 +188,7 @@ class VQ(Quantizer):
         """
         with torch.autocast(latents.device.type, enabled=False):
             rows = self._rows(latents, "latents")
-            relaxed = self.distance.relax(self._finite(rows))
+            relaxed = self.distance.relax(finite("VQ", rows))
             if self.training:
                 self._begin(relaxed.detach())
             # The codewords before the codebook learns from this batch: these are what the latents took.
@@ -222,8 +225,7 @@ class VQ(Quantizer):
         >>> VQ.plain(size=4, channels=3).indices_to_codes(torch.tensor([0, 3])).shape
         torch.Size([2, 3])
         """
-        if not dtype.is_floating_point:
-            raise GridcodeError(f"VQ: codes cannot be {dtype}; choose a floating dtype such as torch.float32")
+        check_codes_dtype("VQ", dtype)
         check_place("VQ", indices.ndim + 1, self.channel_dim, f"codes for indices of shape {tuple(indices.shape)}")
         checked = check_indices(indices, self.levels, self._size)
         return self._codes_of_all(dtype)[checked].movedim(-1, self.channel_dim)
@@ -248,7 +250,7 @@ class VQ(Quantizer):
         tensor([0, 1, 2, 3])
         """
         with torch.autocast(codes.device.type, enabled=False):
-            rows = self._finite(self._rows(codes.detach(), "codes"))
+            rows = finite("VQ", self._rows(codes.detach(), "codes"))
             return exact_match(rows, self._codes_of_all(codes.dtype).to(rows.dtype)).reshape(self._places(codes))
 
     def spec(self) -> dict[str, Any]:
@@ -268,19 +270,12 @@ class VQ(Quantizer):
 
     def _parts(self) -> dict[str, Any]:
         """The five parts by name."""
-        return {
-            "update": self.update,
-            "revival": self.revival,
-            "distance": self.distance,
-            "start": self.start,
-            "gradient": self.gradient,
-        }
+        return {name: getattr(self, name) for name in PARTS}
 
     def _check_parts(self) -> None:
         """Refuse what is no part, and parts that do not go together."""
-        kinds = {"update": Update, "revival": Revival, "distance": Distance, "start": Start, "gradient": Gradient}
         for name, part in self._parts().items():
-            if not isinstance(part, kinds[name]):
+            if not isinstance(part, PARTS[name]):
                 raise GridcodeError(f"VQ: {name} is {part!r}; give one of the parts of gridcode.quantize.vq.{name}")
         if isinstance(self.revival, Splitting) and self.update.by_gradient:
             raise GridcodeError("VQ: Splitting shares out sums, and ByLoss keeps none; use ByEMA or Discounted with it")
@@ -300,9 +295,6 @@ class VQ(Quantizer):
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("steps", torch.tensor(0))
 
-    def _learned(self) -> Codebook:
-        return Codebook(self.codebook, self.counts, self.sums)
-
     @torch.no_grad()
     def _begin(self, latents: Tensor) -> None:
         """At the first training batch: one codebook for all processes, then the start's own beginning."""
@@ -319,7 +311,7 @@ class VQ(Quantizer):
         for values in (self.seed, self.codebook):
             from_first(values)
         codewords = self.start.begin(self.codebook, batch, self.distance, generator_of(int(self.seed), 1))
-        self._learned().begin(codewords)
+        Codebook(self.codebook, self.counts, self.sums).begin(codewords)
 
     def _loss(self, relaxed: Tensor, indices: Tensor) -> Tensor:
         """The parts' losses of latents (N, d) that took ``indices`` (N,), float32."""
@@ -339,35 +331,19 @@ class VQ(Quantizer):
         self.steps += 1
         if self.counts is None:
             return
-        codebook = self._learned()
+        codebook = Codebook(self.codebook, self.counts, self.sums)
         self.update.learn(codebook, batch.statistics(indices, self._size, sums=self.sums is not None))
         self.revival.revive(codebook, batch, generator_of(int(self.seed), int(self.steps) + 1))
 
     def _codes_of_all(self, dtype: torch.dtype) -> Tensor:
         """The codes of all indices, (K, d), in a dtype; constants."""
-        wide = torch.float64 if dtype == torch.float64 else torch.float32
-        return self.distance.codewords(self.codebook.detach().to(wide)).to(dtype)
+        return self.distance.codewords(self.codebook.detach().to(working_dtype(dtype))).to(dtype)
 
-    def _places(self, values: Tensor) -> list[int]:
+    def _places(self, values: Tensor) -> torch.Size:
         """The shape of latents or codes without the channels."""
-        shape = list(values.shape)
-        del shape[self.channel_dim]
-        return shape
+        return values.movedim(self.channel_dim, -1).shape[:-1]
 
     def _rows(self, values: Tensor, what: str) -> Tensor:
         """Checked latents or codes as rows (N, d), float32 or float64."""
         check_vectors("VQ", values, what, channels=self.channels, channel_dim=self.channel_dim)
-        wide = torch.float64 if values.dtype == torch.float64 else torch.float32
-        return values.movedim(self.channel_dim, -1).reshape(-1, self.channels).to(wide)
-
-    def _finite(self, rows: Tensor) -> Tensor:
-        """The rows, if all are finite; traced code takes 0 for what is not."""
-        if not values_visible(rows):
-            return torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
-        # What is not finite reaches the sum, the cheapest pass; a sum can also overflow by itself, hence the count.
-        if not rows.detach().sum().isfinite() and (count := int((~rows.detach().isfinite()).sum())):
-            raise GridcodeError(
-                f"VQ: {count} of {rows.numel()} latents are NaN or infinite and have no nearest codeword; look for a "
-                "diverging loss or an overflow before the quantizer"
-            )
-        return rows
+        return values.movedim(self.channel_dim, -1).reshape(-1, self.channels).to(working_dtype(values.dtype))

@@ -108,9 +108,25 @@ class EntropyLoss(Revival):
         """Nothing is replaced."""
 
 
+@dataclass(frozen=True)
+class ByCount(Revival):
+    """What the revivals of codewords that few latents take share: a threshold of their counts, and no loss."""
+
+    threshold: float = 0.1
+    counts_use: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is none."""
+        check_positive(type(self).__name__, "threshold", self.threshold)
+
+    def loss(self, latents: Tensor, codewords: Tensor) -> Tensor:
+        """0."""
+        return latents.new_zeros(())
+
+
 @final
 @dataclass(frozen=True)
-class Splitting(Revival):
+class Splitting(ByCount):
     """The most used entry gives half of its sums and counts to one out of use.
 
     It needs an update that keeps sums: ``ByEMA`` or ``Discounted``.
@@ -121,17 +137,6 @@ class Splitting(Revival):
     Raises:
         GridcodeError: The threshold is not above 0.
     """
-
-    threshold: float = 0.1
-    counts_use: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Refuse a threshold that is none."""
-        check_positive("Splitting", "threshold", self.threshold)
-
-    def loss(self, latents: Tensor, codewords: Tensor) -> Tensor:
-        """0."""
-        return latents.new_zeros(())
 
     def revive(self, codebook: Codebook, batch: JoinedBatch, generator: torch.Generator) -> None:
         """Split until no count is under the threshold."""
@@ -144,7 +149,7 @@ class Splitting(Revival):
 
 @final
 @dataclass(frozen=True)
-class RandomRestarts(Revival):
+class RandomRestarts(ByCount):
     """Codewords out of use start again at latents of the joined batch, no latent twice.
 
     A restarted codeword gets twice the threshold as its count, so that without use it is tried for ln 2 / -ln decay
@@ -160,17 +165,6 @@ class RandomRestarts(Revival):
     Raises:
         GridcodeError: The threshold is not above 0.
     """
-
-    threshold: float = 0.1
-    counts_use: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Refuse a threshold that is none."""
-        check_positive("RandomRestarts", "threshold", self.threshold)
-
-    def loss(self, latents: Tensor, codewords: Tensor) -> Tensor:
-        """0."""
-        return latents.new_zeros(())
 
     def revive(self, codebook: Codebook, batch: JoinedBatch, generator: torch.Generator) -> None:
         """Move codewords out of use onto latents."""

@@ -95,9 +95,27 @@ class ByLoss(Update):
         codebook.known_counts().mul_(self._DECAY).add_(batch.counts, alpha=1 - self._DECAY)
 
 
+@dataclass(frozen=True)
+class Running(Update):
+    """What the updates by running sums share: a commitment loss, and no gradient for the codebook."""
+
+    decay: float
+    commitment: float
+    by_gradient: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        check_decay(type(self).__name__, self.decay)
+        check_weight(type(self).__name__, "commitment", self.commitment)
+
+    def loss(self, latents: Tensor, chosen: Tensor) -> Tensor:
+        """Commitment loss."""
+        return self.commitment * _mean_square(latents, chosen.detach())
+
+
 @final
 @dataclass(frozen=True)
-class ByEMA(Update):
+class ByEMA(Running):
     """Codewords are exponential moving averages of the latents that took them.
 
     Args:
@@ -110,16 +128,6 @@ class ByEMA(Update):
 
     decay: float = 0.99
     commitment: float = 0.25
-    by_gradient: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        check_decay("ByEMA", self.decay)
-        check_weight("ByEMA", "commitment", self.commitment)
-
-    def loss(self, latents: Tensor, chosen: Tensor) -> Tensor:
-        """Commitment loss."""
-        return self.commitment * _mean_square(latents, chosen.detach())
 
     def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Count ← decay · count + (1 - decay) · n, sums likewise; used codewords are their ratio."""
@@ -128,7 +136,7 @@ class ByEMA(Update):
 
 @final
 @dataclass(frozen=True)
-class Discounted(Update):
+class Discounted(Running):
     """Codewords are ratios of discounted sums and counts, as in UViM.
 
     Args:
@@ -141,16 +149,6 @@ class Discounted(Update):
 
     decay: float = 0.995
     commitment: float = 0.0
-    by_gradient: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        check_decay("Discounted", self.decay)
-        check_weight("Discounted", "commitment", self.commitment)
-
-    def loss(self, latents: Tensor, chosen: Tensor) -> Tensor:
-        """Commitment loss."""
-        return self.commitment * _mean_square(latents, chosen.detach())
 
     def learn(self, codebook: Codebook, batch: Statistics) -> None:
         """Count ← decay · count + n, sums likewise; used codewords are their ratio."""
