@@ -1,6 +1,8 @@
-"""The one error that gridcode raises for what a user can mend."""
+"""The one error that gridcode raises for what a user can mend, and the check of settings that every config needs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 
 class GridcodeError(ValueError):
@@ -31,3 +33,40 @@ class FileError(GridcodeError, OSError):
 
 class MissingFileError(FileError, FileNotFoundError):
     """A :class:`GridcodeError` about a file or folder that is not there; a ``FileNotFoundError``."""
+
+
+def check_numbers(
+    settings: object,
+    owner: str,
+    *,
+    counts: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+) -> None:
+    """Refuse settings that are out of their range, or NaN.
+
+    Args:
+        settings: Has the named settings as attributes.
+        owner: What stands before a setting's name in the error, such as "loop.".
+        counts: Settings that must be at least 1.
+        positive: Settings that must be above 0.
+        not_negative: Settings that must be at least 0.
+
+    Raises:
+        GridcodeError: One is out of its range.
+
+    >>> from types import SimpleNamespace
+    >>> check_numbers(SimpleNamespace(steps=0), "loop.", counts=["steps"])
+    Traceback (most recent call last):
+    gridcode.errors.GridcodeError: loop.steps must be at least 1, got 0
+    """
+    bounds: tuple[tuple[Sequence[str], str, Callable[[float], bool]], ...] = (
+        (counts, "at least 1", lambda value: value >= 1),
+        (positive, "> 0", lambda value: value > 0),
+        (not_negative, ">= 0", lambda value: value >= 0),
+    )
+    for names, bound, holds in bounds:
+        for name in names:
+            value = getattr(settings, name)
+            if not holds(value):
+                raise GridcodeError(f"{owner}{name} must be {bound}, got {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,6 @@ class ObserverConfig:
             raise GridcodeError(f"a picture has 4 rotations, got observer.targets={self.targets}")
         if not self.widths or min(self.widths) < 8 or any(width % 8 for width in self.widths):
             raise GridcodeError(f"observer.widths must be positive multiples of 8, got {self.widths}")
-        for name, value, least in (
-            ("targets", self.targets, 2),
-            ("channels", self.channels, 1),
-            ("steps", self.steps, 1),
-        ):
-            if value < least:
-                raise GridcodeError(f"observer.{name} must be at least {least}, got {value}")
+        if self.targets < 2:
+            raise GridcodeError(f"observer.targets must be at least 2, got {self.targets}")
+        check_numbers(self, "observer.", counts=("channels", "steps"))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import final
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 
 Seen = Mapping[str, Sequence[float]]
 """The latest values of everything that was observed, oldest first."""
@@ -69,17 +69,15 @@ class AlarmConfig:
 
     def __post_init__(self) -> None:
         """Refuse thresholds that no value can pass or every value does."""
-        for name in ("every", "stall"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"alarms.{name} must be at least 1, got {getattr(self, name)}")
         if self.patience < SETTLED:
             raise GridcodeError(f"alarms.patience must be at least {SETTLED}, got {self.patience}")
-        for name in ("overpowering", "dying", "usage", "usage_fall", "stall_gain", "poor"):
-            if not getattr(self, name) >= 0:
-                raise GridcodeError(f"alarms.{name} must be >= 0, got {getattr(self, name)}")
-        for name in ("gradient", "drop", "levels"):
-            if not getattr(self, name) > 0:
-                raise GridcodeError(f"alarms.{name} must be > 0, got {getattr(self, name)}")
+        check_numbers(
+            self,
+            "alarms.",
+            counts=("every", "stall"),
+            positive=("gradient", "drop", "levels"),
+            not_negative=("overpowering", "dying", "usage", "usage_fall", "stall_gain", "poor"),
+        )
 
 
 @final

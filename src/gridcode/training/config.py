@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -79,18 +79,9 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that are not positive."""
-        for name in (
-            "steps",
-            "batch_size",
-            "devices",
-            "accumulate",
-            "log_every",
-            "val_every",
-            "val_count",
-            "checkpoint_every",
-        ):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"loop.{name} must be at least 1, got {getattr(self, name)}")
+        lengths = ("steps", "batch_size", "devices", "accumulate")
+        cadence = ("log_every", "val_every", "val_count", "checkpoint_every")
+        check_numbers(self, "loop.", counts=(*lengths, *cadence), not_negative=("seed",))
         if self.strategy not in ("ddp", "fsdp"):
             raise GridcodeError(f"loop.strategy must be 'ddp' or 'fsdp', got {self.strategy!r}")
         if self.precision not in get_args(Precision):
@@ -99,7 +90,5 @@ class LoopConfig:
             )
         if self.precision == "fp16" and self.strategy == "fsdp":
             raise GridcodeError("loop.precision=fp16 cannot train with loop.strategy=fsdp; use bf16 or ddp")
-        if self.seed < 0:
-            raise GridcodeError(f"loop.seed must be >= 0, got {self.seed}")
         if self.seed >= 2**32:  # numpy's limit
             raise GridcodeError(f"loop.seed must be below 2^32, got {self.seed}")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
@@ -89,9 +89,8 @@ class LabelTokenizerConfig(Architecture):
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
-        for name in ("patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"label tokenizer {name} must be at least 1, got {getattr(self, name)}")
+        counts = ("patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp")
+        check_numbers(self, "label tokenizer ", counts=counts)
         if len(self.codes) != 2 or min(self.codes) < 1:
             raise GridcodeError(f"label tokenizer codes must be two counts, rows and columns, got {self.codes}")
         if self.width % self.heads:
@@ -206,9 +205,5 @@ class DenseEvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
-        for name in ("count", "train_count", "batch_size", "shown"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
-        for name in ("draws", "observer_steps"):
-            if getattr(self, name) < 0:
-                raise GridcodeError(f"evaluation {name} must be >= 0, got {getattr(self, name)}")
+        counts = ("count", "train_count", "batch_size", "shown")
+        check_numbers(self, "evaluation ", counts=counts, not_negative=("draws", "observer_steps"))

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Suppress
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.config import Architecture
 
@@ -73,17 +73,6 @@ def check_channels(channels: int) -> None:
     """
     if channels not in (1, 3):
         raise GridcodeError(f"a picture has 1 or 3 channels, got channels={channels}")
-
-
-def check_counts(config: ImageArchitecture, *names: str) -> None:
-    """Refuse settings below 1.
-
-    Raises:
-        GridcodeError: One of the named settings is.
-    """
-    for name in names:
-        if getattr(config, name) < 1:
-            raise GridcodeError(f"tokenizer {name} must be at least 1, got {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -157,7 +146,7 @@ class TokenizerConfig(ImageArchitecture):
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
         check_channels(self.channels)
-        check_counts(self, "encoder_blocks", "decoder_blocks", "patch")
+        check_numbers(self, "tokenizer ", counts=("encoder_blocks", "decoder_blocks", "patch"))
 
     @property
     def downsampling(self) -> int:
@@ -224,7 +213,8 @@ class ViTConfig(ImageArchitecture):
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
         check_channels(self.channels)
-        check_counts(self, "patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp", "side")
+        counts = ("patch", "width", "encoder_depth", "decoder_depth", "heads", "mlp", "side")
+        check_numbers(self, "tokenizer ", counts=counts)
         if self.width % self.heads:
             raise GridcodeError(
                 f"tokenizer width must be a multiple of heads, got width={self.width} and heads={self.heads}"

@@ -16,7 +16,7 @@ from tyro.conf import arg
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.vqgan_config import VQGANConfig
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
@@ -124,15 +124,13 @@ class AdversarialConfig:
         """Refuse values that cannot train."""
         if self.kind not in ("none", "non-saturating", "hinge"):
             raise GridcodeError(f"loss.adversarial.kind must be 'none', 'non-saturating' or 'hinge', got {self.kind!r}")
-        for name in ("weight", "lr"):
-            if not getattr(self, name) > 0:
-                raise GridcodeError(f"loss.adversarial.{name} must be > 0, got {getattr(self, name)}")
-        for name in ("start", "r1", "clip"):
-            if not getattr(self, name) >= 0:
-                raise GridcodeError(f"loss.adversarial.{name} must be >= 0, got {getattr(self, name)}")
-        for name in ("patch", "r1_every"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"loss.adversarial.{name} must be at least 1, got {getattr(self, name)}")
+        check_numbers(
+            self,
+            "loss.adversarial.",
+            counts=("patch", "r1_every"),
+            positive=("weight", "lr"),
+            not_negative=("start", "r1", "clip"),
+        )
         if self.width < 8 or self.width % 8:
             raise GridcodeError(f"loss.adversarial.width must be a positive multiple of 8, got {self.width}")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -255,8 +253,5 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
-        for name in ("count", "samples", "neighbours", "batch_size", "classifier_steps"):
-            if getattr(self, name) < 1:
-                raise GridcodeError(f"evaluation {name} must be at least 1, got {getattr(self, name)}")
-        if not self.guidance >= 0:
-            raise GridcodeError(f"evaluation guidance must be >= 0, got {self.guidance}")
+        counts = ("count", "samples", "neighbours", "batch_size", "classifier_steps")
+        check_numbers(self, "evaluation ", counts=counts, not_negative=("guidance",))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Suppress
 
-from gridcode.domains.image.architectures import ImageArchitecture, check_channels, check_counts
-from gridcode.errors import GridcodeError
+from gridcode.domains.image.architectures import ImageArchitecture, check_channels
+from gridcode.errors import GridcodeError, check_numbers
 from gridcode.quantize.config import QuantizerConfig, VQConfig
 
 GROUPS = 32
@@ -84,7 +84,7 @@ class VQGANConfig(ImageArchitecture):
         if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
             raise GridcodeError(f"tokenizer widths of vqgan must be positive multiples of {GROUPS}, got {self.widths}")
         check_channels(self.channels)
-        check_counts(self, "encoder_blocks", "decoder_blocks", "latents")
+        check_numbers(self, "tokenizer ", counts=("encoder_blocks", "decoder_blocks", "latents"))
         for name in ("encoder_attention", "decoder_attention"):
             levels: tuple[int, ...] = getattr(self, name)
             if any(not 0 <= level < len(self.widths) for level in levels) or len({*levels}) < len(levels):
