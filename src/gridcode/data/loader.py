@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.source import Example, ImageSource
-from gridcode.data.workers import eval_stream, example_at, train_stream, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
 from gridcode.errors import FileError, GridcodeError
 
 _MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
@@ -171,16 +171,9 @@ def train_batches(
     >>> tuple(batch.images.shape), len(batch.keys)
     ((4, 3, 16, 16), 4)
     """
-    if seed < 0:
-        raise GridcodeError(f"seed must not be negative, not {seed}")
-    chunks = train_stream(
-        Fetch(source, config, seed=seed),
-        workers=useful_workers(config.workers, in_memory=source.in_memory),
-        batch_size=batch_size,
-        start_step=start_step,
-        rank=rank,
-        world=world,
-    )
+    order = TrainOrder(batch_size, seed, start_step, rank, world)
+    workers = useful_workers(config.workers, in_memory=source.in_memory)
+    chunks = fetch_in_order(Fetch(source, config, seed=seed), order.positions(), workers)
     return (_batch(chunk) for chunk in chunks)
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +35,57 @@ class Example:
     """Name of the image inside its source; unique, and the same on every run."""
 
 
-class ImageSource(ABC):
-    """An ordered, finite set of images, read one at a time.
+ExampleT = TypeVar("ExampleT")
+
+
+class Source(ABC, Generic[ExampleT]):
+    """An ordered, finite set of examples of one kind of data, read one at a time.
 
     A source may be sent to worker processes, so it must pickle, and it holds no open handle that a fork would
     share.
+    """
+
+    name: str
+    """Where the examples come from, as recorded in manifests."""
+    notes: tuple[str, ...] = ()
+    """What else was understood of the files, a line each."""
+    in_memory: bool = False
+    """True where reading decodes nothing, so that worker processes would only cost time."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> ExampleT:
+        """Example number ``index``, 0 <= index < len(self).
+
+        Raises:
+            GridcodeError: A file cannot be decoded; the message names the path and the row.
+        """
+
+    def __iter__(self) -> Iterator[ExampleT]:
+        """All examples in order."""
+        return (self[index] for index in range(len(self)))
+
+
+class Part(Source[ExampleT]):
+    """Some examples of a source, in the order given: what :class:`Subset` and other kinds' parts share."""
+
+    def __init__(self, source: Source[ExampleT], indices: Sequence[int], *, name: str) -> None:
+        self.name, self.notes, self.in_memory = name, source.notes, source.in_memory
+        self._source = source
+        self._indices = tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> ExampleT:
+        return self._source[self._indices[index]]
+
+
+class ImageSource(Source[Example]):
+    """An ordered, finite set of images, read one at a time.
 
     >>> class Grey(ImageSource):
     ...     name = "grey"
@@ -53,30 +99,8 @@ class ImageSource(ABC):
     ['0', '1', '2']
     """
 
-    name: str
-    """Where the images come from, as recorded in manifests."""
     classes: tuple[str, ...] = ()
     """Class names in label order; empty where the images have no labels."""
-    notes: tuple[str, ...] = ()
-    """What else was understood of the files, a line each."""
-    in_memory: bool = False
-    """True where reading decodes nothing, so that worker processes would only cost time."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of images."""
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> Example:
-        """Image number ``index``, 0 <= index < len(self).
-
-        Raises:
-            GridcodeError: The image cannot be decoded; the message names the path and the row.
-        """
-
-    def __iter__(self) -> Iterator[Example]:
-        """All images in order."""
-        return (self[index] for index in range(len(self)))
 
 
 class StoredImages(ImageSource):
@@ -123,7 +147,7 @@ class EncodedImages(StoredImages):
 _LOOKED_AT: Final = 8
 
 
-class Subset(ImageSource):
+class Subset(Part[Example], ImageSource):
     """Some images of a source, in the order given.
 
     >>> from gridcode.data.adapter import TorchDataset
@@ -135,18 +159,8 @@ class Subset(ImageSource):
     """
 
     def __init__(self, source: ImageSource, indices: Sequence[int], *, name: str) -> None:
-        self.name = name
+        super().__init__(source, indices, name=name)
         self.classes = source.classes
-        self.in_memory = source.in_memory
-        self.notes = source.notes
-        self._source = source
-        self._indices = tuple(indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, index: int) -> Example:
-        return self._source[self._indices[index]]
 
 
 def fixed_subset(source: ImageSource, count: int) -> ImageSource:
@@ -180,7 +194,7 @@ def described(source: ImageSource) -> dict[str, Any]:
     return describe(len(source), source.classes, (_key(source, place) for place in places))
 
 
-def _stored(source: ImageSource) -> bool:
+def _stored(source: Source[Example]) -> bool:
     return (
         _stored(source._source)
         if isinstance(source, Subset | Relabelled | Unlabelled)
@@ -188,7 +202,7 @@ def _stored(source: ImageSource) -> bool:
     )
 
 
-def _key(source: ImageSource, index: int) -> str:
+def _key(source: Source[Example], index: int) -> str:
     """An image's key, by decoding it only where there is no other way; none of an image that cannot be decoded."""
     if isinstance(source, Subset):
         return _key(source._source, source._indices[index])

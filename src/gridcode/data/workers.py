@@ -20,6 +20,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 
@@ -33,21 +34,13 @@ from gridcode.training.seeding import indices_at
 Result = TypeVar("Result")
 
 
-def train_stream(
-    fetch: Dataset[Result | GridcodeError],
-    *,
-    workers: int,
-    batch_size: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterator[Result]:
-    """What ``fetch`` makes of each step's positions, without end.
+@dataclass(frozen=True)
+class TrainOrder:
+    """Which examples a process sees in training, and in what order.
 
-    Args:
-        fetch: Maps a run of positions to a result or an error.
-        workers: Processes that fetch ahead; 0 fetches here.
-        batch_size: Positions a step, over all ranks; a multiple of ``world``.
+    Attributes:
+        batch_size: Examples a step, over all ranks; a multiple of ``world``.
+        seed: Decides the order and the crops, together with each example's position in the stream.
         start_step: Number of steps to leave out, at no cost: the stream of a run resumed at that step.
         rank: Which contiguous slice of each step's positions to fetch, 0 <= rank < world.
         world: Number of ranks that share a batch.
@@ -55,15 +48,31 @@ def train_stream(
     Raises:
         GridcodeError: A setting is out of range.
     """
-    if batch_size < 1 or world < 1 or batch_size % world:
-        raise GridcodeError(f"batch_size {batch_size} is not a positive multiple of the {world} processes; change it")
-    if not 0 <= rank < world:
-        raise GridcodeError(f"rank {rank} is not in [0, {world}); check the launcher's settings")
-    if start_step < 0:
-        raise GridcodeError(f"start_step must not be negative, not {start_step}")
-    share = batch_size // world
-    starts = (step * batch_size + rank * share for step in count(start_step))
-    return fetch_in_order(fetch, (range(start, start + share) for start in starts), workers)
+
+    batch_size: int
+    seed: int
+    start_step: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be shared out."""
+        if self.seed < 0:
+            raise GridcodeError(f"seed must not be negative, not {self.seed}")
+        if self.batch_size < 1 or self.world < 1 or self.batch_size % self.world:
+            raise GridcodeError(
+                f"batch_size {self.batch_size} is not a positive multiple of the {self.world} processes; change it"
+            )
+        if not 0 <= self.rank < self.world:
+            raise GridcodeError(f"rank {self.rank} is not in [0, {self.world}); check the launcher's settings")
+        if self.start_step < 0:
+            raise GridcodeError(f"start_step must not be negative, not {self.start_step}")
+
+    def positions(self) -> Iterator[range]:
+        """The positions of each step that are this process's, without end."""
+        share = self.batch_size // self.world
+        starts = (step * self.batch_size + self.rank * share for step in count(self.start_step))
+        return (range(start, start + share) for start in starts)
 
 
 def eval_stream(
@@ -97,8 +106,8 @@ def example_at(position: int, *, count: int, seed: int | None) -> tuple[int, np.
     return index, np.random.default_rng((seed, position))
 
 
-def useful_workers(asked: int, *, in_memory: bool) -> int:
-    """As many workers as asked for and as the machine has cores; none where there is nothing to decode.
+def useful_workers(workers: int, *, in_memory: bool) -> int:
+    """At most ``workers`` and as many as the machine has cores; none where there is nothing to decode.
 
     >>> useful_workers(4, in_memory=True)
     0
@@ -106,7 +115,7 @@ def useful_workers(asked: int, *, in_memory: bool) -> int:
     if in_memory:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(asked, cores)
+    return min(workers, cores)
 
 
 def fetch_in_order(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gridcode.data.loader import Batch
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_train_batches
 from gridcode.domains.dense.data.source import DenseSource
@@ -119,6 +120,6 @@ def _squares(train: DenseSource, data: DenseConfig, *, seed: int) -> Iterator[Ba
     """Central squares of training pictures, which can be turned; without labels."""
     side = min(data.shape)
     top, left = ((length - side) // 2 for length in data.shape)
-    for batch in dense_train_batches(train, data, batch_size=_BATCH, seed=seed):
+    for batch in dense_train_batches(train, data, TrainOrder(_BATCH, seed)):
         images = batch.labels[..., top : top + side, left : left + side]
         yield Batch(images, torch.full((len(images),), -1), batch.keys)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.config import (
     LabelTokenizerConfig,
     LabelTokenizerRun,
@@ -100,7 +101,7 @@ class DenseDomain(Domain):
     @classmethod
     def train_batches(cls, source: DenseSource, data: DenseConfig, **settings: Any) -> Iterator[DenseBatch]:
         """See :func:`gridcode.domains.dense.data.loader.dense_train_batches`."""
-        return dense_train_batches(source, data, **settings)
+        return dense_train_batches(source, data, TrainOrder(**settings))
 
     @classmethod
     def eval_batches(cls, source: DenseSource, data: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:

@@ -30,8 +30,8 @@ from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.depth import DepthMap
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
-from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap, Planes
-from gridcode.domains.dense.domain import dense_domain
+from gridcode.domains.dense.data.source import DenseSource, LabelMap, Planes
+from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.measure import TaskMeter
 from gridcode.domains.dense.show import error_map
 from gridcode.errors import GridcodeError
@@ -288,10 +288,7 @@ def _check(subject: DenseSubject) -> None:
 
 
 def _batches(source: DenseSource, count: int, data: DenseConfig, config: DenseEvaluationConfig) -> Iterator[DenseBatch]:
-    chosen = source
-    if count < len(source):
-        chosen = DensePart(source, fixed_sample(len(source), count).tolist(), name=source.name)
-    return dense_eval_batches(chosen, data, batch_size=config.batch_size)
+    return dense_eval_batches(DenseDomain.part(source, count), data, batch_size=config.batch_size)
 
 
 def _encode(tokenizer: Tokenizer, batch: DenseBatch) -> Tensor:

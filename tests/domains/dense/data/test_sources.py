@@ -20,6 +20,7 @@ from PIL import Image
 
 from gridcode.data.config import CropPolicy
 from gridcode.data.scenes.source import render_scene
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.data import (
     Categories,
     CocoPanoptic,
@@ -520,7 +521,7 @@ def test_bad_places_get_one_line(tmp_path):
 
 def firsts(config, count=5, **options):
     source = open_dense(config, "train")
-    return list(islice(dense_train_batches(source, config, batch_size=4, seed=3, **options), count))
+    return list(islice(dense_train_batches(source, config, TrainOrder(4, 3, **options)), count))
 
 
 def same(a, b):
@@ -578,9 +579,9 @@ def test_bad_streams_get_one_line(tmp_path):
     config = DenseConfig(height=8, width=8, train_count=2)
     source = open_dense(config, "train")
     with pytest.raises(GridcodeError, match="batch_size 3 is not a positive multiple"):
-        dense_train_batches(source, config, batch_size=3, seed=0, world=2)
+        dense_train_batches(source, config, TrainOrder(3, 0, world=2))
     with pytest.raises(GridcodeError, match="rank 2 is not in"):
-        dense_train_batches(source, config, batch_size=2, seed=0, rank=2, world=2)
+        dense_train_batches(source, config, TrainOrder(2, 0, rank=2, world=2))
     with pytest.raises(GridcodeError, match="at least 1"):
         dense_eval_batches(source, config, batch_size=0)
     with pytest.raises(GridcodeError, match="no pictures"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gridcode.data.workers import eval_stream, example_at, train_stream, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image, train_region
 from gridcode.domains.dense.data.open import make_label_map
@@ -69,26 +69,13 @@ def crop_example(
     return DenseExample(image, planes, example.key)
 
 
-def dense_train_batches(
-    source: DenseSource,
-    config: DenseConfig,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterator[DenseBatch]:
+def dense_train_batches(source: DenseSource, config: DenseConfig, order: TrainOrder) -> Iterator[DenseBatch]:
     """Batches for training, without end; every picture comes once an epoch.
 
     Args:
         source: Pictures with label maps.
         config: Task, size, crop policy and workers.
-        batch_size: Pictures a step, over all ranks; a multiple of ``world``.
-        seed: Decides the order and the crops, together with each picture's position in the stream.
-        start_step: Number of batches to leave out, at no cost.
-        rank: Which contiguous slice of each batch to yield, 0 <= rank < world.
-        world: Number of ranks that share a batch.
+        order: Size of a batch, order and crops, and which slice of each batch is this process's.
 
     Returns:
         The batches. Worker processes start once and end with the iterator.
@@ -98,20 +85,12 @@ def dense_train_batches(
 
     >>> from gridcode.domains.dense.data.open import open_dense
     >>> config = DenseConfig(task="panoptic", height=16, width=16, train_count=10)
-    >>> batch = next(dense_train_batches(open_dense(config, "train"), config, batch_size=4, seed=0))
+    >>> batch = next(dense_train_batches(open_dense(config, "train"), config, TrainOrder(batch_size=4, seed=0)))
     >>> tuple(batch.images.shape), tuple(batch.labels.shape)
     ((4, 3, 16, 16), (4, 2, 16, 16))
     """
-    if seed < 0:
-        raise GridcodeError(f"seed must not be negative, not {seed}")
-    return train_stream(
-        _Fetch(source, config, seed=seed),
-        workers=useful_workers(config.workers, in_memory=source.in_memory),
-        batch_size=batch_size,
-        start_step=start_step,
-        rank=rank,
-        world=world,
-    )
+    workers = useful_workers(config.workers, in_memory=source.in_memory)
+    return fetch_in_order(_Fetch(source, config, seed=order.seed), order.positions(), workers)
 
 
 def dense_eval_batches(source: DenseSource, config: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:

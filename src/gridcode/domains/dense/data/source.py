@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from gridcode.data.crop import to_channels
 from gridcode.data.image import decode_image, file_orientation
-from gridcode.data.source import EncodedImages, Example, StoredImages
+from gridcode.data.source import EncodedImages, Example, Part, Source, StoredImages
 from gridcode.domains.dense.data.config import Categories, Orientation
 from gridcode.errors import GridcodeError
 
@@ -52,7 +52,7 @@ class DenseExample:
     """Name of the picture inside its source; unique, and the same on every run."""
 
 
-class DenseSource(ABC):
+class DenseSource(Source[DenseExample]):
     """An ordered, finite set of pictures with label maps, read one at a time; it pickles.
 
     >>> class Flat(DenseSource):
@@ -70,41 +70,19 @@ class DenseSource(ABC):
     ['0', '1']
     """
 
-    name: str
-    """Where the pictures come from, as recorded in manifests."""
     categories: Categories | None = None
     """The classes of a panoptic source; None for depth and colour."""
-    notes: tuple[str, ...] = ()
-    """What else was understood of the files, a line each."""
-    in_memory: bool = False
-    """True where reading decodes nothing, so that worker processes would only cost time."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of pictures."""
 
     @abstractmethod
     def key(self, index: int) -> str:
         """The key of picture number ``index``, without decoding it."""
 
-    @abstractmethod
-    def __getitem__(self, index: int) -> DenseExample:
-        """Picture number ``index`` with its label map, 0 <= index < len(self).
-
-        Raises:
-            GridcodeError: A file cannot be decoded, or picture and labels do not fit; the message names both.
-        """
-
     def tag(self, index: int) -> int:
         """The EXIF orientation of the picture's file, 1 … 8; 1 (upright) where pictures have none."""
         return 1
 
-    def __iter__(self) -> Iterator[DenseExample]:
-        """All examples in order."""
-        return (self[index] for index in range(len(self)))
 
-
-class DensePart(DenseSource):
+class DensePart(Part[DenseExample], DenseSource):
     """Some examples of a source, in the order given.
 
     >>> from gridcode.domains.dense.data.scenes import DenseScenes
@@ -114,26 +92,17 @@ class DensePart(DenseSource):
     """
 
     def __init__(self, source: DenseSource, indices: Sequence[int], *, name: str) -> None:
-        self.name = name
+        super().__init__(source, indices, name=name)
         self.categories = source.categories
-        self.in_memory = source.in_memory
-        self.notes = source.notes
-        self._source = source
-        self._indices = tuple(indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
+        self._whole = source
 
     def key(self, index: int) -> str:
         """The key in the whole source."""
-        return self._source.key(self._indices[index])
+        return self._whole.key(self._indices[index])
 
     def tag(self, index: int) -> int:
         """The EXIF orientation in the whole source."""
-        return self._source.tag(self._indices[index])
-
-    def __getitem__(self, index: int) -> DenseExample:
-        return self._source[self._indices[index]]
+        return self._whole.tag(self._indices[index])
 
 
 class LabelMap(ABC):
