@@ -16,13 +16,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import final
 
-import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
-from gridcode.metrics.image import psnr
+from gridcode.metrics.image import Means, psnr
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class ColourScores:
     """Images seen."""
 
 
-class ColourErrors:
+@final
+class ColourErrors(Means):
     """Pixel errors of colourised images, seen batch by batch; counted on the CPU, in float64.
 
     >>> errors = ColourErrors()
@@ -49,8 +50,7 @@ class ColourErrors:
     """
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(3, dtype=torch.float64, device="cpu")
-        self._count = 0
+        super().__init__("colour errors", 3)
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
         """Add images.
@@ -70,13 +70,7 @@ class ColourErrors:
         difference = predicted.clamp(-1, 1) - truth.clamp(-1, 1)
         dims = (1, 2, 3)
         rows = (difference.square().mean(dims), difference.abs().mean(dims), psnr(predicted, truth).double())
-        self._sums += torch.stack([row.sum() for row in rows])
-        self._count += len(truth)
-
-    def merge(self, other: ColourErrors) -> None:
-        """Add everything that ``other`` has seen, for instance on another process."""
-        self._sums += other._sums
-        self._count += other._count
+        self.add([float(row.sum()) for row in rows], len(truth))
 
     def compute(self) -> ColourScores:
         """The means so far.
@@ -84,10 +78,8 @@ class ColourErrors:
         Raises:
             GridcodeError: No image was seen.
         """
-        if not self._count:
-            raise GridcodeError("colour errors: no image was seen; update() it with at least one pair")
-        mse, mae, decibels = (self._sums / self._count).tolist()
-        return ColourScores(mse, mae, decibels, self._count)
+        (mse, mae, decibels), count = self.means()
+        return ColourScores(mse, mae, decibels, count)
 
 
 @dataclass(frozen=True)

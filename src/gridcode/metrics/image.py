@@ -18,7 +18,9 @@ similarity", 2004 (SSIM with an 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -99,7 +101,41 @@ class ImageScores:
     count: int
 
 
-class ImageQuality:
+class Means:
+    """Means of several figures over images, seen batch by batch.
+
+    Args:
+        what: What is measured, for errors.
+        figures: How many figures an image has.
+    """
+
+    def __init__(self, what: str, figures: int) -> None:
+        self._what = what
+        self._sums = [0.0] * figures
+        self._count = 0
+
+    def add(self, sums: Sequence[float], count: int) -> None:
+        """Add the figures' sums over ``count`` images."""
+        self._sums = [old + new for old, new in zip(self._sums, sums, strict=True)]
+        self._count += count
+
+    def merge(self, other: Self) -> None:
+        """Add everything that ``other`` has seen, for instance on another process."""
+        self.add(other._sums, other._count)
+
+    def means(self) -> tuple[list[float], int]:
+        """The means so far, and the number of images.
+
+        Raises:
+            GridcodeError: No image was seen.
+        """
+        if not self._count:
+            raise GridcodeError(f"{self._what}: no image was seen; update() it with at least one pair")
+        return [total / self._count for total in self._sums], self._count
+
+
+@final
+class ImageQuality(Means):
     """PSNR and SSIM of a set, seen batch by batch.
 
     >>> quality = ImageQuality()
@@ -110,9 +146,7 @@ class ImageQuality:
     """
 
     def __init__(self) -> None:
-        self._psnr = 0.0
-        self._ssim = 0.0
-        self._count = 0
+        super().__init__("image quality", 2)
 
     def update(self, a: Tensor, b: Tensor) -> None:
         """Add pairs of images.
@@ -121,16 +155,7 @@ class ImageQuality:
             a: images in [-1, 1], (B, C, H, W), at least 6 pixels high and wide.
             b: images of the same shape.
         """
-        signal, structure = psnr(a, b), ssim(a, b)
-        self._psnr += math.fsum(signal.tolist())
-        self._ssim += math.fsum(structure.tolist())
-        self._count += len(a)
-
-    def merge(self, other: ImageQuality) -> None:
-        """Add everything that ``other`` has seen, for instance on another process."""
-        self._psnr += other._psnr
-        self._ssim += other._ssim
-        self._count += other._count
+        self.add([math.fsum(figure.tolist()) for figure in (psnr(a, b), ssim(a, b))], len(a))
 
     def compute(self) -> ImageScores:
         """The means so far.
@@ -138,9 +163,8 @@ class ImageQuality:
         Raises:
             GridcodeError: No image was seen.
         """
-        if not self._count:
-            raise GridcodeError("image quality: no image was seen; update() it with at least one pair")
-        return ImageScores(self._psnr / self._count, self._ssim / self._count, self._count)
+        (signal, structure), count = self.means()
+        return ImageScores(signal, structure, count)
 
 
 def _unit_range(a: Tensor, b: Tensor, *, what: str) -> tuple[Tensor, Tensor]:

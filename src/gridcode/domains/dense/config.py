@@ -55,32 +55,12 @@ class LabelTokenizerConfig(Architecture):
         >>> LabelTokenizerConfig.paper().patches(512, 512)
         (32, 32)
         """
-        return cls(
-            quantizer=quantizer,
-            context=context,
-            codes=(16, 16),
-            patch=16,
-            width=768,
-            encoder_depth=6,
-            decoder_depth=12,
-            heads=12,
-            mlp=3072,
-        )
+        return cls(quantizer, context, codes=(16, 16), patch=16, **_transformers(768, 6, 12))
 
     @classmethod
     def gpu(cls, quantizer: QuantizerConfig = PAPER_CODEBOOK, *, context: bool = True) -> LabelTokenizerConfig:
         """For one GPU and maps of 128 pixels: 16 x 16 patches of 8, 64 codes."""
-        return cls(
-            quantizer=quantizer,
-            context=context,
-            codes=(8, 8),
-            patch=8,
-            width=384,
-            encoder_depth=4,
-            decoder_depth=6,
-            heads=6,
-            mlp=1536,
-        )
+        return cls(quantizer, context, codes=(8, 8), patch=8, **_transformers(384, 4, 6))
 
     @classmethod
     def laptop(cls, quantizer: QuantizerConfig = PAPER_CODEBOOK, *, context: bool = True) -> LabelTokenizerConfig:
@@ -121,6 +101,12 @@ class LabelTokenizerConfig(Architecture):
                 f"{near[0]}x{near[1]} or another patch"
             )
         return height // P, width // P
+
+
+def _transformers(width: int, encoder_depth: int, decoder_depth: int) -> dict[str, Any]:
+    """The usual proportions: 64 features a head, an MLP of four times the width."""
+    depths = {"encoder_depth": encoder_depth, "decoder_depth": decoder_depth}
+    return {"width": width, "heads": width // 64, "mlp": 4 * width} | depths
 
 
 @dataclass(frozen=True)

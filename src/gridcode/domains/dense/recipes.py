@@ -137,14 +137,7 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
                 final_lr=0.0,
                 ema=0.0,
             ),
-            loop=LoopConfig(
-                steps=_PICTURES[task] * first // 1024,
-                batch_size=1024,
-                log_every=50,
-                val_every=2000,
-                val_count=4096,
-                checkpoint_every=1000,
-            ),
+            loop=_paper_loop(_PICTURES[task] * first // 1024, 1024, val_every=2000),
         ),
         prior=ConditionalRun(
             data=DenseConfig(task=task, height=512, width=512, workers=16),
@@ -154,17 +147,14 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
             optim=OptimConfig(
                 lr=1e-3, weight_decay=1e-3, warmup=4000 if task != "depth" else 1000, final_lr=0.0, ema=0.0
             ),
-            loop=LoopConfig(
-                steps=_PICTURES[task] * second // 512,
-                batch_size=512,
-                log_every=50,
-                val_every=1000,
-                val_count=4096,
-                checkpoint_every=1000,
-            ),
+            loop=_paper_loop(_PICTURES[task] * second // 512, 512, val_every=1000),
         ),
         evaluation=DenseEvaluationConfig(count=5000, train_count=5000),
     )
+
+
+def _paper_loop(steps: int, batch_size: int, *, val_every: int) -> LoopConfig:
+    return LoopConfig(steps, batch_size, log_every=50, val_every=val_every, val_count=4096, checkpoint_every=1000)
 
 
 def gpu(task: Task) -> DenseRecipe:

@@ -42,9 +42,18 @@ class Start(ABC):
         """The codebook at the first training batch, (K, d), from the one drawn at construction."""
 
 
+@dataclass(frozen=True)
+class Drawn(Start):
+    """A start that needs no data: the codebook stays as it was drawn."""
+
+    def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
+        """The codebook as it is."""
+        return codebook
+
+
 @final
 @dataclass(frozen=True)
-class Uniform(Start):
+class Uniform(Drawn):
     """U(-bound, bound) for every number.
 
     Args:
@@ -66,14 +75,10 @@ class Uniform(Start):
         uniform = torch.rand(size, channels, generator=generator, device="cpu", dtype=torch.float32)
         return (2 * uniform - 1) * (1 / size if self.bound is None else self.bound)
 
-    def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The codebook as it is."""
-        return codebook
-
 
 @final
 @dataclass(frozen=True)
-class Normal(Start):
+class Normal(Drawn):
     """N(0, deviation²) for every number: with unit norm, directions spread evenly.
 
     Args:
@@ -94,10 +99,6 @@ class Normal(Start):
         """Normal numbers."""
         normal = torch.randn(size, channels, generator=generator, device="cpu", dtype=torch.float32)
         return normal * (1 / math.sqrt(size) if self.deviation is None else self.deviation)
-
-    def begin(self, codebook: Tensor, batch: JoinedBatch, distance: Distance, generator: torch.Generator) -> Tensor:
-        """The codebook as it is."""
-        return codebook
 
 
 @final

@@ -174,15 +174,7 @@ def _laptop(task: Task) -> DenseRun:
     )
     stage_one = LabelTokenizerRun(
         data=data,
-        model=LabelTokenizerConfig(
-            quantizer=FSQConfig(levels=(8, 8)),
-            codes=(4, 4),
-            width=64,
-            encoder_depth=2,
-            decoder_depth=2,
-            heads=2,
-            mlp=128,
-        ),
+        model=_tokenizer((8, 8), codes=(4, 4), width=64, depth=2),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
         loop=_loop(steps=steps_one, batch_size=16),
     )
@@ -204,15 +196,7 @@ def _smoke(task: Task) -> DenseRun:
     stage_one = replace(
         base.tokenizer,
         data=data,
-        model=LabelTokenizerConfig(
-            quantizer=FSQConfig(levels=(6, 4)),
-            codes=(2, 2),
-            width=16,
-            encoder_depth=1,
-            decoder_depth=1,
-            heads=2,
-            mlp=32,
-        ),
+        model=_tokenizer((6, 4), codes=(2, 2), width=16, depth=1),
         loop=_loop(steps=6, batch_size=8),
     )
     encoder = ImageEncoderConfig(width=16, depth=1, heads=2, mlp=32)
@@ -223,6 +207,12 @@ def _smoke(task: Task) -> DenseRun:
         loop=_loop(steps=6, batch_size=8),
     )
     return DenseRun(stage_one, stage_two)
+
+
+def _tokenizer(levels: tuple[int, ...], *, codes: tuple[int, int], width: int, depth: int) -> LabelTokenizerConfig:
+    """A tokenizer of two heads and an MLP of twice the width, the encoder as deep as the decoder."""
+    fsq = FSQConfig(levels=levels)
+    return LabelTokenizerConfig(fsq, True, codes, 8, width, depth, depth, heads=2, mlp=2 * width)
 
 
 def _gpu(task: Task) -> DenseRun:

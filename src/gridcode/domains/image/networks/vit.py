@@ -42,12 +42,8 @@ class ViTEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, d, h, w)."""
-        x = self.positions(self.patches(images))
-        h, w = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2)
-        for block in self.blocks:
-            x = block(x)
-        out: Tensor = self.head(self.norm(x)).transpose(1, 2).unflatten(2, (h, w))
+        x = self.patches(images)
+        out: Tensor = self.head(_features(self, x)).transpose(1, 2).unflatten(2, x.shape[-2:])
         return out
 
 
@@ -74,13 +70,18 @@ class ViTDecoder(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, H, W)."""
-        x = self.positions(self.codes(codes))
-        h, w = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2)
-        for block in self.blocks:
-            x = block(x)
-        out: Tensor = self.shuffle(self.head(self.norm(x)).transpose(1, 2).unflatten(2, (h, w)))
+        x = self.codes(codes)
+        out: Tensor = self.shuffle(self.head(_features(self, x)).transpose(1, 2).unflatten(2, x.shape[-2:]))
         return out
+
+
+def _features(network: ViTEncoder | ViTDecoder, x: Tensor) -> Tensor:
+    """Positions, blocks and norm: (B, D, h, w) -> (B, N, D)."""
+    x = network.positions(x).flatten(2).transpose(1, 2)
+    for block in network.blocks:
+        x = block(x)
+    out: Tensor = network.norm(x)
+    return out
 
 
 def _blocks(config: ViTConfig, depth: int) -> nn.ModuleList:

@@ -16,7 +16,7 @@ from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.domains.image.recipes.base import CODEBOOK_1000, Recipe, large_prior, large_tokenizer, loop, small_prior
-from gridcode.training.config import OptimConfig
+from gridcode.training.config import LoopConfig, OptimConfig
 
 
 def fashion_mnist_laptop() -> Recipe:
@@ -60,13 +60,8 @@ def fashion_mnist_gpu() -> Recipe:
 
     Expected result and cost: not measured yet.
     """
-    small, stage_two = fashion_mnist_laptop(), loop(60_000, 256, every=2500, val_count=10_000)
-    stage_one = loop(50_000, 256, every=2500, val_count=10_000)
-    return small.enlarged(
-        large_tokenizer(small.tokenizer, (128, 128, 256), stage_one, encoder_blocks=1, lr=5e-4),
-        large_prior(stage_two, width=512, depth=12, heads=8, lr=3e-4, warmup=2000),
-        samples=10_000,
-    )
+    stages = loop(50_000, 256, every=2500, val_count=10_000), loop(60_000, 256, every=2500, val_count=10_000)
+    return _gpu(fashion_mnist_laptop(), stages, widths=(128, 128, 256), blocks=1, lr=5e-4, depth=12)
 
 
 def cifar10_gpu() -> Recipe:
@@ -74,10 +69,23 @@ def cifar10_gpu() -> Recipe:
 
     Expected result and cost: not measured yet.
     """
-    small, stage_two = cifar10_laptop(), loop(100_000, 256, every=5000, val_count=10_000)
-    stage_one = loop(60_000, 256, every=2500, val_count=10_000)
+    stages = loop(60_000, 256, every=2500, val_count=10_000), loop(100_000, 256, every=5000, val_count=10_000)
+    return _gpu(cifar10_laptop(), stages, widths=(128, 256, 256), blocks=2, lr=4e-4, depth=16)
+
+
+def _gpu(
+    small: Recipe,
+    stages: tuple[LoopConfig, LoopConfig],
+    *,
+    widths: tuple[int, ...],
+    blocks: int,
+    lr: float,
+    depth: int,
+) -> Recipe:
+    """The data and the measurement of a smaller recipe; a prior of width 512."""
+    first, second = stages
     return small.enlarged(
-        large_tokenizer(small.tokenizer, (128, 256, 256), stage_one, encoder_blocks=2, lr=4e-4),
-        large_prior(stage_two, width=512, depth=16, heads=8, lr=3e-4, warmup=2000),
+        large_tokenizer(small.tokenizer, widths, first, encoder_blocks=blocks, lr=lr),
+        large_prior(second, width=512, depth=depth, heads=8, lr=3e-4, warmup=2000),
         samples=10_000,
     )
