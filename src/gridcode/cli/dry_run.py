@@ -63,7 +63,8 @@ def _networks_of_the_loss(run: TokenizerRun) -> str:
     """What Stage I's loss takes beside the tokenizer; nothing if pixels alone are compared."""
     perceptual, adversarial, networks = run.loss.perceptual, run.loss.adversarial, []
     if perceptual.active:
-        networks.append("VGG-16" if perceptual.kind == "lpips" else "a perceptual network")
+        names = {"lpips": "VGG-16", "lite0": "EfficientNet-lite0"}
+        networks.append(names.get(perceptual.kind, "a perceptual network"))
     if adversarial.active:
         with torch.device("meta"):
             discriminator = Discriminator(

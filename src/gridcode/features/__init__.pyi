@@ -2,5 +2,8 @@ from .classifier import Classifier as Classifier
 from .classifier import load_classifier as load_classifier
 from .classifier import save_classifier as save_classifier
 from .config import ClassifierConfig as ClassifierConfig
+from .efficientnet import EfficientNetLite as EfficientNetLite
+from .efficientnet import load_efficientnet_lite as load_efficientnet_lite
+from .resize import resize_images as resize_images
 from .train import accuracy as accuracy
 from .train import train_classifier as train_classifier

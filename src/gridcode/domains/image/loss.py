@@ -1,10 +1,11 @@
 """What reconstructions of pictures cost: errors of pixels, and distances of features.
 
     pixels        l2 * mean((x - y)^2) + l1 * mean(|x - y|)
-    perceptual    weight * mean(distance(x, y)): LPIPS from files, or a network trained as the run starts
+    perceptual    weight * mean(distance(x, y)): LPIPS from files, EfficientNet-lite0 from its package, or a network
+                  trained as the run starts
 
-That network lies in the run's folder (``perceptual/``) and is read from there when the run is resumed. The adversarial
-term is in ``adversarial.py``.
+The network that the run trains lies in its folder (``perceptual/``) and is read from there when the run is resumed.
+The adversarial term is in ``adversarial.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gridcode.data.loader import train_batches
 from gridcode.data.source import ImageSource
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.features.config import ObserverConfig
+from gridcode.features.efficientnet import load_efficientnet_lite
 from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.train import train_observer
@@ -109,12 +111,15 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
         fabric: The processes.
 
     Raises:
-        GridcodeError: LPIPS's files, or the observer of a resumed run, cannot be read.
+        GridcodeError: LPIPS's files, EfficientNet-lite0's package, or the observer of a resumed run cannot be read.
     """
     config = run.loss.perceptual
     if config.kind == "lpips":
         lpips = load_lpips(config.vgg, config.heads, download=config.download)
         return PerceptualLoss(lpips.to(fabric.device), weight=config.weight)
+    if config.kind == "lite0":
+        network = load_efficientnet_lite("lite0").to(fabric.device)
+        return PerceptualLoss(network.distance, weight=config.weight)
     folder = options.out / FOLDER
     if fabric.is_global_zero and not (options.resume and folder.exists()):
         _train(run, source, folder, show=options.show, fabric=fabric)
