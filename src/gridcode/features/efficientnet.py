@@ -78,9 +78,9 @@ class EfficientNetLite(nn.Module):
         self.variant: Variant = variant
         self._conv_stem = _SameConv2d(3, _STEM, 3, stride=2, bias=False)
         self._bn0 = nn.BatchNorm2d(_STEM, eps=_EPS)
-        self._blocks = nn.ModuleList(_blocks(*_WIDTH_AND_DEPTH[variant]))
-        last = self._blocks[-1].outputs
-        self._conv_head = _SameConv2d(int(last), FEATURES, 1, bias=False)
+        blocks = _blocks(*_WIDTH_AND_DEPTH[variant])
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = _SameConv2d(blocks[-1].outputs, FEATURES, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(FEATURES, eps=_EPS)
         self._fc = nn.Linear(FEATURES, _CLASSES)
 
@@ -157,7 +157,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        h = x
+        h: Tensor = x
         if self._expand_conv is not None and self._bn0 is not None:
             h = F.relu6(self._bn0(self._expand_conv(h)))
         h = F.relu6(self._bn1(self._depthwise_conv(h)))
