@@ -10,6 +10,7 @@ Each part continues from where it was, so that a killed command is repeated with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class DenseOptions:
         resume: Continue each part from where it was.
         force: Replace what the parts left.
         show: Draw progress bars.
+        wording: What is shown is passed through it (:class:`gridcode.training.run.RunOptions`).
     """
 
     out: Path
@@ -48,6 +50,7 @@ class DenseOptions:
     resume: bool = False
     force: bool = False
     show: bool = True
+    wording: Callable[[str], str] = str
 
 
 def train_dense(
@@ -104,7 +107,7 @@ def _options(options: DenseOptions, part: str) -> RunOptions:
     begun = (out / RUN_FILE).exists()
     resume = options.resume and bool(checkpoints(out))
     force = options.force or (options.resume and begun and not resume)
-    return RunOptions(out, resume=resume, force=force and begun, show=options.show)
+    return RunOptions(out, resume=resume, force=force and begun, show=options.show, wording=options.wording)
 
 
 def _write_tokens(run: DenseRun, options: DenseOptions, sources: Sources, *, device: torch.device) -> None:
