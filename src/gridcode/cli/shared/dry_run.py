@@ -20,7 +20,6 @@ from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes.recipe import Recipe
 from gridcode.store.reader import TokenStore
-from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.tokenizer.domain import Domain, count_parameters, domain_of
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
@@ -28,11 +27,11 @@ from gridcode.training.optim import COPIES
 from gridcode.training.precision import resolve_precision
 
 
-def describe_tokenizer_run(run: TokenizerSettings, domain: Domain | None = None) -> str:
+def describe_tokenizer_run(run: Any, domain: Domain | None = None) -> str:
     """The text for a Stage I run of any kind of data.
 
     Args:
-        run: The run.
+        run: Its :class:`~gridcode.tokenizer.config.TokenizerSettings`.
         domain: What is known of the data; the settings tell it where it is not given.
 
     Raises:
