@@ -28,7 +28,7 @@ def main() -> None:
     settings = recipe("scenes_depth_laptop")
     data = replace(settings.tokenizer.data, height=32, width=32, train_count=min(1000, 16 * steps), val_count=16)
     often = {"steps": steps, "batch_size": 16, "val_every": steps, "val_count": 16, "checkpoint_every": steps}
-    model = replace(settings.tokenizer.model, patch=4)  # as many patches as the recipe has at 64 pixels
+    model = replace(settings.tokenizer.model, patch=8)
     stage_one = replace(settings.tokenizer, data=data, model=model, loop=replace(settings.tokenizer.loop, **often))
     stage_two = replace(settings.prior, data=data, loop=replace(settings.prior.loop, **often))
     train_dense(DenseRun(stage_one, stage_two), DenseOptions(out, force=True), say=print)
