@@ -22,7 +22,7 @@ from typing import Any, get_args
 import torch
 
 from benchmarks.measure import machine
-from gridcode.cli.arguments import DataChange
+from gridcode.cli.shared.options import DataChange
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset

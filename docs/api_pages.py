@@ -40,7 +40,8 @@ def _pages() -> dict[str, str]:
     for package, names in exports.items():
         elsewhere = [f"- [`{name.rpartition('.')[2]}`][{name}]" for name in names if home[name] != package]
         here = [f"::: {name}" for name in names if home[name] == package]
-        pages[package] = "\n\n".join([f"# {package}", _docstring(package), "\n".join(elsewhere), *here])
+        others = ["On other pages:", "\n".join(elsewhere)] if elsewhere else []
+        pages[package] = "\n\n".join([f"# {package}", _docstring(package), *others, *here])
     return {package.removeprefix("gridcode."): text for package, text in pages.items() if exports[package]}
 
 

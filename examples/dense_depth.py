@@ -1,7 +1,7 @@
 """Depth through a few codes (UViM with FSQ): both stages on built-in scenes, then a prediction with its spread.
 
-Run ``python examples/dense_depth.py``: under two minutes. The whole recipe (``gridcode dense train --task depth``)
-takes a quarter of an hour.
+Run ``python examples/dense_depth.py``: under a minute. It writes ``picture.png`` and ``depth.png`` (near is bright).
+The whole recipe (``gridcode dense train --task depth``) takes a quarter of an hour and is more exact.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from gridcode.data import DataConfig, open_split
 from gridcode.domains.dense import DenseOptions, DensePredictor, DenseRun, train_dense
+from gridcode.evaluation import save_png
 from gridcode.recipes import recipe
 
 
@@ -23,9 +26,10 @@ def main() -> None:
     out, steps = arguments.out, arguments.steps
 
     settings = recipe("scenes_depth_laptop")
-    data = replace(settings.tokenizer.data, train_count=min(1000, 16 * steps), val_count=16)
+    data = replace(settings.tokenizer.data, height=32, width=32, train_count=min(1000, 16 * steps), val_count=16)
     often = {"steps": steps, "batch_size": 16, "val_every": steps, "val_count": 16, "checkpoint_every": steps}
-    stage_one = replace(settings.tokenizer, data=data, loop=replace(settings.tokenizer.loop, **often))
+    model = replace(settings.tokenizer.model, patch=8)
+    stage_one = replace(settings.tokenizer, data=data, model=model, loop=replace(settings.tokenizer.loop, **often))
     stage_two = replace(settings.prior, data=data, loop=replace(settings.prior.loop, **often))
     train_dense(DenseRun(stage_one, stage_two), DenseOptions(out, force=True), say=print)
 
@@ -37,6 +41,8 @@ def main() -> None:
     print(
         f"depth of a picture {picture.shape}: {depth.min():.2f} to {depth.max():.2f} m, on average {depth.mean():.2f} m"
     )
+    save_png(picture, out / "picture.png")
+    save_png(np.uint8(255 * depth.min() / depth)[..., None], out / "depth.png")
     print(f"the draws differ by {spread.mean():.2f} m on average, by {spread.max():.2f} m where they agree least")
 
 

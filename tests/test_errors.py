@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 import gridcode
-from gridcode.cli.arguments import parse
 from gridcode.cli.main import main
-from gridcode.cli.output import fresh_folder
+from gridcode.cli.shared.options import Output
+from gridcode.cli.shared.parse import parse
 from gridcode.convert.source import read_source
 from gridcode.data.adapter import TorchDataset
 from gridcode.data.config import DataConfig
@@ -167,7 +167,7 @@ def test_a_full_disk_is_an_error_of_the_system(what: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("what", [*WRITES, "an empty folder"])
 def test_a_place_that_cannot_be_written_is_an_error_of_the_system(what: str, tmp_path: Path) -> None:
-    write = (WRITES | {"an empty folder": lambda path: fresh_folder(path, force=False)})[what]
+    write = (WRITES | {"an empty folder": lambda path: Output(path).make()})[what]
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"file/written cannot be written \(\w.*\); make room there") as caught:
         write(tmp_path / "file" / "written")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import gridcode
-from gridcode.cli import arguments
-from gridcode.cli.advice import advise
 from gridcode.cli.main import main
+from gridcode.cli.shared import parse
+from gridcode.cli.shared.advice import advise
 
 ROOT = Path(gridcode.__file__).parent
 
@@ -43,7 +43,7 @@ VERBS = {
 def options_of(verb: str) -> frozenset[str]:
     with pytest.raises(SystemExit):
         main([*VERBS[verb].split(), "--help"])
-    return arguments.options()
+    return parse.options()
 
 
 @cache
@@ -98,7 +98,7 @@ def test_every_advice_can_be_followed(verb: str, capsys: pytest.CaptureFixture[s
     assert len(messages()) > 300
     complaints: list[str] = []
     for path, message in messages():
-        if path.parts[0] == "cli" and path.stem not in ("arguments", "output", verb.replace(" ", "_")):
+        if path.parts[0] == "cli" and path.stem not in ("parse", "options", "folders", verb.replace(" ", "_")):
             continue  # another verb's own
         text = advise(message, options)
         advice = re.split(r"[;:] ", text, maxsplit=1)[1:]

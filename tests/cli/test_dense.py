@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         "or --prior.model.encoder.patch",
     ),
     "no models": (("dense", "eval", "--out", "OUT"), "give the models with --tokenizer and --prior, or --run RUN"),
-    "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "holds no tokenizer/; give the folder"),
+    "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "missing; check the path"),
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
     "unknown study": (("study", "gan"), "study takes 'uvim', got 'gan'"),
     "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
@@ -313,4 +313,7 @@ def test_a_tokenizer_of_pictures_predicts_nothing(tmp_path: Path, capsys: pytest
     (tmp_path / "model/config.json").write_text('{"kind": "tokenizer"}')
     words = ["predict", "--tokenizer", str(tmp_path / "model"), "--prior", "x", "--input", str(tmp_path / "in")]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
-    assert "is a tokenizer of pictures; make pictures with gridcode sample" in capsys.readouterr().err
+    assert (
+        "is a tokenizer of pictures, not a tokenizer of label maps; gridcode reconstruct, tokenize, eval"
+        in capsys.readouterr().err
+    )

@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "missing pictures": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
     "missing tokens": (
         ("train", "prior", "scenes_smoke", "--tokens", "MISSING", "--out", "OUT"),
-        "there is no folder",
+        "missing; check the path",
     ),
     "missing tokenizer": (("tokenize", "--tokenizer", "MISSING", "--out", "OUT"), "check the path"),
     "missing prior": (("sample", "--prior", "MISSING", "--tokenizer", "MISSING", "--out", "OUT"), "check the path"),

@@ -8,7 +8,7 @@ import pytest
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from gridcode.cli.fields import OPTIONS, options_of
+from gridcode.cli.shared.fields import OPTIONS, options_of
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.recipes import image_recipe
@@ -49,7 +49,7 @@ def test_a_default_of_another_type_is_no_default() -> None:
 
 
 def test_a_fields_docstring_is_its_help_also_where_it_is_inherited() -> None:
-    from gridcode.cli.arguments import DataChange
+    from gridcode.cli.shared.options import DataChange
 
     told = fields_of(DataChange, DataChange())["max_pixels"].helptext
     assert callable(told)

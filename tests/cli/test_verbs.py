@@ -223,7 +223,7 @@ class TestSample:
     ) -> None:
         words = ["sample", "--prior", models.tokenizer, "--tokenizer", models.prior, "--out", str(tmp_path / "out")]
         assert main(words) == 2
-        assert "holds a 'prior', not a 'tokenizer'" in capsys.readouterr().err
+        assert "is a tokenizer of pictures, not a prior of pictures" in capsys.readouterr().err
 
 
 class TestReconstruct:

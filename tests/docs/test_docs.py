@@ -37,6 +37,9 @@ SMALL = {
 """What a verb is given in addition, so that it takes no time."""
 
 
+PRINTS = re.compile(r"^```sh\ngridcode ([^\n]*)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A command with what it prints below it."""
+
 PLACEHOLDERS = {"RECIPE": "cifar10_laptop", "NAME": "fsq"}
 """Words of running text that stand for another."""
 
@@ -100,6 +103,17 @@ def test_every_command_can_be_read(page: Path, parsed: None, tmp_path: Path, mon
         (tmp_path / "runs" / name).mkdir(parents=True)
     for words in [*(words for text in blocks(page, "sh") for words in commands(text)), *inline(page)]:
         check(words)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if PRINTS.search(page.read_text("utf-8"))], ids=lambda page: page.stem
+)
+def test_commands_print_what_the_pages_show(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, shown in PRINTS.findall(page.read_text(encoding="utf-8")):
+        assert main(shlex.split(words)) == 0
+        printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        for line in shown.splitlines():
+            assert line == "…" or line in printed, line
 
 
 def pictures(folder: Path, side: int = 16, count: int = 12) -> None:

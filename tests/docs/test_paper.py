@@ -27,7 +27,7 @@ def test_files_tests_and_programs_exist(row: list[str]) -> None:
         assert (ROOT / "tests" / name).is_file(), f"tests/{name} has moved; docs/paper.md names it"
     for words in map(shlex.split, CODE.findall(command)):
         if words[:2] == ["python", "-m"]:
-            assert find_spec(words[2]) is not None or (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file()
+            assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file() or find_spec(words[2]) is not None
         elif words[0] == "python":
             assert (ROOT / words[1]).is_file()
         else:  # read by the verb's parser in test_docs.py

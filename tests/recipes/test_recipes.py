@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from gridcode.cli.dry_run import describe_tokenizer_run
+from gridcode.cli.shared.dry_run import describe_tokenizer_run
 from gridcode.errors import GridcodeError
 from gridcode.prior.make import make_prior
 from gridcode.prior.space import TokenSpace

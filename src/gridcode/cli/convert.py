@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.arguments import parse
-from gridcode.cli.output import check_fresh, fresh_folder
+from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``convert``."""
+    """Take over a tokenizer of diffusers (VQModel) or taming-transformers (VQGAN); --out becomes its folder."""
 
     source: Annotated[Path, tyro.conf.Positional]
     """A folder that diffusers' VQModel was saved to, or a file with the state dict of a taming VQGAN."""
-    out: Path
-    """Folder of the tokenizer."""
+    output: Annotated[Output, FLAT]
     check: bool = False
     """Also compare it with diffusers' own layers on random pictures; needs diffusers."""
     unit_range: bool = False
@@ -34,8 +33,6 @@ class Arguments:
     """The pictures it was trained on: what tokenize and eval read unless they are told otherwise."""
     size: int = 256
     """Side in pixels of the pictures it was trained on."""
-    force: bool = False
-    """Replace the model in --out."""
 
 
 def run(arguments: list[str]) -> None:
@@ -44,13 +41,8 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong, or the check fails.
     """
-    parsed = parse(
-        Arguments,
-        arguments,
-        prog="gridcode convert",
-        description="Take over a tokenizer of diffusers (VQModel) or taming-transformers (VQGAN).",
-    )
-    check_fresh(parsed.out, force=parsed.force)
+    parsed = parse(Arguments, arguments, prog="gridcode convert")
+    parsed.output.check()
     from gridcode.convert.check import check_conversion
     from gridcode.convert.tokenizer import convert_tokenizer
 
@@ -72,10 +64,11 @@ def run(arguments: list[str]) -> None:
         if not agreement.holds:
             raise GridcodeError(f"the check against diffusers failed: {result}; nothing was written, please report it")
         print(f"check against diffusers: {result}")
-    tokenizer.save_pretrained(fresh_folder(parsed.out, force=parsed.force))
+    out = parsed.output.make()
+    tokenizer.save_pretrained(out)
     print(
-        f"tokenizer in {parsed.out}: {tokenizer.config.downsampling} pixels a token, {tokenizer.codebook_size:,} "
-        f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {parsed.out} "
+        f"tokenizer in {out}: {tokenizer.config.downsampling} pixels a token, {tokenizer.codebook_size:,} "
+        f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {out} "
         "--input PICTURE --out DIR"
     )
 

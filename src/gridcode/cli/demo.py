@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
-from gridcode.cli.arguments import parse
-from gridcode.cli.output import fresh_folder
+from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.parse import parse
 from gridcode.prior.config import autoregressive
 from gridcode.recipes import Recipe, image_recipe
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``demo``."""
+    """Everything, on built-in scenes, in six minutes; --out gets all that is made."""
 
-    out: Path = Path("demo")
-    """Folder for everything the demo makes."""
+    output: Annotated[Output, FLAT] = field(default_factory=lambda: Output(Path("demo")))
     smoke: bool = False
     """A few steps of everything, to see that it runs; the pictures stay noise."""
-    force: bool = False
-    """Replace an earlier demo."""
 
 
 def run(arguments: list[str]) -> None:
@@ -29,14 +27,9 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The folder is occupied.
     """
-    parsed = parse(
-        Arguments,
-        arguments,
-        prog="gridcode demo",
-        description="Everything, on built-in scenes, in six minutes.",
-    )
-    fresh_folder(parsed.out, force=parsed.force)
-    from gridcode.cli.output import narrator
+    parsed = parse(Arguments, arguments, prog="gridcode demo")
+    out, force = parsed.output.make(), parsed.output.force
+    from gridcode.cli.shared.advice import as_typed, narrator
     from gridcode.data.open import open_split
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
@@ -51,25 +44,25 @@ def run(arguments: list[str]) -> None:
 
     say, watch = narrator(), Stopwatch()
     again = "the same command with --force starts again"
-    settings, out = _settings(smoke=parsed.smoke), parsed.out
+    settings = _settings(smoke=parsed.smoke)
     data = settings.tokenizer.data
     say(f"rendering {data.train_count + data.val_count:,} scenes at {data.size} px")
     with watch.part("rendering scenes"):
         sources = Sources(open_split(data, "train"), open_split(data, "val"))
 
     say("Stage I: the tokenizer learns to turn a picture into a grid of integers, and back")
-    options = RunOptions(out / "tokenizer", force=parsed.force, again=again)
+    options = RunOptions(out / "tokenizer", force=force, again=again, wording=as_typed)
     with watch.part("Stage I"):
         tokenizer = train_tokenizer(settings.tokenizer, options, sources=sources)
     say("writing every picture's tokens")
     splits = {"train": sources.train, "val": sources.val}
-    store_options = StoreOptions(out / "tokens", flips=settings.flips, force=parsed.force)
+    store_options = StoreOptions(out / "tokens", flips=settings.flips, force=force)
     with watch.part("writing tokens"):
         store = tokenize(tokenizer, splits, data, store_options)
 
     say("Stage II: the prior learns what grids look like, from the tokens alone")
     with watch.part("Stage II"):
-        prior = train_prior(settings.prior, store, RunOptions(out / "prior", force=parsed.force, again=again))
+        prior = train_prior(settings.prior, store, replace(options, out=out / "prior"))
 
     generator = Generator(prior, tokenizer)
     subject = Subject(tokenizer, generator, data, sources.train, sources.val)

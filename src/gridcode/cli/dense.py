@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import tyro
-
-from gridcode.cli.arguments import option_value, parse
+from gridcode.cli.shared.options import FLAT, RunFlags
+from gridcode.cli.shared.parse import option_value, parse
+from gridcode.cli.train import with_quantizer
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, Decoding
@@ -62,22 +62,6 @@ def run(arguments: list[str]) -> None:
 
 
 @dataclass(frozen=True)
-class TrainFlags:
-    """How a run treats what is on disk; nothing here changes its result."""
-
-    out: Path | None = None
-    """Folder of the run, with tokenizer/, tokens/ and prior/ in it; only --dry-run needs none."""
-    stage: Stage = "all"
-    """The part to make: Stage I, the tokens of its label maps, Stage II, or all of them."""
-    resume: bool = False
-    """Continue each part in --out from its newest checkpoint; what is finished is left as it is."""
-    force: bool = False
-    """Replace the run in --out."""
-    dry_run: bool = False
-    """Print the resolved settings, the parameters of both stages and an estimate of memory, and end."""
-
-
-@dataclass(frozen=True)
 class StageTwoFlags:
     """Stage II's flags: its data are Stage I's, and its kind is --decoding."""
 
@@ -104,10 +88,13 @@ class StageTwoFlags:
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Command line of ``dense train``."""
+    """Learn to write label maps as codes (Stage I), and the codes from pictures (Stage II, --prior.*).
 
-    flags: Annotated[TrainFlags, tyro.conf.arg(name="")]
-    run: Annotated[LabelTokenizerRun, tyro.conf.arg(name="")]
+    --out gets tokenizer/, tokens/ and prior/; with --resume, a part that is finished is left as it is.
+    """
+
+    flags: Annotated[RunFlags, FLAT]
+    run: Annotated[LabelTokenizerRun, FLAT]
     prior: StageTwoFlags
     task: Task
     """What to predict; a recipe has its own."""
@@ -115,6 +102,8 @@ class TrainArguments:
     """What turns latents into codes; its settings are then the flags --model.quantizer.*"""
     decoding: Decoding
     """Stage II: one token after another (ar), or all of them in a dozen steps (maskgit)."""
+    stage: Stage = "all"
+    """The part to make: Stage I, the tokens of its label maps, Stage II, or all of them."""
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -123,20 +112,20 @@ def train(arguments: Sequence[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    settings, flags = _parse(arguments)
+    settings, flags, stage = _parse(arguments)
     if flags.dry_run:
-        from gridcode.cli.dry_run import describe_dense_run
+        from gridcode.cli.shared.dry_run import describe_dense_run
 
         return print(describe_dense_run(settings))
-    if flags.out is None:
-        raise GridcodeError("give the run a folder with --out DIR")
+    out = flags.folder()
+    from gridcode.cli.shared.advice import as_typed
     from gridcode.domains.dense.train import DenseOptions, train_dense
     from gridcode.training.run import first_process
 
-    options = DenseOptions(flags.out, stage=flags.stage, resume=flags.resume, force=flags.force)
-    train_dense(settings, options, say=print if first_process() else None)
+    options = DenseOptions(out, stage=stage, resume=flags.resume, force=flags.force, wording=as_typed)
+    train_dense(settings, options, say=(lambda line: print(as_typed(line))) if first_process() else None)
     if first_process():
-        print(f"{flags.stage} in {flags.out}; next: {_next(flags.stage, flags.out)}")
+        print(f"{stage} in {out}; next: {_next(stage, out)}")
     return None
 
 
@@ -147,36 +136,27 @@ def _next(stage: Stage, out: Path) -> str:
     return f"gridcode dense eval --run {out} --out DIR"
 
 
-def _parse(words: Sequence[str]) -> tuple[DenseRun, TrainFlags]:
-    """The settings of both stages, and how the run treats what is on disk."""
+def _parse(words: Sequence[str]) -> tuple[DenseRun, RunFlags, Stage]:
+    """The settings of both stages, how the run treats what is on disk, and the part to make."""
     name, words = _recipe_name(words)
     recipe = dense_recipe(name)
-    run, prior = recipe.tokenizer, recipe.prior
-    kind = option_value("--quantizer", words)
-    if kind in QUANTIZERS and kind != run.model.quantizer.name:
-        run = replace(run, model=replace(run.model, quantizer=QUANTIZERS[kind]()))
+    run, prior = with_quantizer(recipe.tokenizer, words), recipe.prior
     default = TrainArguments(
-        TrainFlags(),
+        RunFlags(),
         run,
         StageTwoFlags.of(prior),
         task=run.data.task,
         quantizer=run.model.quantizer.name,
         decoding=prior.prior,
     )
-    parsed = parse(
-        TrainArguments,
-        words,
-        prog="gridcode dense train",
-        default=default,
-        description="Learn to write label maps as codes (Stage I), and the codes from pictures (Stage II, --prior.*).",
-    )
+    parsed = parse(TrainArguments, words, prog="gridcode dense train", default=default)
     if not parsed.task == parsed.run.data.task == run.data.task:
         raise GridcodeError(
             f"the recipe {name} is for the task {run.data.task}, and the task is to be {parsed.task} "
             f"(--data.task {parsed.run.data.task}); leave out the recipe and give --task alone"
         )
     stage_two = ConditionalRun(data=parsed.run.data, prior=parsed.decoding, **vars(parsed.prior))
-    return DenseRun(parsed.run, stage_two), parsed.flags
+    return DenseRun(parsed.run, stage_two), parsed.flags, parsed.stage
 
 
 def _recipe_name(words: Sequence[str]) -> tuple[str, Sequence[str]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.arguments import check_models, parse, recipe_first, usable_device
+from gridcode.cli.shared.models import PictureModels
+from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.errors import GridcodeError
-from gridcode.prior.samplers.config import SamplerConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``edit``."""
+    """Draw a part of a picture again (--box or --mask), or more of it (--outpaint).
 
-    prior: str
-    """A prior's folder or hub id; a masked one: what an autoregressive one draws fits what is above it alone."""
-    tokenizer: str
-    """Its tokenizer's folder or hub id."""
+    gridcode edit [RECIPE] --prior DIR --tokenizer DIR --input PICTURE --box X0 Y0 X1 Y1 --out DIR. A recipe's name sets
+    the defaults of how tokens are drawn. The prior should be a masked one: what an autoregressive one draws fits only
+    what is above it. --out gets the edited pictures, and edits.png: the picture, what is replaced, and all variants.
+    """
+
+    models: Annotated[PictureModels, FLAT]
+    output: Annotated[Output, FLAT]
     input: Path
     """The picture, of any size; transparency is laid over white."""
-    out: Path
-    """Folder for the edited pictures, and edits.png with the picture, what is replaced, and all variants."""
     box: tuple[int, int, int, int] | None = None
     """Replace the pixels of a box: x0 y0 x1 y1, from the top left corner, x1 and y1 excluded."""
     mask: Path | None = None
@@ -45,16 +47,6 @@ class Arguments:
     """Variants."""
     seam: int | None = None
     """Pixels around the edited ones within which old and new are blended; a token's side by default."""
-    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = field(default_factory=SamplerConfig)
-    """How hidden tokens are filled; a recipe's name as the first word sets the defaults."""
-    guidance: float = 0.2
-    """Classifier-free guidance scale; 0 turns it off."""
-    seed: int = 0
-    """Same seed, same pictures."""
-    force: bool = False
-    """Write into a folder that is not empty."""
-    device: str = "cpu"
-    """Where to run: cpu, cuda, cuda:1, mps."""
 
 
 def run(arguments: list[str]) -> None:
@@ -64,31 +56,23 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     settings, words = recipe_first(arguments)
-    missing = dict.fromkeys(("prior", "tokenizer", "input", "out"), tyro.MISSING)
-    parsed = parse(
-        Arguments,
-        words,
-        prog="gridcode edit",
-        default=Arguments(**missing, sampler=settings.sampler, guidance=settings.guidance),
-        description="Draw a part of a picture again (--box or --mask), or more of it (--outpaint).",
-    )
+    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING), input=tyro.MISSING)
+    parsed = parse(Arguments, words, prog="gridcode edit", default=default)
     ways = [name for name in ("box", "mask", "outpaint") if getattr(parsed, name) is not None]
     if len(ways) != 1:
         raise GridcodeError(f"give one of --box, --mask and --outpaint, got {' and '.join(ways) or 'none'}")
-    check_models(parsed.prior, parsed.tokenizer)
+    parsed.models.check()
     import numpy as np
 
-    from gridcode.cli.output import fresh_folder
     from gridcode.cli.sample import class_index
     from gridcode.domains.image.edit import EditConfig, edit
     from gridcode.evaluation.pictures import contact_sheet, save_png
-    from gridcode.tasks.generate import Generator
 
-    generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=usable_device(parsed.device))
+    generator, drawing = parsed.models.load(), parsed.models.drawing
     label = -1 if parsed.label is None else class_index(parsed.label, generator.prior.space.classes)
     picture, mask = _picture_and_mask(parsed, channels=generator.tokenizer.config.channels)
-    config = EditConfig(sampler=parsed.sampler, guidance=parsed.guidance, seam=parsed.seam, seed=parsed.seed)
-    out = fresh_folder(parsed.out, force=parsed.force)
+    config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
+    out = parsed.output.make()
     edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
     for number, variant in enumerate(edited):
         save_png(variant, out / f"{number:04d}.png")

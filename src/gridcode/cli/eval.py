@@ -10,52 +10,46 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.arguments import DataChange, check_models, check_source, parse, recipe_first, usable_device
-from gridcode.cli.models import DenseDataChange, DenseModels, kind_of_model, load_predictor, load_tokenizer
+from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
+from gridcode.cli.shared.models import DenseDataChange, DenseModels, TokenizerModel
+from gridcode.cli.shared.options import FLAT, DataChange, Output
+from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.domains.dense.config import DenseEvaluationConfig
-from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.recipes import RECIPES, dense_recipe
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``eval``, for pictures."""
+    """Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
 
-    tokenizer: str
-    """A tokenizer's folder or hub id."""
-    out: Path
-    """Folder for report.html and report.json."""
+    A recipe's name sets the defaults of what is measured. --out gets report.html and report.json.
+    """
+
+    model: Annotated[TokenizerModel, FLAT]
+    output: Annotated[Output, FLAT]
     prior: str | None = None
     """A prior's folder or hub id; without one only the tokenizer is measured."""
     data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
-    evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluationConfig)
-    """How much is measured; a recipe's name as the first word sets the defaults."""
-    force: bool = False
-    """Replace the report in --out."""
-    device: str = "cpu"
-    """Where to run: cpu, cuda, cuda:1, mps."""
+    evaluation: Annotated[EvaluationConfig, FLAT] = field(default_factory=EvaluationConfig)
+    """How much is measured."""
 
 
 @dataclass(frozen=True)
 class DenseArguments:
-    """Command line of ``eval``, for dense prediction."""
+    """Measure Stage I alone (the oracle) and both stages beside trivial baselines, and write a report.
 
-    out: Path
-    """Folder for report.html, report.json and overview.png."""
-    models: Annotated[DenseModels, tyro.conf.arg(name="")] = field(default_factory=DenseModels)
+    gridcode eval [RECIPE] --run RUN --out DIR; the most probable codes are drawn by default. --out gets report.html,
+    report.json and overview.png.
+    """
+
+    output: Annotated[Output, FLAT]
+    models: Annotated[DenseModels, FLAT] = field(default_factory=DenseModels)
     data: DenseDataChange = field(default_factory=DenseDataChange)
     """Changes to the label tokenizer's own data settings."""
-    evaluation: Annotated[DenseEvaluationConfig, tyro.conf.arg(name="")] = field(default_factory=DenseEvaluationConfig)
+    evaluation: Annotated[DenseEvaluationConfig, FLAT] = field(default_factory=DenseEvaluationConfig)
     """How much is measured."""
-    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = NEAR_GREEDY
-    """How codes are drawn; the most probable ones by default."""
-    seed: int = 0
-    """Same seed, same maps."""
-    force: bool = False
-    """Replace the report in --out."""
 
 
 def run(arguments: list[str]) -> None:
@@ -65,7 +59,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     recipe = RECIPES.get(arguments[0]) if arguments else None
-    if (kind_of_model(arguments) if recipe is None else recipe().kind) == "dense":
+    if (kind_of_data(arguments) if recipe is None else recipe().kind) == "dense":
         eval_dense(arguments)
     else:
         eval_images(arguments)
@@ -77,39 +71,38 @@ def eval_images(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = _parse(arguments)
+    evaluation, words = recipe_first(arguments)
+    default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
+    parsed = parse(Arguments, words, prog="gridcode eval", default=default)
     check_source(parsed.data.source)
-    check_models(parsed.tokenizer, parsed.prior)
-    from gridcode.cli.output import fresh_folder, narrator
+    parsed.model.check()
+    check_folder("--prior", parsed.prior, "class prior")
+    from gridcode.cli.shared.advice import narrator
     from gridcode.data.open import open_split, understood
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.tasks.generate import Generator
-    from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.log import Stopwatch
 
-    device = usable_device(parsed.device)
-    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=device)
-    generator = None
-    if parsed.prior is not None:
-        generator = Generator.from_pretrained(parsed.prior, tokenizer, device=device)
+    tokenizer, prior = parsed.model.load(), parsed.prior
+    generator = None if prior is None else Generator.from_pretrained(prior, tokenizer, device=tokenizer.device)
     data = parsed.data.applied(data_of(tokenizer))
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
-    fresh_folder(parsed.out, force=parsed.force)
+    out = parsed.output.make()
     say, watch = narrator(), Stopwatch()
     for line in understood(subject.train, subject.val):
         say(line)
-    evaluation = evaluate(subject, parsed.evaluation, say=say, watch=watch)
+    found = evaluate(subject, parsed.evaluation, say=say, watch=watch)
     report = publish(
-        image_findings(evaluation, subject, parsed.evaluation),
-        Runs(tokenizer=Path(parsed.tokenizer), prior=None if parsed.prior is None else Path(parsed.prior)),
-        out=parsed.out,
+        image_findings(found, subject, parsed.evaluation),
+        Runs(tokenizer=Path(parsed.model.tokenizer), prior=None if prior is None else Path(prior)),
+        out=out,
         command=shlex.join(["gridcode", "eval", *arguments]),
         seconds=watch.seconds,
     )
-    for name, value in evaluation.figures().items():
+    for name, value in found.figures().items():
         if value is not None:
             print(f"{name:48} {value:.4g}" if isinstance(value, float) else f"{name:48} {value}")
     print(f"report in {report}")
@@ -129,46 +122,34 @@ def eval_dense(arguments: list[str], *, prog: str = "gridcode eval") -> None:
     evaluation = DenseEvaluationConfig()
     if words and not words[0].startswith("-"):
         evaluation, words = dense_recipe(words[0]).evaluation, words[1:]
-    parsed = parse(
-        DenseArguments,
-        words,
-        default=DenseArguments(out=tyro.MISSING, evaluation=evaluation),
-        prog=prog,
-        description="Measure Stage I alone (the oracle) and both stages beside trivial baselines, and write a report.",
-    )
-    parsed.models.tokenizer_at()
-    from gridcode.cli.output import fresh_folder, narrator
+    default = DenseArguments(Output(tyro.MISSING), evaluation=evaluation)
+    parsed = parse(DenseArguments, words, prog=prog, default=default)
+    models = parsed.models
+    models.check()
+    check_source(parsed.data.source)
+    from gridcode.cli.shared.advice import narrator
     from gridcode.domains.dense.data.open import open_dense
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
     from gridcode.domains.dense.report import dense_findings, score_table
     from gridcode.evaluation.publish import Runs, publish
 
-    tokenizer = load_tokenizer(parsed.models)
-    predictor = load_predictor(parsed.models, tokenizer, sampler=parsed.sampler, seed=parsed.seed)
+    tokenizer = models.load_tokenizer()
+    predictor = models.load_predictor(tokenizer)
     data = parsed.data.applied(dense_domain(tokenizer).data)
     codes = None if predictor is None else StageTwo(predictor.predict_codes, predictor.draw_codes)
     subject = DenseSubject(tokenizer, codes, data, open_dense(data, "train"), open_dense(data, "val"))
-    fresh_folder(parsed.out, force=parsed.force)
+    out, prior = parsed.output.make(), models.prior_at()
     found = evaluate_dense(subject, parsed.evaluation, say=narrator())
-    prior = parsed.models.prior_at()
-    settings = {"sampler": asdict(parsed.sampler) | {"seed": parsed.seed}}
+    settings = {"sampler": asdict(models.drawing.sampler) | {"seed": models.drawing.seed}}
     if predictor is not None:
         settings["prior"] = {"kind": predictor.prior.name, **asdict(predictor.prior.config)}
     report = publish(
         dense_findings(found, subject, parsed.evaluation, settings),
-        Runs(tokenizer=Path(parsed.models.tokenizer_at()), prior=None if prior is None else Path(prior)),
-        out=parsed.out,
+        Runs(tokenizer=Path(models.tokenizer_at()), prior=None if prior is None else Path(prior)),
+        out=out,
         command=shlex.join([*prog.split(), *arguments]),
     )
     print(score_table(found.scores))
     print(f"codes used: {found.usage.usage:.1%} of {found.usage.codebook_size:,}")
     print(f"report in {report}")
-
-
-def _parse(words: Sequence[str]) -> Arguments:
-    """The command line; a recipe's name may come first."""
-    evaluation, words = recipe_first(words)
-    default = Arguments(tokenizer=tyro.MISSING, out=tyro.MISSING, evaluation=evaluation)
-    description = "Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR."
-    return parse(Arguments, words, prog="gridcode eval", default=default, description=description)

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from gridcode.cli.arguments import parse
-from gridcode.domains.dense.recipes import STAGES
+from gridcode.cli.shared.folders import PARTS
+from gridcode.cli.shared.parse import parse
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json, to_json
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``info``."""
+    """Say what a folder is."""
 
     path: Annotated[Path, tyro.conf.Positional]
     """A model's, a training run's, or a token store's folder."""
@@ -29,12 +29,12 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: There is nothing of gridcode's.
     """
-    path = parse(Arguments, arguments, prog="gridcode info", description="Say what a folder is.").path
+    path = parse(Arguments, arguments, prog="gridcode info").path
     if not path.is_dir():
         raise MissingFileError(f"there is no folder {path}")
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode demo and gridcode dense train make it
-        for part in STAGES:
+        for part in PARTS:
             found = _describe(path / part)
             lines += [f"{part}/", *(f"    {line}" for line in found)] if found else []
     if not lines:

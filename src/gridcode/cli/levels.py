@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gridcode.cli.arguments import parse
+from gridcode.cli.shared.parse import parse
 from gridcode.quantize.fsq.levels import LevelSet, level_candidates
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``levels``."""
+    """List FSQ levels for a codebook of about 2^bits codes: the paper's first, then the best others."""
 
     bits: int
     """The wished-for size of the codebook, as bits a token, 1 to 63."""
@@ -33,12 +33,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line is wrong, or no levels fit.
     """
-    parsed = parse(
-        Arguments,
-        arguments,
-        prog="gridcode levels",
-        description="List FSQ levels for a codebook of about 2^bits codes: the paper's first, then the best others.",
-    )
+    parsed = parse(Arguments, arguments, prog="gridcode levels")
     found = level_candidates(
         parsed.bits,
         min_level=parsed.min_level,

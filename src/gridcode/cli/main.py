@@ -79,16 +79,16 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
     try:
         if verb not in VERBS:
             raise GridcodeError(f"there is no verb {verb!r}; choose one of {', '.join(VERBS)}")
+        from gridcode.cli.shared.advice import show_warnings
+
+        show_warnings()
         import_module(f"gridcode.cli.{verb}").run(arguments)
     except GridcodeError as error:
         if debug:
             raise
-        from gridcode.cli.advice import SETTING, advise
+        from gridcode.cli.shared.advice import as_typed
 
-        # What the verb's options are is known once its command line was read; asking for them takes a while.
-        reader = sys.modules.get("gridcode.cli.arguments") if SETTING.search(str(error)) else None
-        text = advise(str(error), reader.options() if reader else ())
-        print(f"gridcode {verb}: {' '.join(text.splitlines())}", file=sys.stderr)
+        print(f"gridcode {verb}: {' '.join(as_typed(str(error)).splitlines())}", file=sys.stderr)
         number: int = getattr(error, "number", 0)
         return 128 + number if number else 2
     except KeyboardInterrupt:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.arguments import Reading, check_models, check_source, parse, usable_device
+from gridcode.cli.shared.folders import check_source
+from gridcode.cli.shared.models import TokenizerModel
+from gridcode.cli.shared.options import FLAT, Output, Reading
+from gridcode.cli.shared.parse import parse
 from gridcode.data.config import DataConfig
 from gridcode.errors import FileError, GridcodeError
 
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``reconstruct``."""
+    """Send pictures through a tokenizer and back.
 
-    tokenizer: str
-    """A tokenizer's folder or hub id."""
-    out: Path
-    """Folder for the reconstructions, alone and beside their originals, and comparison.png with all of them."""
+    --out gets the reconstructions, alone and beside their originals, and comparison.png with all of them.
+    """
+
+    model: Annotated[TokenizerModel, FLAT]
+    output: Annotated[Output, FLAT]
     input: str | None = None
     """A picture, or all that training reads, 'scenes' too, of splits the validation; the tokenizer's own by default."""
     data: Annotated[Reading, tyro.conf.arg(name="data")] = field(default_factory=Reading)
@@ -34,10 +37,6 @@ class Arguments:
     """Pictures at most, from all over the input."""
     native: bool = False
     """Each picture at its own size instead of the tokenizer's training size."""
-    force: bool = False
-    """Write into a folder that is not empty."""
-    device: str = "cpu"
-    """Where to run: cpu, cuda, cuda:1, mps."""
 
 
 def run(arguments: list[str]) -> None:
@@ -46,36 +45,29 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(
-        Arguments,
-        arguments,
-        prog="gridcode reconstruct",
-        description="Send pictures through a tokenizer and back.",
-    )
+    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
     check_source(parsed.input)
-    check_models(parsed.tokenizer)
+    parsed.model.check()
     import numpy as np
     import torch
 
-    from gridcode.cli.output import fresh_folder
     from gridcode.data.file_names import file_stem
     from gridcode.data.open import open_input, open_split
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.show import as_batch, reconstruct
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
-    from gridcode.tokenizer.model import Tokenizer
 
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
-    tokenizer = Tokenizer.from_pretrained(parsed.tokenizer, device=usable_device(parsed.device))
+    tokenizer = parsed.model.load()
     data = parsed.data.applied(data_of(tokenizer))
     source = open_split(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
     examples = list(_read_some(source, parsed.count, data))
-    out = fresh_folder(parsed.out, force=parsed.force)
+    out = parsed.output.make()
     pairs, scores = [], []
     for number, example in enumerate(examples):
-        image = as_batch(example, tokenizer, size=None if parsed.native else data.size).to(parsed.device)
+        image = as_batch(example, tokenizer, size=None if parsed.native else data.size).to(tokenizer.device)
         back = reconstruct(tokenizer, image)
         scores.append(float(psnr(back, image)))
         pair = to_uint8(torch.cat([image, back]))

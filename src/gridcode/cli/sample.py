@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import tyro
 
-from gridcode.cli.arguments import check_models, parse, recipe_first, usable_device
+from gridcode.cli.shared.models import PictureModels
+from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.errors import GridcodeError
-from gridcode.prior.samplers.config import SamplerConfig
 
 ANY: Final = "any"
 """Stands for no class."""
@@ -18,32 +18,21 @@ ANY: Final = "any"
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``sample``."""
+    """Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.
 
-    prior: str
-    """A prior's folder or hub id."""
-    tokenizer: str
-    """Its tokenizer's folder or hub id."""
-    out: Path
-    """Folder for the pictures, and samples.png with all of them."""
+    A recipe's name sets the defaults of how they are drawn. --out gets the pictures, and samples.png with all of them.
+    """
+
+    models: Annotated[PictureModels, FLAT]
+    output: Annotated[Output, FLAT]
     classes: tuple[str, ...] = ()
     """Class names or numbers, or any, which draws without a class; every class by default."""
     count: int = 8
     """Pictures per class."""
-    sampler: Annotated[SamplerConfig, tyro.conf.arg(name="")] = field(default_factory=SamplerConfig)
-    """How grids are filled; a recipe's name as the first word sets the defaults."""
-    guidance: float = 0.2
-    """Classifier-free guidance scale; 0 turns it off."""
     batch_size: int = 64
     """Pictures at a time."""
-    seed: int = 0
-    """Same seed, same pictures: a picture's noise depends on the seed and its number."""
     first: int = 0
     """Number of the first picture, to go on where an earlier command ended."""
-    force: bool = False
-    """Write into a folder that is not empty."""
-    device: str = "cpu"
-    """Where to run: cpu, cuda, cuda:1, mps."""
 
 
 def run(arguments: list[str]) -> None:
@@ -53,26 +42,17 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     settings, words = recipe_first(arguments)
-    missing = dict.fromkeys(("prior", "tokenizer", "out"), tyro.MISSING)
-    parsed = parse(
-        Arguments,
-        words,
-        prog="gridcode sample",
-        default=Arguments(**missing, sampler=settings.sampler, guidance=settings.guidance),
-        description="Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.",
-    )
-    check_models(parsed.prior, parsed.tokenizer)
-    from gridcode.cli.output import fresh_folder
+    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
+    parsed = parse(Arguments, words, prog="gridcode sample", default=default)
+    parsed.models.check()
     from gridcode.data.file_names import file_stem
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
-    from gridcode.tasks.generate import Generator
 
     if parsed.first < 0:
         raise GridcodeError(f"--first must be at least 0, got {parsed.first}")
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
-    device = usable_device(parsed.device)
-    generator = Generator.from_pretrained(parsed.prior, parsed.tokenizer, device=device)
+    generator, drawing = parsed.models.load(), parsed.models.drawing
     names = generator.prior.space.classes
     wanted = (
         [-1 if word == ANY and ANY not in names else class_index(word, names) for word in parsed.classes]
@@ -80,12 +60,12 @@ def run(arguments: list[str]) -> None:
         or [-1]
     )
     labels = [label for label in wanted for _ in range(parsed.count)]
-    out = fresh_folder(parsed.out, force=parsed.force)
+    out = parsed.output.make()
     images = generator.sample(
         labels,
-        sampler=parsed.sampler,
-        guidance=parsed.guidance,
-        seed=parsed.seed,
+        sampler=drawing.sampler,
+        guidance=parsed.models.guidance,
+        seed=drawing.seed,
         first=parsed.first,
         batch_size=parsed.batch_size,
     )

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
-from gridcode.cli.arguments import parse
+from gridcode.cli.shared.options import FLAT
+from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
 from gridcode.studies.uvim.config import StudyConfig
 
@@ -21,11 +20,11 @@ studies:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Command line of ``study uvim``."""
+    """Train and compare label tokenizers and priors of several seeds, and write one table."""
 
     out: Path
     """The study's folder; finished cells in it are kept, and a killed study goes on."""
-    study: Annotated[StudyConfig, tyro.conf.arg(name="")] = field(default_factory=StudyConfig)
+    study: Annotated[StudyConfig, FLAT] = field(default_factory=StudyConfig)
     workers: int = 1
     """Processes, of one thread each."""
     only_time: bool = False
@@ -43,13 +42,8 @@ def run(arguments: list[str]) -> None:
         return
     if arguments[0] != "uvim":
         raise GridcodeError(f"study takes 'uvim', got {arguments[0]!r}")
-    parsed = parse(
-        Arguments,
-        arguments[1:],
-        prog="gridcode study uvim",
-        description="Train and compare label tokenizers and priors of several seeds, and write one table.",
-    )
-    from gridcode.cli.output import narrator
+    parsed = parse(Arguments, arguments[1:], prog="gridcode study uvim")
+    from gridcode.cli.shared.advice import narrator
     from gridcode.studies.uvim.run import run_study
 
     run_study(parsed.study, parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time)

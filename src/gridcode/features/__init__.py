@@ -1,4 +1,4 @@
-"""Networks that only measure: a small classifier trained on the data at hand."""
+"""Networks that only measure: a small classifier trained on the data at hand, and EfficientNet-lite from ImageNet."""
 
 import lazy_loader
 

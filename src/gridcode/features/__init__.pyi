@@ -2,5 +2,15 @@ from .classifier import Classifier as Classifier
 from .classifier import load_classifier as load_classifier
 from .classifier import save_classifier as save_classifier
 from .config import ClassifierConfig as ClassifierConfig
+from .efficientnet import EfficientNetLite as EfficientNetLite
+from .efficientnet import load_efficientnet_lite as load_efficientnet_lite
+from .extractor import Extractor as Extractor
+from .extractor import Features as Features
+from .extractor import classifier_extractor as classifier_extractor
+from .extractor import inception_extractor as inception_extractor
+from .extractor import lite_extractor as lite_extractor
+from .inception import Inception as Inception
+from .inception import load_inception as load_inception
+from .resize import resize_images as resize_images
 from .train import accuracy as accuracy
 from .train import train_classifier as train_classifier

@@ -65,6 +65,23 @@ class Measurement:
     signs: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a run will need, before it is trained.
+
+    Attributes:
+        parts: The learned numbers of each part.
+        facts: What else a person wants to know, a line each, by what it is called.
+        activations: Bytes that one example keeps for the backward pass, by estimate; None where nobody counted.
+        beside: The networks of the loss that take memory beside the tokenizer, in words.
+    """
+
+    parts: Mapping[str, int]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    activations: float | None = None
+    beside: str = ""
+
+
 class Objective(ABC):
     """The loss of a run: what the networks are given, and the terms that they are judged by.
 
@@ -112,6 +129,15 @@ class Domain(ABC):
     @abstractmethod
     def of(cls, data: Any, source: Any) -> Self:
         """The kind for the settings of data and the training examples that they name."""
+
+    @classmethod
+    def of_settings(cls, data: Any) -> Self:
+        """The kind for settings of data alone; the data are opened only where the kind cannot be told without them.
+
+        Raises:
+            GridcodeError: They cannot be opened.
+        """
+        return cls.of(data, cls.open(data, "val"))
 
     @classmethod
     @abstractmethod
@@ -228,6 +254,18 @@ class Domain(ABC):
     def decoded(self, config: Any, outputs: Any) -> Tensor:
         """Examples from the decoder's outputs."""
 
+    def outline(self, tokenizer: Tokenizer, run: Any, *, bytes_per_value: int) -> Outline:
+        """What a run will need.
+
+        Args:
+            tokenizer: What it will train; its weights are not looked at.
+            run: Its settings.
+            bytes_per_value: Of an activation.
+        """
+        encoder, decoder = count_parameters(tokenizer.encoder), count_parameters(tokenizer.decoder)
+        quantizer = tokenizer.parameter_count - encoder - decoder
+        return Outline({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
+
     @abstractmethod
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """What the model card tells of this kind, by what it is called."""
@@ -270,6 +308,11 @@ class Domain(ABC):
     @abstractmethod
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
         """Write a picture (PNG) of a batch and of what comes back, for a person to look at."""
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """Learned numbers of modules."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 _registered: dict[str, type[Domain]] = {}

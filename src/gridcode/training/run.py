@@ -60,6 +60,7 @@ class RunOptions:
         force: Replace what is in ``out``.
         show: Draw the progress bar; only process 0 ever does.
         again: What a person is told to do after a signal stopped the run.
+        wording: What is shown is passed through it: a command line names settings as its flags. The log is not.
     """
 
     out: Path
@@ -67,6 +68,7 @@ class RunOptions:
     force: bool = False
     show: bool = True
     again: str = "the same command with resume=True continues it"
+    wording: Callable[[str], str] = str
 
 
 def first_process() -> bool:
@@ -139,7 +141,7 @@ class Run:
     def __init__(self, options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric) -> None:
         self.out, self.loop, self.trainee, self.fabric = options.out, loop, trainee, fabric
         self.writer = fabric.is_global_zero
-        self._again = options.again
+        self._again, self._wording = options.again, options.wording
         self._sharded = loop.strategy == "fsdp"
         values: dict[str, Any] = {"step": 0, "best": None}
         if options.resume and self._sharded:
@@ -230,7 +232,7 @@ class Run:
     def say(self, text: str) -> None:
         """Show a line to the person at the terminal."""
         if self._bar is not None:
-            self._bar.say(text)
+            self._bar.say(self._wording(text))
 
     def validates_at(self, step: int) -> bool:
         """Whether validation is due once ``step`` has been taken."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from gridcode.cli.shared.dry_run import describe_tokenizer_run
 from gridcode.domains.dense.config import LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import Categories, DenseConfig, Task
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches
 from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.describe import describe_label_run, label_parameters
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.recipes import paper
 from gridcode.errors import GridcodeError
@@ -265,26 +265,33 @@ def test_parameters_are_those_of_the_papers_sizes(context: bool) -> None:
         block = 2 * 2 * D + 4 * (D * D + D) + D * M + M + M * D + D
         return context * (3 * P * P * D + D) + 32 * 32 * D + depth * block + 2 * D
 
-    parts = label_parameters(paper("depth", context=context).tokenizer)
+    def parts_of(run: LabelTokenizerRun) -> Mapping[str, int]:
+        domain = DenseDomain.of_settings(run.data)
+        with torch.device("meta"):
+            tokenizer = Tokenizer(run.model, domain)
+        parts = domain.outline(tokenizer, run, bytes_per_value=4).parts
+        assert sum(parts.values()) == tokenizer.parameter_count
+        return parts
+
+    parts = parts_of(paper("depth", context=context).tokenizer)
     labels = P * P * K * D + (D + 1) * P * P * K
     assert parts["labels"] == labels
     assert parts["encoder"] == trunk(6) + D * d + d
     assert parts["decoder"] == d * D + D + D + trunk(12)
     assert parts["quantizer"] == 0
-    assert parts["all"] == labels + parts["encoder"] + parts["decoder"]
-    book = label_parameters(
-        paper("depth", context=context, quantizer=VQConfig("uvim", size=4096, channels=768)).tokenizer
-    )
+    book = parts_of(paper("depth", context=context, quantizer=VQConfig("uvim", size=4096, channels=768)).tokenizer)
     assert book["quantizer"] == 4096 * 768
     assert book["encoder"] - parts["encoder"] == (768 - d) * (D + 1)
 
 
 def test_a_dry_run_tells_codes_and_parameters() -> None:
-    text = describe_label_run(paper("panoptic").tokenizer, Categories(tuple(map(str, range(133))), (True,) * 133))
-    assert "16 x 16 = 256 of 4,375 (12.10 bits), 3096 bits an example" in text
+    run = paper("panoptic").tokenizer
+    domain = DenseDomain(run.data, Categories(tuple(map(str, range(133))), (True,) * 133))
+    text = describe_tokenizer_run(run, domain)
+    assert "16 x 16 = 256 tokens of 4,375 codes (12.10 bits)\nrate         3096 bits an example" in text
     count = 2 * 16 * 16 * (134 + 100) * 768 + 16 * 16 * (134 + 100)
     assert f"{count:,}" in text
-    assert "codes        8 x 8 = 64" in describe_label_run(LabelTokenizerRun(data=DenseConfig(task="panoptic")))
+    assert "token grid   8 x 8 = 64" in describe_tokenizer_run(LabelTokenizerRun(data=DenseConfig(task="panoptic")))
 
 
 def test_books_need_no_multiple_of_the_grid() -> None:

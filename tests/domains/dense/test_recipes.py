@@ -7,8 +7,7 @@ import re
 import pytest
 import torch
 
-from gridcode.cli.dry_run import describe_dense_run, stage_two_parameters
-from gridcode.domains.dense.describe import run_categories
+from gridcode.cli.shared.dry_run import describe_dense_run, stage_two_parameters
 from gridcode.domains.dense.domain import DenseDomain
 from gridcode.errors import GridcodeError
 from gridcode.recipes import DENSE_RECIPES, dense_recipe
@@ -21,7 +20,7 @@ EVERY = pytest.mark.parametrize("name", DENSE_RECIPES)
 def test_a_dry_run_counts_the_parameters_of_both_stages(name: str) -> None:
     run = dense_recipe(name).run
     with torch.device("meta"):
-        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data, run_categories(run.tokenizer)))
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain.of_settings(run.data))
     counted = re.findall(r"^  all +([\d,]+)$", describe_dense_run(run), re.MULTILINE)
     expected = [sum(p.numel() for p in tokenizer.parameters()), stage_two_parameters(run)["all"]]
     assert [int(count.replace(",", "")) for count in counted] == expected

@@ -16,6 +16,7 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import LossConfig, PerceptualConfig, TokenizerRun
 from gridcode.domains.image.loss import FOLDER, perceptual_loss
 from gridcode.errors import GridcodeError
+from gridcode.features.efficientnet import load_efficientnet_lite
 from gridcode.features.observer import load_observer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig
@@ -82,3 +83,17 @@ def test_a_resumed_run_without_its_network_makes_the_same_again(tmp_path: Path) 
     first = made(RUN, tmp_path)
     shutil.rmtree(tmp_path / FOLDER)
     assert made(RUN, tmp_path, resume=True) == first
+
+
+def test_efficientnet_is_taken_as_its_package_has_it(tmp_path: Path) -> None:
+    run = replace(RUN, loss=LossConfig(perceptual=PerceptualConfig(kind="lite0")))
+    train_tokenizer(run, RunOptions(tmp_path, show=False))
+    assert not (tmp_path / FOLDER).exists(), "nothing is trained"
+    loss = perceptual_loss(run, open_split(RUN.data, "train"), RunOptions(tmp_path), fabric=make_fabric(RUN.loop))
+    network = load_efficientnet_lite("lite0")
+    x, y = torch.rand(2, 4, 3, 16, 16) * 2 - 1
+    expected = 0.1 * network.distance(x, y).mean()
+    torch.testing.assert_close(loss(x, y)["perceptual"], expected)
+    for line in read_log(tmp_path):
+        if "train/loss" in line:
+            assert line["train/loss"] == pytest.approx(line["train/l2"] + line["train/perceptual"], rel=1e-5)

@@ -1,6 +1,5 @@
 from .config import LabelTokenizerConfig as LabelTokenizerConfig
 from .config import LabelTokenizerRun as LabelTokenizerRun
-from .describe import describe_label_run as describe_label_run
 from .domain import DenseDomain as DenseDomain
 from .domain import LabelTokenizer as LabelTokenizer
 from .domain import dense_domain as dense_domain

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from math import log2, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gridcode.data.open import SCENES
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.config import (
     LabelTokenizerConfig,
@@ -33,6 +35,7 @@ from gridcode.domains.dense.config import (
 from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches, dense_train_batches
 from gridcode.domains.dense.data.open import make_label_map, open_dense, understood
+from gridcode.domains.dense.data.scenes import SCENE_CATEGORIES
 from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap
 from gridcode.domains.dense.loss import DenseObjective
 from gridcode.domains.dense.measure import measure_labels
@@ -40,7 +43,7 @@ from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelSha
 from gridcode.domains.dense.show import save_strip
 from gridcode.errors import GridcodeError
 from gridcode.quantize.radix import values_visible
-from gridcode.tokenizer.domain import Domain, Measurement, Sources
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources, count_parameters
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.training.resume import describe
@@ -92,6 +95,13 @@ class DenseDomain(Domain):
     def of(cls, data: DenseConfig, source: DenseSource) -> Self:
         """See :class:`Domain`."""
         return cls(data, source.categories)
+
+    @classmethod
+    def of_settings(cls, data: DenseConfig) -> Self:
+        """The kind; the data are opened for the classes of the task 'panoptic', unless they are the scenes'."""
+        if data.task != "panoptic":
+            return cls(data)
+        return cls(data, SCENE_CATEGORIES if data.source == SCENES else open_dense(data, "val").categories)
 
     @classmethod
     def open(cls, data: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
@@ -206,6 +216,28 @@ class DenseDomain(Domain):
         """
         patches = to_patches(labels, config.patch)
         return patches.unbind(1) if self.label_map.groups else (patches.movedim(1, -1),)
+
+    def outline(self, tokenizer: Tokenizer, run: LabelTokenizerRun, *, bytes_per_value: int) -> Outline:
+        """See :class:`Domain`; the embeddings of labels and the heads that decode them are a part of their own."""
+        encoder, decoder, config = tokenizer.encoder, tokenizer.decoder, run.model
+        assert isinstance(encoder, LabelEncoder)
+        assert isinstance(decoder, LabelDecoder)
+        embeddings, heads = count_parameters(*encoder.embeddings), count_parameters(*decoder.heads)
+        whole, (h, w) = (
+            super().outline(tokenizer, run, bytes_per_value=bytes_per_value),
+            config.patches(*run.data.shape),
+        )
+        parts = {
+            "labels": embeddings + heads,
+            "encoder": whole.parts["encoder"] - embeddings,
+            "quantizer": whole.parts["quantizer"],
+            "decoder": whole.parts["decoder"] - heads,
+        }
+        # Each block keeps about 8 maps of the width and 2 of the MLP; logits are kept three times, in fp32.
+        blocks = (config.encoder_depth + config.decoder_depth) * h * w * (8 * config.width + 2 * config.mlp)
+        logits = 3 * run.data.height * run.data.width * sum(self.label_map.groups or (3,))
+        bits = prod(tokenizer.token_grid()) * log2(tokenizer.codebook_size)
+        return Outline(parts, {"rate": f"{bits:.0f} bits an example"}, blocks * bytes_per_value + logits * 4)
 
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """See :class:`Domain`."""

@@ -91,6 +91,7 @@ class DenseOptions:
         resume: Continue each part from where it was.
         force: Replace what the parts left.
         show: Draw progress bars.
+        wording: What is shown is passed through it (:class:`gridcode.training.run.RunOptions`).
     """
 
     out: Path
@@ -98,6 +99,7 @@ class DenseOptions:
     resume: bool = False
     force: bool = False
     show: bool = True
+    wording: Callable[[str], str] = str
 
 
 def train_dense(
@@ -154,7 +156,7 @@ def _options(options: DenseOptions, part: str) -> RunOptions:
     begun = (out / RUN_FILE).exists()
     resume = options.resume and bool(checkpoints(out))
     force = options.force or (options.resume and begun and not resume)
-    return RunOptions(out, resume=resume, force=force and begun, show=options.show)
+    return RunOptions(out, resume=resume, force=force and begun, show=options.show, wording=options.wording)
 
 
 def _write_tokens(run: DenseRun, options: DenseOptions, sources: Sources, *, device: torch.device) -> None:

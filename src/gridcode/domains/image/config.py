@@ -32,8 +32,9 @@ class PerceptualConfig:
     True
     """
 
-    kind: Literal["none", "lpips", "self"] = "none"
-    """lpips: VGG-16 with LPIPS's heads, from files; self: a small network trained on the run's pictures first."""
+    kind: Literal["none", "lpips", "lite0", "self"] = "none"
+    """lpips: VGG-16 with LPIPS's heads, from files; lite0: EfficientNet-lite0 trained on ImageNet, from a package
+    (extra ``pretrained``); self: a small network trained on the run's pictures first."""
     weight: float = 0.1
     """Weight of the distance in the loss."""
     vgg: str | None = None
@@ -51,8 +52,8 @@ class PerceptualConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be built, and files that would not be read."""
-        if self.kind not in ("none", "lpips", "self"):
-            raise GridcodeError(f"loss.perceptual.kind must be 'none', 'lpips' or 'self', got {self.kind!r}")
+        if self.kind not in ("none", "lpips", "lite0", "self"):
+            raise GridcodeError(f"loss.perceptual.kind must be 'none', 'lpips', 'lite0' or 'self', got {self.kind!r}")
         if not self.weight > 0:
             raise GridcodeError(
                 f"loss.perceptual.weight must be > 0, got {self.weight}; set loss.perceptual.kind=none to leave it out"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import log2, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -19,11 +20,12 @@ from gridcode.data.open import open_split, understood
 from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
 from gridcode.domains.image.loss import ImageObjective
+from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.domains.image.networks.make import blocks_of, make_networks
 from gridcode.domains.image.show import save_strip
 from gridcode.errors import GridcodeError
 from gridcode.metrics.image import psnr
-from gridcode.tokenizer.domain import Domain, Measurement, Sources
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources, count_parameters
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.tokenizer.usage import TokenUsageMeter
@@ -49,6 +51,11 @@ class ImageDomain(Domain):
     @classmethod
     def of(cls, data: DataConfig, source: ImageSource) -> Self:
         """Nothing but the networks' shape decides what a tokenizer of pictures is."""
+        return cls()
+
+    @classmethod
+    def of_settings(cls, data: DataConfig) -> Self:
+        """See :meth:`of`."""
         return cls()
 
     @classmethod
@@ -137,6 +144,17 @@ class ImageDomain(Domain):
         """Pictures in [-1, 1], float32."""
         return outputs.float().clamp(-1, 1)
 
+    def outline(self, tokenizer: Tokenizer, run: TokenizerRun, *, bytes_per_value: int) -> Outline:
+        """See :class:`Domain`; with the rate in bits per pixel."""
+        size = run.data.size
+        bits = prod(tokenizer.token_grid(size, size)) * log2(tokenizer.codebook_size)
+        return replace(
+            super().outline(tokenizer, run, bytes_per_value=bytes_per_value),
+            facts={"rate": f"{bits / size**2:.3f} bits per pixel"},
+            activations=run.model.kept(size, size) * bytes_per_value,
+            beside=networks_of_the_loss(run),
+        )
+
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """See :class:`Domain`."""
         config, data = tokenizer.config, tokenizer.info.get("data", {})
@@ -200,6 +218,21 @@ class ImageDomain(Domain):
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
         """Pictures in a row, their reconstructions below."""
         save_strip(path, batch.images, tokenizer.decode(tokenizer.encode(batch.images.to(tokenizer.device))))
+
+
+def networks_of_the_loss(run: TokenizerRun) -> str:
+    """What the loss takes beside the tokenizer, in words; nothing if pixels alone are compared."""
+    perceptual, adversarial, networks = run.loss.perceptual, run.loss.adversarial, []
+    if perceptual.active:
+        names = {"lpips": "VGG-16", "lite0": "EfficientNet-lite0"}
+        networks.append(names.get(perceptual.kind, "a perceptual network"))
+    if adversarial.active:
+        with torch.device("meta"):
+            discriminator = Discriminator(
+                run.data.channels, run.data.size, width=adversarial.width, patch=adversarial.patch
+            )
+        networks.append(f"a discriminator of {count_parameters(discriminator):,} parameters")
+    return " and ".join(networks)
 
 
 def data_of(tokenizer: Tokenizer) -> DataConfig:

@@ -1,11 +1,12 @@
 """The loss of an image tokenizer's run: errors of pixels, a distance of features, a discriminator's opinion.
 
     pixels        l2 * mean((x - y)^2) + l1 * mean(|x - y|)
-    perceptual    weight * mean(distance(x, y)): LPIPS from files, or a network trained as the run starts
+    perceptual    weight * mean(distance(x, y)): LPIPS from files, EfficientNet-lite0 from its package, or a network
+                  trained as the run starts
     adversarial   weight * L_G(D(y)), see ``adversarial.py``
 
-The network of a self-made perceptual loss lies in the run's folder (``perceptual/``) and is read from there when it
-is resumed. The discriminator learns after the tokenizer's step, on the same pictures and their reconstructions.
+The network that the run trains lies in its folder (``perceptual/``) and is read from there when the run is resumed. The
+discriminator learns after the tokenizer's step, on the same pictures and their reconstructions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gridcode.data.source import ImageSource
 from gridcode.domains.image.adversarial import Adversary, make_discriminator
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.features.config import ObserverConfig
+from gridcode.features.efficientnet import load_efficientnet_lite
 from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.train import train_observer
@@ -114,12 +116,15 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
         fabric: The processes.
 
     Raises:
-        GridcodeError: LPIPS's files, or the observer of a resumed run, cannot be read.
+        GridcodeError: LPIPS's files, EfficientNet-lite0's package, or the observer of a resumed run cannot be read.
     """
     config = run.loss.perceptual
     if config.kind == "lpips":
         lpips = load_lpips(config.vgg, config.heads, download=config.download)
         return PerceptualLoss(lpips.to(fabric.device), weight=config.weight)
+    if config.kind == "lite0":
+        network = load_efficientnet_lite("lite0").to(fabric.device)
+        return PerceptualLoss(network.distance, weight=config.weight)
     folder = options.out / FOLDER
     if fabric.is_global_zero and not (options.resume and folder.exists()):
         _train(run, source, folder, show=options.show, fabric=fabric)

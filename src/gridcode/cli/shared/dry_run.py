@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from gridcode.domains.dense.describe import describe_label_run, run_categories
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
-from gridcode.domains.image.config import TokenizerRun
-from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.domains.image.recipes.base import Recipe
 from gridcode.files import to_json
 from gridcode.prior import TokenSpace
@@ -24,53 +20,46 @@ from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.store.reader import TokenStore
+from gridcode.tokenizer.domain import Domain, count_parameters, domain_of
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import resolve_precision
 from gridcode.training.optim import COPIES
 
 
-def describe_tokenizer_run(run: TokenizerRun) -> str:
-    """The text for a Stage I run."""
+def describe_tokenizer_run(run: Any, domain: Domain | None = None) -> str:
+    """The text for a Stage I run of any kind of data.
+
+    Args:
+        run: Its :class:`~gridcode.tokenizer.config.TokenizerSettings`.
+        domain: What is known of the data; the settings tell it where it is not given.
+
+    Raises:
+        GridcodeError: The data must be opened to tell what the tokenizer would be, and cannot be.
+
+    >>> from gridcode.domains.dense import LabelTokenizerRun
+    >>> describe_tokenizer_run(LabelTokenizerRun()).splitlines()[-4:-2]
+    ['token grid   8 x 8 = 64 tokens of 4,375 codes (12.10 bits)', 'rate         774 bits an example']
+    """
+    domain = domain or domain_of(run).of_settings(run.data)
     with torch.device("meta"):
-        tokenizer = Tokenizer(run.model)
-    grid = tokenizer.token_grid(run.data.size, run.data.size)
-    tokens, K = prod(grid), tokenizer.codebook_size
-    encoder, decoder, weights = (
-        _parameters(tokenizer.encoder),
-        _parameters(tokenizer.decoder),
-        tokenizer.parameter_count,
-    )
-    parts = {"encoder": encoder, "quantizer": weights - encoder - decoder, "decoder": decoder}
+        tokenizer = Tokenizer(run.model, domain)
     bytes_per_value = 4 if resolve_precision(run.loop) == "fp32" else 2
-    kept = run.model.kept(run.data.size, run.data.size)
+    outline = domain.outline(tokenizer, run, bytes_per_value=bytes_per_value)
+    grid, K = tokenizer.token_grid(*domain.shape(run.data)), tokenizer.codebook_size
     return _text(
         asdict(run),
-        parts,
+        outline.parts,
         {
             "quantizer": to_json(tokenizer.quantizer.spec()),
-            "token grid": f"{_sides(grid)} = {tokens} tokens of {K:,} codes ({log2(K):.2f} bits)",
-            "rate": f"{tokens * log2(K) / run.data.size**2:.3f} bits per pixel",
+            "token grid": f"{_sides(grid)} = {prod(grid)} tokens of {K:,} codes ({log2(K):.2f} bits)",
+            **outline.facts,
             "examples": _examples(run.loop),
         },
-        weights=weights,
-        activations=_at_a_time(run.loop) * kept * bytes_per_value,
-        beside=_networks_of_the_loss(run),
+        weights=tokenizer.parameter_count,
+        activations=None if outline.activations is None else _at_a_time(run.loop) * outline.activations,
+        beside=outline.beside,
     )
-
-
-def _networks_of_the_loss(run: TokenizerRun) -> str:
-    """What Stage I's loss takes beside the tokenizer; nothing if pixels alone are compared."""
-    perceptual, adversarial, networks = run.loss.perceptual, run.loss.adversarial, []
-    if perceptual.active:
-        networks.append("VGG-16" if perceptual.kind == "lpips" else "a perceptual network")
-    if adversarial.active:
-        with torch.device("meta"):
-            discriminator = Discriminator(
-                run.data.channels, run.data.size, width=adversarial.width, patch=adversarial.patch
-            )
-        networks.append(f"a discriminator of {_parameters(discriminator):,} parameters")
-    return " and ".join(networks)
 
 
 def stored_space(folder: Path) -> TokenSpace:
@@ -101,7 +90,7 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
     """The text for a Stage II run on tokens of a space."""
     with torch.device("meta"):
         prior = make_prior(run.model, space)
-    parts = {"vocabulary": _parameters(prior.vocabulary), "transformer": _parameters(prior.trunk)}
+    parts = {"vocabulary": count_parameters(prior.vocabulary), "transformer": count_parameters(prior.trunk)}
     N, D = space.length + 1, run.model.width
     bytes_per_value = 4 if resolve_precision(run.loop) == "fp32" else 2
     # Each layer keeps about 8 maps of the width and 2 of the MLP; the tokens asked for, of which a masked prior has two
@@ -117,7 +106,7 @@ def describe_prior_run(run: PriorRun, space: TokenSpace) -> str:
             "classes": str(len(space.classes)) if space.classes else "none",
             "examples": _examples(run.loop),
         },
-        weights=_parameters(prior),
+        weights=count_parameters(prior),
         activations=_at_a_time(run.loop) * (layers + logits),
     )
 
@@ -128,23 +117,21 @@ def describe_dense_run(run: DenseRun) -> str:
     Raises:
         GridcodeError: The stages do not fit each other, or the classes are the data's and it cannot be opened.
     """
-    categories = run_categories(run.tokenizer)
-    return "\n".join(
-        ["Stage I", "", describe_label_run(run.tokenizer, categories), "", "", "Stage II", "", describe_stage_two(run)]
-    )
+    first, second = describe_tokenizer_run(run.tokenizer), describe_stage_two(run)
+    return "\n".join(["Stage I", "", first, "", "", "Stage II", "", second])
 
 
 def stage_two_parameters(run: DenseRun) -> dict[str, int]:
     """The learned numbers of each part of Stage II, without making them."""
     with torch.device("meta"):
-        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain(run.data, run_categories(run.tokenizer)))
+        tokenizer = Tokenizer(run.tokenizer.model, DenseDomain.of_settings(run.data))
         levels = token_levels(tokenizer.quantizer.spec())
         space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
         settings = run.stage_two()
         shape = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
         prior = make_conditional_prior(settings.prior, settings.model, space, shape)
     parts = {"encoder": prior.encoder, "decoder": prior.decoder, "vocabulary": prior.vocabulary}
-    counts = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
+    counts = {name: count_parameters(part) for name, part in parts.items()}
     return counts | {"all": prior.parameter_count}
 
 
@@ -171,10 +158,6 @@ def _examples(loop: LoopConfig) -> str:
 def _at_a_time(loop: LoopConfig) -> float:
     """Examples that a process has in memory together."""
     return loop.batch_size / (loop.devices * loop.accumulate)
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def _text(

@@ -1,4 +1,6 @@
-"""Errors in the words of a command line: settings become the verb's options, advice for which it has none is left out.
+"""What is printed to a terminal, in the words of its command line: settings become the verb's options.
+
+Of an error's advice, what the verb has no option for is left out.
 
 The library names Python settings (``data.on_error=skip``, ``resume=True``), and knows no verb. ``tokenize`` says
 ``--data.on-error skip`` instead, ``reconstruct`` ``--input`` for ``data.source``, and ``edit`` leaves the clause out.
@@ -6,12 +8,15 @@ The library names Python settings (``data.on_error=skip``, ``resume=True``), and
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Collection
+import sys
+import time
+from collections.abc import Callable, Collection
 from typing import Final
 
 SETTING: Final = re.compile(
-    r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|prior|evaluation)(?:\.[a-z]\w*)+|vit_weights"
+    r"(?<![\w./=-])(?:--[a-z][\w.-]*[\w]|(?:data|crop|loop|model|optim|loss|alarms|prior|evaluation)(?:\.[a-z]\w*)+|vit_weights"
     r"|(?:resume|force|overwrite|stage|draws|depth_format|allow_pickle)(?==))"
     r"(?:=(?P<value>[\w.-]*\w))?(?![\w/])"
 )
@@ -81,3 +86,38 @@ def _option(found: re.Match[str], options: Collection[str]) -> str | None:
         return longer[0]
     other = _ELSEWHERE.get(full)
     return other if other in options else None
+
+
+def as_typed(text: str) -> str:
+    """A line of the library's, in the words of the command line that was read last."""
+    # What the verb's options are is known once its command line was read; asking for them takes a while.
+    reader = sys.modules.get("gridcode.cli.shared.parse") if SETTING.search(text) else None
+    return advise(text, reader.options()) if reader else text
+
+
+def narrator() -> Callable[[str], None]:
+    """A function that prints a line to the terminal's error stream, with the seconds since it was made."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console, start = Console(stderr=True), time.perf_counter()
+
+    def say(text: str) -> None:
+        seconds = f"[dim]{time.perf_counter() - start:5.0f} s[/dim]"
+        console.print(f"{seconds}  {escape(as_typed(text))}", highlight=False, soft_wrap=True)
+
+    return say
+
+
+class _Terminal(logging.Handler):
+    """Prints what the library warns of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(as_typed(record.getMessage()), file=sys.stderr)
+
+
+def show_warnings() -> None:
+    """Print the library's warnings, which logging would print in the words of Python."""
+    log = logging.getLogger("gridcode")
+    if not any(isinstance(handler, _Terminal) for handler in log.handlers):
+        log.addHandler(_Terminal(logging.WARNING))

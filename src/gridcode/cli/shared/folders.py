@@ -1,0 +1,150 @@
+"""What a folder is that a command line names, and the one line that says which verb takes it where this one does not.
+
+Only JSON files are read, so that a wrong folder is told of before the libraries that read models are imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from gridcode.cli.shared.options import Device
+from gridcode.cli.shared.parse import option_value
+from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.files import read_json
+
+Sort: TypeAlias = Literal[
+    "image tokenizer", "dense tokenizer", "class prior", "picture prior", "features", "tokens", "parts", "other"
+]
+"""What a folder is to a command line."""
+
+PARTS: Final = ("tokenizer", "tokens", "prior")
+"""Folders that gridcode demo and gridcode dense train make in one folder."""
+
+NAMES: Final[Mapping[Sort, str]] = {
+    "image tokenizer": "a tokenizer of pictures",
+    "dense tokenizer": "a tokenizer of label maps",
+    "class prior": "a prior of pictures",
+    "picture prior": "a prior of label maps",
+    "features": "a network that measures",
+    "tokens": "a token store",
+    "parts": "a folder of several parts (tokenizer/, prior/)",
+    "other": "no folder of gridcode's",
+}
+"""What a person calls it."""
+
+USES: Final[Mapping[Sort, str]] = {
+    "image tokenizer": "gridcode reconstruct, tokenize, eval, sample and edit take it as --tokenizer",
+    "dense tokenizer": "gridcode tokenize, predict and eval take it as --tokenizer",
+    "class prior": "gridcode sample and gridcode edit make pictures with it",
+    "picture prior": "gridcode predict makes label maps with it",
+    "features": "gridcode eval takes a classifier as --classifier",
+    "tokens": "gridcode train prior RECIPE --tokens {folder} --out DIR learns from it",
+}
+"""What it is good for."""
+
+_OLD_KINDS: Final = {"label-tokenizer": ("tokenizer", "dense"), "conditional-prior": ("prior", "dense")}
+"""Kinds of models in folders that do not name the kind of data: today's kind, and the data."""
+
+
+def sort_of(folder: Path) -> Sort:
+    """What a folder is: a model, a training run that holds one, a token store, several of these, or something else.
+
+    Raises:
+        GridcodeError: Its files cannot be read.
+    """
+    for candidate in (folder, folder / "best", folder / "last"):
+        if (candidate / "config.json").is_file():
+            found = _sort_of_model(read_json(candidate / "config.json", "model"))
+            if found != "other":
+                return found
+    if (folder / "manifest.json").is_file():
+        return "tokens"
+    return "parts" if any((folder / part).is_dir() for part in PARTS) else "other"
+
+
+def _sort_of_model(config: Mapping[str, Any]) -> Sort:
+    kind = config.get("kind")
+    kind, domain = _OLD_KINDS.get(str(kind), (kind, config.get("domain", "image")))
+    if kind == "tokenizer":
+        return "dense tokenizer" if domain == "dense" else "image tokenizer"
+    if kind == "prior":
+        return "picture prior" if domain == "dense" or config.get("example_shape") else "class prior"
+    return "features" if kind in ("classifier", "observer") else "other"
+
+
+def check_folder(option: str, place: str | Path | None, *wanted: Sort) -> None:
+    """Refuse a folder of another sort than an option takes; what is no folder here but may be a hub id passes.
+
+    Args:
+        option: The option's name.
+        place: What it was given; None passes.
+        wanted: The sorts it takes; the first is named.
+
+    Raises:
+        GridcodeError: There is nothing at ``place``, or something else.
+    """
+    if place is None or (is_hub_id(str(place)) and not Path(place).is_dir()):
+        return
+    folder = Path(place)
+    if not folder.exists():
+        or_hub = "" if wanted[0] in ("tokens", "parts") else ", and it is no hub id (org/name)"
+        raise MissingFileError(f"no folder {place}{or_hub}; check the path")
+    if not folder.is_dir():
+        raise GridcodeError(f"{option} {place} is a file; give the folder of {NAMES[wanted[0]]}")
+    found = sort_of(folder)
+    if found in wanted or (found == "other" and _may_be_damaged(folder)):
+        return
+    part = next((name for name in PARTS if sort_of(folder / name) in wanted), None) if found == "parts" else None
+    if part is not None:
+        raise GridcodeError(f"{option} {place} is {NAMES['parts']}; give {option} {folder / part}")
+    advice = USES.get(found, "gridcode info tells what is in a folder")
+    raise GridcodeError(f"{option} {place} is {NAMES[found]}, not {NAMES[wanted[0]]}; {advice.format(folder=place)}")
+
+
+def _may_be_damaged(folder: Path) -> bool:
+    """Whether the library's own error says more: some of a model's or a store's files are there."""
+    names = ("config.json", "model.safetensors", "manifest.json", "run.json")
+    return any((place / name).exists() for place in (folder, folder / "best", folder / "last") for name in names)
+
+
+def kind_of_data(words: Sequence[str]) -> Literal["image", "dense"]:
+    """The kind of data of the tokenizer that a command line names with --tokenizer or --run.
+
+    What is none is taken for a tokenizer of pictures: the verb then says what is wrong with it.
+    """
+    named, run = option_value("--tokenizer", words), option_value("--run", words)
+    if not named and run:
+        named = str(Path(run) / "tokenizer")
+    if not named:
+        return "dense" if run else "image"
+    folder = Path(named)
+    if not folder.is_dir() and is_hub_id(named):
+        from gridcode.hub import find_model
+
+        Device(option_value("--device", words) or "cpu").usable()  # before anything is downloaded
+        folder = find_model(named)
+    return "dense" if folder.is_dir() and sort_of(folder) in ("dense tokenizer", "picture prior") else "image"
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a model's name could be one on the hub.
+
+    >>> is_hub_id("org/name"), is_hub_id("runs/a/tokenizer")
+    (True, False)
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
+
+
+def check_source(place: str | None) -> None:
+    """Refuse a place of pictures at which there is nothing, before the libraries that read them are imported.
+
+    Raises:
+        GridcodeError: It is neither a path of anything nor 'scenes'.
+    """
+    if place not in (None, "scenes") and not Path(str(place)).exists():
+        raise MissingFileError(
+            f"{place}: no such file or folder; give the path of a data set, or 'scenes' for the built-in pictures"
+        )

@@ -1,0 +1,189 @@
+"""The models that a command is about, as options, and their loading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gridcode.cli.shared.folders import check_folder
+from gridcode.cli.shared.options import FLAT, Device, Drawing
+from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
+from gridcode.domains.dense.prior.config import NEAR_GREEDY
+from gridcode.errors import GridcodeError, MissingFileError
+
+if TYPE_CHECKING:
+    from gridcode.domains.dense.predictor import DensePredictor
+    from gridcode.domains.image.config import EvaluationConfig
+    from gridcode.tasks.generate import Generator
+    from gridcode.tokenizer.model import Tokenizer
+
+
+@dataclass(frozen=True)
+class TokenizerModel:
+    """A tokenizer."""
+
+    tokenizer: str
+    """A tokenizer's folder or hub id."""
+    device: Annotated[Device, FLAT] = field(default_factory=Device)
+
+    def check(self) -> None:
+        """Refuse a folder that holds none of pictures, before the libraries that read models are imported.
+
+        Raises:
+            GridcodeError: There is nothing, or something else.
+        """
+        check_folder("--tokenizer", self.tokenizer, "image tokenizer")
+
+    def load(self) -> Tokenizer:
+        """The tokenizer, on its device.
+
+        Raises:
+            GridcodeError: It cannot be loaded.
+        """
+        from gridcode.tokenizer.model import Tokenizer
+
+        return Tokenizer.from_pretrained(self.tokenizer, device=self.device.usable())
+
+
+@dataclass(frozen=True)
+class PictureModels:
+    """Both stages for pictures, and how pictures are drawn."""
+
+    prior: str
+    """A prior's folder or hub id."""
+    tokenizer: str
+    """Its tokenizer's folder or hub id."""
+    drawing: Annotated[Drawing, FLAT] = field(default_factory=Drawing)
+    guidance: float = 0.2
+    """Classifier-free guidance scale; 0 turns it off."""
+    device: Annotated[Device, FLAT] = field(default_factory=Device)
+
+    @classmethod
+    def defaults(cls, evaluation: EvaluationConfig) -> PictureModels:
+        """Models that must be given, and a recipe's way of drawing."""
+        drawing, guidance = Drawing(evaluation.sampler), evaluation.guidance
+        return cls(tyro.MISSING, tyro.MISSING, drawing=drawing, guidance=guidance)
+
+    def check(self) -> None:
+        """Refuse folders that hold something else, before the libraries that read models are imported.
+
+        Raises:
+            GridcodeError: There is nothing, or something else.
+        """
+        check_folder("--prior", self.prior, "class prior")
+        check_folder("--tokenizer", self.tokenizer, "image tokenizer")
+
+    def load(self) -> Generator:
+        """Both stages, on their device.
+
+        Raises:
+            GridcodeError: One cannot be loaded, or they do not belong together.
+        """
+        from gridcode.tasks.generate import Generator
+
+        return Generator.from_pretrained(self.prior, self.tokenizer, device=self.device.usable())
+
+
+@dataclass(frozen=True)
+class DenseModels:
+    """Both stages of dense prediction, and how codes are drawn."""
+
+    run: Path | None = None
+    """A folder with tokenizer/ and prior/ in it, in the place of --tokenizer and --prior."""
+    tokenizer: str | None = None
+    """The label tokenizer's folder or hub id, where it is not in --run."""
+    prior: str | None = None
+    """The prior's folder or hub id, where it is not in --run."""
+    task: Task | None = None
+    """The task, checked against the label tokenizer's own."""
+    drawing: Annotated[Drawing, FLAT] = field(default_factory=lambda: Drawing(NEAR_GREEDY))
+    device: Annotated[Device, FLAT] = field(default_factory=Device)
+
+    def check(self) -> None:
+        """Refuse folders that hold something else, before the libraries that read models are imported.
+
+        Raises:
+            GridcodeError: Nothing says where the models are, or there is nothing or something else.
+        """
+        check_folder("--run", self.run, "parts")
+        if self.run is not None and self.tokenizer is None and not (self.run / "tokenizer").is_dir():
+            raise MissingFileError(
+                f"{self.run} holds no tokenizer/; give the folder that holds tokenizer/ and prior/ as --run"
+            )
+        check_folder("--tokenizer", self.tokenizer_at(), "dense tokenizer")
+        check_folder("--prior", self.prior_at(), "picture prior")
+
+    def tokenizer_at(self) -> str:
+        """Where Stage I is.
+
+        Raises:
+            GridcodeError: Nothing says it.
+        """
+        if self.tokenizer is not None:
+            return self.tokenizer
+        if self.run is None:
+            raise GridcodeError("give the models with --tokenizer and --prior, or --run RUN")
+        return str(self.run / "tokenizer")
+
+    def prior_at(self) -> str | None:
+        """Where Stage II is; None where the run has none yet."""
+        if self.prior is not None or self.run is None:
+            return self.prior
+        inside = self.run / "prior"
+        return str(inside) if any((inside / name / "config.json").is_file() for name in ("best", "last", ".")) else None
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Stage I.
+
+        Raises:
+            GridcodeError: It cannot be loaded, or is for another task.
+        """
+        from gridcode.domains.dense.domain import dense_domain
+
+        tokenizer = TokenizerModel(self.tokenizer_at(), self.device).load()
+        task = dense_domain(tokenizer).data.task
+        if self.task not in (None, task):
+            raise GridcodeError(f"{self.tokenizer_at()} is for the task {task}, not {self.task}; leave out --task")
+        return tokenizer
+
+    def load_predictor(self, tokenizer: Tokenizer, *, draws: int = 1) -> DensePredictor | None:
+        """Both stages; None where the run has no Stage II yet.
+
+        Raises:
+            GridcodeError: The prior cannot be loaded, or does not belong to the label tokenizer.
+        """
+        from gridcode.domains.dense.predictor import DensePredictor
+        from gridcode.domains.dense.prior.make import load_conditional_prior
+
+        where, settings = self.prior_at(), self.drawing
+        if where is None:
+            return None
+        prior = load_conditional_prior(where, device=self.device.usable())
+        return DensePredictor(prior, tokenizer, sampler=settings.sampler, seed=settings.seed, draws=draws)
+
+
+@dataclass(frozen=True)
+class DenseDataChange:
+    """Where the pictures with label maps are, when they are not where the label tokenizer was trained."""
+
+    source: str | None = None
+    """Pictures with label maps; the label tokenizer's own by default."""
+    train_count: int | None = None
+    """Number of training scenes; only for 'scenes'."""
+    val_count: int | None = None
+    """Number of validation scenes; only for 'scenes'."""
+    ignore_value: int | None = None
+    """Value of these semantic maps that is unlabelled, as 0 is."""
+    orientation: Orientation | None = None
+    """Whether these pictures and maps are turned by their EXIF orientation (exif) or left as they are (stored)."""
+    workers: int | None = None
+    """Processes that read pictures."""
+    max_pixels: int | None = None
+    """Refuse pictures and maps of more pixels; Pillow's limit of 89 million by default."""
+
+    def applied(self, data: DenseConfig) -> DenseConfig:
+        """The settings with these changes."""
+        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
