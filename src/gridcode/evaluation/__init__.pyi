@@ -5,6 +5,15 @@ from .charts import Mark as Mark
 from .pictures import contact_sheet as contact_sheet
 from .pictures import save_png as save_png
 from .pictures import to_uint8 as to_uint8
+from .protocol import PROTOCOLS as PROTOCOLS
+from .protocol import Protocol as Protocol
+from .protocol import Score as Score
+from .protocol import over_seeds as over_seeds
+from .protocol import score_table as score_table
+from .reference import Reference as Reference
+from .reference import load_reference as load_reference
+from .reference import measure_reference as measure_reference
+from .reference import save_reference as save_reference
 from .report import AlarmMark as AlarmMark
 from .report import Figure as Figure
 from .report import Gallery as Gallery
@@ -14,3 +23,6 @@ from .report import Table as Table
 from .report import reconstruction_gallery as reconstruction_gallery
 from .report import sample_gallery as sample_gallery
 from .report import write_report as write_report
+from .score import Measured as Measured
+from .score import protocol_extractor as protocol_extractor
+from .score import score_images as score_images

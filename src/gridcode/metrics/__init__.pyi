@@ -14,6 +14,8 @@ from .image import ImageScores as ImageScores
 from .image import psnr as psnr
 from .image import ssim as ssim
 from .inception_score import inception_score as inception_score
+from .interval import Interval as Interval
+from .interval import student_interval as student_interval
 from .kernel import KernelDistance as KernelDistance
 from .kernel import kernel_distance as kernel_distance
 from .manifold import ManifoldScores as ManifoldScores

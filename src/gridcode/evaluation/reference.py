@@ -1,0 +1,175 @@
+"""What generated pictures are compared with: statistics of real ones, measured once and kept in a .npz file.
+
+    mu, sigma                 mean (F,) and unbiased covariance (F, F) of the features, float64: a Fréchet distance
+    features                  (m, F) float32 of at most 10,000 pictures: KID, precision, recall, density, coverage
+    count, extractor, extractor_hash, source          what they are of, where gridcode wrote the file
+
+ADM's reference batches have ``mu`` and ``sigma`` of a whole training set and its pictures ``arr_0``, uint8
+(n, H, W, 3), of which the features are then measured here. Files with ``mu`` and ``sigma`` alone, as pytorch-fid and
+clean-fid write, give a Fréchet distance only. What others' statistics were measured with, the files do not say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gridcode.errors import FileError, GridcodeError, MissingFileError
+from gridcode.features.extractor import Extractor
+from gridcode.files import write_atomic
+from gridcode.metrics.frechet import GaussianStatistics
+
+KEPT_FEATURES: Final = 10_000
+"""Feature vectors that are kept, as many as ADM's reference batches have pictures."""
+_BATCH: Final = 50
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics of real pictures.
+
+    Attributes:
+        statistics: Mean and covariance of their features.
+        features: Of the first 10,000 of them, (m, F) float32; None where a file has none.
+        count: Pictures behind the statistics; None where a file does not say.
+        source: Where they come from.
+        hash: Of the values, 16 hexadecimal digits.
+    """
+
+    statistics: GaussianStatistics
+    features: Tensor | None
+    count: int | None
+    source: str
+    hash: str
+
+
+def measure_reference(batches: Iterable[Tensor], extractor: Extractor, *, source: str) -> Reference:
+    """The statistics of real pictures.
+
+    Args:
+        batches: Images in [-1, 1], (B, C, H, W) each.
+        extractor: What measures them.
+        source: What they are called.
+
+    Raises:
+        GridcodeError: There are fewer than two, or the extractor does not take them.
+    """
+    statistics, kept, room = GaussianStatistics(extractor.dim), list[Tensor](), KEPT_FEATURES
+    for images in batches:
+        vectors = extractor(images).vectors
+        statistics.update(vectors)
+        kept.append(vectors[:room])
+        room -= len(kept[-1])
+    features = torch.cat(kept) if kept else torch.empty(0, extractor.dim)
+    return Reference(statistics, features, statistics.count, source, _hash(statistics, features))
+
+
+def save_reference(reference: Reference, extractor: Extractor, path: Path) -> None:
+    """Write statistics to a .npz file, whole or not at all.
+
+    Args:
+        reference: What to write.
+        extractor: What measured it.
+        path: The file.
+
+    Raises:
+        GridcodeError: It cannot be written.
+    """
+    arrays: dict[str, Any] = {
+        "mu": reference.statistics.mean.numpy(),
+        "sigma": reference.statistics.covariance.numpy(),
+        "count": reference.count or 0,
+        "source": reference.source,
+        "extractor": extractor.name,
+        "extractor_hash": extractor.hash,
+    }
+    if reference.features is not None:
+        arrays["features"] = reference.features.numpy()
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomic(path, write)
+
+
+def load_reference(path: str | Path, extractor: Extractor) -> Reference:
+    """Read statistics from a .npz file: gridcode's, ADM's, pytorch-fid's or clean-fid's.
+
+    Args:
+        path: The file.
+        extractor: What the pictures to be compared are measured with; it measures ``arr_0`` too.
+
+    Raises:
+        GridcodeError: The file is missing or damaged, has neither statistics nor pictures, or was measured with
+            another extractor.
+    """
+    path = Path(path).expanduser()
+    arrays = _read(path)
+    for name, own in (("extractor", extractor.name), ("extractor_hash", extractor.hash)):
+        if name in arrays and str(arrays[name]) != own:
+            raise GridcodeError(
+                f"{path} was measured with {name.replace('_', ' ')} {arrays[name]}, not {own}; measure it again"
+            )
+    measured = None
+    if "arr_0" in arrays and "features" not in arrays:
+        measured = measure_reference(_images(arrays["arr_0"], path), extractor, source=str(path))
+    if not {"mu", "sigma"} <= arrays.keys():
+        if measured is None:
+            raise GridcodeError(
+                f"{path} has neither mu and sigma nor arr_0 ({', '.join(sorted(arrays)[:5]) or 'no arrays'}); give "
+                "reference statistics or a batch of pictures"
+            )
+        return measured
+    mean, covariance = (torch.from_numpy(np.asarray(arrays[name], np.float64)) for name in ("mu", "sigma"))
+    if tuple(mean.shape) != (extractor.dim,) or tuple(covariance.shape) != (extractor.dim, extractor.dim):
+        raise GridcodeError(
+            f"{path} has mu {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, but {extractor.name} has features "
+            f"of length {extractor.dim}; give statistics of the same network"
+        )
+    count = int(arrays["count"]) if "count" in arrays else 0
+    statistics = GaussianStatistics.known(mean, covariance, count=max(count, 2))
+    features = torch.from_numpy(np.asarray(arrays["features"], np.float32)) if "features" in arrays else None
+    if measured is not None:
+        features = measured.features
+    source = str(arrays["source"]) if "source" in arrays else str(path)
+    return Reference(statistics, features, count or None, source, _hash(statistics, features))
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a file; pickled objects in it are refused, never run."""
+    if not path.is_file():
+        raise MissingFileError(f"there is no file of reference statistics {path}; check the path")
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files if name not in ("mu_s", "sigma_s")}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise FileError(f"{path} cannot be read as a .npz file ({reason}); make it again") from None
+
+
+def _images(pictures: NDArray[Any], path: Path) -> Iterable[Tensor]:
+    """Batches of images in [-1, 1] of uint8 pictures (n, H, W, 3)."""
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+        raise GridcodeError(
+            f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 pictures (n, H, W, 3)"
+        )
+    for start in range(0, len(pictures), _BATCH):
+        yield torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _hash(statistics: GaussianStatistics, features: Tensor | None) -> str:
+    """16 hexadecimal digits that any changed value changes."""
+    digest = hashlib.sha256(statistics.mean.numpy().tobytes() + statistics.covariance.numpy().tobytes())
+    if features is not None:
+        digest.update(features.numpy().tobytes())
+    return digest.hexdigest()[:16]

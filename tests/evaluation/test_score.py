@@ -1,0 +1,155 @@
+"""Scores of pictures by protocol, on a network that is small enough to check by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.reference import KEPT_FEATURES, load_reference, measure_reference, save_reference
+from gridcode.evaluation.score import Measured, protocol_extractor, score_images
+from gridcode.features.classifier import Classifier, save_classifier
+from gridcode.features.config import ClassifierConfig
+from gridcode.features.extractor import FID_WEIGHTS, Extractor, Features
+from gridcode.metrics import GaussianStatistics, frechet_distance, inception_score, kernel_distance, manifold_scores
+
+MEASURED = Measured("samples", "pictures", "val", "center 8", seed=3)
+
+
+def means(pixels: Tensor) -> Features:
+    """A picture's mean colour and its corner: six features."""
+    vectors = torch.cat([pixels.mean((2, 3)), pixels[..., 0, 0]], 1) / 50
+    return Features(vectors, vectors[:, :3])
+
+
+def stand_in(name: str = "stand-in", digest: str = "0" * 64) -> Extractor:
+    return Extractor(name, digest, 6, "none", 3, means)
+
+
+def images(count: int, seed: int) -> Tensor:
+    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_scores_are_the_metrics_of_the_features() -> None:
+    extractor, real, drawn = stand_in("lite0"), images(30, 0), images(40, 1)
+    reference = measure_reference(real.split(7), extractor, source="pictures")
+    scores = score_images(drawn.split(9), reference, MEASURED, name="fd-lite0", extractor=extractor)
+    a, b = extractor(drawn), extractor(real)
+    sets = GaussianStatistics(6), GaussianStatistics(6)
+    for statistics, features in zip(sets, (a, b), strict=True):
+        statistics.update(features.vectors)
+    manifold = manifold_scores(a.vectors, b.vectors)
+    assert [score.name for score in scores] == [
+        f"{part} (lite0)" for part in ("FD", "KD", "precision", "recall", "density", "coverage", "class score")
+    ]
+    assert [score.value for score in scores] == pytest.approx(
+        [
+            frechet_distance(*sets),
+            kernel_distance(a.vectors, b.vectors, seed=3).mean,
+            manifold.precision,
+            manifold.recall,
+            manifold.density,
+            manifold.coverage,
+            inception_score(a.logits),
+        ]
+    )
+    protocol = scores[0].protocol
+    assert {score.protocol for score in scores} == {protocol}
+    assert (protocol.count, protocol.reference_count, protocol.seeds) == (40, 30, (3,))
+    assert (protocol.extractor, protocol.extractor_hash, protocol.reference) == ("lite0", "0" * 64, "pictures")
+
+
+def test_only_the_published_weights_earn_the_name_fid() -> None:
+    def names(name: str, digest: str, protocol: str) -> list[str]:
+        extractor = stand_in(name, digest)
+        reference = measure_reference([images(9, 0)], extractor, source="pictures")
+        found = score_images([images(9, 1)], reference, MEASURED, name=protocol, extractor=extractor)  # type: ignore[arg-type]
+        return [score.name for score in found]
+
+    published = FID_WEIGHTS + "0" * 56
+    assert names("inception-adm", published, "fid-adm")[:3] == ["FID", "KID", "precision"]
+    assert names("inception-clean", published, "fid-clean")[0] == "FID (clean)"
+    for other in (names("inception-adm", "0" * 64, "fid-adm"), names("classifier", published, "classifier-fd")):
+        assert not any("FID" in name or "KID" in name or name.startswith("Inception") for name in other)
+    assert names("inception-adm", "0" * 64, "fid-adm")[-1] == "class score (Inception)"
+
+
+def test_reference_survives_its_file(tmp_path: Path) -> None:
+    extractor = stand_in()
+    reference = measure_reference(images(12, 0).split(5), extractor, source="pictures")
+    save_reference(reference, extractor, tmp_path / "real.npz")
+    again = load_reference(tmp_path / "real.npz", extractor)
+    assert (again.hash, again.count, again.source) == (reference.hash, 12, "pictures")
+    torch.testing.assert_close(again.statistics.covariance, reference.statistics.covariance, rtol=0, atol=0)
+    with pytest.raises(GridcodeError, match="measured with extractor stand-in, not lite0"):
+        load_reference(tmp_path / "real.npz", stand_in("lite0"))
+    with pytest.raises(GridcodeError, match="measured with extractor hash 000"):
+        load_reference(tmp_path / "real.npz", stand_in(digest="1" * 64))
+
+
+def test_adms_layout(tmp_path: Path) -> None:
+    extractor, pictures = stand_in(), np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    features = extractor(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1).vectors
+    own = {"mu": features.double().mean(0).numpy(), "sigma": np.cov(features.double().numpy(), rowvar=False)}
+    np.savez(tmp_path / "pictures.npz", pictures)
+    measured = load_reference(tmp_path / "pictures.npz", extractor)
+    np.testing.assert_allclose(measured.statistics.covariance, own["sigma"], rtol=1e-6)
+    assert measured.count == 11
+    whole = {"mu": own["mu"] + 1, "sigma": 2 * own["sigma"]}
+    np.savez(tmp_path / "adm.npz", arr_0=pictures, mu_s=np.zeros(2), sigma_s=np.zeros((2, 2)), **whole)
+    adm = load_reference(tmp_path / "adm.npz", extractor)
+    np.testing.assert_allclose(adm.statistics.mean, whole["mu"])
+    np.testing.assert_allclose(adm.statistics.covariance, whole["sigma"])
+    assert adm.count is None
+    assert adm.features is not None
+    torch.testing.assert_close(adm.features, features)
+    np.savez(tmp_path / "bare.npz", **own)
+    bare = load_reference(tmp_path / "bare.npz", extractor)
+    assert bare.features is None
+    scores = score_images([images(9, 1)], bare, MEASURED, name="fd-lite0", extractor=extractor)
+    assert [score.name.split()[0] for score in scores] == ["FD", "class"]
+
+
+def test_features_are_kept_of_at_most_ten_thousand() -> None:
+    extractor = Extractor("corner", "0", 1, "none", 3, lambda pixels: Features(pixels[:, :1, 0, 0], pixels[:, :, 0, 0]))
+    many = torch.zeros(KEPT_FEATURES // 2 + 1, 3, 1, 1)
+    reference = measure_reference([many, many], extractor, source="pictures")
+    assert reference.features is not None
+    assert (len(reference.features), reference.count) == (KEPT_FEATURES, KEPT_FEATURES + 2)
+
+
+def test_files_that_are_no_reference(tmp_path: Path) -> None:
+    extractor = stand_in()
+    with pytest.raises(GridcodeError, match="there is no file"):
+        load_reference(tmp_path / "absent.npz", extractor)
+    (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(GridcodeError, match=r"cannot be read as a \.npz file"):
+        load_reference(tmp_path / "torn.npz", extractor)
+    for arrays, message in (
+        ({"x": np.zeros(2)}, r"neither mu and sigma nor arr_0 .x."),
+        ({"arr_0": np.zeros((2, 8, 8, 3))}, "uint8 pictures"),
+        ({"mu": np.zeros(2), "sigma": np.eye(2)}, "features of length 6"),
+        ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "NaN"),
+    ):
+        np.savez(tmp_path / "other.npz", **arrays)
+        with pytest.raises(GridcodeError, match=message):
+            load_reference(tmp_path / "other.npz", extractor)
+
+
+def test_extractors_by_protocol(tmp_path: Path) -> None:
+    classifier = Classifier(ClassifierConfig(classes=3, size=16)).eval()
+    save_classifier(classifier, tmp_path / "classifier")
+    assert protocol_extractor("classifier-fd", weights=tmp_path / "classifier").name == "classifier"
+    assert protocol_extractor("fd-lite0").name == "lite0"
+    with pytest.raises(GridcodeError, match="needs weights: give the file pt_inception"):
+        protocol_extractor("fid-adm")
+    with pytest.raises(GridcodeError, match="needs weights: give a classifier's folder"):
+        protocol_extractor("classifier-fd")
+    with pytest.raises(GridcodeError, match="weights in a package"):
+        protocol_extractor("fd-lite2", weights="weights.pth")
+    with pytest.raises(GridcodeError, match="protocol must be one of"):
+        protocol_extractor("fid")  # type: ignore[arg-type]
