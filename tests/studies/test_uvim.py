@@ -30,7 +30,7 @@ from gridcode.studies.uvim.config import Cell, Size, StudyConfig, Variant
 from gridcode.studies.uvim.run import _run, _time, _value
 from gridcode.studies.uvim.table import Spread, study_rows, study_table
 from gridcode.studies.uvim.timing import Timing, hours, kinds
-from gridcode.training.run import Run
+from gridcode.training.run import OpenRun
 from gridcode.training.signals import Stopped
 
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
@@ -140,15 +140,15 @@ def test_a_cell_that_died_ends_with_the_figures_of_one_left_alone(
     run = study.run(cell)
     straight = run_cell(cell, run, study.evaluation(), tmp_path / "straight")
     assert run_cell(cell, run, study.evaluation(), tmp_path / "straight") == straight
-    end_step = Run.end_step
+    end_step = OpenRun.end_step
 
-    def die(self: Run, step: int, *, save: Callable[[Path], None]) -> None:
+    def die(self: OpenRun, step: int, *, save: Callable[[Path], None]) -> None:
         end_step(self, step, save=save)
         if self.out.name == "prior" and step == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "end_step", die)
+        patch.setattr(OpenRun, "end_step", die)
         with pytest.raises(KeyboardInterrupt):
             run_cell(cell, run, study.evaluation(), tmp_path / "died")
     again = run_cell(cell, run, study.evaluation(), tmp_path / "died")

@@ -23,7 +23,7 @@ from gridcode.training.fabric import make_fabric, resolve_precision
 from gridcode.training.log import read_log
 from gridcode.training.optim import learning_rate, make_ema, make_optimizer
 from gridcode.training.resume import defaults_of, describe
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
+from gridcode.training.run import OpenRun, RunOptions, open_run, prepare_folder, same_examples
 from gridcode.training.signals import Stopped
 from gridcode.training.state import Trainee, checkpoints
 from gridcode.training.step import tell_schedule
@@ -314,7 +314,7 @@ class TestLoop:
         with pytest.raises(Stopped):
             drive(tmp_path, fabric, stop_after=3)
         loop, optim, said = replace(LOOP, steps=steps), OptimConfig(lr=1.0, warmup=0, final_lr=0.1), list[str]()
-        monkeypatch.setattr(Run, "say", lambda self, text: said.append(text))
+        monkeypatch.setattr(OpenRun, "say", lambda self, text: said.append(text))
         with open_run(
             RunOptions(tmp_path, resume=True, show=False), loop, trainee(), fabric=fabric, title="toy"
         ) as run:

@@ -221,14 +221,14 @@ class Domain(ABC):
             GridcodeError: A shape, a type or a value does not fit.
         """
 
-    def check_range(self, config: Any, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+    def check_range(self, config: Any, examples: Tensor, context: Tensor | None, *, check_values: bool) -> None:
         """Refuse values that would be encoded without a word and were not meant.
 
         Args:
             config: The shape of the networks.
             examples: What is to be encoded.
             context: What is seen beside it.
-            look: Whether to look at values, which a GPU has to wait for.
+            check_values: Whether to check the values, which a GPU has to wait for.
         """
         return
 

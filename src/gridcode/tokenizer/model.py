@@ -154,7 +154,7 @@ class Tokenizer(nn.Module):
         Raises:
             GridcodeError: A shape, a type or a value does not fit.
         """
-        self.domain.check_range(self.config, examples, context, look=check_range)
+        self.domain.check_range(self.config, examples, context, check_values=check_range)
         with in_evaluation(self.quantizer):
             return self.quantize(examples, context).indices
 

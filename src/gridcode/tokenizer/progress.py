@@ -15,7 +15,7 @@ from torch import Tensor
 from gridcode.quantize.base import Quantizer
 from gridcode.tokenizer.alarms import Alarm, AlarmConfig, few_channels, tokenizer_alarms
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
-from gridcode.training.run import Run
+from gridcode.training.run import OpenRun
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Progress:
         alarms: Thresholds.
     """
 
-    def __init__(self, run: Run, watch: Watch, quantizer: Quantizer, alarms: AlarmConfig) -> None:
+    def __init__(self, run: OpenRun, watch: Watch, quantizer: Quantizer, alarms: AlarmConfig) -> None:
         self._run, self._watch, self._quantizer = run, watch, quantizer
         self._meter = TokenUsageMeter(quantizer)
         size = {"channels": quantizer.channels, "codebook_size": quantizer.codebook_size}

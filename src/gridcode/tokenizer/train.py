@@ -30,7 +30,7 @@ from gridcode.tokenizer.progress import Progress, make_watch, summed, usage_fact
 from gridcode.training.fabric import make_fabric, scaler_memory
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.parallel import adapt, in_parts
-from gridcode.training.run import Run, RunOptions, open_run, prepare_folder, same_examples
+from gridcode.training.run import OpenRun, RunOptions, open_run, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed
 from gridcode.training.state import Trainee
 from gridcode.training.step import begin_step, finish_step, tell_schedule
@@ -149,7 +149,9 @@ class _Forward(nn.Module):
         return out.outputs, out.quantized.indices, out.quantized.loss
 
 
-def _validate(run: Run, step: int, tokenizer: Tokenizer, source: Any, config: TokenizerSettings) -> dict[str, float]:
+def _validate(
+    run: OpenRun, step: int, tokenizer: Tokenizer, source: Any, config: TokenizerSettings
+) -> dict[str, float]:
     """Measure the averaged weights and keep the best; what the alarms look at."""
     domain, data = tokenizer.domain, tokenizer.domain.without_workers(config.data)
     chosen = domain.part(source, config.loop.val_count)

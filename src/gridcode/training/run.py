@@ -135,7 +135,7 @@ def same_examples(options: RunOptions, examples: Mapping[str, Any]) -> None:
     write_json(options.out / RUN_FILE, settings | {EXAMPLES: dict(examples)})
 
 
-class Run:
+class OpenRun:
     """One run while it is open; see the module's example. Made by :func:`open_run`."""
 
     def __init__(self, options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric) -> None:
@@ -291,7 +291,9 @@ class Run:
 
 
 @contextmanager
-def open_run(options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric, title: str) -> Iterator[Run]:
+def open_run(
+    options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric: Fabric, title: str
+) -> Iterator[OpenRun]:
     """Open a run's folder for training: restores the state when resuming, catches signals, closes the log.
 
     Args:
@@ -301,7 +303,7 @@ def open_run(options: RunOptions, loop: LoopConfig, trainee: Trainee, *, fabric:
         fabric: The processes; process 0 writes files and shows the bar.
         title: What the bar is called.
     """
-    run = Run(options, loop, trainee, fabric=fabric)
+    run = OpenRun(options, loop, trainee, fabric=fabric)
     with ExitStack() as stack:
         run._stop = stack.enter_context(stop_requests())
         if run.writer:

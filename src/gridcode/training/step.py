@@ -14,7 +14,7 @@ from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import loss_scaler
 from gridcode.training.optim import learning_rate, set_learning_rate
 from gridcode.training.parallel import clip_gradients, whole
-from gridcode.training.run import Run
+from gridcode.training.run import OpenRun
 from gridcode.training.seeding import seed_step
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def begin_step(
     set_learning_rate(optimizer, learning_rate(step, steps=loop.steps, config=optim))
 
 
-def tell_schedule(run: Run, optim: OptimConfig) -> None:
+def tell_schedule(run: OpenRun, optim: OptimConfig) -> None:
     """Say what a resumed run's new length does to the learning rate.
 
     Args:

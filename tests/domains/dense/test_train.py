@@ -23,7 +23,7 @@ from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
-from gridcode.training.run import Run, RunOptions
+from gridcode.training.run import OpenRun, RunOptions
 from gridcode.training.state import checkpoints
 
 TinyRun = Callable[[Task], LabelTokenizerRun]
@@ -146,15 +146,15 @@ def test_a_run_that_died_and_is_resumed_ends_with_the_same_bytes(
     run = longer(tiny_run("depth"), steps=20, log_every=1, val_every=10, checkpoint_every=5)
     # The quantizer with the most to remember: a codebook, counts and sums, and random numbers of its own.
     run = replace(run, model=replace(run.model, quantizer=VQConfig("uvim", size=12, channels=4)))
-    out, end_step = tmp_path / "run", Run.end_step
+    out, end_step = tmp_path / "run", OpenRun.end_step
 
-    def die(self: Run, step: int, *, save: Callable[[Path], None]) -> None:
+    def die(self: OpenRun, step: int, *, save: Callable[[Path], None]) -> None:
         end_step(self, step, save=save)
         if step == 7:  # two steps after the fifth's checkpoint are lost and taken again
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "end_step", die)
+        patch.setattr(OpenRun, "end_step", die)
         with pytest.raises(KeyboardInterrupt):
             train_tokenizer(run, quiet(out))
     assert [path.name for path in checkpoints(out)] == ["step-00000005"]

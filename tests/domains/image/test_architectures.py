@@ -62,8 +62,8 @@ def test_networks_have_the_grids_shape_and_their_blocks_are_callable_one_after_a
 
 @pytest.mark.parametrize("config", [TokenizerConfig(widths=(8, 16)), ViTConfig()])
 def test_what_is_kept_for_the_backward_pass_grows_with_the_picture(config: TokenizerConfig | ViTConfig) -> None:
-    assert config.kept(64, 32) == pytest.approx(2 * config.kept(32, 32))
-    assert replace(config, patch=2 * config.patch).kept(64, 64) == pytest.approx(config.kept(32, 32))
+    assert config.activations(64, 32) == pytest.approx(2 * config.activations(32, 32))
+    assert replace(config, patch=2 * config.patch).activations(64, 64) == pytest.approx(config.activations(32, 32))
 
 
 class TestMaskGIT:

@@ -166,4 +166,4 @@ def test_another_architecture_s_grid_is_kept() -> None:
         assert like.quantizer == other.quantizer
     with pytest.raises(GridcodeError, match="a token covers 6 pixels; use conv"):
         VQGANConfig.like(ViTConfig(patch=6))
-    assert VQGANConfig.taming().kept(256, 256) > VQGANConfig().kept(64, 64) > 0
+    assert VQGANConfig.taming().activations(256, 256) > VQGANConfig().activations(64, 64) > 0

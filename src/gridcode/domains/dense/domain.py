@@ -190,13 +190,13 @@ class DenseDomain(Domain):
         return examples, self._checked_context(config, context, len(examples))
 
     def check_range(
-        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, look: bool
+        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
     ) -> None:
         """Refuse pictures and colours outside [-1, 1]."""
         if context is not None and config.context:
-            check_images(context, check_range=look)
+            check_images(context, check_range=check_values)
         if examples.is_floating_point() and not self.label_map.groups:
-            check_images(examples, check_range=look)
+            check_images(examples, check_range=check_values)
 
     def decoder_inputs(
         self, config: LabelTokenizerConfig, count: int, context: Tensor | None, dropped: Tensor | None

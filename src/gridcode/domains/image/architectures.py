@@ -46,7 +46,7 @@ class ImageArchitecture(Architecture):
         return "h", "w"
 
     @abstractmethod
-    def kept(self, height: int, width: int) -> float:
+    def activations(self, height: int, width: int) -> float:
         """An estimate of how many values a picture leaves for the backward pass, in both networks."""
 
     def grid(self, *shape: int) -> tuple[int, int]:
@@ -153,7 +153,7 @@ class TokenizerConfig(ImageArchitecture):
         """Pixels per token, a side."""
         return self.patch << (len(self.widths) - 1)
 
-    def kept(self, height: int, width: int) -> float:
+    def activations(self, height: int, width: int) -> float:
         """Each block keeps about ten maps of its width: in and out of norm, SiLU, conv, twice."""
         maps = 10 * (self.encoder_blocks + self.decoder_blocks)
         pixels = height * width / self.patch**2
@@ -225,7 +225,7 @@ class ViTConfig(ImageArchitecture):
         """Pixels per token, a side."""
         return self.patch
 
-    def kept(self, height: int, width: int) -> float:
+    def activations(self, height: int, width: int) -> float:
         """Each block keeps about 8 maps of the width and 2 of the MLP."""
         tokens = height * width / self.patch**2
         return (self.encoder_depth + self.decoder_depth) * tokens * (8 * self.width + 2 * self.mlp)

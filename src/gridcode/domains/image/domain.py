@@ -136,9 +136,11 @@ class ImageDomain(Domain):
         config.grid(*examples.shape[-2:])
         return (examples,)
 
-    def check_range(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+    def check_range(
+        self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
+    ) -> None:
         """Refuse integers and values outside [-1, 1]."""
-        check_images(examples, check_range=look)
+        check_images(examples, check_range=check_values)
 
     def decoded(self, config: ArchitectureConfig, outputs: Tensor) -> Tensor:
         """Pictures in [-1, 1], float32."""
@@ -151,7 +153,7 @@ class ImageDomain(Domain):
         return replace(
             super().outline(tokenizer, run, bytes_per_value=bytes_per_value),
             facts={"rate": f"{bits / size**2:.3f} bits per pixel"},
-            activations=run.model.kept(size, size) * bytes_per_value,
+            activations=run.model.activations(size, size) * bytes_per_value,
             beside=networks_of_the_loss(run),
         )
 

@@ -97,7 +97,7 @@ class VQGANConfig(ImageArchitecture):
         """Pixels per token, a side."""
         return 1 << (len(self.widths) - 1)
 
-    def kept(self, height: int, width: int) -> float:
+    def activations(self, height: int, width: int) -> float:
         """A block keeps about ten maps of its width, attention six and its weights."""
         values = 0.0
         for level, features in enumerate(self.widths):
