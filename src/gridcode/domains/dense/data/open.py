@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.file_names import Split, split_of
@@ -35,6 +35,7 @@ from gridcode.domains.dense.data.stored import (
     PICTURES,
     FolderLabels,
     ParquetLabels,
+    Reading,
     StoredLabels,
     StoredTask,
     label_folders,
@@ -103,17 +104,13 @@ def _coco(root: Path, config: DenseConfig, split: Literal["train", "val"]) -> De
 def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["train", "val"]) -> DenseSource:
     if root.is_file() and root.suffix.lower() != ".parquet":
         raise GridcodeError(f"{root}: not a .parquet file; give a folder, a .parquet file or 'scenes'")
-    reading: dict[str, Any] = {
-        "ignore_value": config.ignore_value,
-        "orientation": config.orientation,
-        "max_pixels": config.max_pixels,
-    }
+    reading = Reading(config.ignore_value, config.orientation, config.max_pixels)
 
     def parquet(shards: list[Path]) -> StoredLabels:
-        return ParquetLabels(shards, task, config.depth, **reading)
+        return ParquetLabels(shards, task, config.depth, reading=reading)
 
     def folder(root: Path, part: str = "") -> StoredLabels:
-        return FolderLabels(root, task, config.depth, part=part, **reading)
+        return FolderLabels(root, task, config.depth, part=part, reading=reading)
 
     shards = [root] if root.is_file() else shards_of(root)
     if shards:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -42,6 +43,24 @@ LABELS: Final[dict[StoredTask, tuple[str, ...]]] = {
 """What a folder of a task's labels may be called."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How label files and their pictures are read.
+
+    Attributes:
+        ignore_value: A value of semantic maps that is unlabelled, unless so many classes have names.
+        orientation: Whether pictures and maps are turned by their EXIF orientation.
+        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
+    """
+
+    ignore_value: int = IGNORED
+    orientation: Orientation = "exif"
+    max_pixels: int | None = None
+
+
+AS_IS: Final = Reading()
+
+
 class StoredLabels(DenseSource):
     """Images and a label file each.
 
@@ -50,9 +69,7 @@ class StoredLabels(DenseSource):
         task: What the labels are.
         depth: Scale of depth files.
         names: Class names; where there are none, numbers up to the highest value of all maps, which are read once.
-        ignore_value: A value of semantic maps that is unlabelled, unless so many classes have names.
-        orientation: Whether pictures and maps are turned by their EXIF orientation.
-        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
+        reading: How files are read.
 
     Attributes:
         named: Whether the classes have names, which do not depend on what the maps hold.
@@ -65,16 +82,14 @@ class StoredLabels(DenseSource):
         depth: DepthConfig,
         names: tuple[str, ...] = (),
         *,
-        ignore_value: int = IGNORED,
-        orientation: Orientation = "exif",
-        max_pixels: int | None = None,
+        reading: Reading = AS_IS,
     ) -> None:
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
-        self._pictures = LabelledPictures(self.name, orientation, max_pixels)
+        self._pictures = LabelledPictures(self.name, reading.orientation, reading.max_pixels)
         self.named = bool(names)
-        self.ignored = -1 if names and ignore_value <= len(names) else ignore_value
+        self.ignored = -1 if names and reading.ignore_value <= len(names) else reading.ignore_value
         if task == "panoptic":
             ignored = "0 is" if self.ignored == -1 else f"0 and {self.ignored} are"
             told = "classes.txt" if names else "the highest value; classes.txt would name them"
@@ -135,9 +150,7 @@ class ParquetLabels(StoredLabels):
         paths: The files, in order.
         task: 'depth' (column depth) or 'panoptic' (column segmentation).
         depth: Scale of depth files.
-        ignore_value: As for :class:`StoredLabels`.
-        orientation: Likewise.
-        max_pixels: Likewise.
+        reading: How files are read.
 
     Raises:
         GridcodeError: A file is missing or damaged, or lacks a column.
@@ -149,22 +162,13 @@ class ParquetLabels(StoredLabels):
         task: StoredTask,
         depth: DepthConfig,
         *,
-        ignore_value: int = IGNORED,
-        orientation: Orientation = "exif",
-        max_pixels: int | None = None,
+        reading: Reading = AS_IS,
     ) -> None:
         self._labels = ParquetImages(paths, image_column=COLUMN[task])
         folder = paths[0].parent
         names = _names(folder, folder.parent) if task == "panoptic" else ()
-        super().__init__(
-            ParquetImages(paths, max_pixels=max_pixels),
-            task,
-            depth,
-            names,
-            ignore_value=ignore_value,
-            orientation=orientation,
-            max_pixels=max_pixels,
-        )
+        images = ParquetImages(paths, max_pixels=reading.max_pixels)
+        super().__init__(images, task, depth, names, reading=reading)
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._labels.encoded(index), f"{self._labels.where(index)}, label map"
@@ -178,9 +182,7 @@ class FolderLabels(StoredLabels):
         task: 'depth' or 'panoptic'.
         depth: Scale of depth files.
         part: A subfolder of both, where the splits lie inside them.
-        ignore_value: As for :class:`StoredLabels`.
-        orientation: Likewise.
-        max_pixels: Likewise.
+        reading: How files are read.
 
     Raises:
         GridcodeError: A folder is missing, a picture has no label file or two, or two pictures share one.
@@ -193,9 +195,7 @@ class FolderLabels(StoredLabels):
         depth: DepthConfig,
         *,
         part: str = "",
-        ignore_value: int = IGNORED,
-        orientation: Orientation = "exif",
-        max_pixels: int | None = None,
+        reading: Reading = AS_IS,
     ) -> None:
         pictures, labels = label_folders(root, task)
         self._folder = labels / part
@@ -207,15 +207,7 @@ class FolderLabels(StoredLabels):
             if (other := owner.setdefault(file, index)) != index:
                 raise GridcodeError(f"{file}: {images.key(other)} and {images.key(index)} share it; rename one picture")
         names = _names(root, root.parent) if task == "panoptic" else ()
-        super().__init__(
-            images,
-            task,
-            depth,
-            names,
-            ignore_value=ignore_value,
-            orientation=orientation,
-            max_pixels=max_pixels,
-        )
+        super().__init__(images, task, depth, names, reading=reading)
 
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._files[index], str(self._files[index])
