@@ -42,7 +42,6 @@ from gridcode.domains.dense.measure import measure_labels
 from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape, to_maps, to_patches
 from gridcode.domains.dense.show import save_strip
 from gridcode.errors import GridcodeError
-from gridcode.quantize.radix import values_visible
 from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources, count_parameters
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
@@ -180,13 +179,8 @@ class DenseDomain(Domain):
         Raises:
             GridcodeError: A shape or type does not fit, or a label is out of range.
         """
-        groups = self.label_map.groups
-        self._check_shape(examples, "labels", len(groups) or 3)
-        if examples.is_floating_point() == bool(groups):
-            kind = "integers" if groups else "floats"
-            raise GridcodeError(f"the label tokenizer takes labels of {kind}, got {examples.dtype}; give the labels")
-        if groups and values_visible(examples):
-            _check_labels(examples, groups)
+        self._check_shape(examples, "labels", len(self.label_map.groups) or 3)
+        self.label_map.check_labels(examples)
         return examples, self._checked_context(config, context, len(examples))
 
     def check_range(
@@ -337,15 +331,6 @@ def dense_domain(tokenizer: Tokenizer) -> DenseDomain:
     if not isinstance(tokenizer.domain, DenseDomain):
         raise GridcodeError(f"this tokenizer is of kind {tokenizer.domain.name!r}, not of label maps; give another one")
     return tokenizer.domain
-
-
-def _check_labels(labels: Tensor, groups: tuple[int, ...]) -> None:
-    for channel, (values, K) in enumerate(zip(labels.unbind(1), groups, strict=True)):
-        if values.numel() and (int(values.min()) < 0 or int(values.max()) >= K):
-            raise GridcodeError(
-                f"labels of channel {channel} reach from {int(values.min())} to {int(values.max())}, this label "
-                f"tokenizer takes 0 to {K - 1}; encode them with the same settings of bins, classes or instances"
-            )
 
 
 DOMAIN = DenseDomain

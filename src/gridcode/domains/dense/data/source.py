@@ -31,6 +31,7 @@ from gridcode.data.image import decode_image, file_orientation
 from gridcode.data.source import EncodedImages, Example, Part, Source, StoredImages
 from gridcode.domains.dense.data.config import Categories, Orientation
 from gridcode.errors import GridcodeError
+from gridcode.quantize.radix import values_visible
 
 Planes: TypeAlias = NDArray[Any]
 """A label map as it is stored, (n, H, W): the table in :mod:`gridcode.domains.dense.data.config`."""
@@ -132,6 +133,27 @@ class LabelMap(ABC):
         Returns:
             int64 in [0, K), (len(groups), H, W); for colour float32 RGB in [-1, 1], (3, H, W).
         """
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Refuse what :meth:`encode` does not give.
+
+        Args:
+            labels: A batch (B, c, H, W); the values of traced code are not looked at.
+
+        Raises:
+            GridcodeError: The type does not fit, or a label is out of range.
+        """
+        if labels.is_floating_point() == bool(self.groups):
+            kind = "integers" if self.groups else "floats"
+            raise GridcodeError(f"the label tokenizer takes labels of {kind}, got {labels.dtype}; give the labels")
+        if not self.groups or not values_visible(labels):
+            return
+        for channel, (values, K) in enumerate(zip(labels.unbind(1), self.groups, strict=True)):
+            if values.numel() and (int(values.min()) < 0 or int(values.max()) >= K):
+                raise GridcodeError(
+                    f"labels of channel {channel} reach from {int(values.min())} to {int(values.max())}, this label "
+                    f"tokenizer takes 0 to {K - 1}; encode them with the same settings of bins, classes or instances"
+                )
 
     @abstractmethod
     def decode(self, outputs: Sequence[Tensor]) -> Tensor:
