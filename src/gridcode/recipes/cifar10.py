@@ -21,7 +21,7 @@ from gridcode.training.config import OptimConfig
 def laptop() -> Recipe:
     """8x8 tokens of a codebook of 1000 codes.
 
-    Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples classified as asked by a
+    Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples of the requested class by a
     classifier that is right on 67 % of real pictures (docs/results).
     Cost: 9 minutes for the tokenizer and 6 for the prior on two CPU cores.
     """

@@ -21,7 +21,7 @@ from gridcode.training.config import OptimConfig
 def laptop() -> Recipe:
     """7x7 tokens of a codebook of 1000 codes.
 
-    Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples classified as asked (docs/results).
+    Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples of the requested class (docs/results).
     Cost: 11 minutes for the tokenizer and 18 for the prior on one thread of a shared 2-core machine.
     """
     return Recipe(

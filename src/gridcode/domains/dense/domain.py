@@ -177,7 +177,7 @@ class DenseDomain(Domain):
         Args:
             config: The networks' shape.
             examples: int64 in [0, K), (B, channels, H, W); for colours float in [-1, 1], (B, 3, H, W).
-            context: Pictures in [-1, 1], (B, C, H, W); not looked at where the context is off.
+            context: Pictures in [-1, 1], (B, C, H, W); ignored where the context is off.
 
         Raises:
             GridcodeError: A shape or type does not fit, or a label is out of range.
@@ -192,13 +192,13 @@ class DenseDomain(Domain):
         return examples, self._checked_context(config, context, len(examples))
 
     def check_range(
-        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, look: bool
+        self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
     ) -> None:
         """Refuse pictures and colours outside [-1, 1]."""
         if context is not None and config.context:
-            check_images(context, check_range=look)
+            check_images(context, check_range=check_values)
         if examples.is_floating_point() and not self.label_map.groups:
-            check_images(examples, check_range=look)
+            check_images(examples, check_range=check_values)
 
     def decoder_inputs(
         self, config: LabelTokenizerConfig, count: int, context: Tensor | None, dropped: Tensor | None

@@ -137,9 +137,11 @@ class ImageDomain(Domain):
         config.grid(*examples.shape[-2:])
         return (examples,)
 
-    def check_range(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None, *, look: bool) -> None:
+    def check_range(
+        self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
+    ) -> None:
         """Refuse integers and values outside [-1, 1]."""
-        check_images(examples, check_range=look)
+        check_images(examples, check_range=check_values)
 
     def decoded(self, config: ArchitectureConfig, outputs: Tensor) -> Tensor:
         """Pictures in [-1, 1], float32."""

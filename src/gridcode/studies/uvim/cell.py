@@ -1,4 +1,4 @@
-"""One cell of the study: both stages trained and measured, in a folder that remembers how far it came.
+"""One cell of the study: both stages trained and measured, in a folder that records how far it came.
 
     cells/depth-fsq-0/
       run/tokenizer, run/tokens, run/prior    what ``gridcode dense train`` makes

@@ -38,7 +38,7 @@ class Shown:
         title: The table's words for it.
         digits: Decimals.
         more: Whether more is better.
-        answer: The row of both stages that this figure is asked of: the mean of draws for squared errors, one draw for
+        answer: The row of both stages that this figure compares: the mean of draws for squared errors, one draw for
             a set of pictures, the most probable codes for segments.
     """
 
