@@ -136,7 +136,7 @@ def find_model(source: str | Path) -> Path:
     """The local folder that holds a model's files; a hub id is downloaded first.
 
     Raises:
-        GridcodeError: Nothing was found; the message lists what was looked for.
+        GridcodeError: Nothing was found; the message lists the places that were tried.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():

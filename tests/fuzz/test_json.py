@@ -41,12 +41,14 @@ from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.studies.uvim.cell import RESULT, CellResult
+from gridcode.studies.engine import RESULT, read_result
+from gridcode.studies.study import Cell, cell_folder
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions, prepare_folder
 
 Random = np.random.Generator
+CELL = Cell("fsq", 0)
 
 
 def value(random: Random, depth: int = 0) -> Any:
@@ -162,9 +164,10 @@ def _files() -> Path:
     MaskGIT(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), space).save_pretrained(root / "model-prior")
     shape = ClassifierConfig(classes=2, size=16, widths=(8,), feature_dim=8)
     save_classifier(Classifier(shape), root / "model-classifier")
-    cell = {"task": "depth", "variant": "fsq", "seed": 0}
-    numbers = dict.fromkeys(("usage", "perplexity", "codebook_size", "token_accuracy", "seconds"), 0.5)
-    write_json(root / "cell" / RESULT, {"cell": cell, "scores": {"oracle": {"rmse": 0.5}}, **numbers})
+    found = {"usage": 0.5, "scores": {"oracle": {"rmse": 0.5}}}
+    write_json(
+        cell_folder(root, CELL) / RESULT, {"cell": {"setting": "fsq", "seed": 0}, "found": found, "seconds": 1.0}
+    )
     levels = {"name": "fsq", "levels": [8, 5]}
     with StoreWriter(
         root / "store", quantizer=levels, codebook_size=40, grid=(2, 2), tokenizer="0" * 16, data={}, classes=("cat",)
@@ -206,7 +209,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a model's config, told": ("model/config.json", lambda root: _info(root / "model")),
     "a prior's config": ("model-prior/config.json", lambda root: load_prior(root / "model-prior")),
     "a classifier's config": ("model-classifier/config.json", lambda root: load_classifier(root / "model-classifier")),
-    "a cell's result": (f"cell/{RESULT}", lambda root: CellResult.read(root / "cell")),
+    "a cell's result": (f"cells/fsq-0/{RESULT}", lambda root: read_result(root, CELL)),
     "a manifest": ("store/manifest.json", lambda root: TokenStore.open(root / "store").load("train")),
     "a manifest, told": ("store/manifest.json", lambda root: _info(root / "store")),
     "a log": ("run/log.jsonl", lambda root: read_log(root / "run")),

@@ -1,34 +1,56 @@
-"""``gridcode study uvim --out DIR``: an experiment of the paper as a program."""
+"""``gridcode study NAME --out DIR``: an experiment of the paper as a program."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
-from gridcode.studies.uvim.config import StudyConfig
+from gridcode.studies.uvim.config import UvimConfig
 
-USAGE = """usage: gridcode study uvim --out DIR [options]      gridcode study uvim --help
+if TYPE_CHECKING:
+    from gridcode.studies.study import Study
+
+USAGE = """usage: gridcode study NAME --out DIR [options]      gridcode study NAME --help
 
 studies:
-  uvim    Table 2: FSQ beside VQ with and without splitting, with and without context, on depth, panoptic and colour
 """
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train and compare label tokenizers and priors of several seeds, and write one table."""
+    """What every study takes."""
 
     out: Path
     """The study's folder; finished cells in it are kept, and a killed study goes on."""
-    study: Annotated[StudyConfig, FLAT] = field(default_factory=StudyConfig)
     workers: int = 1
     """Processes, of one thread each."""
     only_time: bool = False
     """Say how many hours it would take, and end."""
+
+    def make(self) -> Study:
+        """The study of these settings."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Uvim(Arguments):
+    """Table 2: FSQ beside VQ with and without splitting, with and without context, on depth, panoptic and colour."""
+
+    study: Annotated[UvimConfig, FLAT] = field(default_factory=UvimConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.uvim.study import UvimStudy
+
+        return UvimStudy(self.study)
+
+
+STUDIES: dict[str, type[Arguments]] = {"uvim": Uvim}
+"""The studies by name."""
 
 
 def run(arguments: list[str]) -> None:
@@ -38,15 +60,18 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line is wrong, or a cell cannot be trained.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        width = max(map(len, STUDIES))
+        print(USAGE + "\n".join(f"  {name:<{width}}  {kind.__doc__}" for name, kind in STUDIES.items()))
         return
-    if arguments[0] != "uvim":
-        raise GridcodeError(f"study takes 'uvim', got {arguments[0]!r}")
-    parsed = parse(Arguments, arguments[1:], prog="gridcode study uvim")
+    name = arguments[0]
+    if name not in STUDIES:
+        raise GridcodeError(f"study takes one of {', '.join(map(repr, STUDIES))}, got {name!r}")
+    kind: Any = STUDIES[name]
+    parsed: Arguments = parse(kind, arguments[1:], prog=f"gridcode study {name}")
     from gridcode.cli.shared.advice import narrator
-    from gridcode.studies.uvim.run import run_study
+    from gridcode.studies.engine import run_study
 
-    run_study(parsed.study, parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time)
+    run_study(parsed.make(), parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time)
     if not parsed.only_time:
         print((parsed.out / "table.md").read_text(encoding="utf-8"))
-        print(f"table, study.json and pictures in {parsed.out}")
+        print(f"table.md, study.json and pictures in {parsed.out}")

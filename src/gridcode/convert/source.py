@@ -28,7 +28,7 @@ from gridcode.files import read_json
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 """What diffusers calls its weights, the preferred first."""
 LIGHTNING = ("pytorch_lightning.", "lightning.pytorch.")
-"""The trainer whose classes may be named in a checkpoint, under both of its names; they are not looked at."""
+"""The trainer whose classes may be named in a checkpoint, under both of its names; they are ignored."""
 
 
 @dataclass(frozen=True)

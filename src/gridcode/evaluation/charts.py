@@ -147,7 +147,7 @@ def draw_chart(chart: Chart) -> str | None:
     curves = [(name, points) for name, points in curves if len(points)]
     if not curves:
         return None
-    with _style():
+    with chart_style():
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -190,7 +190,7 @@ def draw_digits(usage: CodeUsage) -> str | None:
     """
     if not usage.digits:
         return None
-    with _style():
+    with chart_style():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -244,7 +244,7 @@ def _thin(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def chart_style() -> Iterator[None]:
     """Draw as the report's page looks; text stays text, and the same chart is the same bytes."""
     import matplotlib as mpl
     from cycler import cycler

@@ -1,7 +1,7 @@
 """Quantizing only part of the latents: padded sequences, and quantizer dropout.
 
 **Padding** is left out of codes, losses, codebooks and counts. A masked place has code 0 and index -1, and nothing is
-learned from it or counted; whatever stands there, NaN too, is not looked at. Code 0 is a valid code of many codebooks,
+learned from it or counted; whatever stands there, NaN too, is ignored. Code 0 is a valid code of many codebooks,
 so decoding needs the mask as well.
 
 Quantizers that keep nothing of the latents (the FSQ ones) see zeros in masked places, so that a choice which they make
@@ -74,7 +74,7 @@ def decode_masked(quantizer: Quantizer, indices: Tensor, mask: Tensor, *, dtype:
 
     Args:
         quantizer: Any.
-        indices: As :func:`quantize_masked` returns them; masked ones are not looked at.
+        indices: As :func:`quantize_masked` returns them; masked ones are ignored.
         mask: bool, True where a place is real: the indices' shape without the quantizer's ``index_shape``, or what
             broadcasts to it.
         dtype: A floating dtype for the codes.

@@ -4,7 +4,7 @@
     networks   make_networks, encoder_inputs, decoder_inputs, decoded: from examples to latents, and back
     loss       make_objective: the terms of the loss
     measure    measure: what is reported of a validation, and the figure that the best model is kept by
-    show       save_pictures: what a person looks at
+    show       save_pictures: what a person sees
 
 A kind is one folder of :mod:`gridcode.domains` whose module ``domain`` holds it as ``DOMAIN``; :func:`register_domain`
 takes one from elsewhere. A kind's name stands in every model's ``config.json``.
@@ -56,7 +56,7 @@ class Measurement:
         scores: The kind's figures, ``usage`` and ``perplexity`` of the codes among them.
         usage: The usage in full.
         score: The figure that training keeps the best model by; more is better.
-        signs: What the alarms look at beside the usage, by name.
+        signs: What the alarms check beside the usage, by name.
     """
 
     scores: dict[str, float]
@@ -83,7 +83,7 @@ class Outline:
 
 
 class Objective(ABC):
-    """The loss of a run: what the networks are given, and the terms that they are judged by.
+    """The loss of a run: what the networks are given, and the terms of their loss.
 
     Attributes:
         learners: Networks that learn beside the tokenizer, by the names under which checkpoints keep them.
@@ -228,7 +228,7 @@ class Domain(ABC):
             config: The shape of the networks.
             examples: What is to be encoded.
             context: What is seen beside it.
-            check_values: Whether to check the values, which a GPU has to wait for.
+            check_values: Whether to read values too, which a GPU has to wait for.
         """
         return
 
@@ -258,7 +258,7 @@ class Domain(ABC):
         """What a run will need.
 
         Args:
-            tokenizer: What it will train; its weights are not looked at.
+            tokenizer: What it will train; its weights are not used.
             run: Its settings.
             bytes_per_value: Of an activation.
         """
@@ -307,7 +307,7 @@ class Domain(ABC):
 
     @abstractmethod
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
-        """Write a picture (PNG) of a batch and of what comes back, for a person to look at."""
+        """Write a picture (PNG) of a batch and of what comes back, for a person to see."""
 
 
 def count_parameters(*modules: nn.Module) -> int:

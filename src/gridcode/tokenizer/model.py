@@ -165,7 +165,7 @@ class Tokenizer(nn.Module):
         Args:
             indices: As :meth:`encode` gives them.
             context: What is seen beside them, where the kind of data has that.
-            known: bool, (B, *grid): where it is False the index is not looked at; only where the kind allows it.
+            known: bool, (B, *grid): where it is False the index is ignored; only where the kind allows it.
 
         Raises:
             GridcodeError: They have another rank, or an index is outside the codebook.

@@ -127,7 +127,7 @@ class Progress:
         Args:
             step: Its number.
             metrics: Its figures; the quantizer's loss only where there is one.
-            validate: Measures where that is due, and returns what the alarms look at.
+            validate: Measures where that is due, and returns what the alarms check.
             save: Writes the averaged model.
 
         Raises:
@@ -161,7 +161,7 @@ def summed(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def usage_facts(tokens: TokenUsage) -> dict[str, float]:
-    """What the alarms look at of a validation's codes: those of the least used codebook."""
+    """What the alarms check of a validation's codes: those of the least used codebook."""
     usage = tokens.least
     return {
         "usage": usage.usage_of_ceiling,

@@ -18,16 +18,16 @@ _SLACK = 1e-3
 
 
 def check_images(images: Tensor, *, check_range: bool) -> None:
-    """Refuse images of integers, and images outside [-1, 1] where their values may be looked at.
+    """Refuse images of integers, and images outside [-1, 1] where their values may be read.
 
     Images that hold no value below 0 may lie in [0, 1] by mistake or be bright; they pass, and the first such
     batch of a process is logged.
 
-    Nothing is looked at while code is traced, compiled, exported or captured in a CUDA graph.
+    Nothing is read while code is traced, compiled, exported or captured in a CUDA graph.
 
     Args:
         images: Of any shape.
-        check_range: Whether to look at the values: one reduction, and on a GPU one synchronisation.
+        check_range: Whether to read the values: one reduction, and on a GPU one synchronisation.
 
     Raises:
         GridcodeError: Integers, NaN, infinity, or values outside [-1, 1]; the message names the conversion.

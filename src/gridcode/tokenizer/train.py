@@ -3,7 +3,7 @@
     batch ─ objective.inputs ─> Tokenizer ─> outputs ─ objective.terms ─> loss = sum of the terms + the quantizer's own
 
 The terms are the kind's (:class:`gridcode.tokenizer.domain.Objective`): of pictures errors of pixels, a distance of
-features and a discriminator's opinion where they are asked for; of label maps the task's loss. The quantizer's own is
+features and a discriminator's score where the settings have them; of label maps the task's loss. The quantizer's own is
 logged as ``quantizer`` (FSQ has none). Everything random is keyed by the step, so a resumed run has the weights of an
 uninterrupted one, bit for bit on a CPU.
 
@@ -36,7 +36,7 @@ from gridcode.training.state import Trainee
 from gridcode.training.step import begin_step, finish_step, tell_schedule
 
 STRIP = 8
-"""Validation examples that are kept to be looked at, with their reconstructions."""
+"""Validation examples that are shown, with their reconstructions."""
 
 
 def train_tokenizer(
@@ -152,7 +152,7 @@ class _Forward(nn.Module):
 def _validate(
     run: OpenRun, step: int, tokenizer: Tokenizer, source: Any, config: TokenizerSettings
 ) -> dict[str, float]:
-    """Measure the averaged weights and keep the best; what the alarms look at."""
+    """Measure the averaged weights and save the best; returns what the alarms check."""
     domain, data = tokenizer.domain, tokenizer.domain.without_workers(config.data)
     chosen = domain.part(source, config.loop.val_count)
     measured = domain.measure(tokenizer, domain.eval_batches(chosen, data, batch_size=config.loop.batch_size))

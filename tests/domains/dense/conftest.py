@@ -13,7 +13,8 @@ from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.dense.train import DenseOptions, train_dense
 from gridcode.quantize.config import FSQConfig
-from gridcode.studies.uvim.config import Cell, StudyConfig
+from gridcode.studies.study import Cell
+from gridcode.studies.uvim.config import UvimConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
@@ -63,7 +64,7 @@ def tiny_run() -> Callable[[Task], LabelTokenizerRun]:
 @pytest.fixture(scope="session")
 def tiny() -> Callable[[Task], DenseRun]:
     """The study's smallest size: 32 px, 2 x 2 codes, six steps."""
-    return lambda task: StudyConfig(size="smoke").run(Cell(task, "fsq", 0))
+    return lambda task: UvimConfig(size="smoke").run(Cell(f"{task}-fsq", 0))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ Differs from vector-quantize-pytorch:
       ``nan="zero"``, an argument which is added here; a gradient scaler that is to skip such steps needs it.
     - Empty batches work, images too; ``FSQ`` takes vectors without a batch, and ``ResidualFSQ`` any rank.
     - ``implicit_codebook`` and ``codebooks`` are made when they are read, and refused beyond 4 GiB (there, the
-      constructor of a [4] * 16 codebook asks for 34 GB at once).
+      constructor of a [4] * 16 codebook takes 34 GB at once).
     - The first stages of a ``ResidualFSQ`` decode alone, also of one without ``quantize_dropout``.
     - ``to_empty`` after the meta device loses nothing, since no constants lie in buffers.
     - A module that was cast to 16 bits decodes, and its residual stages are still computed in float32.

@@ -41,7 +41,7 @@ class FSQ(nn.Module):
         channel_first: The channels are dimension 1, as they always are for 4 dimensions and more.
         projection_has_bias: Whether the linear layers have biases.
         return_indices: Give None in place of indices where False.
-        force_quantization_f32: Where False, ``allowed_dtypes`` is not looked at. Less than float32 is never used.
+        force_quantization_f32: Where False, ``allowed_dtypes`` is ignored. Less than float32 is never used.
         preserve_symmetry: The form "symmetric" in place of "atanh".
         noise_dropout: In training, the probability of uniform noise in [-1/2, 1/2) on each component of a code.
             Needs ``preserve_symmetry``.

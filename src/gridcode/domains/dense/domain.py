@@ -174,7 +174,7 @@ class DenseDomain(Domain):
         Args:
             config: The networks' shape.
             examples: int64 in [0, K), (B, channels, H, W); for colours float in [-1, 1], (B, 3, H, W).
-            context: Pictures in [-1, 1], (B, C, H, W); not looked at where the context is off.
+            context: Pictures in [-1, 1], (B, C, H, W); ignored where the context is off.
 
         Raises:
             GridcodeError: A shape or type does not fit, or a label is out of range.

@@ -110,7 +110,7 @@ class LevelSet:
 
     Attributes:
         levels: L_1 … L_d, the largest first.
-        target: The bits they were looked for.
+        target: The bits that were wanted.
         notes: Why they stand out: "paper, Table 1", "exact power of two", "fewest channels".
 
     >>> LevelSet((8, 5, 5, 5), target=10).size, round(LevelSet((8, 5, 5, 5), target=10).off, 4)

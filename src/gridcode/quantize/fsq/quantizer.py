@@ -87,7 +87,7 @@ class FSQ(Quantizer):
     is refused.
 
     A NaN among the latents is an error, which on a GPU costs a wait for its result. Traced code (``torch.compile``,
-    ``torch.export``, ``torch.jit.trace``) cannot look at values: there a NaN counts as the latent 0 with gradient 0,
+    ``torch.export``, ``torch.jit.trace``) cannot read values: there a NaN counts as the latent 0 with gradient 0,
     as with ``nan="zero"``, and no index is checked. Infinite latents give the end levels.
 
     Args:

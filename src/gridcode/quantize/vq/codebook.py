@@ -29,7 +29,7 @@ class Codebook:
 
     Attributes:
         codewords: Raw codewords e_k, float32, (K, d), before the distance's ``codewords``.
-        counts: How much each was used lately, c_k, float32, (K,); None where nothing asks for it.
+        counts: How much each was used lately, c_k, float32, (K,); None where nothing needs it.
         sums: The sums s_k that the codewords are means of, e_k = s_k / c_k, float32, (K, d); None where gradients move
             the codewords.
     """
@@ -98,7 +98,7 @@ class Statistics:
 
     Attributes:
         counts: How many vectors took each codeword, n_k, (K,), whole numbers in float32.
-        sums: The sum of those vectors, s_k, (K, d), float32; None where nobody asked for it.
+        sums: The sum of those vectors, s_k, (K, d), float32; None where they are not needed.
     """
 
     counts: Tensor
@@ -144,7 +144,7 @@ class JoinedBatch:
         return summed(rows)
 
     def statistics(self, indices: Tensor, size: int, *, sums: bool) -> Statistics:
-        """Counts, and sums if asked for, of the vectors that took each of ``size`` codewords.
+        """Counts, and sums if wanted, of the vectors that took each of ``size`` codewords.
 
         Args:
             indices: The codeword of each vector here, int64, (n,).

@@ -137,7 +137,7 @@ def exact_match(codes: Tensor, codewords: Tensor, *, limit: int = SCORE_BYTES) -
 
     The fast search is checked against the codebook; only vectors that do not equal what it found are compared with
     every codeword by their differences, whose sum of squares is 0 for an equal one and for no other. Vectors that are
-    no codewords at all therefore cost N K d differences. Traced code, which cannot look at values, takes the fast
+    no codewords at all therefore cost N K d differences. Traced code, which cannot read values, takes the fast
     search.
 
     Args:

@@ -57,7 +57,7 @@ class VQ(Quantizer):
     ``counts`` and ``sums`` where the parts keep them, ``seed`` and ``steps``, from which random choices come
     (``codebook.py``); the start runs where ``steps`` is 0. It does not hold the parts: ``spec`` does.
 
-    A NaN or infinite latent has no nearest codeword and is an error. Traced code cannot look at values: there it counts
+    A NaN or infinite latent has no nearest codeword and is an error. Traced code cannot read values: there it counts
     as 0 with gradient 0. ``torch.compile(fullgraph=True)`` takes evaluation; in training the graph breaks where the
     codebook learns.
 

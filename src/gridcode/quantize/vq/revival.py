@@ -6,7 +6,7 @@ r"""What keeps a codebook alive. Without it a codeword that no latent takes is n
 - :class:`Splitting`: an entry out of use becomes half of the one most in use, UViM's.
 - :class:`RandomRestarts`: a codeword out of use is moved onto a latent of the joined batch, chosen at random.
 
-"Out of use" is a count under a threshold. How counts add up is said in ``update.py``: with ``ByEMA`` and ``ByLoss`` a
+"Out of use" is a count under a threshold. ``update.py`` says how counts add up: with ``ByEMA`` and ``ByLoss`` a
 codeword's count is the vectors a batch that took it lately, N / K where all are used alike; with ``Discounted`` it is
 1 / (1 - decay) times that, and one that was used once and then never is under 0.1 after 460 batches at 0.995. A
 threshold above the count of an even use would replace the whole codebook over and over.

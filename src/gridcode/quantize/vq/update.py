@@ -60,7 +60,7 @@ class Update(ABC):
 class ByLoss(Update):
     """The codebook loss moves the codewords.
 
-    Counts are kept only where a revival asks for them, as averages with a decay of 0.99.
+    Counts exist only where a revival needs them, as averages with a decay of 0.99.
 
     Args:
         codebook: Weight of the loss that moves codewords to latents; 0 leaves the codebook as it is.

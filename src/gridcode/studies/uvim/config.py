@@ -32,6 +32,7 @@ from gridcode.domains.dense.recipes import WHOLE, DenseRun
 from gridcode.domains.dense.recipes import gpu as gpu_recipe
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
+from gridcode.studies.study import Cell
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Variant: TypeAlias = Literal["fsq", "vq", "vq_unsplit", "fsq_no_context", "vq_no_context"]
@@ -47,29 +48,21 @@ NAMES: Final[dict[Variant, str]] = {
 """What the table calls each variant."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One training of both stages.
+def task_and_variant(cell: Cell) -> tuple[Task, Variant]:
+    """What a cell's setting stands for.
 
-    >>> Cell("depth", "fsq", 0).name
-    'depth-fsq-0'
+    >>> task_and_variant(Cell("depth-vq_no_context", 0))
+    ('depth', 'vq_no_context')
     """
-
-    task: Task
-    variant: Variant
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Its folder's name."""
-        return f"{self.task}-{self.variant}-{self.seed}"
+    task, _, variant = cell.setting.partition("-")
+    return task, variant  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class UvimConfig:
     """Which cells, and how large.
 
-    >>> len(StudyConfig().cells())
+    >>> len(UvimConfig().cells())
     45
     """
 
@@ -99,15 +92,16 @@ class StudyConfig:
     def cells(self) -> list[Cell]:
         """All cells, a task's together: its pictures are rendered once."""
         seeds = range(self.seeds)
-        return [Cell(task, variant, seed) for task in self.tasks for seed in seeds for variant in self.variants]
+        return [Cell(f"{task}-{variant}", seed) for task in self.tasks for seed in seeds for variant in self.variants]
 
     def run(self, cell: Cell) -> DenseRun:
         """The settings of both stages of a cell."""
-        base = {"smoke": _smoke, "laptop": _laptop, "gpu": _gpu}[self.size](cell.task)
+        task, variant = task_and_variant(cell)
+        base = {"smoke": _smoke, "laptop": _laptop, "gpu": _gpu}[self.size](task)
         stage_one, stage_two = base.tokenizer, base.prior
         data = replace(base.data, train_count=math.ceil(self.length * base.data.train_count))
-        quantizer = _quantizer(stage_one.model.quantizer, cell.variant, channels=stage_one.model.width)
-        model = replace(stage_one.model, quantizer=quantizer, context=not cell.variant.endswith("no_context"))
+        quantizer = _quantizer(stage_one.model.quantizer, variant, channels=stage_one.model.width)
+        model = replace(stage_one.model, quantizer=quantizer, context=not variant.endswith("no_context"))
         return DenseRun(
             replace(stage_one, data=data, model=model, loop=self._loop(stage_one.loop, cell)),
             replace(stage_two, data=data, loop=self._loop(stage_two.loop, cell)),

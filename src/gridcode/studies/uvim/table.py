@@ -1,18 +1,12 @@
-"""The study's result: one table, one JSON file, one picture for each task.
-
-table.md     mean and deviation over the seeds of every task and variant, beside what needs no model
-study.json   settings, every cell's figures, and the table's numbers
-TASK.png     from top to bottom: input, truth, and both stages of each variant, of seed 0
-"""
+"""The table of Table 2: every variant of every task, beside what needs no model; and its pictures."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -22,9 +16,9 @@ from gridcode.domains.dense.colour_sets import TRUE_COLOURS
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.evaluation.pictures import save_png
-from gridcode.files import write_json, write_text
-from gridcode.studies.uvim.cell import CellResult
-from gridcode.studies.uvim.config import NAMES, StudyConfig
+from gridcode.studies.study import Cell, Values, cell_folder
+from gridcode.studies.summary import Spread, StudyTable, Summary
+from gridcode.studies.uvim.config import NAMES, UvimConfig, task_and_variant
 
 _OF_A_VARIANT: Final = (ORACLE, OTHERS, NONE, BOTH, DRAW, MEAN)
 
@@ -38,7 +32,7 @@ class Shown:
         title: The table's words for it.
         digits: Decimals.
         more: Whether more is better.
-        answer: The row of both stages that this figure is asked of: the mean of draws for squared errors, one draw for
+        answer: The row of both stages that this figure compares: the mean of draws for squared errors, one draw for
             a set of pictures, the most probable codes for segments.
     """
 
@@ -59,31 +53,6 @@ SHOWN: Final[dict[Task, tuple[Shown, ...]]] = {
     ),
 }
 """The table's figures, the one that a task is known by first."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure over the seeds.
-
-    >>> Spread.of([1.0, 3.0])
-    Spread(mean=2.0, deviation=1.4142135623730951)
-    """
-
-    mean: float
-    deviation: float | None
-    """Sample standard deviation; None for a single seed."""
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Spread:
-        """Mean and deviation of at least one value; where one is not finite, there is no deviation."""
-        if not all(map(math.isfinite, values)):
-            return Spread(statistics.fmean(values), None)
-        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-    def text(self, digits: int, *, scale: float = 1.0) -> str:
-        """As the table shows it."""
-        mean = f"{scale * self.mean:.{digits}f}"
-        return mean if self.deviation is None else f"{mean} ± {scale * self.deviation:.{digits}f}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +92,7 @@ class Row:
     seeds: int = 0
 
 
-def study_rows(config: StudyConfig, results: Sequence[CellResult]) -> list[Row]:
+def study_rows(config: UvimConfig, results: Mapping[Cell, Values]) -> list[Row]:
     """The table's lines: the variants of each task, then its baselines.
 
     Args:
@@ -132,78 +101,78 @@ def study_rows(config: StudyConfig, results: Sequence[CellResult]) -> list[Row]:
     """
     rows = []
     for task in config.tasks:
-        mine = [result for result in results if result.cell.task == task]
+        mine = {cell: values for cell, values in results.items() if task_and_variant(cell)[0] == task}
         for shown in SHOWN[task]:
             for variant in config.variants:
-                found = [result for result in mine if result.cell.variant == variant]
+                found = [values for cell, values in mine.items() if task_and_variant(cell)[1] == variant]
                 if found:
                     rows.append(_variant(task, shown, NAMES[variant], found))
             if mine:
                 # Baselines see the same pictures in every cell.
+                scores = next(iter(mine.values()))["scores"]
                 rows += [
-                    Row(task, shown.title, shown.digits, name, Spread(scores[shown.name], None))
-                    for name, scores in mine[0].scores.items()
-                    if name not in _OF_A_VARIANT and shown.name in scores
+                    Row(task, shown.title, shown.digits, name, Spread(_number(of_row[shown.name]), None))
+                    for name, of_row in scores.items()
+                    if name not in _OF_A_VARIANT and shown.name in of_row
                 ]
     return rows
 
 
-def study_table(config: StudyConfig, results: Sequence[CellResult]) -> str:
-    """Markdown, one table of all tasks."""
-    head = (
-        "| | both stages | one draw | mean of draws | Stage I (oracle) | another picture's codes | no codes "
-        "| codes predicted | usage | beats the rest |"
-    )
-    lines = [f"UViM's two stages at size {config.size}; mean ± deviation over {config.seeds} seeds.", "", head]
-    lines.append("|---" * (head.count("|") - 1) + "|")
+HEAD: Final = (
+    "",
+    "both stages",
+    "one draw",
+    "mean of draws",
+    "Stage I (oracle)",
+    "another picture's codes",
+    "no codes",
+    "codes predicted",
+    "usage",
+    "beats the rest",
+)
+"""The table's columns."""
+
+
+def uvim_summary(config: UvimConfig, results: Mapping[Cell, Values]) -> Summary:
+    """One table of all tasks."""
+    lines: list[tuple[str, ...]] = []
     figure = ""
     for row in study_rows(config, results):
         if row.figure != figure:
             figure = row.figure
-            lines.append(f"| **{figure}** |" + " |" * (head.count("|") - 2))
+            lines.append((f"**{figure}**", *("",) * (len(HEAD) - 1)))
         texts = [row.both.text(row.digits)]
         texts += [spread.text(row.digits) if spread else "" for spread in _spreads(row)]
         texts += [f"{spread.text(1, scale=100)} %" if spread else "" for spread in (row.predicted, row.usage)]
         texts.append(f"{row.beats} of {row.seeds}" if row.beats is not None else "")
-        lines.append(f"| {row.name} | " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+        lines.append((row.name, *texts))
+    title = f"UViM's two stages at size {config.size}; mean ± deviation over {config.seeds} seeds"
+    return Summary(title, verdicts=(), tables=(StudyTable(title, HEAD, lines),))
 
 
 def _spreads(row: Row) -> tuple[Spread | None, ...]:
     return row.draw, row.mean, row.oracle, row.others, row.nothing
 
 
-def write_study(config: StudyConfig, results: Sequence[CellResult], out: Path) -> None:
-    """Write table, JSON and pictures of the cells that are finished.
-
-    Args:
-        config: The study.
-        results: Finished cells.
-        out: The study's folder.
-    """
-    content: dict[str, Any] = {
-        "settings": asdict(config),
-        "rows": [asdict(row) for row in study_rows(config, results)],
-        "cells": [asdict(result) for result in results],
-    }
-    write_json(out / "study.json", content)
-    write_text(out / "table.md", study_table(config, results) + "\n")
-    for task in config.tasks:
-        _write_pictures(config, task, out)
+def _number(value: float | None) -> float:
+    """A figure as a file has it: null is what was not finite."""
+    return math.nan if value is None else value
 
 
-def _variant(task: Task, shown: Shown, name: str, found: Sequence[CellResult]) -> Row:
+def _variant(task: Task, shown: Shown, name: str, found: Sequence[Values]) -> Row:
     sign = 1 if shown.more else -1
 
-    def beats(result: CellResult) -> bool:
-        rivals = [row for row in result.scores if row == OTHERS or row not in (*_OF_A_VARIANT, TRUE_COLOURS)]
-        answer = result.scores[shown.answer][shown.name]
-        return all(sign * answer > sign * result.scores[row][shown.name] for row in rivals)
+    def score(values: Values, row: str) -> float:
+        return _number(values["scores"][row][shown.name])
+
+    def beats(values: Values) -> bool:
+        rivals = [row for row in values["scores"] if row == OTHERS or row not in (*_OF_A_VARIANT, TRUE_COLOURS)]
+        return all(sign * score(values, shown.answer) > sign * score(values, row) for row in rivals)
 
     def spread(row: str) -> Spread:
-        return Spread.of([result.scores[row][shown.name] for result in found])
+        return Spread.of([score(values, row) for values in found])
 
-    averaged = all(MEAN in result.scores for result in found)
+    averaged = all(MEAN in values["scores"] for values in found)
 
     return Row(
         task,
@@ -216,21 +185,25 @@ def _variant(task: Task, shown: Shown, name: str, found: Sequence[CellResult]) -
         oracle=spread(ORACLE),
         others=spread(OTHERS),
         nothing=spread(NONE),
-        predicted=Spread.of([result.token_accuracy for result in found]),
-        usage=Spread.of([result.usage for result in found]),
+        predicted=Spread.of([values["token_accuracy"] for values in found]),
+        usage=Spread.of([values["usage"] for values in found]),
         beats=sum(map(beats, found)),
         seeds=len(found),
     )
 
 
-def _write_pictures(config: StudyConfig, task: Task, out: Path) -> None:
-    """Rows of the variants' first seed below each other, where their cells are finished."""
-    folders = [
-        out / "cells" / cell.name / "pictures" for cell in config.cells() if cell.task == task and cell.seed == 0
-    ]
-    folders = [folder for folder in folders if (folder / "both-stages.png").is_file()]
-    if not folders:
-        return
-    files = [folders[0] / "input.png", folders[0] / "truth.png", *(folder / "both-stages.png" for folder in folders)]
-    rows = [to_channels(decode_image(file, name=str(file)), 3) for file in files]
-    save_png(np.concatenate(rows), out / f"{task}.png")
+def save_pictures(config: UvimConfig, out: Path) -> None:
+    """``TASK.png``: rows of the variants' first seed below each other, where their cells are finished."""
+    for task in config.tasks:
+        cells = [cell for cell in config.cells() if task_and_variant(cell)[0] == task and cell.seed == 0]
+        folders = [cell_folder(out, cell) / "pictures" for cell in cells]
+        folders = [folder for folder in folders if (folder / "both-stages.png").is_file()]
+        if not folders:
+            continue
+        files = [
+            folders[0] / "input.png",
+            folders[0] / "truth.png",
+            *(folder / "both-stages.png" for folder in folders),
+        ]
+        rows = [to_channels(decode_image(file, name=str(file)), 3) for file in files]
+        save_png(np.concatenate(rows), out / f"{task}.png")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,6 @@ from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_den
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.dense.train import DenseOptions, train_dense
-from gridcode.studies.uvim.config import Cell
 from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import loop_device
@@ -38,7 +36,7 @@ LOADING: Final = 2.0
 
 @dataclass(frozen=True)
 class Timing:
-    """What a kind of cell costs.
+    """What a cell costs.
 
     Attributes:
         cell: Seconds of a cell, its pictures being there.
@@ -47,23 +45,6 @@ class Timing:
 
     cell: float
     pictures: float
-
-
-def kind_of(cell: Cell) -> str:
-    """Cells of one kind cost about the same: the task and the quantizer's family.
-
-    >>> kind_of(Cell("depth", "vq_no_context", 2))
-    'depth-vq'
-    """
-    return f"{cell.task}-{cell.variant.split('_')[0]}"
-
-
-def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """One cell of each kind."""
-    found: dict[str, Cell] = {}
-    for cell in cells:
-        found.setdefault(kind_of(cell), cell)
-    return found
 
 
 def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
@@ -92,19 +73,6 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     validated = sum(_validations(loop) * loop.val_count / decoded for loop in (run.tokenizer.loop, run.prior.loop))
     count = run.data.train_count + run.data.val_count
     return Timing(LOADING + training + picture * (min(evaluation.count, run.data.val_count) + validated), scene * count)
-
-
-def hours(cells: Iterable[Cell], timings: Mapping[str, Timing], *, workers: int) -> float:
-    """How long cells take on a number of processes.
-
-    >>> cells = [Cell("depth", "fsq", seed) for seed in range(4)]
-    >>> round(hours(cells, {"depth-fsq": Timing(90.0, 20.0)}, workers=2), 4)
-    0.0556
-    """
-    cells = list(cells)
-    tasks = {cell.task: timings[kind_of(cell)].pictures for cell in cells}
-    work = sum(timings[kind_of(cell)].cell for cell in cells)
-    return (work / workers + sum(tasks.values())) / 3600
 
 
 def _shortened(run: DenseRun) -> DenseRun:

@@ -24,7 +24,7 @@ def demo() -> Recipe:
 
     The prior is autoregressive: in so few steps it learns far more than a masked one of its size (docs/results).
 
-    Expect: 28.9 dB, usage 100 %, 93 % of samples classified as asked, Fréchet distance 1.7.
+    Expect: 28.9 dB, usage 100 %, 93 % of samples of the requested class, Fréchet distance 1.7.
     Cost: 6 min 8 s on two CPU cores without bf16, all stages and the report; 1 GB.
     """
     return Recipe(
@@ -56,7 +56,7 @@ def demo() -> Recipe:
 def laptop() -> Recipe:
     """32 px, up to three objects, 8x8 tokens of a codebook of 240 codes.
 
-    Expect: 28.7 dB, usage 99.6 %, 92 % of samples classified as asked (docs/results).
+    Expect: 28.7 dB, usage 99.6 %, 92 % of samples of the requested class (docs/results).
     Cost: 4 min 23 s on two CPU cores, all stages and the report; 1.1 GB.
     """
     return Recipe(

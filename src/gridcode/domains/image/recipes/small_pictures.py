@@ -22,7 +22,7 @@ from gridcode.training.config import LoopConfig, OptimConfig
 def fashion_mnist_laptop() -> Recipe:
     """7x7 tokens of a codebook of 1000 codes.
 
-    Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples classified as asked (docs/results).
+    Expect (test set): 26.7 dB, usage 100 %, perplexity 659; 92 % of samples of the requested class (docs/results).
     Cost: 11 minutes for the tokenizer and 18 for the prior on one thread of a shared 2-core machine.
     """
     data = DataConfig(source="fashion_mnist", size=28, channels=1, crop=CropPolicy(train="center", flip=True))
@@ -32,7 +32,7 @@ def fashion_mnist_laptop() -> Recipe:
 def cifar10_laptop() -> Recipe:
     """8x8 tokens of a codebook of 1000 codes.
 
-    Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples classified as asked by a
+    Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples of the requested class by a
     classifier that is right on 67 % of real pictures (docs/results).
     Cost: 9 minutes for the tokenizer and 6 for the prior on two CPU cores.
     """

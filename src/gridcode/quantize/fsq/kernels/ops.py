@@ -8,7 +8,7 @@
 (Triton comes with torch there; float32, bfloat16 and float16), the numba kernel on a CPU (extra ``fast``; float32 and
 bfloat16) and the plain reference elsewhere; all give the same indices. The straight-through gradient keeps nothing but
 the latents. An ONNX graph has no such operators, and ``torch.func`` cannot transform them: there the reference is
-taken, which is made of standard ones. Where nobody looks on (no compiler, tracer, dispatch mode or kind of tensor) the
+taken, which is made of standard ones. Where nothing traces (no compiler, tracer, dispatch mode or kind of tensor) the
 kernels are called without their operators, whose layers take as long as a small call itself.
 """
 

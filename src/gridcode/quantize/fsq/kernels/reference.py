@@ -102,7 +102,7 @@ def refuse_nan(latents: Tensor) -> None:
 
 
 def nan_error(count: int, total: int) -> GridcodeError:
-    """What is said of NaN latents."""
+    """The error about NaN latents."""
     return GridcodeError(
         f"FSQ: {count} of {total} latents are NaN; look for a diverging loss or an overflow before the quantizer, or "
         'pass nan="zero" to count them as 0'

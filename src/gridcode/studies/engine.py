@@ -1,0 +1,261 @@
+"""Run a study: time it, train what is not finished, write what was found.
+
+    out/
+      settings.json              what the study compares; another study wants another folder
+      cells/SETTING-SEED/        one folder a cell; result.json is written last, and ends it
+      study.json, table.md, plot.svg, pictures
+
+Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
+cells are skipped, a cell that had begun continues from its newest checkpoint. A cell that fails is reported, and the
+others go on; the next call tries it again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from gridcode.errors import FileError, GridcodeError
+from gridcode.evaluation.publish import machine_lines
+from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
+from gridcode.studies.plot import save_plot
+from gridcode.studies.study import Cell, Study, Values, cell_folder
+from gridcode.training.log import Say
+
+T = TypeVar("T")
+
+RESULT = "result.json"
+"""The file that ends a cell."""
+
+
+def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, only_time: bool = False) -> None:
+    """Run what is not finished of a study, and write what it found.
+
+    Args:
+        study: Which cells, and how large.
+        out: The study's folder.
+        workers: Processes, of one thread each.
+        say: Told what is being done.
+        only_time: Say how long it would take, and end.
+
+    Raises:
+        GridcodeError: The folder holds another study, cells failed, or a process was killed.
+    """
+    if workers < 1:
+        raise GridcodeError(f"workers must be at least 1, got {workers}")
+    _claim(out, study, write=not only_time)
+    cells = study.cells()
+    pending = [cell for cell in cells if read_result(out, cell) is None]
+    say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
+    failed: dict[Cell, GridcodeError] = {}
+    if pending:
+        workers = min(workers, len(pending))
+        with processes(workers) as pool:
+            say("timing a few steps of each kind of cell")
+            seconds = _times(study, pending, pool)
+            for kind, each in seconds.items():
+                count = sum(study.kind(cell) == kind for cell in pending)
+                say(f"{kind}: about {each:.0f} s a cell, {count} cells")
+            total = sum(seconds[study.kind(cell)] for cell in pending) / workers / 3600
+            say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(pending)} cells, {workers} at a time")
+            if only_time:
+                return
+            failed = _run_cells(study, pending, out, pool, say)
+    if only_time:
+        return
+    results = {cell: values for cell in cells if (values := read_result(out, cell)) is not None}
+    write_study(study, results, out)
+    if failed:
+        cell, error = next(iter(failed.items()))
+        raise GridcodeError(
+            f"{len(failed)} of {len(cells)} cells failed, {cell.folder} with: {error}; the table has the others, and "
+            "the same command tries these again"
+        )
+
+
+def read_result(out: Path, cell: Cell) -> Values | None:
+    """What a cell found; None where it is not finished.
+
+    Raises:
+        GridcodeError: The file is damaged.
+    """
+    file = cell_folder(out, cell) / RESULT
+    if not file.is_file():
+        return None
+    values: Values = read_json(file, "result of a cell")
+    if values.get("cell") != {"setting": cell.setting, "seed": cell.seed} or not isinstance(values.get("found"), dict):
+        raise GridcodeError(f"{file} is no result of cell {cell.folder}; remove it, and the study makes it again")
+    found: Values = values["found"] | {"seconds": values.get("seconds")}
+    return found
+
+
+def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None:
+    """Write ``study.json``, ``table.md``, ``plot.svg`` and pictures of the cells that are done."""
+    content: dict[str, Any] = {
+        "study": study.name,
+        "settings": study.settings(),
+        "hours": sum(values.get("seconds") or 0.0 for values in results.values()) / 3600,
+        "machine": dict(machine_lines()),
+        "cells": [{"setting": cell.setting, "seed": cell.seed, **values} for cell, values in results.items()],
+    }
+    write_json(out / "study.json", content)
+    summary = study.summary(results)
+    write_text(out / "table.md", summary.markdown())
+    if summary.panels:
+        save_plot(summary.panels, out / "plot.svg")
+    study.save_pictures(out)
+
+
+def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
+    """The settings and every cell's figures from a ``study.json``.
+
+    Raises:
+        GridcodeError: It cannot be read.
+    """
+    content = read_json(file, "study")
+    results = {}
+    for values in content["cells"]:
+        found = dict(values)
+        results[Cell(found.pop("setting"), found.pop("seed"))] = found
+    return content, results
+
+
+def _claim(out: Path, study: Study, *, write: bool) -> None:
+    """Make the study's folder, or check that it is this study's; without ``write`` only check."""
+    settings = from_json(to_json({"study": study.name, **study.settings()}))
+    file = out / "settings.json"
+    if out.is_file():
+        raise FileError(f"{out} is a file; give a folder")
+    if not file.exists():
+        if out.exists() and any(out.iterdir()):
+            raise FileError(f"{out} is not empty and holds no study; give another folder")
+        if write:
+            make_folder(out)
+            write_json(file, settings)
+        return
+    before = read_json(file, "settings of a study")
+    changed = [name for name, value in settings.items() if before.get(name) != value]
+    if changed:
+        name = changed[0]
+        raise GridcodeError(
+            f"{out} is a study with {name}={before.get(name)}, now {settings[name]}; give the same settings to go on "
+            "with it, or give another folder"
+        )
+
+
+@contextmanager
+def processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each; those that wait for work are dropped when the block ends early."""
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """What a process does first: take one thread, and watch for the end of the process that gives it work."""
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor) -> dict[str, float]:
+    """Seconds a cell of each kind; all kinds at once, so that processes are in each other's way as they will be."""
+    kinds: dict[str, Cell] = {}
+    for cell in cells:
+        kinds.setdefault(study.kind(cell), cell)
+    futures = {kind: pool.submit(named, kind, study.time_cell, cell) for kind, cell in sorted(kinds.items())}
+    return {kind: outcome(future) for kind, future in futures.items()}
+
+
+def _run_cells(
+    study: Study, cells: list[Cell], out: Path, pool: ProcessPoolExecutor, say: Say
+) -> dict[Cell, GridcodeError]:
+    """Run cells and report each; those that failed, with what they said."""
+    outcome(pool.submit(named, study.name, study.prepare, out))
+    failed: dict[Cell, GridcodeError] = {}
+    futures = {pool.submit(run_cell, study, cell, out): cell for cell in cells}
+    for number, future in enumerate(as_completed(futures), 1):
+        cell = futures[future]
+        try:
+            found = outcome(future)
+        except CellError as error:
+            failed[cell] = error
+            say(f"{number}/{len(cells)}  {cell.folder}: failed: {error}")
+            continue
+        say(f"{number}/{len(cells)}  {cell.folder}: {study.headline(found)}, {found['seconds']:.0f} s")
+    return failed
+
+
+class CellError(GridcodeError):
+    """A cell could not be trained or measured."""
+
+
+def run_cell(study: Study, cell: Cell, out: Path) -> Values:
+    """Run a cell where it is not finished, and write its result.
+
+    Raises:
+        CellError: It failed, by an error of ours or any other.
+        Stopped: A signal ended it.
+    """
+    from gridcode.training.signals import Stopped
+
+    done = read_result(out, cell)
+    if done is not None:
+        return done
+    start = time.perf_counter()
+    try:
+        found = study.run_cell(cell, out)
+    except Stopped:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, GridcodeError) else f"{type(error).__name__}: "
+        raise CellError(f"{kind}{error}".splitlines()[0]) from error
+    seconds = time.perf_counter() - start
+    folder = make_folder(cell_folder(out, cell))
+    write_json(
+        folder / RESULT, {"cell": {"setting": cell.setting, "seed": cell.seed}, "found": found, "seconds": seconds}
+    )
+    study.tidy(cell, out)
+    result = read_result(out, cell)
+    assert result is not None
+    return result
+
+
+def outcome(future: Future[T]) -> T:
+    """What a process found; the error that ended its work is raised here as what it was there.
+
+    Raises:
+        GridcodeError: The process was killed.
+    """
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise GridcodeError("a process of the study was killed; the same command goes on with it") from None
+
+
+def named(work: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function; the text of an error of ours begins with what was being done."""
+    try:
+        return function(*arguments)
+    except GridcodeError as error:
+        error.args = (f"{work}: {error}",)
+        raise

@@ -1,0 +1,180 @@
+"""Studies of any kind: cells are run once, in processes; killed or broken, the rest stays, and the end is the same."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.studies.engine import named, outcome, read_result, read_study, run_cell, run_study
+from gridcode.studies.study import Cell, cell_folder
+from gridcode.studies.summary import Interval, Spread, answered, difference
+from gridcode.training.signals import Stopped
+
+sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the study by its module's name
+from toy import Toy
+
+
+def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> None:
+    told: list[str] = []
+    run_study(Toy(), tmp_path, workers=2, say=told.append)
+    assert told[0] == "4 cells, 0 finished"
+    assert "about 1.0 hours (60 minutes) for 4 cells, 2 at a time" in told
+    table = (tmp_path / "table.md").read_text()
+    assert "- **squares grow**: seen; 4 cells." in table
+    assert "| 3 | 9.05 ± 0.07 |" in table
+    assert (tmp_path / "plot.svg").read_text().startswith("<?xml")
+    content, results = read_study(tmp_path / "study.json")
+    assert content["settings"] == {"numbers": [2, 3]}
+    assert results[Cell("3", 1)]["square"] == 9.1
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/*/result.json")}
+    assert len(written) == 4
+    run_study(Toy(), tmp_path, say=told.append)
+    assert told[-1] == "4 cells, 4 finished"
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    with pytest.raises(GridcodeError, match=r"is a study with numbers=\[2, 3\], now \[2\]; give the same settings"):
+        run_study(Toy((2,)), tmp_path)
+
+
+def test_the_time_is_told_without_a_folder_being_made(tmp_path: Path) -> None:
+    told: list[str] = []
+    run_study(Toy(), tmp_path / "out", say=told.append, only_time=True)
+    assert told[-1].startswith("about 2.0 hours")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    told: list[str] = []
+    study = Toy(fails=(2,), mended=str(tmp_path / "mended"))
+    with pytest.raises(GridcodeError, match="2 of 4 cells failed, 2-"):
+        run_study(study, tmp_path / "out", say=told.append)
+    text = "\n".join(told)
+    assert "2-0: failed: ZeroDivisionError: no" in text
+    assert "2-1: failed: the number is bad" in text
+    assert "| 3 | 9.05 ± 0.07 |" in (tmp_path / "out/table.md").read_text()
+    (tmp_path / "mended").touch()
+    run_study(study, tmp_path / "out", say=told.append)
+    assert told[-4:-2] != told[-2:]
+    assert "4 cells, 2 finished" in told
+
+
+def test_a_study_whose_processes_are_killed_ends_with_the_same_json(tmp_path: Path) -> None:
+    study = Toy(kills=(3,), mended=str(tmp_path / "mended"))
+    run_study(replace(study, kills=()), tmp_path / "straight", say=lambda text: None)
+    with pytest.raises(GridcodeError, match="a process of the study was killed; the same command goes on with it"):
+        run_study(study, tmp_path / "killed", say=lambda text: None)
+    (tmp_path / "mended").touch()
+    run_study(study, tmp_path / "killed", say=lambda text: None)
+    contents = [json.loads((tmp_path / name / "study.json").read_text()) for name in ("straight", "killed")]
+    for content in contents:
+        assert content.pop("hours") >= 0
+        for cell in content["cells"]:
+            cell.pop("seconds")
+    assert contents[0] == contents[1]
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+    cell = Cell("2", 0)
+    assert read_result(tmp_path, cell) is None
+    cell_folder(tmp_path, cell).mkdir(parents=True)
+    (cell_folder(tmp_path, cell) / "result.json").write_text('{"cell": {}}')
+    with pytest.raises(GridcodeError, match=r"result\.json is no result of cell 2-0; remove it"):
+        read_result(tmp_path, cell)
+
+
+ERRORS = [GridcodeError("a: no; try b"), MissingFileError("a: not there"), Stopped("stopped", 15), RuntimeError("c")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_in_a_process_of_the_study_is_raised_as_what_it_was(error: Exception) -> None:
+    def fail() -> None:
+        raise pickle.loads(pickle.dumps(error))
+
+    future: Future[object] = Future()
+    try:
+        named("depth", fail)
+    except Exception as raised:
+        future.set_exception(pickle.loads(pickle.dumps(raised)))  # as between processes
+    with pytest.raises(type(error)) as caught:
+        outcome(future)
+    assert type(caught.value) is type(error)
+    assert str(caught.value) == (f"depth: {error}" if isinstance(error, GridcodeError) else str(error))
+    assert getattr(caught.value, "number", None) == getattr(error, "number", None)
+
+
+def test_a_signal_is_no_fault_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise Stopped("stopped", 15)
+
+    monkeypatch.setattr(Toy, "run_cell", stop)
+    with pytest.raises(Stopped):
+        run_cell(Toy(), Cell("2", 0), tmp_path)
+
+
+DRIVER = """
+import os
+from gridcode.studies.engine import processes
+
+if __name__ == "__main__":
+    with processes(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_processes_end_with_the_study(tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER)
+    killed = subprocess.run([sys.executable, str(tmp_path / "driver.py")], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    command = Path(f"/proc/{int(killed.stdout)}/cmdline")
+    deadline = time.monotonic() + 60
+    while _spawned(command) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _spawned(command)
+
+
+def _spawned(command: Path) -> bool:
+    try:
+        return b"spawn_main" in command.read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_spread_is_numpys_mean_and_sample_deviation() -> None:
+    values = [0.3, 0.9, 0.4]
+    spread = Spread.of(values)
+    assert spread.mean == pytest.approx(np.mean(values))
+    assert spread.deviation == pytest.approx(np.std(values, ddof=1))
+    assert spread.text(2) == "0.53 ± 0.32"
+    assert Spread.of([0.5]).text(1, scale=100) == "50.0"
+
+
+def test_an_interval_of_two_settings_is_the_t_tests() -> None:
+    a, b = [1.0, 1.3, 1.1], [0.2, 0.5, 0.3, 0.1]
+    found = difference(a, b)
+    expected = scipy.stats.ttest_ind(a, b).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.sign == 1
+    wider = difference(a, b, groups=[[5.0, 9.0]])
+    assert wider.high - wider.low > found.high - found.low
+    assert wider.value == found.value
+    assert difference([1.0], [2.0]) == Interval(-1.0, -np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected", "answer"),
+    [((1, 0.5, 2), 1, "seen"), ((1, 0.5, 2), -1, "opposite"), ((1, -0.5, 2), 1, "open"), ((-1, -2, -0.1), -1, "seen")],
+)
+def test_an_interval_answers_a_claim(interval: tuple[float, float, float], expected: int, answer: str) -> None:
+    assert answered(Interval(*interval), expected=expected) == answer  # type: ignore[arg-type]
