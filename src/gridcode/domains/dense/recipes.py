@@ -33,8 +33,9 @@ from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.config import PAPER_CODEBOOK, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
-from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.run_config import DenseRecipe
+from gridcode.prior.config import CrossAttentionConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -85,9 +86,9 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
                 checkpoint_every=1000,
             ),
         ),
-        prior=ConditionalRun(
+        prior=DensePriorRun(
             data=DenseConfig(task=task, height=512, width=512, workers=16),
-            model=ConditionalConfig.paper(),
+            model=CrossAttentionConfig.paper(),
             encoder_lr=0.1,
             # AdamW's decay is multiplied with the learning rate, the paper's 1e-6 is not.
             optim=OptimConfig(
@@ -121,9 +122,9 @@ def gpu(task: Task) -> DenseRecipe:
             optim=OptimConfig(lr=5e-4, weight_decay=0.01, warmup=1000, ema=0.999),
             loop=LoopConfig(steps=20_000, batch_size=128, val_every=2000, val_count=1000, checkpoint_every=2000),
         ),
-        prior=ConditionalRun(
+        prior=DensePriorRun(
             data=scenes,
-            model=ConditionalConfig.gpu(),
+            model=CrossAttentionConfig.gpu(),
             optim=OptimConfig(lr=5e-4, weight_decay=0.01, warmup=1000, ema=0.999),
             loop=LoopConfig(steps=30_000, batch_size=256, val_every=2000, val_count=2000, checkpoint_every=2000),
         ),
@@ -154,7 +155,7 @@ def laptop(task: Task) -> DenseRecipe:
             optim=optim,
             loop=loop,
         ),
-        prior=ConditionalRun(data=scenes, optim=optim, loop=replace(loop, batch_size=32)),
+        prior=DensePriorRun(data=scenes, optim=optim, loop=replace(loop, batch_size=32)),
         evaluation=DenseEvaluationConfig(count=500, train_count=1000),
     )
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.evaluation_config import DenseEvaluationConfig
-from gridcode.domains.dense.prior.config import ConditionalRun
+from gridcode.domains.dense.prior.config import DensePriorRun
 
 Stage: TypeAlias = Literal["tokenizer", "tokens", "prior", "all"]
 """A part of the way from label maps to predictions."""
@@ -26,21 +26,21 @@ class DenseRun:
         prior: Stage II; its own ``data`` does not count.
 
     >>> from dataclasses import replace
-    >>> run = DenseRun(LabelTokenizerRun(), ConditionalRun())
+    >>> run = DenseRun(LabelTokenizerRun(), DensePriorRun())
     >>> changed = replace(run, tokenizer=replace(run.tokenizer, data=DenseConfig(task="colour")))
     >>> changed.stage_two().data.task
     'colour'
     """
 
     tokenizer: LabelTokenizerRun
-    prior: ConditionalRun
+    prior: DensePriorRun
 
     @property
     def data(self) -> DenseConfig:
         """What both stages learn from."""
         return self.tokenizer.data
 
-    def stage_two(self) -> ConditionalRun:
+    def stage_two(self) -> DensePriorRun:
         """Stage II on Stage I's data.
 
         Raises:
@@ -64,7 +64,7 @@ class DenseRecipe:
     """The kind of data."""
 
     tokenizer: LabelTokenizerRun
-    prior: ConditionalRun
+    prior: DensePriorRun
     evaluation: DenseEvaluationConfig = field(default_factory=DenseEvaluationConfig)
 
     @property

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from gridcode.domains.dense.data.open import open_dense, understood
-from gridcode.domains.dense.prior.pretrained import find_vit
-from gridcode.domains.dense.prior.train import train_conditional_prior
+from gridcode.domains.dense.prior.train import train_dense_prior
 from gridcode.domains.dense.run_config import DenseRun, Stage
 from gridcode.domains.dense.tokens import finished_tokens, tokenize_labels
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.prior.encoder import find_vit
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
@@ -98,7 +98,7 @@ def train_dense(
         fabric.barrier()
     if options.stage in ("prior", "all"):
         store = TokenStore.open(options.out / "tokens")
-        train_conditional_prior(stage_two, store, _options(options, "prior"), sources=opened)
+        train_dense_prior(stage_two, store, _options(options, "prior"), sources=opened)
 
 
 def _options(options: DenseOptions, part: str) -> RunOptions:
