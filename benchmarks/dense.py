@@ -32,14 +32,13 @@ import torch
 from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.domains.dense.config import LabelTokenizerConfig
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.prior.ar import ConditionalAR
-from gridcode.domains.dense.prior.base import ConditionalPrior
-from gridcode.domains.dense.prior.config import NEAR_GREEDY, ConditionalConfig, ImageEncoderConfig
-from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.files import from_json, to_json, write_json
+from gridcode.prior.ar import Autoregressive
+from gridcode.prior.base import Prior
+from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig, TokenSpace
+from gridcode.prior.make import make_prior
 from gridcode.prior.noise import Noise
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import token_levels
 from gridcode.recipes import dense_recipe
 from gridcode.tokenizer.model import Tokenizer
@@ -75,12 +74,12 @@ def run_of(shape: str) -> DenseRun:
     data = replace(run.data, height=32, width=32)
     book = run.tokenizer.model.quantizer
     tokenizer = LabelTokenizerConfig(book, codes=(2, 2), width=16, encoder_depth=1, decoder_depth=1, heads=2, mlp=32)
-    encoder = ImageEncoderConfig(width=16, depth=1, heads=2, mlp=32)
-    prior = ConditionalConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32)
+    encoder = FeatureEncoderConfig(width=16, depth=1, heads=2, mlp=32)
+    prior = CrossAttentionConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32)
     return DenseRun(replace(run.tokenizer, data=data, model=tokenizer), replace(run.prior, data=data, model=prior))
 
 
-def models(shape: str, way: str, device: str) -> tuple[Tokenizer, ConditionalPrior]:
+def models(shape: str, way: str, device: str) -> tuple[Tokenizer, Prior]:
     """Both stages with random weights."""
     run = run_of(shape)
     with torch.device(device):
@@ -89,7 +88,7 @@ def models(shape: str, way: str, device: str) -> tuple[Tokenizer, ConditionalPri
         space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
         image = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
         kind = "maskgit" if way == "maskgit" else "ar"
-        prior = make_conditional_prior(kind, run.prior.model, space, image).eval()
+        prior = make_prior(run.prior.model, space, image, decoding=kind).eval()
     return tokenizer, prior
 
 
@@ -107,20 +106,26 @@ def needed_gib(shape: str, batch: int) -> float:
     return 4 * (weights + batch * (layer + kept + logits)) / 2**30
 
 
+def without_cache(prior: Prior, images: torch.Tensor) -> torch.Tensor:
+    """What an autoregressive prior predicts, where every code's past is computed again."""
+    assert isinstance(prior, Autoregressive)
+    condition, noise = prior.condition(images), Noise.of_pictures(0, torch.arange(len(images), device=prior.device))
+    codes = torch.zeros(len(images), prior.space.length, dtype=torch.int64, device=prior.device)
+    for n, keys in enumerate(noise.spread(prior.space.length).keys.unbind(1)):
+        answer = prior.vocabulary.distribution(prior.hidden(codes[:, : n + 1], condition)[:, -1])
+        codes[:, n] = answer.sample(temperature=0.0, noise=Noise(keys))
+    return codes
+
+
 @torch.inference_mode()
 def measure(shape: str, way: str, batch: int, *, repeats: int, device: str) -> Row:
     """Time one row, after one call that does not count."""
     tokenizer, prior = models(shape, way, device)
-    images = torch.rand(batch, *prior.image, device=device) * 2 - 1
+    images = torch.rand(batch, *(prior.example_shape or ()), device=device) * 2 - 1
 
     def predict() -> None:
         with fast_autocast(prior.device):
-            memories = prior.look(images)
-            noise = Noise.of_pictures(0, torch.arange(batch, device=device))
-            if isinstance(prior, ConditionalAR):
-                codes = prior.write(memories, config=NEAR_GREEDY, noise=noise, cached=way == "cache")
-            else:
-                codes = prior.write(memories, config=NEAR_GREEDY, noise=noise)
+            codes = without_cache(prior, images) if way == "none" else prior.predict(images)
         tokenizer.decode(codes.view(-1, *tokenizer.token_grid()), images)
 
     predict()

@@ -33,12 +33,11 @@ from torch import Tensor, nn
 from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.files import from_json, to_json, write_json
 from gridcode.nn.attention import attend
-from gridcode.prior.config import MaskGITConfig, MaskingConfig
+from gridcode.prior.config import MaskGITConfig, MaskingConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.schedule import still_masked, training_mask
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import prediction_scores
 from gridcode.training.config import OptimConfig
 from gridcode.training.fabric import fast_autocast

@@ -29,8 +29,8 @@ from torch.nn import functional as F
 from benchmarks.measure import machine, resident_peak, seconds
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.files import to_json, write_json
-from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers import SamplerConfig, fill_masked
 from gridcode.quantize.config import FSQConfig

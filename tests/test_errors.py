@@ -36,14 +36,13 @@ from gridcode.data.source import Example, ImageSource
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.files import read_values
 from gridcode.domains.dense.data.open import open_dense
-from gridcode.domains.dense.prior.ar import ConditionalAR
-from gridcode.domains.dense.prior.config import ConditionalConfig
-from gridcode.domains.dense.prior.pretrained import find_vit
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.features.vgg import read_tensors
 from gridcode.files import folder_atomic, read_json, write_text
 from gridcode.hub import load_model, save_model
-from gridcode.prior.space import TokenSpace
+from gridcode.prior.ar import Autoregressive
+from gridcode.prior.config import CrossAttentionConfig, TokenSpace
+from gridcode.prior.encoder import find_vit
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.store.reader import TokenStore
 from gridcode.training.config import LoopConfig
@@ -257,11 +256,11 @@ class TestPassesThrough:
 
     def test_a_setting_of_a_conditional_prior(self, tmp_path: Path) -> None:
         space = TokenSpace(40, (2, 2), (), "", {}, (8, 5))
-        model = asdict(ConditionalConfig(width=8, heads=2)) | {"dropout": 1.0}
+        model = asdict(CrossAttentionConfig(width=8, heads=2)) | {"dropout": 1.0}
         config: dict[str, Any] = {"kind": "conditional-prior", "prior": "ar", "model": model, "space": asdict(space)}
         save_model(tmp_path / "prior", tensors={}, config={**config, "image": [3, 8, 8]}, card="")
-        with pytest.raises(GridcodeError, match=r"^decoder dropout must be in \[0, 1\), got 1.0$"):
-            ConditionalAR.from_pretrained(tmp_path / "prior")
+        with pytest.raises(GridcodeError, match=r"^prior dropout must be in \[0, 1\), got 1.0$"):
+            Autoregressive.from_pretrained(tmp_path / "prior")
 
     def test_a_damaged_parquet_file_is_not_a_full_disk(self, tmp_path: Path) -> None:
         path = tmp_path / "a.parquet"

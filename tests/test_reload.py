@@ -15,8 +15,6 @@ from gridcode.compat.vector_quantize_pytorch import FSQ, GroupedResidualFSQ, Res
 from gridcode.domains.dense.config import LabelTokenizerConfig
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.prior.config import ConditionalConfig, Decoding, ImageEncoderConfig
-from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.domains.image.vqgan_config import VQGANConfig
@@ -25,9 +23,17 @@ from gridcode.features.config import ClassifierConfig, ObserverConfig
 from gridcode.features.lpips import LPIPS
 from gridcode.features.observer import Observer, load_observer, save_observer
 from gridcode.features.vgg import VGG16, WIDTHS
-from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, PriorConfig
+from gridcode.prior.config import (
+    AutoregressiveConfig,
+    CrossAttentionConfig,
+    Decoding,
+    FeatureEncoderConfig,
+    Head,
+    MaskGITConfig,
+    PriorConfig,
+    TokenSpace,
+)
 from gridcode.prior.make import load_prior, make_prior
-from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.quantize.make import make_quantizer
 from gridcode.tokenizer.model import Tokenizer
@@ -124,7 +130,7 @@ def kinds() -> Iterator[tuple[str, Kind]]:
             Kind(lambda d=data: Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(d)), ask_labels, again),
         )  # type: ignore[misc]
     small = {"width": 8, "depth": 1, "heads": 2, "mlp": 16}
-    encoder = ImageEncoderConfig(patch=8, **small)
+    encoder = FeatureEncoderConfig(patch=8, **small)
     for head in HEADS:
         priors: tuple[PriorConfig, ...] = (
             MaskGITConfig(head=head, **small),
@@ -135,11 +141,11 @@ def kinds() -> Iterator[tuple[str, Kind]]:
             make = lambda shape=shape: make_prior(shape, SPACE)  # noqa: E731
             yield f"prior-{head}-{number}", Kind(make, ask_prior, lambda prior, to: load_prior(_saved(prior, to)))  # type: ignore[misc]
         for decoding in DECODINGS:
-            config = ConditionalConfig(head=head, encoder=encoder, **small)
-            make = lambda how=decoding, config=config: make_conditional_prior(how, config, SPACE, (3, 16, 16))  # noqa: E731
+            config = CrossAttentionConfig(head=head, encoder=encoder, **small)
+            make = lambda how=decoding, config=config: make_prior(config, SPACE, (3, 16, 16), decoding=how)  # noqa: E731
             yield (
                 f"conditional-{head}-{decoding}",
-                Kind(make, ask_conditional, lambda prior, to: load_conditional_prior(_saved(prior, to))),  # type: ignore[misc]
+                Kind(make, ask_conditional, lambda prior, to: load_prior(_saved(prior, to))),  # type: ignore[misc]
             )
     yield "observer", Kind(lambda: Observer(ObserverConfig(targets=4, widths=(8, 16))), ask_features, _observer_again)
     yield "classifier", Kind(lambda: Classifier(ClassifierConfig(classes=2, size=16)), ask_features, _classifier_again)

@@ -166,14 +166,14 @@ import os, signal, sys
 from gridcode.cli.main import main
 from gridcode.training import run
 
-end = run.Run.end_step
+end = run.OpenRun.end_step
 
 def killed(self, step, *, save):
     end(self, step, save=save)
     if self.out.name == sys.argv[1] and step == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run.Run.end_step = killed
+run.OpenRun.end_step = killed
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -1,4 +1,4 @@
-"""The table from the paper to the code: every file is there, every test too, and every command can be read."""
+"""The tables that lead to the code: every file is there, every test too, and every command can be read."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def test_files_tests_and_programs_exist(row: list[str]) -> None:
             assert (ROOT / words[1]).is_file()
         else:  # read by the verb's parser in test_docs.py
             assert words[0] == "gridcode"
+
+
+def test_the_files_that_concepts_and_contributing_name_exist() -> None:
+    for page in ("docs/concepts.md", "CONTRIBUTING.md"):
+        named = CODE.findall((ROOT / page).read_text(encoding="utf-8"))
+        for name in [name for name in named if re.fullmatch(r"[\w./]+(\.py|/)", name)]:
+            places = (ROOT / "src/gridcode" / name, ROOT / name)
+            assert any(place.exists() for place in places), f"{name} has moved; {page} names it"
 
 
 def test_the_paper_is_covered() -> None:

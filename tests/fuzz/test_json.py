@@ -34,10 +34,9 @@ from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.files import from_json, read_json, to_json, write_json
-from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.config import MaskGITConfig, TokenSpace
 from gridcode.prior.make import load_prior
 from gridcode.prior.maskgit import MaskGIT
-from gridcode.prior.space import TokenSpace
 from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter

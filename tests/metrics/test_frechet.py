@@ -66,6 +66,14 @@ def test_distance_of_independent_dimensions_is_the_closed_form() -> None:
     assert frechet_distance(a, b) == pytest.approx(expected)
 
 
+def test_features_that_never_vary_are_no_special_case() -> None:
+    fid = pytest.importorskip("torchmetrics.image.fid")
+    varied = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    a, b = statistics(gaussian(60, 4, 8) * varied + 1), statistics(gaussian(60, 4, 9) * varied)
+    expected = fid._compute_fid(a.mean, a.covariance, b.mean, b.covariance).item()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
+
+
 def test_singular_covariances_are_no_special_case() -> None:
     few = gaussian(5, 32, 4)
     assert frechet_distance(statistics(few), statistics(few)) == pytest.approx(0.0, abs=1e-9)

@@ -15,13 +15,12 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.prior.ar import Autoregressive
 from gridcode.prior.bits import measure_bits
-from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, PriorRun, autoregressive
+from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, PriorRun, TokenSpace, autoregressive
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import held_out_tokens, measure_prior
 from gridcode.store.reader import TokenTable
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gridcode.errors import GridcodeError
 from gridcode.prior.bits import group_sizes, measure_bits, uncovering_order
-from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.store.reader import TokenTable
 
 GRID, K = (3, 4), 11

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from gridcode.prior.base import Prior
-from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.config import MaskGITConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.schedule import training_mask
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.train import prediction_scores
 
 Array = NDArray[np.float64]

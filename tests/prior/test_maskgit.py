@@ -12,10 +12,9 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import save_model
-from gridcode.prior.config import MaskGITConfig, MaskingConfig
+from gridcode.prior.config import MaskGITConfig, MaskingConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
-from gridcode.prior.space import TokenSpace
 
 K = 10
 CONFIG = MaskGITConfig(width=16, depth=2, heads=4, mlp=32, dropout=0.1)
@@ -219,8 +218,8 @@ def test_a_config_that_does_not_fit_the_weights_is_one_line(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 30}, "positive multiple of heads, got 30 and 4"),
-        ({"depth": 0}, "positive multiple of heads"),
+        ({"width": 30}, "a multiple of heads, got width=30, depth=6, heads=4"),
+        ({"depth": 0}, "prior sizes must be positive"),
         ({"width": 24, "style": "modern"}, r"a multiple of 4, not 24 / 4 = 6"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1\.0"),
     ],

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gridcode.prior.ar import Autoregressive
-from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig
+from gridcode.prior.config import AutoregressiveConfig, Head, MaskGITConfig, TokenSpace
 from gridcode.prior.distribution import CategoricalTokens
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.prior.samplers.fill import fill_masked
-from gridcode.prior.space import TokenSpace
 
 K, MASK, GRID = 7, 9, (4, 3)
 

@@ -81,7 +81,7 @@ class TestBatches:
         for step in (0, 2, 7):
             whole = token_batch(table(), RUN, step=step)
             parts = [token_batch(table(), RUN, step=step, rank=rank, world=world) for rank in range(world)]
-            for name in ("tokens", "condition", "predicted"):
+            for name in ("tokens", "condition", "targets"):
                 together = torch.cat([getattr(part, name) for part in parts])
                 assert torch.equal(together, getattr(whole, name)), name
 
@@ -92,7 +92,7 @@ class TestBatches:
     def test_an_autoregressive_batch_asks_for_every_token(self) -> None:
         run = autoregressive(RUN)
         whole = token_batch(table(), run, step=1)
-        assert whole.predicted.all()
+        assert whole.targets.all()
         half = token_batch(table(), run, step=1, rank=1, world=2)
         assert torch.equal(half.tokens, whole.tokens[4:])
         assert torch.equal(half.condition, whole.condition[4:])
@@ -112,14 +112,14 @@ class TestBatches:
         run = replace(RUN, loop=replace(LOOP, batch_size=5000), masking=MaskingConfig(label_dropout=0.3))
         dropped = (token_batch(table(), run, step=0).condition == -1).double().mean().item()
         assert dropped == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 5000))
-        assert token_batch(table(), run, step=0).predicted.sum(1).min() >= math.ceil(0.45 * 8)
+        assert token_batch(table(), run, step=0).targets.sum(1).min() >= math.ceil(0.45 * 8)
 
     def test_steps_and_seeds_have_masks_of_their_own(self) -> None:
         first = token_batch(table(), RUN, step=0)
-        assert torch.equal(first.predicted, token_batch(table(), RUN, step=0).predicted)
-        assert not torch.equal(first.predicted, token_batch(table(), RUN, step=1).predicted)
+        assert torch.equal(first.targets, token_batch(table(), RUN, step=0).targets)
+        assert not torch.equal(first.targets, token_batch(table(), RUN, step=1).targets)
         other = replace(RUN, loop=replace(LOOP, seed=1))
-        assert not torch.equal(first.predicted, token_batch(table(), other, step=0).predicted)
+        assert not torch.equal(first.targets, token_batch(table(), other, step=0).targets)
 
 
 class TestTraining:

@@ -11,8 +11,8 @@ import torch
 
 from gridcode.cli.shared.dry_run import describe_tokenizer_run
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import TokenSpace
 from gridcode.prior.make import make_prior
-from gridcode.prior.space import TokenSpace
 from gridcode.recipes import IMAGE_RECIPES, image_recipe, recipe
 from gridcode.tokenizer.model import Tokenizer
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig

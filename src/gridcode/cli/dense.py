@@ -12,9 +12,10 @@ from gridcode.cli.shared.parse import option_value, parse
 from gridcode.cli.train import with_quantizer
 from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.data.config import Task
-from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, Decoding
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.recipes import STAGES, DenseRun, Stage
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import CrossAttentionConfig, Decoding
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import DENSE_RECIPES, dense_recipe
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -65,7 +66,7 @@ def run(arguments: list[str]) -> None:
 class StageTwoFlags:
     """Stage II's flags: its data are Stage I's, and its kind is --decoding."""
 
-    model: ConditionalConfig
+    model: CrossAttentionConfig
     """The shape of encoder and decoder."""
     vit_weights: str | None
     """A .safetensors file of a vision transformer, with timm's names, that the encoder starts from."""
@@ -81,7 +82,7 @@ class StageTwoFlags:
     """Length, batch, precision, and how often things happen."""
 
     @classmethod
-    def of(cls, run: ConditionalRun) -> StageTwoFlags:
+    def of(cls, run: DensePriorRun) -> StageTwoFlags:
         """The flags of a run."""
         return cls(**{each.name: getattr(run, each.name) for each in fields(cls)})
 
@@ -155,7 +156,7 @@ def _parse(words: Sequence[str]) -> tuple[DenseRun, RunFlags, Stage]:
             f"the recipe {name} is for the task {run.data.task}, and the task is to be {parsed.task} "
             f"(--data.task {parsed.run.data.task}); leave out the recipe and give --task alone"
         )
-    stage_two = ConditionalRun(data=parsed.run.data, prior=parsed.decoding, **vars(parsed.prior))
+    stage_two = DensePriorRun(data=parsed.run.data, prior=parsed.decoding, **vars(parsed.prior))
     return DenseRun(parsed.run, stage_two), parsed.flags, parsed.stage
 
 

@@ -12,7 +12,7 @@ from gridcode.cli.shared.options import FLAT, RunFlags
 from gridcode.cli.shared.parse import option_value, parse
 from gridcode.domains.dense.config import LabelTokenizerRun, dense_from_json
 from gridcode.domains.dense.data.config import DenseConfig
-from gridcode.domains.dense.prior.config import ConditionalRun
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
 from gridcode.errors import GridcodeError
@@ -53,7 +53,7 @@ class StageTwo:
     """Stage II: train a prior that is given a picture, into the folder --out."""
 
     flags: Annotated[RunFlags, FLAT]
-    run: Annotated[PriorRun | ConditionalRun, FLAT]
+    run: Annotated[PriorRun | DensePriorRun, FLAT]
     tokens: Path | None = None
     """The token store to learn from; --dry-run needs none. Its label maps' settings are the defaults of --data.*"""
     init_from: str | None = None
@@ -113,7 +113,7 @@ def run(arguments: list[str]) -> None:
     if stage == "tokenizer":
         _train_tokenizer(name, settings, words)
     elif isinstance(settings, DenseRecipe):
-        _train_conditional_prior(name, settings, words)
+        _train_dense_prior(name, settings, words)
     else:
         _train_prior(name, settings, words)
 
@@ -159,12 +159,12 @@ def _options(flags: RunFlags, init_from: str | None) -> RunOptions:
     return options
 
 
-def _train_conditional_prior(name: str, settings: DenseRecipe, words: Sequence[str]) -> None:
+def _train_dense_prior(name: str, settings: DenseRecipe, words: Sequence[str]) -> None:
     run, tokens = settings.run.stage_two(), option_value("--tokens", words)
     if Path(tokens, "manifest.json").is_file() and tokens:
         run = replace(run, data=stored_data(Path(tokens), run.data))
     arguments = parse(StageTwo, words, prog=f"gridcode train prior {name}", default=StageTwo(RunFlags(), run))
-    assert isinstance(arguments.run, ConditionalRun)
+    assert isinstance(arguments.run, DensePriorRun)
     both = DenseRun(replace(settings.tokenizer, data=arguments.run.data), arguments.run)
     both.stage_two()
     if arguments.flags.dry_run:
@@ -175,10 +175,10 @@ def _train_conditional_prior(name: str, settings: DenseRecipe, words: Sequence[s
     if arguments.init_from is not None:
         raise GridcodeError("a prior of label maps starts from nothing, or from --vit-weights; leave out --init-from")
     options = _options(arguments.flags, None)
-    from gridcode.domains.dense.prior.train import train_conditional_prior
+    from gridcode.domains.dense.prior.train import train_dense_prior
     from gridcode.store.reader import TokenStore
 
-    train_conditional_prior(arguments.run, TokenStore.open(folder), options)
+    train_dense_prior(arguments.run, TokenStore.open(folder), options)
     return _print_what_is_next("predict", options.out, "--input PATH --out DIR")
 
 

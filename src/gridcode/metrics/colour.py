@@ -43,6 +43,7 @@ class ColourScores:
 class ColourErrors(Means):
     """Pixel errors of colourised images, seen batch by batch; counted on the CPU, in float64.
 
+    >>> import torch
     >>> errors = ColourErrors()
     >>> errors.update(torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5))
     >>> errors.compute()
@@ -103,6 +104,7 @@ class ColourFrechet:
         features: Name of the network that makes the features; figures of different networks do not compare.
         dim: Length F of a feature vector.
 
+    >>> import torch
     >>> distance = ColourFrechet("two numbers", 2)
     >>> distance.update_generated(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), ["a", "b"])
     >>> distance.update_reference(torch.tensor([[0.0, 2.0], [2.0, 2.0]]), ["c", "d"])

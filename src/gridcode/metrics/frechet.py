@@ -9,9 +9,10 @@ figure on the features of one certain Inception network; on other features it is
 and can be compared only with figures on the same features from as many samples (few samples bias it
 upwards).
 
-The trace of the root is found without the root of a product that is not symmetric: with symmetric roots
-R = S^(1/2) from an eigen-decomposition, (S_a S_b)^(1/2) has the eigenvalues of (R_a S_b R_a)^(1/2), which are
-the singular values of R_a R_b. Singular covariances, as few samples give, are no special case.
+The trace of the root is found without the root of a product that is not symmetric: with any factors
+S_a = P^T P and S_b = Q Q^T, (S_a S_b)^(1/2) has the eigenvalues of (P S_b P^T)^(1/2), which are the singular values of
+P Q. Factors are Cholesky's, or symmetric roots from an eigen-decomposition where there are no more samples than
+features; so singular covariances, as few samples give, are no special case.
 
 Reference: Dowson and Landau, "The Fréchet distance between multivariate normal distributions", 1982;
 Heusel et al., "GANs trained by a two time-scale update rule", 2017 (FID).
@@ -158,8 +159,18 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     covariance_a, covariance_b = a.covariance, b.covariance
     means = (a.mean - b.mean).square().sum()
     traces = covariance_a.trace() + covariance_b.trace()
-    root = torch.linalg.svdvals(_symmetric_root(covariance_a) @ _symmetric_root(covariance_b)).sum()
+    root = torch.linalg.svdvals(_factor(a, upper=True) @ _factor(b, upper=False)).sum()
     return max(0.0, float(means + traces - 2.0 * root))
+
+
+def _factor(statistics: GaussianStatistics, *, upper: bool) -> Tensor:
+    """P with P^T P = covariance (upper), or Q with Q Q^T = covariance, (F, F); Cholesky's takes a tenth of the time."""
+    covariance = statistics.covariance
+    if statistics.count > statistics.dim:
+        factor, failed = torch.linalg.cholesky_ex(covariance, upper=upper)
+        if not failed:
+            return factor
+    return _symmetric_root(covariance)
 
 
 def _symmetric_root(covariance: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""The block of a decoder that also looks at something else, such as a picture: norms first, as in vision transformers.
+"""The block of a decoder that also attends to a memory, such as another example; norms first, as in vision
+transformers.
 
     x <- x + attention(norm(x));   x <- x + cross(norm(x), memory);   x <- x + mlp(norm(x))
     cross(x, memory) = softmax(q k^T / sqrt(E)) v,    q of x, k and v of the memory
 
-What is looked at does not depend on x: its keys and values are computed once, however often a decoder asks.
+The memory does not depend on x: its keys and values are computed once for all passes of a decoder.
 
 Reference: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.3; Dosovitskiy et al., 2020 (norms first).
 """
@@ -18,11 +19,11 @@ from gridcode.nn.attention import KeyValues, attend
 from gridcode.nn.vit import LAYER_NORM_EPS, ViTMLP
 
 Memory: TypeAlias = tuple[Tensor, Tensor]
-"""Keys and values of what one layer looks at, each (B, heads, S, E)."""
+"""Keys and values that one layer attends to, each (B, heads, S, E)."""
 
 
 class DecoderAttention(nn.Module):
-    """Multi-head self-attention that may be causal, and then keeps keys and values where it is asked to.
+    """Multi-head self-attention that may be causal, with a cache of keys and values.
 
     Args:
         width: Features per token, D; a multiple of ``heads``.
@@ -60,7 +61,7 @@ class CrossAttention(nn.Module):
 
     >>> import torch
     >>> cross = CrossAttention(16, 4, memory=24)
-    >>> cross(torch.zeros(2, 5, 16), cross.remember(torch.zeros(2, 9, 24))).shape
+    >>> cross(torch.zeros(2, 5, 16), cross.keys_and_values(torch.zeros(2, 9, 24))).shape
     torch.Size([2, 5, 16])
     """
 
@@ -71,7 +72,7 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(memory, 2 * width)
         self.proj = nn.Linear(width, width)
 
-    def remember(self, features: Tensor) -> Memory:
+    def keys_and_values(self, features: Tensor) -> Memory:
         """Keys and values of a memory's features (B, S, D')."""
         B, S, _ = features.shape
         k, v = self.kv(features).view(B, S, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -92,13 +93,13 @@ class DecoderBlock(nn.Module):
         width: Features per token, D; a multiple of ``heads``.
         heads: Attention heads.
         mlp: Width of the MLP's hidden layer.
-        memory: Features per token of what is looked at.
+        memory: Features per token of the memory.
         dropout: Dropout on each branch's output.
         causal: A token sees itself and those before it only.
 
     >>> import torch
     >>> block = DecoderBlock(16, 4, mlp=32, memory=24, dropout=0.0, causal=True)
-    >>> block(torch.zeros(2, 5, 16), block.cross.remember(torch.zeros(2, 9, 24))).shape
+    >>> block(torch.zeros(2, 5, 16), block.cross.keys_and_values(torch.zeros(2, 9, 24))).shape
     torch.Size([2, 5, 16])
     """
 

@@ -50,8 +50,8 @@ class RotaryAttention(nn.Module):
         self.k_gain = nn.Parameter(torch.ones(width // heads))
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, turns: Tensor, asked: Tensor | None = None, cache: KeyValues | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), or (M, D): the flat places ``asked`` (M,) alone; ``turns`` (2, N, E / 2)."""
+    def forward(self, x: Tensor, turns: Tensor, places: Tensor | None = None, cache: KeyValues | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (M, D): the flat ``places`` (M,) alone; ``turns`` (2, N, E / 2)."""
         B, N, D = x.shape
         E = D // self.heads
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, E).permute(2, 0, 3, 1, 4)
@@ -63,7 +63,7 @@ class RotaryAttention(nn.Module):
             k, v, seen = cache.extend(k, v)
             y = attend(q, k, v, dropout_p=dropout, seen=seen)
         y = y.transpose(1, 2).reshape(B, N, D)
-        out: Tensor = self.out(y if asked is None else y.flatten(0, 1)[asked])
+        out: Tensor = self.out(y if places is None else y.flatten(0, 1)[places])
         return out
 
     def _prepared(self, x: Tensor, turns: Tensor, gain: Tensor) -> Tensor:
@@ -119,9 +119,9 @@ class ModernBlock(nn.Module):
         self.mlp = SwiGLU(width, swiglu_width(mlp))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, turns: Tensor, asked: Tensor | None = None, cache: KeyValues | None = None) -> Tensor:
-        """As :class:`RotaryAttention`: (B, N, D) -> (B, N, D), or (M, D) where places are asked for."""
-        own = x if asked is None else x.flatten(0, 1)[asked]
-        own = own + self.dropout(self.attention(self.norm1(x), turns, asked, cache))
+    def forward(self, x: Tensor, turns: Tensor, places: Tensor | None = None, cache: KeyValues | None = None) -> Tensor:
+        """As :class:`RotaryAttention`: (B, N, D) -> (B, N, D), or (M, D) where places are given."""
+        own = x if places is None else x.flatten(0, 1)[places]
+        own = own + self.dropout(self.attention(self.norm1(x), turns, places, cache))
         out: Tensor = own + self.dropout(self.mlp(self.norm2(own)))
         return out

@@ -26,7 +26,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
     """Replace every weight of a model.
 
     Args:
-        module: The model; changed in place.
+        module: The model; changed in place. A part of it may have ``renamed_parts``, what an older version called its
+            own parts, and their names now.
         tensors: Its weights by name, any memory layout and device.
         origin: Where they come from, named in the error.
 
@@ -40,7 +41,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
     >>> model(torch.ones(1, 2)).tolist()
     [[2.0, 2.0, 2.0]]
     """
-    own = module.state_dict()
+    own, tensors = module.state_dict(), _renamed(module, tensors)
     missing = sorted(own.keys() - tensors.keys())
     unknown = sorted(tensors.keys() - own.keys())
     # A quantizer's record of its settings is no weight: it has any length, and the quantizer says what differs.
@@ -55,6 +56,15 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: st
             "give a model of the same settings, saved by this version of gridcode"
         )
     module.load_state_dict(tensors)
+
+
+def _renamed(module: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights under the names that a module's parts have now."""
+    for name, part in module.named_modules():
+        for old, new in getattr(part, "renamed_parts", {}).items():
+            before, now = (f"{name}.{one}.".lstrip(".") for one in (old, new))
+            tensors = {now + one[len(before) :] if one.startswith(before) else one: x for one, x in tensors.items()}
+    return tensors
 
 
 def scaled_normal_(module: nn.Module) -> None:

@@ -68,13 +68,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), or (M, D): the flat places ``asked`` (M,) of the B N alone."""
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (M, D): the flat ``places`` (M,) of the B N alone."""
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         y = attend(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         y = y.transpose(1, 2).reshape(B, N, D)
-        out: Tensor = self.out(y if asked is None else y.flatten(0, 1)[asked])
+        out: Tensor = self.out(y if places is None else y.flatten(0, 1)[places])
         return out
 
 
@@ -100,10 +100,10 @@ class PostNormBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), or (M, D): the flat places ``asked`` (M,) of the B N alone, as a last block needs."""
-        own = x if asked is None else x.flatten(0, 1)[asked]
-        own = self.norm1(own + self.dropout(self.attention(x, asked)))
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or (M, D): the flat ``places`` (M,) of the B N alone, as a last block needs."""
+        own = x if places is None else x.flatten(0, 1)[places]
+        own = self.norm1(own + self.dropout(self.attention(x, places)))
         out: Tensor = self.norm2(own + self.dropout(self.mlp(own)))
         return out
 

@@ -1,10 +1,13 @@
 from .ar import Autoregressive as Autoregressive
-from .base import ClassPrior as ClassPrior
 from .base import Prior as Prior
+from .condition import Condition as Condition
 from .config import AutoregressiveConfig as AutoregressiveConfig
+from .config import CrossAttentionConfig as CrossAttentionConfig
+from .config import FeatureEncoderConfig as FeatureEncoderConfig
 from .config import MaskGITConfig as MaskGITConfig
 from .config import MaskingConfig as MaskingConfig
 from .config import PriorRun as PriorRun
+from .config import TokenSpace as TokenSpace
 from .distribution import CategoricalTokens as CategoricalTokens
 from .distribution import TokenDistribution as TokenDistribution
 from .make import load_prior as load_prior
@@ -13,5 +16,4 @@ from .maskgit import MaskGIT as MaskGIT
 from .noise import Noise as Noise
 from .samplers.config import SamplerConfig as SamplerConfig
 from .samplers.fill import fill_masked as fill_masked
-from .space import TokenSpace as TokenSpace
 from .train import train_prior as train_prior

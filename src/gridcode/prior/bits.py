@@ -32,7 +32,7 @@ from gridcode.training.fabric import fast_autocast
 from gridcode.training.seeding import fixed_sample
 
 if TYPE_CHECKING:
-    from gridcode.prior.base import ClassPrior
+    from gridcode.prior.base import Prior
 
 STEPS, ALPHA = 12, 2.2
 """M2T's main setting."""
@@ -106,7 +106,7 @@ def uncovering_order(grid: tuple[int, ...]) -> Tensor:
 
 @torch.inference_mode()
 def measure_bits(
-    prior: ClassPrior, table: TokenTable, *, batch_size: int = 100, limit: int | None = None, steps: int = STEPS
+    prior: Prior, table: TokenTable, *, batch_size: int = 100, limit: int | None = None, steps: int = STEPS
 ) -> TokenBits:
     """Bits per token of examples, given their classes, in the prior's own order of uncovering.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.prior.noise import Noise
-from gridcode.prior.samplers.config import GREEDY
+from gridcode.prior.samplers.config import GREEDY_BELOW
 
 
 class TokenDistribution(Protocol):
@@ -62,8 +62,8 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
 
     Args:
         logits: (M, V) float32.
-        temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY` the largest is taken, of equal
-            ones the first.
+        temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY_BELOW` the largest is taken,
+            of equal ones the first.
         uniform: Numbers in [0, 1), (M,): which part of each row's probability is drawn.
         top_k: Only the k most probable may be drawn, of equal ones the first; 0 for all.
         top_p: Only the fewest most probable of which, after temperature, the probability is at least p; 1 for all.
@@ -77,7 +77,7 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
     >>> draw(torch.tensor([[0.0, 3.0, 2.0]]), temperature=1.0, uniform=torch.tensor([0.5]), top_k=1)
     tensor([1])
     """
-    if temperature < GREEDY:
+    if temperature < GREEDY_BELOW:
         return logits.argmax(-1)
     if not len(logits):
         return torch.empty(0, dtype=torch.int64, device=logits.device)

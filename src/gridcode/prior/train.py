@@ -25,10 +25,9 @@ from torch import Tensor
 
 from gridcode.errors import GridcodeError
 from gridcode.nn.module import load_weights
-from gridcode.prior.base import ClassPrior, Prior
-from gridcode.prior.config import MaskingConfig, PriorRun
+from gridcode.prior.base import Prior
+from gridcode.prior.config import MaskingConfig, PriorRun, TokenSpace
 from gridcode.prior.make import load_prior, make_prior, prior_class
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -52,12 +51,12 @@ class TokenBatch:
     Attributes:
         tokens: (B, N) int64, the truth.
         condition: What the prior is given: labels (B,) int64, -1 where there is none or it was dropped, or images.
-        predicted: (B, N) bool, True where the token is predicted: hidden from a masked prior.
+        targets: (B, N) bool, True where the token is predicted: hidden from a masked prior.
     """
 
     tokens: Tensor
     condition: Tensor
-    predicted: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def token_levels(quantizer: Mapping[str, Any]) -> tuple[int, ...]:
 
 def train_prior(
     config: PriorRun, store: TokenStore, options: RunOptions, *, init_from: str | Path | None = None
-) -> ClassPrior:
+) -> Prior:
     """Train a prior and leave ``best/`` and ``last/`` in the run's folder.
 
     Args:
@@ -196,14 +195,14 @@ def fit_prior(
     trainee = Trainee(prior, ema, optimizer, memories=scaler_memory(fabric))
     with open_run(options, loop, trainee, fabric=fabric, title="prior") as run:
         tell_schedule(run, optim)
-        adapt(prior, loop, blocks=prior.layers)
+        adapt(prior, loop, blocks=prior.blocks)
         model, wrapped = fabric.setup(prior, optimizer)
         if not validated:
             run.warn(run.start, "the token store has no split 'val': what is called validation is on training tokens")
         for step, batch in zip(run.steps(), batches(run.start), strict=False):
             begin_step(wrapped, step, loop=loop, optim=optim, rank=fabric.global_rank)
             parts: list[PredictionScores] = []
-            on_device = tuple(tensor.to(fabric.device) for tensor in (batch.tokens, batch.condition, batch.predicted))
+            on_device = tuple(tensor.to(fabric.device) for tensor in (batch.tokens, batch.condition, batch.targets))
             for part, share in in_parts(fabric, model, on_device, count=loop.accumulate):
                 scored = prediction_scores(model(*part, masking.label_smoothing), part[-1])
                 fabric.backward(share * scored.loss)
@@ -223,19 +222,19 @@ def fit_prior(
     fabric.barrier()
 
 
-def prediction_scores(scores: TokenScores, predicted: Tensor) -> PredictionScores:
+def prediction_scores(scores: TokenScores, targets: Tensor) -> PredictionScores:
     """The mean of each example's mean.
 
     Args:
         scores: Of the M predicted tokens in row-major order.
-        predicted: (B, N) bool with M True entries, at least one a row.
+        targets: (B, N) bool with M True entries, at least one a row.
 
     >>> scores = TokenScores(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([True, False, False]))
     >>> prediction_scores(scores, torch.tensor([[True, True], [False, True]])).loss        # (2 + 5) / 2
     tensor(3.5000)
     """
-    counts = predicted.sum(1)
-    weights = (1 / counts.float()).repeat_interleave(counts) / len(predicted)
+    counts = targets.sum(1)
+    weights = (1 / counts.float()).repeat_interleave(counts) / len(targets)
     return PredictionScores((scores.losses * weights).sum(), scores.right.float().mean())
 
 
@@ -250,10 +249,10 @@ def token_batch(table: TokenTable, config: PriorRun, *, step: int, rank: int = 0
         raise GridcodeError(f"loop.batch_size={B} cannot be shared by {world} processes: choose a multiple of {world}")
     rows = torch.from_numpy(indices_at(step * B, (step + 1) * B, count=len(table.tokens), seed=seed))
     shape = (B, table.tokens.shape[1])
-    predicted, dropped = drawn_at(step, prior_class(config.model), config.masking, shape=shape, seed=seed)
+    targets, dropped = drawn_at(step, prior_class(config.model), config.masking, shape=shape, seed=seed)
     mine = slice(rank * B // world, (rank + 1) * B // world)
     labels = table.labels[rows].masked_fill(dropped, -1)
-    return TokenBatch(table.tokens[rows[mine]].long(), labels[mine], predicted[mine])
+    return TokenBatch(table.tokens[rows[mine]].long(), labels[mine], targets[mine])
 
 
 def drawn_at(
@@ -272,8 +271,8 @@ def drawn_at(
         The predicted tokens (B, N) and the examples whose condition is hidden (B,), bool.
     """
     draw = generator(seed, "masks", step)
-    predicted = prior.predicted(shape, min_masked=masking.min_masked, generator=draw)
-    return predicted, torch.rand(shape[0], generator=draw) < masking.label_dropout
+    targets = prior.target_mask(shape, min_masked=masking.min_masked, generator=draw)
+    return targets, torch.rand(shape[0], generator=draw) < masking.label_dropout
 
 
 def held_out_tokens(table: TokenTable, *, batch_size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -306,9 +305,9 @@ def measure_prior(prior: Prior, examples: Iterable[tuple[Tensor, Tensor]], *, mi
     for number, (tokens, condition) in enumerate(examples):
         draw = generator(0, "validation masks", number)
         shape = (len(tokens), tokens.shape[1])
-        predicted = prior.predicted(shape, min_masked=min_masked, generator=draw).to(prior.device)
-        scores = prior(tokens.to(prior.device), condition.to(prior.device), predicted)
-        found = prediction_scores(scores, predicted)
+        targets = prior.target_mask(shape, min_masked=min_masked, generator=draw).to(prior.device)
+        scores = prior(tokens.to(prior.device), condition.to(prior.device), targets)
+        found = prediction_scores(scores, targets)
         loss += float(found.loss) * len(tokens)
         accuracy += float(found.accuracy) * len(tokens)
         seen += len(tokens)

@@ -1,12 +1,14 @@
-"""The transformer between embedded tokens and what is predicted from them, in two styles of about equal size.
+"""The transformer between embedded tokens and what is predicted from them, in three styles.
 
     maskgit   x + position -> norm -> post-LN blocks                                -> dense, GELU, norm
     modern    x + position -> norm -> pre-norm blocks with rotary positions (modern.py) -> norm
+    cross     x + position -> self-attention, attention to another example's features, MLP -> norm
 
 x is the class token, then the N tokens; positions are learned. The modern style keeps them beside the rotary ones:
 where on a picture a token lies says much, and a rotary position only tells how far apart two of them are.
 
-Only the places that are asked for go through the last block's MLP and what follows: nothing reads the others.
+In the first two, only the places whose output is used go through the last block's MLP and what
+follows: nothing reads the others.
 
 Reference: Chang et al., "MaskGIT", 2022 (style maskgit).
 """
@@ -21,9 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.nn.attention import KeyValues, grid_turns
+from gridcode.nn.cross import DecoderBlock, Memory
 from gridcode.nn.modern import RMS_NORM_EPS, ModernBlock
 from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock
-from gridcode.prior.config import MaskGITConfig, PriorConfig
+from gridcode.nn.vit import LAYER_NORM_EPS as VIT_NORM_EPS
+from gridcode.prior.config import AutoregressiveConfig, CrossAttentionConfig, MaskGITConfig, PriorConfig
 
 
 class Trunk(nn.Module, ABC):
@@ -32,8 +36,22 @@ class Trunk(nn.Module, ABC):
     blocks: nn.ModuleList
 
     @abstractmethod
-    def forward(self, x: Tensor, asked: Tensor) -> Tensor:
-        """Embedded class and tokens (B, N + 1, D) -> (M, D): the flat places ``asked`` (M,) of the B (N + 1)."""
+    def forward(
+        self,
+        x: Tensor,
+        places: Tensor | None = None,
+        *,
+        memories: Sequence[Memory] = (),
+        caches: Sequence[KeyValues] | None = None,
+    ) -> Tensor:
+        """Vectors (B, n, D), of the class (where there is one) and the tokens -> (M, D).
+
+        Args:
+            x: (B, n, D), the first places; with caches, the places after those that they hold.
+            places: (M,), flat places of the B n; all of them, as (B, n, D), where not given.
+            memories: Keys and values that each block attends to, of a trunk that does.
+            caches: What a causal trunk keeps of the places before, one for each block.
+        """
 
 
 @final
@@ -62,13 +80,20 @@ class MaskGITTrunk(Trunk):
             nn.Linear(width, width), nn.GELU(approximate="tanh"), nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         )
 
-    def forward(self, x: Tensor, asked: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        places: Tensor | None = None,
+        *,
+        memories: Sequence[Memory] = (),
+        caches: Sequence[KeyValues] | None = None,
+    ) -> Tensor:
         """See :class:`Trunk`."""
         x = self.dropout(self.norm(x + self.positions.weight))
         *blocks, last = self.blocks
         for block in blocks:
             x = block(x)
-        out: Tensor = self.head(last(x, asked))
+        out: Tensor = self.head(last(x, places))
         return out
 
 
@@ -88,7 +113,9 @@ class ModernTrunk(Trunk):
 
     turns: Tensor
 
-    def __init__(self, config: PriorConfig, grid: tuple[int, ...], *, causal: bool = False) -> None:
+    def __init__(
+        self, config: MaskGITConfig | AutoregressiveConfig, grid: tuple[int, ...], *, causal: bool = False
+    ) -> None:
         super().__init__()
         width = config.width
         turns = grid_turns(grid, width // config.heads)
@@ -102,29 +129,90 @@ class ModernTrunk(Trunk):
         )
         self.last_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
 
-    def forward(self, x: Tensor, asked: Tensor | None = None, caches: Sequence[KeyValues] | None = None) -> Tensor:
-        """See :class:`Trunk`.
-
-        Args:
-            x: (B, n, D), the class and the first tokens; with caches, the places after those that they hold.
-            asked: (M,), flat places of the B n; all of them, as (B, n, D), where not given.
-            caches: What a causal trunk keeps of the places before, one for each block.
-        """
-        kept: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)
+    def forward(
+        self,
+        x: Tensor,
+        places: Tensor | None = None,
+        *,
+        memories: Sequence[Memory] = (),
+        caches: Sequence[KeyValues] | None = None,
+    ) -> Tensor:
+        """See :class:`Trunk`."""
+        each: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)
         done = len(caches[0]) if caches else 0
-        places = slice(done, done + x.shape[1])
-        turns = self.turns[:, places]
-        x = self.dropout(self.norm(x + self.positions.weight[places]))
-        *blocks, last = zip(self.blocks, kept, strict=True)
+        new = slice(done, done + x.shape[1])
+        turns = self.turns[:, new]
+        x = self.dropout(self.norm(x + self.positions.weight[new]))
+        *blocks, last = zip(self.blocks, each, strict=True)
         for block, cache in blocks:
             x = block(x, turns, None, cache)
         block, cache = last
-        out: Tensor = self.last_norm(block(x, turns, asked, cache))
+        out: Tensor = self.last_norm(block(x, turns, places, cache))
         return out
 
 
-def make_trunk(config: MaskGITConfig, grid: tuple[int, ...]) -> Trunk:
-    """The trunk of the style that a config names, for a grid of tokens."""
-    if config.style == "modern":
-        return ModernTrunk(config, grid)
-    return MaskGITTrunk(config, torch.Size(grid).numel())
+@final
+class CrossAttentionTrunk(Trunk):
+    """Layers that also attend to another example's features (nn/cross.py); there is no class before the tokens.
+
+    Args:
+        config: Widths and depth.
+        length: Tokens, N.
+        causal: A token sees itself and those before it only.
+
+    >>> trunk = CrossAttentionTrunk(CrossAttentionConfig(width=16, depth=1, heads=2, mlp=32), 4, causal=True)
+    >>> trunk(torch.zeros(2, 4, 16), memories=trunk.memories(torch.zeros(2, 9, 128))).shape
+    torch.Size([2, 4, 16])
+    """
+
+    def __init__(self, config: CrossAttentionConfig, length: int, *, causal: bool) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(length, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(
+                config.width,
+                config.heads,
+                mlp=config.mlp,
+                memory=config.encoder.width,
+                dropout=config.dropout,
+                causal=causal,
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=VIT_NORM_EPS)
+
+    def memories(self, features: Tensor) -> tuple[Memory, ...]:
+        """Every layer's keys and values of an example's features (B, S, D')."""
+        found = []
+        for block in self.blocks:
+            assert isinstance(block, DecoderBlock)
+            found.append(block.cross.keys_and_values(features))
+        return tuple(found)
+
+    def forward(
+        self,
+        x: Tensor,
+        places: Tensor | None = None,
+        *,
+        memories: Sequence[Memory] = (),
+        caches: Sequence[KeyValues] | None = None,
+    ) -> Tensor:
+        """See :class:`Trunk`."""
+        each: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)
+        done = len(caches[0]) if caches else 0
+        x = self.dropout(x + self.positions.weight[done : done + x.shape[1]])
+        for block, memory, cache in zip(self.blocks, memories, each, strict=True):
+            x = block(x, memory, cache)
+        out: Tensor = self.norm(x)
+        return out if places is None else out.flatten(0, 1)[places]
+
+
+def make_trunk(config: PriorConfig, grid: tuple[int, ...], *, causal: bool) -> Trunk:
+    """The trunk that a config names, for a grid of tokens."""
+    length = torch.Size(grid).numel()
+    if isinstance(config, CrossAttentionConfig):
+        return CrossAttentionTrunk(config, length, causal=causal)
+    if isinstance(config, MaskGITConfig) and config.style == "maskgit":
+        return MaskGITTrunk(config, length)
+    return ModernTrunk(config, grid, causal=causal)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.base import ClassPrior
+from gridcode.prior.base import Prior
 from gridcode.prior.make import load_prior
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
@@ -28,7 +28,7 @@ class Generator:
         tokenizer: Decodes them.
 
     Raises:
-        GridcodeError: The prior learned from another tokenizer's tokens.
+        GridcodeError: The prior learned from another tokenizer's tokens, or needs another example.
 
     >>> from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
     >>> from gridcode.quantize.config import FSQConfig
@@ -40,7 +40,12 @@ class Generator:
     torch.Size([3, 3, 8, 8])
     """
 
-    def __init__(self, prior: ClassPrior, tokenizer: Tokenizer) -> None:
+    def __init__(self, prior: Prior, tokenizer: Tokenizer) -> None:
+        if prior.example_shape is not None:
+            raise GridcodeError(
+                "this prior predicts tokens from another example, of shape "
+                f"{prior.example_shape}; give the examples to prior.predict, or a prior of classes here"
+            )
         seen = tokenizer.weights_hash()
         if prior.space.tokenizer != seen:
             raise GridcodeError(

@@ -26,12 +26,11 @@ from gridcode.domains.dense.data.panoptic import canonical
 from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.predict_folder import PredictOptions, predict_source, write_maps
 from gridcode.domains.dense.predictor import DensePredictor
-from gridcode.domains.dense.prior.config import NEAR_GREEDY
-from gridcode.domains.dense.prior.make import load_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.metrics import PanopticQuality
-from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.make import load_prior
+from gridcode.prior.samplers.config import GREEDY, SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 TASKS: tuple[Task, ...] = ("depth", "panoptic", "colour")
@@ -100,7 +99,7 @@ def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_p
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
-@pytest.mark.parametrize("sampler", [NEAR_GREEDY, replace(NEAR_GREEDY, top_k=50), replace(NEAR_GREEDY, steps=5)])
+@pytest.mark.parametrize("sampler", [GREEDY, replace(GREEDY, top_k=50), replace(GREEDY, steps=5)])
 def test_draws_differ_whatever_else_the_sampler_says(predictor: DensePredictor, sampler: SamplerConfig) -> None:
     several = DensePredictor(predictor.prior, predictor.tokenizer, sampler=sampler)
     codes = several.draw_codes(torch.zeros(1, 3, 32, 32), 8)
@@ -306,7 +305,7 @@ def test_two_pictures_of_one_name_are_refused(predictor: DensePredictor, tmp_pat
 
 
 def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task], Path]) -> None:
-    prior = load_conditional_prior(trained("depth") / "prior")
+    prior = load_prior(trained("depth") / "prior")
     tokenizer = Tokenizer.from_pretrained(trained("panoptic") / "tokenizer")
     with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
         DensePredictor(prior, tokenizer)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.edit import EditConfig, blend_weights, box_mask, edit, outpainted
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig
-from gridcode.prior.maskgit import MaskGIT, TokenSpace
+from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.generate import Generator

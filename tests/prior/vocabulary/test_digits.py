@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.config import MaskGITConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.prior.space import TokenSpace
 from gridcode.prior.vocabulary.base import Vocabulary
 from gridcode.prior.vocabulary.chain import ChainVocabulary
 from gridcode.prior.vocabulary.embedding import MASK, DigitEmbedding

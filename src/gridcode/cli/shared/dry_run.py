@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
-from gridcode.domains.dense.prior.make import make_conditional_prior
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.recipes.base import Recipe
 from gridcode.files import to_json
@@ -129,8 +129,9 @@ def stage_two_parameters(run: DenseRun) -> dict[str, int]:
         space = TokenSpace(tokenizer.codebook_size, tokenizer.token_grid(), (), "", {}, levels=levels)
         settings = run.stage_two()
         shape = (dense_domain(tokenizer).label_map.context_channels, *run.data.shape)
-        prior = make_conditional_prior(settings.prior, settings.model, space, shape)
-    parts = {"encoder": prior.encoder, "decoder": prior.decoder, "vocabulary": prior.vocabulary}
+        prior = make_prior(settings.model, space, shape, decoding=settings.prior)
+    assert prior.encoder is not None
+    parts: dict[str, nn.Module] = {"encoder": prior.encoder, "decoder": prior.trunk, "vocabulary": prior.vocabulary}
     counts = {name: count_parameters(part) for name, part in parts.items()}
     return counts | {"all": prior.parameter_count}
 

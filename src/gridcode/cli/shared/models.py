@@ -11,8 +11,8 @@ import tyro
 from gridcode.cli.shared.folders import check_folder
 from gridcode.cli.shared.options import FLAT, Device, Drawing
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
-from gridcode.domains.dense.prior.config import NEAR_GREEDY
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.prior.samplers.config import GREEDY
 
 if TYPE_CHECKING:
     from gridcode.domains.dense.predictor import DensePredictor
@@ -99,7 +99,7 @@ class DenseModels:
     """The prior's folder or hub id, where it is not in --run."""
     task: Task | None = None
     """The task, checked against the label tokenizer's own."""
-    drawing: Annotated[Drawing, FLAT] = field(default_factory=lambda: Drawing(NEAR_GREEDY))
+    drawing: Annotated[Drawing, FLAT] = field(default_factory=lambda: Drawing(GREEDY))
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     def check(self) -> None:
@@ -156,12 +156,12 @@ class DenseModels:
             GridcodeError: The prior cannot be loaded, or does not belong to the label tokenizer.
         """
         from gridcode.domains.dense.predictor import DensePredictor
-        from gridcode.domains.dense.prior.make import load_conditional_prior
+        from gridcode.prior.make import load_prior
 
         where, settings = self.prior_at(), self.drawing
         if where is None:
             return None
-        prior = load_conditional_prior(where, device=self.device.usable())
+        prior = load_prior(where, device=self.device.usable())
         return DensePredictor(prior, tokenizer, sampler=settings.sampler, seed=settings.seed, draws=draws)
 
 

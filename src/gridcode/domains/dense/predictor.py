@@ -26,11 +26,10 @@ from torch import Tensor
 from gridcode.domains.dense.data.geometry import center_region, resize_image, resize_nearest
 from gridcode.domains.dense.data.source import Planes
 from gridcode.domains.dense.domain import dense_domain
-from gridcode.domains.dense.prior.base import ConditionalPrior
-from gridcode.domains.dense.prior.config import AS_PROBABLE, NEAR_GREEDY
-from gridcode.domains.dense.prior.make import load_conditional_prior
 from gridcode.errors import GridcodeError
-from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.prior.base import Prior
+from gridcode.prior.make import load_prior
+from gridcode.prior.samplers.config import GREEDY, PROPORTIONAL, SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 Fit: TypeAlias = Literal["whole", "crop"]
@@ -55,7 +54,7 @@ class DensePredictor:
     """Stage I and Stage II of one task.
 
     Args:
-        prior: The picture-conditioned prior.
+        prior: Predicts codes from pictures.
         tokenizer: The label tokenizer whose tokens it learned.
         sampler: How tokens are drawn; by default the most probable ones.
         seed: Same seed, same maps: a picture's noise depends on the seed and its number.
@@ -67,13 +66,13 @@ class DensePredictor:
             task.
 
     >>> from gridcode.domains.dense.data.config import DenseConfig
-    >>> from gridcode.domains.dense.prior import ConditionalAR, ConditionalConfig
-    >>> from gridcode.prior.space import TokenSpace
+    >>> from gridcode.prior import Autoregressive, CrossAttentionConfig
+    >>> from gridcode.prior.config import TokenSpace
     >>> from gridcode.domains.dense.config import LabelTokenizerConfig
     >>> from gridcode.domains.dense.domain import DenseDomain
     >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=32))).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
-    >>> prior = ConditionalAR(ConditionalConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
+    >>> prior = Autoregressive(CrossAttentionConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
     >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
     >>> depth.planes.shape, depth.deviation.shape
     ((1, 20, 30), (20, 30))
@@ -81,13 +80,15 @@ class DensePredictor:
 
     def __init__(
         self,
-        prior: ConditionalPrior,
+        prior: Prior,
         tokenizer: Tokenizer,
         *,
-        sampler: SamplerConfig = NEAR_GREEDY,
+        sampler: SamplerConfig = GREEDY,
         seed: int = 0,
         draws: int = 1,
     ) -> None:
+        if prior.example_shape is None:
+            raise GridcodeError("this prior predicts no label maps from pictures; give one of dense prediction")
         seen, domain = tokenizer.weights_hash(), dense_domain(tokenizer)
         if prior.space.tokenizer != seen:
             raise GridcodeError(
@@ -95,9 +96,9 @@ class DensePredictor:
                 f"is {seen}: give the one whose tokens it was trained on"
             )
         image = domain.context_shape
-        if prior.image != image:
+        if prior.example_shape != image:
             raise GridcodeError(
-                f"this prior takes pictures {prior.image}, the label tokenizer {image}: they do not fit"
+                f"this prior takes pictures {prior.example_shape}, the label tokenizer {image}: they do not fit"
             )
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
@@ -113,7 +114,7 @@ class DensePredictor:
         tokenizer: str | Path,
         *,
         device: str | torch.device = "cpu",
-        sampler: SamplerConfig = NEAR_GREEDY,
+        sampler: SamplerConfig = GREEDY,
         seed: int = 0,
         draws: int = 1,
     ) -> DensePredictor:
@@ -123,7 +124,7 @@ class DensePredictor:
             GridcodeError: One cannot be loaded, or they do not belong together.
         """
         label_tokenizer = Tokenizer.from_pretrained(tokenizer, device=device)
-        conditional = load_conditional_prior(prior, device=device)
+        conditional = load_prior(prior, device=device)
         return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
 
     def predict_codes(self, images: Tensor, first: int = 0) -> Tensor:
@@ -142,7 +143,7 @@ class DensePredictor:
         """Several codes of each picture, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
         sampler = self.sampler
         if sampler.greedy:  # of which all draws are the same
-            chance, choice = AS_PROBABLE.temperature, AS_PROBABLE.choice_temperature
+            chance, choice = PROPORTIONAL.temperature, PROPORTIONAL.choice_temperature
             sampler = replace(sampler, temperature=chance, temperature_from=None, choice_temperature=choice)
         return self.prior.draw(images, count, sampler, seed=self.seed, first=first)
 

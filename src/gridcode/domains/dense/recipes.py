@@ -32,7 +32,8 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.config import PAPER_CODEBOOK, DenseEvaluationConfig, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
-from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun
+from gridcode.domains.dense.prior.config import DensePriorRun
+from gridcode.prior.config import CrossAttentionConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -52,21 +53,21 @@ class DenseRun:
         prior: Stage II; its own ``data`` does not count.
 
     >>> from dataclasses import replace
-    >>> run = DenseRun(LabelTokenizerRun(), ConditionalRun())
+    >>> run = DenseRun(LabelTokenizerRun(), DensePriorRun())
     >>> changed = replace(run, tokenizer=replace(run.tokenizer, data=DenseConfig(task="colour")))
     >>> changed.stage_two().data.task
     'colour'
     """
 
     tokenizer: LabelTokenizerRun
-    prior: ConditionalRun
+    prior: DensePriorRun
 
     @property
     def data(self) -> DenseConfig:
         """What both stages learn from."""
         return self.tokenizer.data
 
-    def stage_two(self) -> ConditionalRun:
+    def stage_two(self) -> DensePriorRun:
         """Stage II on Stage I's data.
 
         Raises:
@@ -90,7 +91,7 @@ class DenseRecipe:
     """The kind of data."""
 
     tokenizer: LabelTokenizerRun
-    prior: ConditionalRun
+    prior: DensePriorRun
     evaluation: DenseEvaluationConfig = field(default_factory=DenseEvaluationConfig)
 
     @property
@@ -139,9 +140,9 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
             ),
             loop=_paper_loop(_PICTURES[task] * first // 1024, 1024, val_every=2000),
         ),
-        prior=ConditionalRun(
+        prior=DensePriorRun(
             data=DenseConfig(task=task, height=512, width=512, workers=16),
-            model=ConditionalConfig.paper(),
+            model=CrossAttentionConfig.paper(),
             encoder_lr=0.1,
             # AdamW's decay is multiplied with the learning rate, the paper's 1e-6 is not.
             optim=OptimConfig(
@@ -172,9 +173,9 @@ def gpu(task: Task) -> DenseRecipe:
             optim=OptimConfig(lr=5e-4, weight_decay=0.01, warmup=1000, ema=0.999),
             loop=LoopConfig(steps=20_000, batch_size=128, val_every=2000, val_count=1000, checkpoint_every=2000),
         ),
-        prior=ConditionalRun(
+        prior=DensePriorRun(
             data=scenes,
-            model=ConditionalConfig.gpu(),
+            model=CrossAttentionConfig.gpu(),
             optim=OptimConfig(lr=5e-4, weight_decay=0.01, warmup=1000, ema=0.999),
             loop=LoopConfig(steps=30_000, batch_size=256, val_every=2000, val_count=2000, checkpoint_every=2000),
         ),
@@ -205,7 +206,7 @@ def laptop(task: Task) -> DenseRecipe:
             optim=optim,
             loop=loop,
         ),
-        prior=ConditionalRun(data=scenes, optim=optim, loop=replace(loop, batch_size=32)),
+        prior=DensePriorRun(data=scenes, optim=optim, loop=replace(loop, batch_size=32)),
         evaluation=DenseEvaluationConfig(count=500, train_count=1000),
     )
 

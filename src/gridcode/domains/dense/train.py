@@ -23,10 +23,10 @@ from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.open import open_dense, understood
 from gridcode.domains.dense.data.source import DenseSource
 from gridcode.domains.dense.domain import dense_domain
-from gridcode.domains.dense.prior.pretrained import find_vit
-from gridcode.domains.dense.prior.train import train_conditional_prior
+from gridcode.domains.dense.prior.train import train_dense_prior
 from gridcode.domains.dense.recipes import DenseRun, Stage
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.prior.encoder import find_vit
 from gridcode.store.manifest import MANIFEST
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.tokenize import StoreOptions, tokenize
@@ -147,7 +147,7 @@ def train_dense(
         fabric.barrier()
     if options.stage in ("prior", "all"):
         store = TokenStore.open(options.out / "tokens")
-        train_conditional_prior(stage_two, store, _options(options, "prior"), sources=opened)
+        train_dense_prior(stage_two, store, _options(options, "prior"), sources=opened)
 
 
 def _options(options: DenseOptions, part: str) -> RunOptions:

@@ -11,7 +11,7 @@ from gridcode.errors import GridcodeError
 SamplerName = Literal["confidence", "halton", "random", "remask"]
 Curve = Literal["linear", "cosine"]
 
-GREEDY: Final = 1e-5
+GREEDY_BELOW: Final = 1e-5
 """Temperatures below this count as 0: the most probable token, of equally probable ones the first. There, what tells
 two tokens apart by a draw would be the rounding of float32 logits."""
 
@@ -72,7 +72,7 @@ class SamplerConfig:
     @property
     def greedy(self) -> bool:
         """Whether every step takes the most probable tokens."""
-        return max(self.temperature, self.temperature_from or 0.0) < GREEDY
+        return max(self.temperature, self.temperature_from or 0.0) < GREEDY_BELOW
 
     def temperature_at(self, step: int) -> float:
         """The temperature of step t in [0, T)."""
@@ -88,3 +88,10 @@ class SamplerConfig:
         x = step / (self.steps - 1) if self.steps > 1 else 1.0
         done = x if self.curve == "linear" else (1 - math.cos(math.pi * x**self.power)) / 2
         return first + (last - first) * done
+
+
+GREEDY: Final = SamplerConfig(temperature=0.0, choice_temperature=0.0)
+"""The most probable tokens, as in the paper's dense prediction (T = 1e-7); a masked prior keeps the surest."""
+
+PROPORTIONAL: Final = SamplerConfig()
+"""Each token as often as the prior says (T = 1): draws differ where a condition leaves open what follows from it."""

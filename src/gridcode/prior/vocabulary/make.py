@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import Head
-from gridcode.prior.space import TokenSpace
+from gridcode.prior.config import Head, TokenSpace
 from gridcode.prior.vocabulary.base import Vocabulary
 from gridcode.prior.vocabulary.chain import ChainVocabulary
 from gridcode.prior.vocabulary.independent import IndependentVocabulary

@@ -27,10 +27,11 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from gridcode.domains.dense.config import PAPER_CODEBOOK, DenseEvaluationConfig, LabelTokenizerConfig, LabelTokenizerRun
 from gridcode.domains.dense.data.config import DenseConfig, DepthConfig, Task
-from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, ImageEncoderConfig
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.recipes import WHOLE, DenseRun
 from gridcode.domains.dense.recipes import gpu as gpu_recipe
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.studies.study import Cell
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -172,11 +173,11 @@ def _laptop(task: Task) -> DenseRun:
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
         loop=_loop(steps=steps_one, batch_size=16),
     )
-    encoder = ImageEncoderConfig(width=64, depth=3, heads=2, mlp=128)
-    stage_two = ConditionalRun(
+    encoder = FeatureEncoderConfig(width=64, depth=3, heads=2, mlp=128)
+    stage_two = DensePriorRun(
         data=data,
         # Six epochs, or seven, are too few to overfit: without dropout.
-        model=ConditionalConfig(encoder=encoder, width=64, depth=2, heads=2, mlp=128, dropout=0.0),
+        model=CrossAttentionConfig(encoder=encoder, width=64, depth=2, heads=2, mlp=128, dropout=0.0),
         optim=OptimConfig(lr=2e-3, weight_decay=0.01, warmup=50, ema=0.98),
         loop=_loop(steps=steps_two, batch_size=32),
     )
@@ -193,11 +194,11 @@ def _smoke(task: Task) -> DenseRun:
         model=_tokenizer((6, 4), codes=(2, 2), width=16, depth=1),
         loop=_loop(steps=6, batch_size=8),
     )
-    encoder = ImageEncoderConfig(width=16, depth=1, heads=2, mlp=32)
+    encoder = FeatureEncoderConfig(width=16, depth=1, heads=2, mlp=32)
     stage_two = replace(
         base.prior,
         data=data,
-        model=ConditionalConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32),
+        model=CrossAttentionConfig(encoder=encoder, width=16, depth=1, heads=2, mlp=32),
         loop=_loop(steps=6, batch_size=8),
     )
     return DenseRun(stage_one, stage_two)

@@ -13,13 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.domains.dense.prior.config import ConditionalConfig, ImageEncoderConfig
-from gridcode.domains.dense.prior.encoder import ImageEncoder
-from gridcode.domains.dense.prior.pretrained import load_vit
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig
+from gridcode.prior.encoder import FeatureEncoder, load_vit
 
 D, DEPTH, HEADS, MLP, P = 24, 2, 3, 40, 4
-CONFIG = ImageEncoderConfig(patch=P, width=D, depth=DEPTH, heads=HEADS, mlp=MLP)
+CONFIG = FeatureEncoderConfig(patch=P, width=D, depth=DEPTH, heads=HEADS, mlp=MLP)
 
 
 def timm_weights(side: int = 3, *, cls: bool = True, channels: int = 3) -> dict[str, Tensor]:
@@ -82,7 +81,7 @@ def saved(tmp_path: Path, weights: dict[str, Tensor]) -> Path:
 
 
 def test_the_features_are_those_of_a_numpy_vit(tmp_path: Path) -> None:
-    encoder, weights = ImageEncoder(CONFIG, 3, (12, 12)), timm_weights()
+    encoder, weights = FeatureEncoder(CONFIG, 3, (12, 12)), timm_weights()
     load_vit(encoder, saved(tmp_path, weights))
     images = torch.rand(2, 3, 12, 12) * 2 - 1
     expected = numpy_vit(weights, images.double().numpy())
@@ -90,7 +89,7 @@ def test_the_features_are_those_of_a_numpy_vit(tmp_path: Path) -> None:
 
 
 def test_every_weight_but_the_class_tokens_and_the_heads_is_taken(tmp_path: Path) -> None:
-    encoder, weights = ImageEncoder(CONFIG, 3, (12, 12)), timm_weights()
+    encoder, weights = FeatureEncoder(CONFIG, 3, (12, 12)), timm_weights()
     load_vit(encoder, saved(tmp_path, weights))
     own = encoder.state_dict()
     assert weights.keys() - own.keys() == {"cls_token", "head.weight", "head.bias"}
@@ -102,7 +101,7 @@ def test_every_weight_but_the_class_tokens_and_the_heads_is_taken(tmp_path: Path
 
 @pytest.mark.parametrize("cls", [True, False])
 def test_positions_are_resized_as_pictures_are(tmp_path: Path, cls: bool) -> None:
-    encoder, weights = ImageEncoder(CONFIG, 3, (16, 24)), timm_weights(cls=cls)
+    encoder, weights = FeatureEncoder(CONFIG, 3, (16, 24)), timm_weights(cls=cls)
     load_vit(encoder, saved(tmp_path, weights))
     square = weights["pos_embed"][0, int(cls) :].T.reshape(1, D, 3, 3)
     expected = F.interpolate(square, (4, 6), mode="bicubic", antialias=True)
@@ -111,7 +110,7 @@ def test_positions_are_resized_as_pictures_are(tmp_path: Path, cls: bool) -> Non
 
 def test_a_grey_picture_is_seen_as_one_of_three_equal_channels(tmp_path: Path) -> None:
     path = saved(tmp_path, timm_weights())
-    grey, rgb = ImageEncoder(CONFIG, 1, (12, 12)), ImageEncoder(CONFIG, 3, (12, 12))
+    grey, rgb = FeatureEncoder(CONFIG, 1, (12, 12)), FeatureEncoder(CONFIG, 3, (12, 12))
     load_vit(grey, path)
     load_vit(rgb, path)
     images = torch.rand(2, 1, 12, 12) * 2 - 1
@@ -120,7 +119,7 @@ def test_a_grey_picture_is_seen_as_one_of_three_equal_channels(tmp_path: Path) -
 
 def test_the_papers_encoder_has_the_names_and_shapes_of_vit_large() -> None:
     with torch.device("meta"):
-        encoder = ImageEncoder(ConditionalConfig.paper().encoder, 3, (224, 224))
+        encoder = FeatureEncoder(CrossAttentionConfig.paper().encoder, 3, (224, 224))
     shapes = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     assert len(shapes) == 24 * 12 + 5
     assert shapes["patch_embed.proj.weight"] == (1024, 3, 16, 16)
@@ -133,7 +132,7 @@ def test_the_papers_encoder_has_the_names_and_shapes_of_vit_large() -> None:
 
 class TestRefused:
     def refused(self, tmp_path: Path, weights: dict[str, Tensor], match: str, *, channels: int = 3) -> None:
-        encoder = ImageEncoder(CONFIG, channels, (12, 12))
+        encoder = FeatureEncoder(CONFIG, channels, (12, 12))
         before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
         with pytest.raises(GridcodeError, match=match) as caught:
             load_vit(encoder, saved(tmp_path, weights))
@@ -169,7 +168,7 @@ class TestRefused:
         self.refused(tmp_path, timm_weights(channels=1), "take pictures of 1 channels, the encoder's have 3")
 
     def test_no_file_and_no_weights(self, tmp_path: Path) -> None:
-        encoder = ImageEncoder(CONFIG, 3, (12, 12))
+        encoder = FeatureEncoder(CONFIG, 3, (12, 12))
         with pytest.raises(GridcodeError, match=r"vit_weights: there is no file .*none\.safetensors; download"):
             load_vit(encoder, tmp_path / "none.safetensors")
         (tmp_path / "bad.safetensors").write_bytes(b"no weights")

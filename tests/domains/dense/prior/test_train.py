@@ -18,16 +18,14 @@ from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.scenes import DenseScenes
 from gridcode.domains.dense.data.source import DenseExample, DenseSource
 from gridcode.domains.dense.prior import train
-from gridcode.domains.dense.prior.config import ConditionalConfig, ConditionalRun, Decoding, ImageEncoderConfig
-from gridcode.domains.dense.prior.encoder import ImageEncoder
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.prior.join import FLIP, PairBatch, Pairs, eval_pairs, join_by_key, train_pairs
-from gridcode.domains.dense.prior.make import conditional_class, make_conditional_prior
-from gridcode.domains.dense.prior.rates import SCALE, scaled_optimizer
-from gridcode.domains.dense.prior.train import held_out_pairs, join_split, train_conditional_prior
+from gridcode.domains.dense.prior.train import SCALE, held_out_pairs, join_split, scaled_optimizer, train_dense_prior
 from gridcode.domains.dense.recipes import gpu, laptop, paper
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import Head
-from gridcode.prior.space import TokenSpace
+from gridcode.prior.config import CrossAttentionConfig, Decoding, FeatureEncoderConfig, Head, TokenSpace
+from gridcode.prior.encoder import FeatureEncoder
+from gridcode.prior.make import make_prior, prior_class
 from gridcode.prior.train import drawn_at, measure_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
@@ -37,8 +35,8 @@ from gridcode.training.run import RunOptions
 
 K, GRID, SIZE = 12, (2, 2), 16
 DATA = DenseConfig(task="depth", height=SIZE, width=SIZE, workers=0)
-TINY = ConditionalConfig(
-    encoder=ImageEncoderConfig(patch=8, width=32, depth=1, heads=2, mlp=64),
+TINY = CrossAttentionConfig(
+    encoder=FeatureEncoderConfig(patch=8, width=32, depth=1, heads=2, mlp=64),
     width=32,
     depth=1,
     heads=2,
@@ -48,7 +46,7 @@ TINY = ConditionalConfig(
 LOOP = LoopConfig(
     steps=4, batch_size=8, log_every=2, val_every=4, checkpoint_every=2, accelerator="cpu", precision="fp32"
 )
-RUN = ConditionalRun(data=DATA, model=TINY, optim=OptimConfig(lr=3e-3, warmup=1), loop=LOOP)
+RUN = DensePriorRun(data=DATA, model=TINY, optim=OptimConfig(lr=3e-3, warmup=1), loop=LOOP)
 
 
 class Tiles(DenseSource):
@@ -186,9 +184,9 @@ class TestSteps:
     @pytest.mark.parametrize("prior", ["ar", "maskgit"])
     def test_what_is_predicted_depends_on_the_step_alone(self, prior: Decoding) -> None:
         def at(step: int) -> Tensor:
-            predicted, dropped = drawn_at(step, conditional_class(prior), RUN.masking, shape=(8, 9), seed=0)
+            targets, dropped = drawn_at(step, prior_class(TINY, prior), RUN.masking, shape=(8, 9), seed=0)
             assert not dropped.any()
-            return predicted
+            return targets
 
         whole = at(5)
         assert torch.equal(whole, at(5))
@@ -197,7 +195,7 @@ class TestSteps:
         assert torch.equal(whole, at(6)) == (prior == "ar")
 
     def test_the_encoder_learns_at_its_share_of_the_rate(self) -> None:
-        prior = make_conditional_prior("ar", TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE))
+        prior = make_prior(TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE), decoding="ar")
         config = OptimConfig(lr=1e-2, weight_decay=0.5)
         optimizer = scaled_optimizer(prior, config, encoder_lr=0.1)
         where = {id(p): group for group in optimizer.param_groups for p in group["params"]}
@@ -213,8 +211,8 @@ class TestSteps:
         config = OptimConfig(lr=1e-3, weight_decay=0.0, warmup=0, clip=0.0, ema=0.0)
         run = replace(RUN, optim=config, encoder_lr=0.1, loop=replace(LOOP, steps=1))
         torch.manual_seed(train.derive_seed(0, "weights"))
-        before = make_conditional_prior("ar", TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE))
-        after = train_conditional_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
+        before = make_prior(TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE), decoding="ar")
+        after = train_dense_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
         # Adam's first step is the learning rate times the gradient's sign.
         start = before.state_dict()
         for name, tensor in after.state_dict().items():
@@ -234,7 +232,7 @@ class TestTraining:
             optim=OptimConfig(lr=5e-3, weight_decay=0.0, warmup=20, ema=0.9),
             loop=replace(LOOP, steps=160, batch_size=32, log_every=80, val_every=80, checkpoint_every=160),
         )
-        trained = train_conditional_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
+        trained = train_dense_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
         losses = [line["val/loss"] for line in read_log(tmp_path / "run") if "val/loss" in line]
         assert len(losses) == 2
         assert losses[-1] < 0.2 < math.log(K)
@@ -252,7 +250,7 @@ class TestTraining:
     ) -> None:
         run = replace(RUN, prior=prior, model=replace(TINY, dropout=0.2), encoder_lr=0.3)
         store, whole = make_store(), train.drawn_at
-        train_conditional_prior(run, store, quiet(tmp_path / "straight"), sources=SOURCES)
+        train_dense_prior(run, store, quiet(tmp_path / "straight"), sources=SOURCES)
 
         def die(step: int, *rest: Any, **settings: Any) -> tuple[Tensor, Tensor]:
             if step == 3:
@@ -262,12 +260,12 @@ class TestTraining:
         with monkeypatch.context() as patch:
             patch.setattr(train, "drawn_at", die)
             with pytest.raises(KeyboardInterrupt):
-                train_conditional_prior(run, store, quiet(tmp_path / "died"), sources=SOURCES)
-        train_conditional_prior(run, store, quiet(tmp_path / "died", resume=True), sources=SOURCES)
+                train_dense_prior(run, store, quiet(tmp_path / "died"), sources=SOURCES)
+        train_dense_prior(run, store, quiet(tmp_path / "died", resume=True), sources=SOURCES)
         a, b = ((tmp_path / name / "last" / "model.safetensors").read_bytes() for name in ("straight", "died"))
         assert a == b
         other = replace(run, loop=replace(LOOP, seed=1))
-        train_conditional_prior(other, store, quiet(tmp_path / "seed"), sources=SOURCES)
+        train_dense_prior(other, store, quiet(tmp_path / "seed"), sources=SOURCES)
         assert (tmp_path / "seed" / "last" / "model.safetensors").read_bytes() != a
 
     def test_a_size_that_no_patch_fits_is_refused_before_a_folder_is_made(
@@ -275,13 +273,13 @@ class TestTraining:
     ) -> None:
         run = replace(RUN, data=replace(RUN.data, width=RUN.data.width + 1))
         with pytest.raises(GridcodeError, match="multiples of its patch"):
-            train_conditional_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
+            train_dense_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
         assert not (tmp_path / "run").exists()
 
     def test_parts_of_a_batch_are_the_batch(self, tmp_path: Path, make_store: MakeStore) -> None:
         for name, count in (("whole", 1), ("parts", 2)):
             run = replace(RUN, loop=replace(LOOP, accumulate=count, recompute=count > 1, log_every=1))
-            train_conditional_prior(run, make_store(name), quiet(tmp_path / f"run-{name}"), sources=SOURCES)
+            train_dense_prior(run, make_store(name), quiet(tmp_path / f"run-{name}"), sources=SOURCES)
         whole, parts = (
             [line["train/loss"] for line in read_log(tmp_path / f"run-{name}") if "train/loss" in line]
             for name in ("whole", "parts")
@@ -290,19 +288,19 @@ class TestTraining:
 
     def test_the_encoder_starts_from_a_file(self, tmp_path: Path, make_store: MakeStore) -> None:
         torch.manual_seed(3)
-        start = ImageEncoder(TINY.encoder, 3, (SIZE, SIZE)).state_dict()
+        start = FeatureEncoder(TINY.encoder, 3, (SIZE, SIZE)).state_dict()
         save_file(start, tmp_path / "vit.safetensors")
         run = replace(RUN, vit_weights=str(tmp_path / "vit.safetensors"), encoder_lr=0.0)
-        trained = train_conditional_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
+        trained = train_dense_prior(run, make_store(), quiet(tmp_path / "run"), sources=SOURCES)
         for name, tensor in start.items():
             assert torch.equal(trained.encoder.state_dict()[name], tensor)
         (tmp_path / "vit.safetensors").unlink()  # a resumed run has its weights in the checkpoint
-        train_conditional_prior(run, make_store("again"), quiet(tmp_path / "run", resume=True), sources=SOURCES)
+        train_dense_prior(run, make_store("again"), quiet(tmp_path / "run", resume=True), sources=SOURCES)
 
     def test_without_a_validation_split_the_training_tokens_are_measured(
         self, tmp_path: Path, make_store: MakeStore
     ) -> None:
-        train_conditional_prior(RUN, make_store(val=0), quiet(tmp_path / "run"), sources=SOURCES)
+        train_dense_prior(RUN, make_store(val=0), quiet(tmp_path / "run"), sources=SOURCES)
         lines = read_log(tmp_path / "run")
         assert any("val/loss" in line for line in lines)
         assert any("no split 'val'" in str(line.get("warning")) for line in lines)
@@ -322,24 +320,24 @@ class TestTraining:
                 keys = [f"scene-0-{start + n:06d}" for n in range(count)]
                 writer.write(split, torch.randint(0, K, (count, *GRID)), torch.full((count,), -1), keys)
         run = replace(RUN, data=data)
-        trained = train_conditional_prior(run, TokenStore.open(tmp_path / "tokens"), quiet(tmp_path / "run"))
+        trained = train_dense_prior(run, TokenStore.open(tmp_path / "tokens"), quiet(tmp_path / "run"))
         assert trained.space.data["task"] == "panoptic"
-        assert trained.image == (3, SIZE, SIZE)
+        assert trained.example_shape == (3, SIZE, SIZE)
 
     def test_other_data_or_tokens_than_before_are_refused(self, tmp_path: Path, make_store: MakeStore) -> None:
         with pytest.raises(
             GridcodeError, match=r"made with height=32, the pictures are read with 16; set data\.height"
         ):
-            train_conditional_prior(RUN, make_store(height=32), quiet(tmp_path / "run"), sources=SOURCES)
+            train_dense_prior(RUN, make_store(height=32), quiet(tmp_path / "run"), sources=SOURCES)
         with pytest.raises(GridcodeError, match=r"made with task='colour', the pictures are read with 'depth'"):
-            train_conditional_prior(RUN, make_store("c", task="colour"), quiet(tmp_path / "run"), sources=SOURCES)
-        train_conditional_prior(RUN, make_store("first"), quiet(tmp_path / "run"), sources=SOURCES)
+            train_dense_prior(RUN, make_store("c", task="colour"), quiet(tmp_path / "run"), sources=SOURCES)
+        train_dense_prior(RUN, make_store("first"), quiet(tmp_path / "run"), sources=SOURCES)
         other = make_store("other", tokenizer="fedcba9876543210")
         with pytest.raises(GridcodeError, match=r"trained with tokens\.tokenizer='0123456789abcdef', now 'fedcba98"):
-            train_conditional_prior(RUN, other, quiet(tmp_path / "run", resume=True), sources=SOURCES)
+            train_dense_prior(RUN, other, quiet(tmp_path / "run", resume=True), sources=SOURCES)
         masked = replace(RUN, prior="maskgit")
         with pytest.raises(GridcodeError, match="was trained with prior='ar', now 'maskgit'"):
-            train_conditional_prior(masked, make_store("m"), quiet(tmp_path / "run", resume=True), sources=SOURCES)
+            train_dense_prior(masked, make_store("m"), quiet(tmp_path / "run", resume=True), sources=SOURCES)
 
 
 @pytest.mark.parametrize("prior", ["ar", "maskgit"])
@@ -347,7 +345,7 @@ def test_measuring_is_the_mean_over_all_examples(make_store: MakeStore, prior: D
     torch.manual_seed(0)
     pairs = join_split(make_store(), "val", DATA, SOURCES)
     assert pairs is not None
-    model = make_conditional_prior(prior, TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE)).eval()
+    model = make_prior(TINY, TokenSpace(K, GRID, (), "", {}, (4, 3)), (3, SIZE, SIZE), decoding=prior).eval()
     found = measure_prior(model, held_out_pairs(pairs, DATA, batch_size=8), min_masked=0.45)
     torch.rand(5)
     assert measure_prior(model, held_out_pairs(pairs, DATA, batch_size=8), min_masked=0.45) == found

@@ -1,4 +1,4 @@
-"""Stage II of dense prediction: priors that look at a picture and write the code of its label map."""
+"""Stage II of dense prediction: a prior predicts the code of a picture's label map from the picture."""
 
 import lazy_loader
 

@@ -1,11 +1,2 @@
-from .ar import ConditionalAR as ConditionalAR
-from .base import ConditionalPrior as ConditionalPrior
-from .config import AS_PROBABLE as AS_PROBABLE
-from .config import NEAR_GREEDY as NEAR_GREEDY
-from .config import ConditionalConfig as ConditionalConfig
-from .config import ConditionalRun as ConditionalRun
-from .config import ImageEncoderConfig as ImageEncoderConfig
-from .make import load_conditional_prior as load_conditional_prior
-from .make import make_conditional_prior as make_conditional_prior
-from .maskgit import ConditionalMaskGIT as ConditionalMaskGIT
-from .train import train_conditional_prior as train_conditional_prior
+from .config import DensePriorRun as DensePriorRun
+from .train import train_dense_prior as train_dense_prior

@@ -1,4 +1,4 @@
-"""Stage II of dense prediction: train a prior to write the code of a picture's label map.
+"""Stage II of dense prediction: train a prior to predict the code of a picture's label map.
 
 The tokens come from a store, the pictures from the data that was tokenized, joined by key (``join.py``). Masks and
 dropout are keyed by the step, so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
@@ -20,15 +20,16 @@ from torch import Tensor
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.source import DenseSource
-from gridcode.domains.dense.prior.base import ConditionalPrior
-from gridcode.domains.dense.prior.config import ConditionalRun
+from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.prior.join import Pairs, check_same_data, eval_pairs, join_by_key, train_pairs
-from gridcode.domains.dense.prior.make import load_conditional_prior, make_conditional_prior
-from gridcode.domains.dense.prior.pretrained import load_vit
-from gridcode.domains.dense.prior.rates import scaled_optimizer
+from gridcode.prior.base import Prior
+from gridcode.prior.encoder import load_vit
+from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.train import TokenBatch, drawn_at, fit_prior, token_space
 from gridcode.store.reader import TokenStore
+from gridcode.training.config import OptimConfig
 from gridcode.training.fabric import make_fabric
+from gridcode.training.optim import SCALE, make_optimizer, set_learning_rate
 from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed
@@ -46,13 +47,13 @@ class PictureSources(Protocol):
         """What it is measured on."""
 
 
-def train_conditional_prior(
-    config: ConditionalRun,
+def train_dense_prior(
+    config: DensePriorRun,
     store: TokenStore,
     options: RunOptions,
     *,
     sources: PictureSources | None = None,
-) -> ConditionalPrior:
+) -> Prior:
     """Train a picture-conditioned prior and leave ``best/`` and ``last/`` in the run's folder.
 
     Args:
@@ -81,7 +82,8 @@ def train_conditional_prior(
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     shape = (config.channels, *config.data.shape)
-    prior = make_conditional_prior(config.prior, config.model, token_space(store), shape)
+    prior = make_prior(config.model, token_space(store), shape, decoding=config.prior)
+    assert prior.encoder is not None
     if config.vit_weights is not None and not options.resume:
         load_vit(prior.encoder, config.vit_weights)
     prior = prior.to(fabric.device)
@@ -94,8 +96,8 @@ def train_conditional_prior(
         shape = (loop.batch_size, train.tokens.shape[1])
         mine = slice(rank * loop.batch_size // world, (rank + 1) * loop.batch_size // world)
         for step, batch in enumerate(pairs, start):
-            predicted, _ = drawn_at(step, type(prior), config.masking, shape=shape, seed=loop.seed)
-            yield TokenBatch(batch.tokens, batch.images, predicted[mine])
+            targets, _ = drawn_at(step, type(prior), config.masking, shape=shape, seed=loop.seed)
+            yield TokenBatch(batch.tokens, batch.images, targets[mine])
 
     fit_prior(
         prior,
@@ -109,7 +111,7 @@ def train_conditional_prior(
         validated=val is not None,
         fabric=fabric,
     )
-    return load_conditional_prior(options.out)
+    return load_prior(options.out)
 
 
 def join_split(
@@ -137,3 +139,23 @@ def held_out_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Itera
     """Tokens and pictures for :func:`gridcode.prior.train.measure_prior`, read in this process."""
     for batch in eval_pairs(pairs, replace(data, workers=0), batch_size=batch_size):
         yield batch.tokens, batch.images
+
+
+def scaled_optimizer(prior: Prior, config: OptimConfig, *, encoder_lr: float) -> torch.optim.AdamW:
+    """AdamW as :func:`make_optimizer` makes it, with groups of their own for the encoder.
+
+    Args:
+        prior: What is trained.
+        config: Rates and decay.
+        encoder_lr: Learning rate of the encoder, as a share of the others'.
+    """
+    assert prior.encoder is not None
+    groups = []
+    encoder = set(prior.encoder.parameters())
+    for group in make_optimizer(prior, config).param_groups:
+        for scale, inside in ((1.0, False), (encoder_lr, True)):
+            parameters = [p for p in group["params"] if (p in encoder) == inside]
+            groups.append({"params": parameters, "weight_decay": group["weight_decay"], SCALE: scale})
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    set_learning_rate(optimizer, config.lr)
+    return optimizer

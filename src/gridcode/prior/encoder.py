@@ -1,6 +1,11 @@
-"""An image encoder that starts from somebody else's vision transformer: a file of weights with timm's names.
+"""Features of another example, through a vision transformer; and weights that it can start from.
 
-    patch_embed.proj.weight  (D, 3, P, P)      summed over the channels where the pictures are grey
+    example (B, C, H, W) -> patches -> x + position -> blocks (nn/vit.py) -> norm -> features (B, h w, D)
+
+There is no class token: nothing needs one vector of the whole example. Parameters carry the names that timm's models
+have, so that :func:`load_vit` can take trained weights from a file:
+
+    patch_embed.proj.weight  (D, 3, P, P)      summed over the channels where the examples have one
     pos_embed                (1, 1 + n², D)    the class token's place left out, the rest resized to the encoder's grid
     blocks.I.…, norm.…                         as they are
     cls_token, head.…                          left out
@@ -8,26 +13,85 @@
 Weights of plain vision transformers with patches as the config has them fit, such as timm's
 ``vit_large_patch16_224.augreg_in21k``, whose pixels lie in [-1, 1] like ours.
 
-Reference: Dosovitskiy et al., 2020, section 3.2 (positions at another resolution); UViM's published configs leave the
-class token and the head out likewise.
+Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020 (arXiv 2010.11929), sections 3.1 and 3.2 (positions
+at another resolution); UViM's published configs leave the class token and the head out likewise.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import final
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from gridcode.domains.dense.prior.encoder import ImageEncoder
 from gridcode.errors import FileError, GridcodeError, MissingFileError
-from gridcode.nn.vit import bicubic
+from gridcode.nn.conv import Conv2d
+from gridcode.nn.module import scaled_normal_, scaled_vectors_
+from gridcode.nn.vit import LAYER_NORM_EPS, ViTBlock, bicubic
+from gridcode.prior.config import FeatureEncoderConfig
 
 _LEFT_OUT = ("head.", "pre_logits.", "fc_norm.")
 """What comes after the features in timm's models."""
 _PATCHES, _POSITIONS, _CLASS = "patch_embed.proj.weight", "pos_embed", "cls_token"
+
+
+class PatchEmbedding(nn.Module):
+    """Each patch's pixels through one linear layer.
+
+    Args:
+        channels: C.
+        width: Features per patch, D.
+        patch: Pixels per patch, P, a side.
+    """
+
+    def __init__(self, channels: int, width: int, *, patch: int) -> None:
+        super().__init__()
+        self.proj = Conv2d(channels, width, patch, stride=patch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, h w, D), row by row."""
+        features: Tensor = self.proj(images)
+        return features.flatten(2).transpose(1, 2)
+
+
+@final
+class FeatureEncoder(nn.Module):
+    """An example's features, patch by patch.
+
+    Args:
+        config: Patch, width and depth.
+        channels: C of the examples.
+        shape: Height and width of the examples.
+
+    Raises:
+        GridcodeError: A side is not a multiple of the patch.
+
+    >>> encoder = FeatureEncoder(FeatureEncoderConfig(width=16, depth=1, heads=2, mlp=32), 3, (16, 32))
+    >>> encoder(torch.zeros(2, 3, 16, 32)).shape
+    torch.Size([2, 8, 16])
+    """
+
+    def __init__(self, config: FeatureEncoderConfig, channels: int, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = config.grid(*shape)
+        self.patch_embed = PatchEmbedding(channels, config.width, patch=config.patch)
+        self.pos_embed = nn.Parameter(torch.empty(1, self.grid[0] * self.grid[1], config.width))
+        self.blocks = nn.ModuleList(ViTBlock(config.width, config.heads, mlp=config.mlp) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        scaled_normal_(self)
+        scaled_vectors_(self.pos_embed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Examples in [-1, 1], (B, C, H, W) -> (B, h w, D)."""
+        x = self.patch_embed(images) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        features: Tensor = self.norm(x)
+        return features
 
 
 def find_vit(path: str | Path) -> Path:
@@ -44,8 +108,8 @@ def find_vit(path: str | Path) -> Path:
     return path
 
 
-def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
-    """Replace every weight of an image encoder by those of a file.
+def load_vit(encoder: FeatureEncoder, path: str | Path) -> None:
+    """Replace every weight of an encoder by those of a file.
 
     Args:
         encoder: Changed in place.
@@ -68,7 +132,7 @@ def load_vit(encoder: ImageEncoder, path: str | Path) -> None:
     encoder.load_state_dict(taken)
 
 
-def _check(encoder: ImageEncoder, tensors: dict[str, Tensor], path: Path) -> None:
+def _check(encoder: FeatureEncoder, tensors: dict[str, Tensor], path: Path) -> None:
     """Refuse weights of another transformer, by one line about the first that does not fit."""
     own = encoder.state_dict()
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -106,7 +170,6 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
 def _resized(places: Tensor, grid: tuple[int, int]) -> Tensor:
     """Positions (1, n², D) of a square grid on another one (1, h w, D): bicubic, widened where it shortens.
 
-    >>> import torch
     >>> _resized(torch.full((1, 4, 8), 0.5), (3, 5)).shape
     torch.Size([1, 15, 8])
     """
