@@ -11,6 +11,8 @@ import torch
 
 from gridcode.domains.dense.domain import dense_domain
 from gridcode.domains.dense.predictor import DensePredictor
+from gridcode.errors import GridcodeError
+from gridcode.prior.make import load_prior
 from gridcode.store.reader import TokenStore
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
@@ -50,6 +52,23 @@ def test_a_token_store_opens() -> None:
 def test_what_is_saved_again_opens_again(name: str, tmp_path: Path) -> None:
     Tokenizer.from_pretrained(OLD / name).save_pretrained(tmp_path / "model")
     assert Tokenizer.from_pretrained(tmp_path / "model").weights_hash() == EXPECTED["hashes"][name]
+
+
+def test_a_prior_of_label_maps_gives_the_same_codes_and_is_saved_as_one_of_todays(tmp_path: Path) -> None:
+    prior = load_prior(OLD / "conditional-prior")
+    assert prior.predict(IMAGES).tolist() == EXPECTED["codes of pictures"]
+    prior.save_pretrained(tmp_path / "prior")
+    assert json.loads((tmp_path / "prior" / "config.json").read_text())["kind"] == "prior"
+    assert load_prior(tmp_path / "prior").predict(IMAGES).tolist() == EXPECTED["codes of pictures"]
+
+
+def test_a_prior_of_a_later_version_is_one_line(tmp_path: Path) -> None:
+    prior = load_prior(OLD / "prior")
+    prior.save_pretrained(tmp_path / "prior")
+    config = tmp_path / "prior" / "config.json"
+    config.write_text(config.read_text().replace('"version": 2', '"version": 3'))
+    with pytest.raises(GridcodeError, match="has version 3 of a prior; upgrade gridcode"):
+        load_prior(tmp_path / "prior")
 
 
 def test_a_prior_of_label_maps_predicts_for_its_tokenizer() -> None:

@@ -28,7 +28,7 @@ def torchmetrics_kid(a: Tensor, b: Tensor, size: int) -> float:
 def test_whole_sets_match_torchmetrics(shift: float) -> None:
     a, b = features(60, 0), features(60, 1, shift)
     found = kernel_distance(a, b, subsets=2, subset_size=60)
-    assert found.mean == pytest.approx(torchmetrics_kid(a, b, 60), rel=1e-6)
+    assert found.mean == pytest.approx(torchmetrics_kid(a, b, 60), rel=1e-4)
     assert found.deviation == pytest.approx(0.0, abs=1e-12)
     assert found.subset_size == 60
 

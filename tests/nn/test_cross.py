@@ -42,14 +42,14 @@ def test_the_block_is_pytorchs_pre_norm_decoder_layer(causal: bool) -> None:
     x, features = torch.randn(2, N, D), torch.randn(2, S, D)
     hidden = nn.Transformer.generate_square_subsequent_mask(N) if causal else None
     expected = theirs(x, features, tgt_mask=hidden, tgt_is_causal=causal)
-    torch.testing.assert_close(ours(x, ours.cross.remember(features)), expected)
+    torch.testing.assert_close(ours(x, ours.cross.keys_and_values(features)), expected)
 
 
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 4), min_size=1, max_size=6))
 def test_tokens_in_any_pieces_are_those_of_one_pass(cuts: list[int]) -> None:
     made, total = block(causal=True), sum(cuts)
-    x, memory = torch.randn(2, total, D), made.cross.remember(torch.randn(2, S, D))
+    x, memory = torch.randn(2, total, D), made.cross.keys_and_values(torch.randn(2, S, D))
     cache = KeyValues(total)
     pieces = [made(piece, memory, cache) for piece in x.split(cuts, 1)]
     torch.testing.assert_close(torch.cat(pieces, 1), made(x, memory))
@@ -59,7 +59,7 @@ def test_tokens_in_any_pieces_are_those_of_one_pass(cuts: list[int]) -> None:
 def test_a_token_sees_what_it_may_and_all_of_the_memory(causal: bool) -> None:
     made = block(causal=causal, memory=16)
     x, features = torch.randn(1, N, D, requires_grad=True), torch.randn(1, S, 16, requires_grad=True)
-    out = made(x, made.cross.remember(features))
+    out = made(x, made.cross.keys_and_values(features))
     for place in range(N):
         found: tuple[Tensor, Tensor] = torch.autograd.grad(out[0, place].sum(), (x, features), retain_graph=True)
         seen = (found[0][0].abs().sum(-1) > 0).tolist()
@@ -70,5 +70,5 @@ def test_a_token_sees_what_it_may_and_all_of_the_memory(causal: bool) -> None:
 def test_the_memorys_order_does_not_matter() -> None:
     cross = CrossAttention(D, 3, memory=16)
     x, features = torch.randn(2, N, D), torch.randn(2, S, 16)
-    shuffled = cross.remember(features[:, torch.randperm(S)])
-    torch.testing.assert_close(cross(x, shuffled), cross(x, cross.remember(features)))
+    shuffled = cross.keys_and_values(features[:, torch.randperm(S)])
+    torch.testing.assert_close(cross(x, shuffled), cross(x, cross.keys_and_values(features)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -35,3 +37,19 @@ def test_what_does_not_fit_is_named_and_changes_nothing(change, message: str) ->
         load_weights(model, tensors, origin="runs/a")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+class Renamed(nn.Module):
+    renamed_parts: ClassVar[dict[str, str]] = {"decoder": "trunk"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(1, 2)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_parts_are_loaded_under_the_names_of_older_versions(wrapped: bool) -> None:
+    model, prefix = (nn.Sequential(Renamed()), "0.") if wrapped else (Renamed(), "")
+    old = {f"{prefix}decoder.weight": torch.full((2, 1), 3.0), f"{prefix}decoder.bias": torch.zeros(2)}
+    load_weights(model, old, origin="runs/a")
+    assert model.state_dict()[f"{prefix}trunk.weight"].tolist() == [[3.0], [3.0]]

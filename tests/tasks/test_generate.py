@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.config import CrossAttentionConfig, MaskGITConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
@@ -155,6 +155,14 @@ def test_another_tokenizers_prior_is_refused(tmp_path: Path) -> None:
     tokenizer, other = make_tokenizer(), make_tokenizer(seed=9)
     with pytest.raises(GridcodeError, match=f"{tokenizer.weights_hash()}, but .* given is {other.weights_hash()}"):
         Generator(make_prior(tokenizer), other)
+
+
+def test_a_prior_that_needs_another_example_is_refused() -> None:
+    tokenizer = make_tokenizer()
+    config = CrossAttentionConfig(width=8, depth=1, heads=1, mlp=8)
+    prior = MaskGIT(config, TokenSpace(12, (2, 3), (), tokenizer.weights_hash(), {}), (3, 16, 16))
+    with pytest.raises(GridcodeError, match=r"predicts tokens from another example, of shape \(3, 16, 16\)"):
+        Generator(prior, tokenizer)
 
 
 def test_both_halves_load_from_their_folders(tmp_path: Path, generator: Generator) -> None:

@@ -82,6 +82,7 @@ def eval_images(arguments: list[str]) -> None:
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
+    from gridcode.domains.image.scores import with_second_grader
     from gridcode.evaluation.publish import Runs, publish
     from gridcode.tasks.generate import Generator
     from gridcode.training.log import Stopwatch
@@ -94,10 +95,12 @@ def eval_images(arguments: list[str]) -> None:
     say, watch = narrator(), Stopwatch()
     for line in understood(subject.train, subject.val):
         say(line)
-    found = evaluate(subject, parsed.evaluation, say=say, watch=watch)
+    runs = Runs(tokenizer=Path(parsed.model.tokenizer), prior=None if prior is None else Path(prior))
+    evaluation = with_second_grader(parsed.evaluation, runs.settings().get("Stage I", {}))
+    found = evaluate(subject, evaluation, say=say, watch=watch)
     report = publish(
-        image_findings(found, subject, parsed.evaluation),
-        Runs(tokenizer=Path(parsed.model.tokenizer), prior=None if prior is None else Path(prior)),
+        image_findings(found, subject, evaluation),
+        runs,
         out=out,
         command=shlex.join(["gridcode", "eval", *arguments]),
         seconds=watch.seconds,

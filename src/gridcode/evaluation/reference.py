@@ -63,9 +63,22 @@ def measure_reference(batches: Iterable[Tensor], extractor: Extractor, *, source
     Raises:
         GridcodeError: There are fewer than two, or the extractor does not take them.
     """
+    return reference_of((extractor(images).vectors for images in batches), extractor, source=source)
+
+
+def reference_of(batches: Iterable[Tensor], extractor: Extractor, *, source: str) -> Reference:
+    """The statistics of real pictures whose features are there.
+
+    Args:
+        batches: Their feature vectors, (B, F) each.
+        extractor: What measured them.
+        source: What the pictures are called.
+
+    Raises:
+        GridcodeError: There are fewer than two, or a value is not finite.
+    """
     statistics, kept, room = GaussianStatistics(extractor.dim), list[Tensor](), KEPT_FEATURES
-    for images in batches:
-        vectors = extractor(images).vectors
+    for vectors in batches:
         statistics.update(vectors)
         kept.append(vectors[:room])
         room -= len(kept[-1])

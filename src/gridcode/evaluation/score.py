@@ -109,14 +109,32 @@ def score_images(
         name: The protocol's.
         extractor: The protocol's; see :func:`protocol_extractor`.
 
+    Raises:
+        GridcodeError: See :func:`score_features`; or the extractor does not take the images.
+    """
+    found = Features.joined(extractor(images) for images in batches)
+    return score_features(found, reference, measured, name=name, extractor=extractor)
+
+
+def score_features(
+    found: Features, reference: Reference, measured: Measured, *, name: ProtocolName, extractor: Extractor
+) -> list[Score]:
+    """All scores that a protocol gives of a set of pictures whose features are there.
+
+    Args:
+        found: Their features.
+        reference: Statistics of real pictures, by the same extractor.
+        measured: What the pictures are.
+        name: The protocol's.
+        extractor: The protocol's, which measured them.
+
     Returns:
         The Fréchet distance first; those on features only where the reference has them. Inception scores need no
         reference, but know only the classes of the extractor.
 
     Raises:
-        GridcodeError: There are fewer than two pictures, or the extractor does not take them.
+        GridcodeError: There are no more pictures than neighbours, or a value is not finite.
     """
-    found = Features.joined(extractor(images) for images in batches)
     statistics = GaussianStatistics(extractor.dim)
     statistics.update(found.vectors)
     protocol = Protocol(

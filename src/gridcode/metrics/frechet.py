@@ -167,6 +167,7 @@ def _factor(statistics: GaussianStatistics, *, upper: bool) -> Tensor:
     """P with P^T P = covariance (upper), or Q with Q Q^T = covariance, (F, F); Cholesky's takes a tenth of the time."""
     covariance = statistics.covariance
     if statistics.count > statistics.dim:
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(covariance, upper=upper)
         if not failed:
             return factor

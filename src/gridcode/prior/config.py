@@ -24,7 +24,7 @@ class TokenSpace:
         grid: Shape of one example's tokens: (h, w), or (h, w, q) where each place has q of them.
         classes: Names of the classes; empty for data without labels.
         tokenizer: The hash of the tokenizer that made the tokens.
-        data: What the store says of the pictures.
+        data: The store's record of its data.
         levels: [L_1 … L_d] of product K, what the digits of a token can be; empty for a codebook that has none.
 
     >>> TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 5)).length
@@ -190,7 +190,7 @@ PriorConfig = MaskGITConfig | AutoregressiveConfig | CrossAttentionConfig
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """What Stage II's loss asks for."""
+    """The task of Stage II."""
 
     min_masked: float = 0.45
     """Smallest share of masked tokens in an example; without a floor the loss is unstable (paper, A.4.2). An

@@ -1,4 +1,4 @@
-r"""What digit heads say of tokens: the three questions of ``distribution.py``, answered without K numbers.
+r"""Distributions that digit heads predict for tokens: the three methods of ``distribution.py``, without K numbers.
 
 Independent digits. Temperature and guidance act on each digit's logits, l' = l + a (l - l_0), and that is the same as
 acting on the whole codebook: a product's power, normalised, is the product of the powers, normalised.

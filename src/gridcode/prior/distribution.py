@@ -1,7 +1,7 @@
-"""What a prior says of the tokens it was asked about.
+"""Distributions that a prior predicts for tokens.
 
-A sampler never sees logits: it draws, asks for log-probabilities, and guides. So a head that never forms K
-logits (``digit_distributions.py``) can answer the same three questions.
+A sampler never sees logits: it draws, takes log-probabilities, and guides. So a head that never forms K
+logits (``digit_distributions.py``) has the same three methods.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class FeatureEncoder(nn.Module):
 
 
 def find_vit(path: str | Path) -> Path:
-    """The file of weights; to be asked before long work that ends with loading it.
+    """The file of weights; called before long work that ends with loading it.
 
     Raises:
         GridcodeError: It is not there.

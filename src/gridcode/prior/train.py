@@ -73,7 +73,7 @@ class PredictionScores:
 
 
 class PriorSettings(Protocol):
-    """What a prior's run says of its task, its optimiser and its loop."""
+    """Settings of a prior's run: its task, its optimiser and its loop."""
 
     @property
     def masking(self) -> MaskingConfig:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock
 from gridcode.nn.vit import LAYER_NORM_EPS as VIT_NORM_EPS
 from gridcode.prior.config import AutoregressiveConfig, CrossAttentionConfig, MaskGITConfig, PriorConfig
 
+Memories: TypeAlias = Sequence[Memory]
+Caches: TypeAlias = Sequence[KeyValues] | None
+
 
 class Trunk(nn.Module, ABC):
     """What a prior's tokens pass through; ``blocks`` are its layers."""
@@ -37,12 +40,7 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self,
-        x: Tensor,
-        places: Tensor | None = None,
-        *,
-        memories: Sequence[Memory] = (),
-        caches: Sequence[KeyValues] | None = None,
+        self, x: Tensor, places: Tensor | None = None, memories: Memories = (), caches: Caches = None
     ) -> Tensor:
         """Vectors (B, n, D), of the class (where there is one) and the tokens -> (M, D).
 
@@ -81,12 +79,7 @@ class MaskGITTrunk(Trunk):
         )
 
     def forward(
-        self,
-        x: Tensor,
-        places: Tensor | None = None,
-        *,
-        memories: Sequence[Memory] = (),
-        caches: Sequence[KeyValues] | None = None,
+        self, x: Tensor, places: Tensor | None = None, memories: Memories = (), caches: Caches = None
     ) -> Tensor:
         """See :class:`Trunk`."""
         x = self.dropout(self.norm(x + self.positions.weight))
@@ -130,12 +123,7 @@ class ModernTrunk(Trunk):
         self.last_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
 
     def forward(
-        self,
-        x: Tensor,
-        places: Tensor | None = None,
-        *,
-        memories: Sequence[Memory] = (),
-        caches: Sequence[KeyValues] | None = None,
+        self, x: Tensor, places: Tensor | None = None, memories: Memories = (), caches: Caches = None
     ) -> Tensor:
         """See :class:`Trunk`."""
         each: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)
@@ -191,12 +179,7 @@ class CrossAttentionTrunk(Trunk):
         return tuple(found)
 
     def forward(
-        self,
-        x: Tensor,
-        places: Tensor | None = None,
-        *,
-        memories: Sequence[Memory] = (),
-        caches: Sequence[KeyValues] | None = None,
+        self, x: Tensor, places: Tensor | None = None, memories: Memories = (), caches: Caches = None
     ) -> Tensor:
         """See :class:`Trunk`."""
         each: Sequence[KeyValues | None] = caches or [None] * len(self.blocks)

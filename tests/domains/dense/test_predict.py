@@ -29,7 +29,8 @@ from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.errors import GridcodeError
 from gridcode.metrics import PanopticQuality
-from gridcode.prior.make import load_prior
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.samplers.config import GREEDY, SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 
@@ -309,3 +310,6 @@ def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task]
     tokenizer = Tokenizer.from_pretrained(trained("panoptic") / "tokenizer")
     with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
         DensePredictor(prior, tokenizer)
+    of_classes = make_prior(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), prior.space)
+    with pytest.raises(GridcodeError, match="predicts no label maps from pictures"):
+        DensePredictor(of_classes, tokenizer)

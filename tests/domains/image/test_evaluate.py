@@ -21,6 +21,7 @@ from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
 from gridcode.domains.image.report import image_findings, overview
 from gridcode.errors import GridcodeError
+from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Runs, publish
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
@@ -137,6 +138,21 @@ def test_publishing_writes_the_page_the_figures_and_the_picture(
     assert stored["figures"] == measured.figures()
     assert stored["settings"]["evaluation"]["sampler"]["steps"] == 2
     assert (tmp_path / "overview.png").stat().st_size > 1000
+
+
+def test_scores_by_protocol_are_figures_rows_and_records(scenes: Subject, tmp_path: Path) -> None:
+    config = replace(CONFIG, protocol=("classifier-fd",))
+    found = evaluate(scenes, config, say=lambda text: None)
+    page = publish(image_findings(found, scenes, config), Runs(), out=tmp_path, command="gridcode eval")
+    stored = json.loads((tmp_path / "report.json").read_text())
+    assert [Score.from_record(record) for record in stored["scores"]] == found.scores()
+    assert stored["figures"]["samples FD (classifier)"] == pytest.approx(found.scores()[7].value)
+    # The same features and pictures as the distance that eval always measures, but for rounding to bytes.
+    assert found.samples is not None
+    assert found.samples.frechet == pytest.approx(stored["figures"]["samples FD (classifier)"], rel=0.05)
+    text = page.read_text(encoding="utf-8")
+    assert "Scores by protocol" in text
+    assert "classifier-fd: 30 reconstructions against 30 pictures of" in text
 
 
 def test_the_overview_has_originals_reconstructions_and_samples(measured: Evaluation) -> None:

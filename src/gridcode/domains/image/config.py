@@ -17,6 +17,7 @@ from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError, check_numbers
+from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
@@ -251,8 +252,27 @@ class EvaluationConfig:
     """Training steps of the small classifier, on the data's own labels, that measures samples."""
     classifier: str | None = None
     """The measuring classifier's folder: read from there, or trained and kept there, so that reports share it."""
+    protocol: tuple[ProtocolName, ...] = ()
+    """Protocols that score reconstructions and samples too; fd-lite0 and fd-lite2 need the extra ``pretrained``."""
+    inception: str | None = None
+    """Inception's weights for fid-adm and fid-clean: the file pt_inception-2015-12-05-6726825d.pth."""
+    reference: str | None = None
+    """A .npz file of reference statistics for one protocol; the validation pictures' own where not given."""
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
         counts = ("count", "samples", "neighbours", "batch_size", "classifier_steps")
         check_numbers(self, "evaluation ", counts=counts, not_negative=("guidance",))
+        unknown = [name for name in self.protocol if name not in PROTOCOLS]
+        if unknown:
+            raise GridcodeError(f"evaluation protocol must be of {', '.join(PROTOCOLS)}, got {unknown[0]!r}")
+        if self.reference is not None and len(self.protocol) != 1:
+            raise GridcodeError(
+                f"evaluation reference holds one network's statistics, but there are {len(self.protocol)} protocols; "
+                "give exactly one"
+            )
+        if self.inception is None and not {"fid-adm", "fid-clean"}.isdisjoint(self.protocol):
+            raise GridcodeError(
+                "evaluation protocol fid-adm and fid-clean need evaluation inception: the file "
+                "pt_inception-2015-12-05-6726825d.pth"
+            )

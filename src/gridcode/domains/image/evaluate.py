@@ -19,8 +19,10 @@ from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig
+from gridcode.domains.image.scores import ProtocolScores
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
+from gridcode.evaluation.protocol import Score
 from gridcode.features.classifier import Classifier
 from gridcode.features.sample_scores import SampleScorer, features_of, measuring_classifier, perceptual_distance
 from gridcode.features.train import accuracy
@@ -77,6 +79,7 @@ class ReconstructionResult:
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
         perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];
             None without labels.
+        scores: By the protocols that the settings name.
         originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
         reconstructions: The same pictures, decoded.
     """
@@ -87,6 +90,7 @@ class ReconstructionResult:
     codes: CodeUsage
     frechet: float | None
     perceptual: float | None
+    scores: list[Score]
     originals: Tensor
     reconstructions: Tensor
 
@@ -108,6 +112,7 @@ class SampleResult:
         count: Samples measured.
         gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
         usage: Codebook usage of the samples.
+        scores: By the protocols that the settings name.
         bits: What validation tokens cost under the prior, uncovered in a fixed order.
     """
 
@@ -118,6 +123,7 @@ class SampleResult:
     count: int
     gallery: dict[str, tuple[Tensor, Tensor]]
     usage: Usage
+    scores: list[Score]
     bits: TokenBits
 
 
@@ -161,7 +167,11 @@ class Evaluation:
                 "sample_frechet_on_classifier_features": second.frechet,
                 "sample_usage": second.usage.usage,
             }
-        return figures
+        return figures | {f"{score.protocol.measured} {score.name}": score.value for score in self.scores()}
+
+    def scores(self) -> list[Score]:
+        """By the protocols that the settings name, of reconstructions and then of samples."""
+        return [*self.reconstruction.scores, *(self.samples.scores if self.samples is not None else ())]
 
 
 def evaluate(
@@ -217,6 +227,7 @@ class _ValidationPass:
 
     tokens: TokenTable
     scorer: SampleScorer | None
+    protocols: ProtocolScores
 
 
 def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
@@ -232,6 +243,7 @@ def _reconstruction(
     device = next(tokenizer.parameters()).device
     meter, quality = TokenUsageMeter(tokenizer.quantizer), ImageQuality()
     real, back = _statistics(classifier), _statistics(classifier)
+    protocols = ProtocolScores(config, subject.val.name, size=subject.data.size, classifier=classifier, device=device)
     grids: list[Tensor] = []
     labels: list[Tensor] = []
     originals: list[Tensor] = []
@@ -244,6 +256,7 @@ def _reconstruction(
         images = tokenizer.decode(indices).cpu()
         meter.update(indices)
         quality.update(images, batch.images)
+        protocols.update(batch.images, images)
         grids.append(indices.cpu().flatten(1))
         labels.append(batch.labels)
         here = shown[(shown >= seen) & (shown < seen + len(images))] - seen
@@ -263,10 +276,12 @@ def _reconstruction(
         codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.quantizer.levels),
         frechet=frechet_distance(real, back) if real and back else None,
         perceptual=float(torch.cat(distances).mean()) if distances else None,
+        scores=protocols.of_reconstructions(),
         originals=torch.cat(originals)[:GALLERY],
         reconstructions=torch.cat(decoded)[:GALLERY],
     )
-    return result, _ValidationPass(tokens, SampleScorer(classifier, real) if classifier and real else None)
+    scorer = SampleScorer(classifier, real) if classifier and real else None
+    return result, _ValidationPass(tokens, scorer, protocols)
 
 
 def _statistics(classifier: Classifier | None) -> GaussianStatistics | None:
@@ -308,6 +323,7 @@ def _samples(
         count=len(images),
         gallery=gallery,
         usage=meter.compute().pooled,
+        scores=seen.protocols.of_samples(images, batch_size=config.batch_size),
     )
 
 
@@ -319,8 +335,7 @@ def _gallery(
     chosen = torch.cat([torch.nonzero(labels == label)[:PER_CLASS, 0] for label in names])
     queries = images[chosen]
     wanted = _describe(classifier, queries)
-    best = torch.full((len(queries),), torch.inf)
-    nearest = torch.zeros_like(queries)
+    best, nearest = torch.full((len(queries),), torch.inf), torch.zeros_like(queries)
     for batch in eval_batches(fixed_subset(subject.train, config.neighbours), subject.data, batch_size=256):
         found = nearest_neighbours(wanted, _describe(classifier, batch.images))
         closer = found.distances[:, 0] < best

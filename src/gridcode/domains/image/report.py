@@ -11,6 +11,7 @@ import torch
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Evaluation, Subject
 from gridcode.evaluation.pictures import Pictures, contact_sheet, to_uint8
+from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery
 from gridcode.prior.bits import TokenBits
@@ -33,6 +34,7 @@ def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationC
         codes=evaluation.reconstruction.codes,
         overview=overview(evaluation),
         settings=settings_of(subject, config),
+        more={"scores": [score.record() for score in evaluation.scores()]} if config.protocol else {},
     )
 
 
@@ -119,10 +121,21 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         if second.frechet is not None:
             rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
         tables.append(Table("Generation", rows))
+    if evaluation.scores():
+        tables.append(Table("Scores by protocol", [_score_row(score) for score in evaluation.scores()]))
     if evaluation.classifier_accuracy is not None:
         note = "on real validation pictures; it measures the samples"
         tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
     return tables
+
+
+def _score_row(score: Score) -> Figure:
+    how = score.protocol
+    note = (
+        f"{how.name}: {how.count:,} {how.measured} against {how.reference_count or 'unknown numbers of'} pictures of "
+        f"{how.reference}, {how.crop}, {how.resize}, weights {how.extractor_hash[:8]}"
+    )
+    return Figure(f"{score.name} of {how.measured}", score.value, "", note)
 
 
 def _bits_note(bits: TokenBits, codebook_size: int) -> str:

@@ -94,4 +94,4 @@ GREEDY: Final = SamplerConfig(temperature=0.0, choice_temperature=0.0)
 """The most probable tokens, as in the paper's dense prediction (T = 1e-7); a masked prior keeps the surest."""
 
 PROPORTIONAL: Final = SamplerConfig()
-"""Each token as often as the prior says (T = 1): draws differ where a condition leaves open what follows from it."""
+"""Each token in proportion to the prior's probabilities (T = 1); draws differ where a condition leaves them open."""

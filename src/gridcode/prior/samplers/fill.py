@@ -1,4 +1,8 @@
-"""Fill a masked grid by the sampler that a config names, and the samplers of a few lines."""
+"""Fill a masked grid by the sampler that a config names, and the samplers of a few lines.
+
+To add a sampler, write a subclass of :class:`~gridcode.prior.samplers.loop.Sampler` here or in a file of its own, and
+give it a name in ``SamplerName`` (``config.py``) and a case in :func:`make_sampler`.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +31,14 @@ def fill_masked(
     """Replace every masked token; known tokens are never altered.
 
     Args:
-        model: Answers for masked positions.
+        model: Predicts the tokens at masked positions.
         tokens: (B, N) int64; ``mask`` where a token is to be found.
         mask: The id that stands for "unknown".
         grid: The shape of an example's tokens, of product N.
         config: The sampler, its steps and temperatures.
         noise: Of B rows.
-        guidance: Classifier-free guidance scale.
-        start: The step to begin with, in [0, T).
+        guidance: Classifier-free guidance scale of the last step; of all, unless the config has another start.
+        start: The step to begin with, in [0, T); a later one fixes more tokens at once, as editing does.
 
     Returns:
         (B, N) int64 without ``mask``.

@@ -69,28 +69,9 @@ class Sampler(ABC):
 
     @torch.no_grad()
     def fill(
-        self,
-        model: TokenModel,
-        tokens: Tensor,
-        *,
-        mask: int,
-        guidance: float,
-        noise: Noise,
-        start: int = 0,
+        self, model: TokenModel, tokens: Tensor, *, mask: int, guidance: float, noise: Noise, start: int = 0
     ) -> Tensor:
-        """Replace every masked token; known tokens are never altered.
-
-        Args:
-            model: Answers for masked positions.
-            tokens: (B, N) int64; ``mask`` where a token is to be found.
-            mask: The id that stands for "unknown".
-            guidance: Classifier-free guidance scale of the last step (of all, unless the config has another start).
-            noise: Of B rows.
-            start: The step to begin with, in [0, T); a later one fixes more tokens at once, as editing does.
-
-        Returns:
-            (B, N) int64 without ``mask``.
-        """
+        """Replace every masked token; what :func:`gridcode.prior.samplers.fill.fill_masked` calls, and documents."""
         config, tokens = self.config, tokens.clone()
         wanted = tokens == mask
         at_start = wanted.sum(1)

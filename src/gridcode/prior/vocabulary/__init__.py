@@ -1,1 +1,1 @@
-"""How tokens enter a transformer and what it says of them: one softmax over the codebook, or digit by digit."""
+"""How tokens enter a transformer, and the heads that predict them: one softmax over the codebook, or digit by digit."""

@@ -1,7 +1,7 @@
 """A vocabulary: the vectors that tokens and classes enter a transformer with, and the head at its end.
 
     tokens, classes ──embed──> (B, N, D) ──transformer──> hidden (M, D) ──┬─ score ──> training loss of each token
-                                                                          └─ distribution ──> what a sampler asks
+                                                                          └─ distribution ──> what a sampler draws from
 
 | | token's vector | p(token) | numbers a token costs |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""Digits one after another: each one's softmax knows the digits before it, so that any distribution can be said.
+"""Digits one after another: each one's softmax knows the digits before it, so that it can be any distribution.
 
     s_i = A hidden + P_i + Σ_{j<i} C_j[g_j]                 what digit i is predicted from, of half the width
     p(g_i given g_1 … g_{i-1}) = softmax((s_i + MLP(norm(s_i))) W_i + b_i)
@@ -19,19 +19,14 @@ from torch.nn import functional as F
 
 from gridcode.nn.modern import RMS_NORM_EPS
 from gridcode.prior.digit_distributions import ChainedDigits
-from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
-from gridcode.prior.vocabulary.embedding import MASK, DigitEmbedding
+from gridcode.prior.vocabulary.base import TokenScores
+from gridcode.prior.vocabulary.embedding import DigitVocabulary
 from gridcode.prior.vocabulary.independent import score_digits
 
 
 @final
-class ChainVocabulary(Vocabulary):
-    """A short autoregressive chain over the digits inside a token.
-
-    Args:
-        levels: [L_1 … L_d].
-        classes: How many there are.
-        width: Features per token, D.
+class ChainVocabulary(DigitVocabulary):
+    """A short autoregressive chain over the digits inside a token; its arguments are :class:`DigitVocabulary`'s.
 
     >>> import torch
     >>> vocabulary = ChainVocabulary((8, 5), 2, width=16)
@@ -40,12 +35,9 @@ class ChainVocabulary(Vocabulary):
     1.0
     """
 
-    mask = MASK
-
     def __init__(self, levels: Sequence[int], classes: int, *, width: int) -> None:
-        super().__init__()
+        super().__init__(levels, classes, width=width)
         inner = max(width // 2, 1)
-        self.embedding = DigitEmbedding(levels, classes, width=width)
         self.enter = nn.Linear(width, inner)
         self.places = nn.Embedding(len(levels), inner)
         self.before = nn.Embedding(sum(levels), inner)
@@ -53,19 +45,6 @@ class ChainVocabulary(Vocabulary):
             nn.RMSNorm(inner, eps=RMS_NORM_EPS), nn.Linear(inner, 2 * inner), nn.SiLU(), nn.Linear(2 * inner, inner)
         )
         self.out = nn.Linear(inner, sum(levels))
-
-    @property
-    def levels(self) -> tuple[int, ...]:
-        """[L_1 … L_d]."""
-        return self.embedding.levels
-
-    def embed_tokens(self, tokens: Tensor) -> Tensor:
-        """See :class:`Vocabulary`."""
-        return self.embedding.of_tokens(tokens)
-
-    def embed_labels(self, labels: Tensor) -> Tensor:
-        """See :class:`Vocabulary`."""
-        return self.embedding.of_labels(labels)
 
     def score(self, hidden: Tensor, tokens: Tensor, *, label_smoothing: float) -> TokenScores:
         """See :class:`Vocabulary`."""
@@ -84,7 +63,7 @@ class ChainVocabulary(Vocabulary):
 
         Args:
             context: A hidden, (M, D / 2).
-            digits: (M, d) int64; the last one is not looked at.
+            digits: (M, d) int64; the last one does not count.
 
         Returns:
             d tensors (M, L_i).

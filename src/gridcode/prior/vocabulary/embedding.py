@@ -1,4 +1,5 @@
-"""A token's vector as the sum of its digits', so that codes that share digits share what is learned of them.
+"""What the heads by digits share: a token's vector is the sum of its digits', so that codes that share digits share
+what is learned of them.
 
     x = Σ_i E_i[g_i]        g: the digits of the index (quantize/radix.py), Σ L_i vectors instead of Π L_i
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gridcode.prior.vocabulary.base import Vocabulary
 from gridcode.quantize.radix import split_indices
 
 MASK = -1
@@ -59,3 +61,32 @@ class DigitEmbedding(nn.Module):
     def split(self, tokens: Tensor) -> Tensor:
         """Indices (…) -> digits (…, d)."""
         return torch.stack(split_indices(tokens, self.levels), -1)
+
+
+class DigitVocabulary(Vocabulary):
+    """A vocabulary of digits: vectors as their sums, and a head that each subclass has of its own.
+
+    Args:
+        levels: [L_1 … L_d].
+        classes: How many there are.
+        width: Features per token, D.
+    """
+
+    mask = MASK
+
+    def __init__(self, levels: Sequence[int], classes: int, *, width: int) -> None:
+        super().__init__()
+        self.embedding = DigitEmbedding(levels, classes, width=width)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """[L_1 … L_d]."""
+        return self.embedding.levels
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """See :class:`Vocabulary`."""
+        return self.embedding.of_tokens(tokens)
+
+    def embed_labels(self, labels: Tensor) -> Tensor:
+        """See :class:`Vocabulary`."""
+        return self.embedding.of_labels(labels)

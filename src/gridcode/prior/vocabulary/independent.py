@@ -21,18 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.prior.digit_distributions import IndependentDigits
-from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
-from gridcode.prior.vocabulary.embedding import MASK, DigitEmbedding
+from gridcode.prior.vocabulary.base import TokenScores
+from gridcode.prior.vocabulary.embedding import DigitVocabulary
 
 
 @final
-class IndependentVocabulary(Vocabulary):
-    """A product of softmaxes.
-
-    Args:
-        levels: [L_1 … L_d].
-        classes: How many there are.
-        width: Features per token, D.
+class IndependentVocabulary(DigitVocabulary):
+    """A product of softmaxes; its arguments are :class:`DigitVocabulary`'s.
 
     >>> vocabulary = IndependentVocabulary((8, 5), 2, width=4)
     >>> answer = vocabulary.distribution(torch.zeros(40, 4))
@@ -40,20 +35,9 @@ class IndependentVocabulary(Vocabulary):
     (torch.Size([40, 13]), 1.0)
     """
 
-    mask = MASK
-
     def __init__(self, levels: Sequence[int], classes: int, *, width: int) -> None:
-        super().__init__()
-        self.embedding = DigitEmbedding(levels, classes, width=width)
+        super().__init__(levels, classes, width=width)
         self.out = nn.Linear(width, sum(levels))
-
-    def embed_tokens(self, tokens: Tensor) -> Tensor:
-        """See :class:`Vocabulary`."""
-        return self.embedding.of_tokens(tokens)
-
-    def embed_labels(self, labels: Tensor) -> Tensor:
-        """See :class:`Vocabulary`."""
-        return self.embedding.of_labels(labels)
 
     def score(self, hidden: Tensor, tokens: Tensor, *, label_smoothing: float) -> TokenScores:
         """See :class:`Vocabulary`."""

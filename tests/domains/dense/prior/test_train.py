@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from gridcode.prior.make import make_prior, prior_class
 from gridcode.prior.train import drawn_at, measure_prior
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.store.writer import StoreWriter
+from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
@@ -70,12 +71,6 @@ class Tiles(DenseSource):
         image = np.block([[self._tiles[code] for code in row] for row in self.codes[index].tolist()])
         image = image[..., None].repeat(3, -1)
         return DenseExample(image, np.ones((1, self._size, self._size), np.float32), self.key(index))
-
-
-@dataclass(frozen=True)
-class Sources:
-    train: DenseSource
-    val: DenseSource
 
 
 TRAIN, VAL = Tiles("train", 400), Tiles("val", 20)
@@ -176,7 +171,7 @@ class TestPairs:
         assert "\n" not in str(caught.value)
 
     def test_a_batch_that_processes_cannot_share_is_refused(self, make_store: MakeStore) -> None:
-        with pytest.raises(GridcodeError, match=r"loop\.batch_size=8 cannot be shared by 3 processes"):
+        with pytest.raises(GridcodeError, match=r"batch_size 8 is not a positive multiple of the 3 processes"):
             train_pairs(self.pairs(make_store), DATA, batch_size=8, seed=0, world=3)
 
 

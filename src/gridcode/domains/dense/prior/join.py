@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gridcode.data.workers import fetch_in_order, useful_workers
+from gridcode.data.workers import eval_stream, train_stream, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image
 from gridcode.domains.dense.data.open import make_label_map
@@ -61,7 +60,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures and the tokens that a prior is to write of them.
+    """Pictures and the tokens of their label maps.
 
     Attributes:
         images: float32 in [-1, 1], (B, C, H, W); C is 1 for colour, else 3.
@@ -125,14 +124,7 @@ def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
 
 
 def train_pairs(
-    pairs: Pairs,
-    data: DenseConfig,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
+    pairs: Pairs, data: DenseConfig, *, batch_size: int, seed: int, start_step: int = 0, rank: int = 0, world: int = 1
 ) -> Iterator[PairBatch]:
     """Batches for training, without end; every row comes once an epoch.
 
@@ -141,20 +133,16 @@ def train_pairs(
         data: Size of the pictures, and workers.
         batch_size: Rows a step, over all ranks.
         seed: Decides the order.
-        start_step: Number of batches to leave out, at no cost.
-        rank: Which contiguous slice of each batch to yield, 0 <= rank < world.
+        start_step: As for :func:`gridcode.data.workers.train_stream`, like the rest.
+        rank: Which slice of each batch to yield.
         world: Number of ranks that share a batch.
 
     Raises:
         GridcodeError: The batch cannot be shared by the processes, or a file cannot be read.
     """
-    if batch_size % world:
-        raise GridcodeError(
-            f"loop.batch_size={batch_size} cannot be shared by {world} processes: choose a multiple of {world}"
-        )
-    share = batch_size // world
-    starts = (step * batch_size + rank * share for step in count(start_step))
-    return _batches(pairs, data, (range(start, start + share) for start in starts), seed=seed)
+    workers = useful_workers(data.workers, in_memory=pairs.source.in_memory)
+    fetch = _Fetch(pairs, data, seed=seed)
+    return train_stream(fetch, workers=workers, batch_size=batch_size, start_step=start_step, rank=rank, world=world)
 
 
 def eval_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[PairBatch]:
@@ -172,39 +160,32 @@ def eval_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[
     >>> [tuple(batch.images.shape) for batch in batches]
     [(2, 3, 8, 8), (1, 3, 8, 8)]
     """
-    total = len(pairs)
-    runs = (range(start, min(start + batch_size, total)) for start in range(0, total, batch_size))
-    return _batches(pairs, data, runs, seed=None)
-
-
-def _batches(pairs: Pairs, data: DenseConfig, runs: Iterator[range], *, seed: int | None) -> Iterator[PairBatch]:
     workers = useful_workers(data.workers, in_memory=pairs.source.in_memory)
-    for rows, pixels in fetch_in_order(_Fetch(pairs, data, seed=seed), runs, workers):
-        yield PairBatch(pixels.to(torch.float32).div_(127.5).sub_(1.0), pairs.tokens[rows])
+    return eval_stream(_Fetch(pairs, data, seed=None), total=len(pairs), workers=workers, batch_size=batch_size)
 
 
-class _Fetch(Dataset[tuple[Tensor, Tensor] | GridcodeError]):
-    """Maps a run of positions to rows (B,) and their pictures' uint8 (B, C, H, W); it runs in the worker processes."""
+class _Fetch(Dataset[PairBatch | GridcodeError]):
+    """Maps a run of positions to a batch; it runs in the worker processes."""
 
     def __init__(self, pairs: Pairs, data: DenseConfig, *, seed: int | None) -> None:
-        self._source, self._places, self._mirrored = pairs.source, pairs.places, pairs.mirrored
-        self._data, self._seed = data, seed
+        self._pairs, self._data, self._seed = pairs, data, seed
         self._map = make_label_map(data, pairs.source.categories)
 
-    def __getitem__(self, positions: range) -> tuple[Tensor, Tensor] | GridcodeError:
+    def __getitem__(self, positions: range) -> PairBatch | GridcodeError:
         rows: NDArray[np.int64] = np.asarray(positions, np.int64)
         if self._seed is not None:
-            rows = indices_at(positions.start, positions.stop, count=len(self._places), seed=self._seed)
+            rows = indices_at(positions.start, positions.stop, count=len(self._pairs), seed=self._seed)
         try:
-            pictures = [self._picture(int(row)) for row in rows]
+            pictures = np.stack([self._picture(int(row)) for row in rows])
         except GridcodeError as error:
             return error.with_traceback(None)
-        return torch.from_numpy(rows), torch.from_numpy(np.stack(pictures))
+        images = torch.from_numpy(pictures).to(torch.float32).div_(127.5).sub_(1.0)
+        return PairBatch(images, self._pairs.tokens[torch.from_numpy(rows)])
 
     def _picture(self, row: int) -> NDArray[np.uint8]:
-        """What the encoder sees of a row's picture: uint8, (C, H, W)."""
-        image = self._source[int(self._places[row])].image
+        """What the encoder is given of a row's picture: uint8, (C, H, W)."""
+        image = self._pairs.source[int(self._pairs.places[row])].image
         region = center_region((image.shape[0], image.shape[1]), self._data.shape)
         image = resize_image(region.cut(image), *self._data.shape)
-        image = image[:, ::-1] if self._mirrored[row] else image
+        image = image[:, ::-1] if self._pairs.mirrored[row] else image
         return np.ascontiguousarray(self._map.context(image).transpose(2, 0, 1))

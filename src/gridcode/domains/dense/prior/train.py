@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from gridcode.prior.encoder import load_vit
 from gridcode.prior.make import load_prior, make_prior
 from gridcode.prior.train import TokenBatch, drawn_at, fit_prior, token_space
 from gridcode.store.reader import TokenStore
+from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import OptimConfig
 from gridcode.training.fabric import make_fabric
 from gridcode.training.optim import SCALE, make_optimizer, set_learning_rate
@@ -35,31 +36,18 @@ from gridcode.training.run import RunOptions, prepare_folder, same_examples
 from gridcode.training.seeding import derive_seed
 
 
-class PictureSources(Protocol):
-    """The pictures of a run, as Stage I had them."""
-
-    @property
-    def train(self) -> DenseSource:
-        """What it learns from."""
-
-    @property
-    def val(self) -> DenseSource:
-        """What it is measured on."""
-
-
 def train_dense_prior(
     config: DensePriorRun,
     store: TokenStore,
     options: RunOptions,
     *,
-    sources: PictureSources | None = None,
+    sources: Sources | None = None,
 ) -> Prior:
     """Train a picture-conditioned prior and leave ``best/`` and ``last/`` in the run's folder.
 
     Args:
-        config: Everything but the tokens that determines the result.
-        store: The tokens; split "train" is learned, split "val" is measured ("train" itself, with a warning, where
-            there is none).
+        config: The settings.
+        store: The tokens; splits as for :func:`gridcode.prior.train.train_prior`.
         options: Where it goes, and whether to resume.
         sources: The pictures, where they do not come from ``config.data``.
 
@@ -115,7 +103,7 @@ def train_dense_prior(
 
 
 def join_split(
-    store: TokenStore, split: Literal["train", "val"], data: DenseConfig, sources: PictureSources | None = None
+    store: TokenStore, split: Literal["train", "val"], data: DenseConfig, sources: Sources | None = None
 ) -> Pairs | None:
     """A split's tokens with their pictures; None where the store has no such split.
 
@@ -131,7 +119,7 @@ def join_split(
     if split not in store.splits:
         return None
     given = sources and {"train": sources.train, "val": sources.val}
-    source = given[split] if given else open_dense(data, split)
+    source: DenseSource = given[split] if given else open_dense(data, split)
     return join_by_key(store.load(split), source, split=split)
 
 

@@ -1,0 +1,97 @@
+"""Scores by protocol of what eval decodes and draws: the protocols' own, and they say what they were measured on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gridcode.domains.image import scores as module
+from gridcode.domains.image.config import EvaluationConfig
+from gridcode.domains.image.scores import ProtocolScores, with_second_grader
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.protocol import Score
+from gridcode.evaluation.reference import measure_reference, save_reference
+from gridcode.evaluation.score import Measured, score_images
+from gridcode.features.classifier import Classifier
+from gridcode.features.config import ClassifierConfig
+from gridcode.features.extractor import Extractor, Features, classifier_extractor
+
+
+def images(count: int, seed: int) -> Tensor:
+    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def corner(pixels: Tensor) -> Features:
+    return Features(pixels[:, :, 0, 0] / 100, pixels[:, :, 1, 1] / 100)
+
+
+CORNER = Extractor("lite0", "c" * 64, 3, "none", 3, corner)
+CONFIG = EvaluationConfig(protocol=("fd-lite0", "classifier-fd"), seed=4)
+ORIGINALS, DECODED, DRAWN = images(12, 0), images(12, 1), images(9, 2)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(ClassifierConfig(classes=3, size=16, feature_dim=8)).eval()
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "protocol_extractor", lambda name, weights=None, device="cpu": CORNER)
+
+
+def scored(config: EvaluationConfig, classifier: Classifier | None) -> tuple[list[Score], list[Score]]:
+    found = ProtocolScores(config, "pictures", size=16, classifier=classifier, device="cpu")
+    for part in (slice(0, 5), slice(5, 12)):
+        found.update(ORIGINALS[part], DECODED[part])
+    return found.of_reconstructions(), found.of_samples(DRAWN, batch_size=4)
+
+
+def test_scores_are_those_of_the_protocols(classifier: Classifier) -> None:
+    reconstructions, samples = scored(CONFIG, classifier)
+    expected: dict[str, list[Score]] = {"reconstructions": [], "samples": []}
+    for name, extractor in (("fd-lite0", CORNER), ("classifier-fd", classifier_extractor(classifier))):
+        reference = measure_reference([ORIGINALS], extractor, source="pictures")
+        for what, pictures in (("reconstructions", DECODED), ("samples", DRAWN)):
+            measured = Measured(what, "pictures", "val", "center 16", 4)  # type: ignore[arg-type]
+            expected[what] += score_images([pictures], reference, measured, name=name, extractor=extractor)  # type: ignore[arg-type]
+    for found, wanted in ((reconstructions, expected["reconstructions"]), (samples, expected["samples"])):
+        assert [score.name for score in found] == [score.name for score in wanted]
+        assert [score.value for score in found] == pytest.approx([score.value for score in wanted], rel=1e-4)
+        for mine, theirs in zip(found, wanted, strict=True):
+            assert mine.protocol == replace(theirs.protocol, reference_hash=mine.protocol.reference_hash)
+
+
+def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
+    other = measure_reference([images(20, 9)], CORNER, source="the training set")
+    save_reference(other, CORNER, tmp_path / "train.npz")
+    config = replace(CONFIG, protocol=("fd-lite0",), reference=str(tmp_path / "train.npz"))
+    for found in scored(config, None):
+        how = found[0].protocol
+        assert (how.reference, how.reference_count, how.reference_hash) == ("the training set", 20, other.hash)
+
+
+def test_no_network_grades_its_own_pupil_alone() -> None:
+    taught: dict[str, Any] = {"loss": {"perceptual": {"kind": "lite0"}}}
+    alone, both = EvaluationConfig(protocol=("fd-lite0",)), ("fd-lite0", "fd-lite2")
+    assert with_second_grader(alone, taught).protocol == both
+    assert with_second_grader(alone, {"loss": {"perceptual": {"kind": "self"}}}) == alone
+    assert with_second_grader(alone, {}) == alone
+    assert with_second_grader(CONFIG, taught) == CONFIG, "the classifier is a second grader"
+
+
+def test_refusals() -> None:
+    with pytest.raises(GridcodeError, match="classifier-fd needs pictures with labels"):
+        scored(CONFIG, None)
+    with pytest.raises(GridcodeError, match="but there are 2 protocols"):
+        replace(CONFIG, reference="real.npz")
+    with pytest.raises(GridcodeError, match="fid-adm and fid-clean need evaluation inception"):
+        replace(CONFIG, protocol=("fid-adm",))
+    with pytest.raises(GridcodeError, match=r"protocol must be of fid-adm, .*, got 'fid'"):
+        replace(CONFIG, protocol=("fid",))  # type: ignore[arg-type]
