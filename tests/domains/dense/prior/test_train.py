@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.scenes import DenseScenes
 from gridcode.domains.dense.data.source import DenseExample, DenseSource
@@ -125,9 +126,9 @@ class TestPairs:
     @pytest.mark.parametrize("world", [2, 4])
     def test_processes_share_the_batches_of_one_from_any_step(self, make_store: MakeStore, world: int) -> None:
         pairs = self.pairs(make_store)
-        whole = take(train_pairs(pairs, DATA, batch_size=40, seed=3), 10)
+        whole = take(train_pairs(pairs, DATA, TrainOrder(batch_size=40, seed=3)), 10)
         parts = [
-            take(train_pairs(pairs, DATA, batch_size=40, seed=3, start_step=4, rank=rank, world=world), 6)
+            take(train_pairs(pairs, DATA, TrainOrder(batch_size=40, seed=3, start_step=4, rank=rank, world=world)), 6)
             for rank in range(world)
         ]
         for step in range(6):
@@ -141,10 +142,10 @@ class TestPairs:
         pairs = self.pairs(make_store)
         pairs.source.in_memory = False
         try:
-            there = take(train_pairs(pairs, replace(DATA, workers=1), batch_size=8, seed=3), 3)
+            there = take(train_pairs(pairs, replace(DATA, workers=1), TrainOrder(batch_size=8, seed=3)), 3)
         finally:
             pairs.source.in_memory = True
-        here = take(train_pairs(pairs, DATA, batch_size=8, seed=3), 3)
+        here = take(train_pairs(pairs, DATA, TrainOrder(batch_size=8, seed=3)), 3)
         assert all(torch.equal(a.images, b.images) for a, b in zip(here, there, strict=True))
 
     def test_a_mirrored_row_has_the_mirrored_picture(self) -> None:
@@ -172,7 +173,7 @@ class TestPairs:
 
     def test_a_batch_that_processes_cannot_share_is_refused(self, make_store: MakeStore) -> None:
         with pytest.raises(GridcodeError, match=r"batch_size 8 is not a positive multiple of the 3 processes"):
-            train_pairs(self.pairs(make_store), DATA, batch_size=8, seed=0, world=3)
+            train_pairs(self.pairs(make_store), DATA, TrainOrder(batch_size=8, seed=0, world=3))
 
 
 class TestSteps:

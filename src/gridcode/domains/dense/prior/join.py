@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gridcode.data.workers import eval_stream, train_stream, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, fetch_in_order, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image
 from gridcode.domains.dense.data.open import make_label_map
@@ -123,26 +123,19 @@ def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
             )
 
 
-def train_pairs(
-    pairs: Pairs, data: DenseConfig, *, batch_size: int, seed: int, start_step: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[PairBatch]:
+def train_pairs(pairs: Pairs, data: DenseConfig, order: TrainOrder) -> Iterator[PairBatch]:
     """Batches for training, without end; every row comes once an epoch.
 
     Args:
         pairs: The rows.
         data: Size of the pictures, and workers.
-        batch_size: Rows a step, over all ranks.
-        seed: Decides the order.
-        start_step: As for :func:`gridcode.data.workers.train_stream`, like the rest.
-        rank: Which slice of each batch to yield.
-        world: Number of ranks that share a batch.
+        order: Rows a step, their order, and which slice of each batch is this process's.
 
     Raises:
-        GridcodeError: The batch cannot be shared by the processes, or a file cannot be read.
+        GridcodeError: A file cannot be read.
     """
     workers = useful_workers(data.workers, in_memory=pairs.source.in_memory)
-    fetch = _Fetch(pairs, data, seed=seed)
-    return train_stream(fetch, workers=workers, batch_size=batch_size, start_step=start_step, rank=rank, world=world)
+    return fetch_in_order(_Fetch(pairs, data, seed=order.seed), order.positions(), workers)
 
 
 def eval_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[PairBatch]:

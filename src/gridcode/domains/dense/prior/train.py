@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.domains.dense.data.source import DenseSource
@@ -78,9 +79,7 @@ def train_dense_prior(
 
     def batches(start: int) -> Iterator[TokenBatch]:
         rank, world, loop = fabric.global_rank, fabric.world_size, config.loop
-        pairs = train_pairs(
-            train, config.data, batch_size=loop.batch_size, seed=loop.seed, start_step=start, rank=rank, world=world
-        )
+        pairs = train_pairs(train, config.data, TrainOrder(loop.batch_size, loop.seed, start, rank, world))
         shape = (loop.batch_size, train.tokens.shape[1])
         mine = slice(rank * loop.batch_size // world, (rank + 1) * loop.batch_size // world)
         for step, batch in enumerate(pairs, start):
