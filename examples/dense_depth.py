@@ -21,14 +21,15 @@ from gridcode.recipes import recipe
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("runs/depth-example"))
-    parser.add_argument("--steps", type=int, default=150, help="steps of either stage")
+    parser.add_argument("--steps", type=int, default=180, help="steps of either stage")
     arguments = parser.parse_args()
     out, steps = arguments.out, arguments.steps
 
     settings = recipe("scenes_depth_laptop")
-    data = replace(settings.tokenizer.data, height=32, width=32, train_count=min(1000, 16 * steps), val_count=16)
+    count = min(1000, 16 * steps)
+    data = replace(settings.tokenizer.data, height=32, width=32, train_count=count, val_count=16, workers=0)
     often = {"steps": steps, "batch_size": 16, "val_every": steps, "val_count": 16, "checkpoint_every": steps}
-    model = replace(settings.tokenizer.model, patch=8)
+    model = replace(settings.tokenizer.model, patch=4, width=96, mlp=384)
     stage_one = replace(settings.tokenizer, data=data, model=model, loop=replace(settings.tokenizer.loop, **often))
     stage_two = replace(settings.prior, data=data, loop=replace(settings.prior.loop, **often))
     train_dense(DenseRun(stage_one, stage_two), DenseOptions(out, force=True), say=print)
