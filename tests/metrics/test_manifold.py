@@ -47,7 +47,7 @@ def same(found: ManifoldScores, expected: ManifoldScores) -> None:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6), name
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     samples=st.integers(5, 30),
     reference=st.integers(5, 30),

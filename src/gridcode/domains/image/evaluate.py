@@ -244,11 +244,8 @@ def _reconstruction(
     meter, quality = TokenUsageMeter(tokenizer.quantizer), ImageQuality()
     real, back = _statistics(classifier), _statistics(classifier)
     protocols = ProtocolScores(config, subject.val.name, size=subject.data.size, classifier=classifier, device=device)
-    grids: list[Tensor] = []
-    labels: list[Tensor] = []
-    originals: list[Tensor] = []
-    decoded: list[Tensor] = []
-    distances: list[Tensor] = []
+    grids, labels, distances = list[Tensor](), list[Tensor](), list[Tensor]()
+    originals, decoded = list[Tensor](), list[Tensor]()
     shown = torch.from_numpy(fixed_sample(min(len(subject.val), config.count), GALLERY))
     seen = 0
     for batch in _val(subject, config):
@@ -313,6 +310,7 @@ def _samples(
 
     with watch.part("measuring samples"):
         scores = seen.scorer.score(images, labels, batch_size=config.batch_size) if seen.scorer else None
+        by_protocol = seen.protocols.of_samples(images, batch_size=config.batch_size)
         gallery = _gallery(subject, config, classifier, images, labels)
     return SampleResult(
         loss=held["loss"],
@@ -323,7 +321,7 @@ def _samples(
         count=len(images),
         gallery=gallery,
         usage=meter.compute().pooled,
-        scores=seen.protocols.of_samples(images, batch_size=config.batch_size),
+        scores=by_protocol,
     )
 
 
