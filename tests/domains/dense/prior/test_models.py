@@ -61,7 +61,7 @@ def tokens(rows: int = 3, *, seed: int = 0) -> Tensor:
 
 
 def draw(seed: int = 0, rows: int = 3) -> Noise:
-    return Noise.of_pictures(seed, torch.arange(rows))
+    return Noise.of_examples(seed, torch.arange(rows))
 
 
 def fill(prior: Prior, given: Tensor | Condition, *, config: SamplerConfig, noise: Noise) -> Tensor:
