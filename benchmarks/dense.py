@@ -109,7 +109,7 @@ def needed_gib(shape: str, batch: int) -> float:
 def without_cache(prior: Prior, images: torch.Tensor) -> torch.Tensor:
     """What an autoregressive prior predicts, where every code's past is computed again."""
     assert isinstance(prior, Autoregressive)
-    condition, noise = prior.condition(images), Noise.of_pictures(0, torch.arange(len(images), device=prior.device))
+    condition, noise = prior.condition(images), Noise.of_examples(0, torch.arange(len(images), device=prior.device))
     codes = torch.zeros(len(images), prior.space.length, dtype=torch.int64, device=prior.device)
     for n, keys in enumerate(noise.spread(prior.space.length).keys.unbind(1)):
         answer = prior.vocabulary.distribution(prior.hidden(codes[:, : n + 1], condition)[:, -1])

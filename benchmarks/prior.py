@@ -134,7 +134,7 @@ def gridcode(shape: Shape, levels: tuple[int, ...], device: str) -> Side:
     prior = MaskGIT(shape.config, space).to(device)
     optimizer = make_optimizer(prior, OptimConfig())
     tokens, labels, masked = batch_of(shape, space.codebook_size, device)
-    noise = Noise.of_pictures(0, torch.arange(shape.sample, device=device))
+    noise = Noise.of_examples(0, torch.arange(shape.sample, device=device))
 
     def step() -> None:
         prior.train()

@@ -149,7 +149,7 @@ def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, fl
     labels = torch.arange(batch, device=device) % 2
 
     def draw(precision: str) -> None:
-        noise = Noise.of_pictures(0, torch.arange(batch, device=device))
+        noise = Noise.of_examples(0, torch.arange(batch, device=device))
         start = torch.full((batch, space.length), prior.mask, device=device)
         with (
             torch.inference_mode(),

@@ -251,7 +251,7 @@ def test_a_state_dict_goes_through_safetensors_and_pytorch(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_layout_of_pictures_in_memory_changes_no_bit(name: str) -> None:
+def test_the_layout_of_examples_in_memory_changes_no_bit(name: str) -> None:
     network = made(name)
     usual, other = answers(name, network), answers(name, network, torch.channels_last)
     assert all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))

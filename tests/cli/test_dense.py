@@ -307,7 +307,7 @@ def test_a_dry_run_of_each_stage_counts_its_parameters(capsys: pytest.CaptureFix
         assert "  all " in capsys.readouterr().out
 
 
-def test_a_tokenizer_of_pictures_predicts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tokenizer_of_examples_predicts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures(tmp_path / "in", 1)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text('{"kind": "tokenizer"}')

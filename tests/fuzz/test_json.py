@@ -34,7 +34,8 @@ from gridcode.errors import GridcodeError
 from gridcode.features.classifier import Classifier, load_classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.files import from_json, read_json, to_json, write_json
-from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.ar import Autoregressive
+from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig, MaskGITConfig, TokenSpace
 from gridcode.prior.make import load_prior
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.quantize.config import FSQConfig
@@ -161,6 +162,9 @@ def _files() -> Path:
     tokenizer.save_pretrained(root / "model")
     space = TokenSpace(8, (2, 2), ("a", "b"), tokenizer="0" * 16, data={}, levels=(4, 2))
     MaskGIT(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), space).save_pretrained(root / "model-prior")
+    encoder = FeatureEncoderConfig(width=8, depth=1, heads=1, mlp=8)
+    config = CrossAttentionConfig(width=8, depth=1, heads=1, mlp=8, encoder=encoder)
+    Autoregressive(config, space, (1, 8, 8)).save_pretrained(root / "model-prior-of-examples")
     shape = ClassifierConfig(classes=2, size=16, widths=(8,), feature_dim=8)
     save_classifier(Classifier(shape), root / "model-classifier")
     found = {"usage": 0.5, "scores": {"oracle": {"rmse": 0.5}}}
@@ -207,6 +211,10 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a model's config": ("model/config.json", lambda root: _tokenizer(root / "model")),
     "a model's config, told": ("model/config.json", lambda root: _info(root / "model")),
     "a prior's config": ("model-prior/config.json", lambda root: load_prior(root / "model-prior")),
+    "a prior's config, with an encoder": (
+        "model-prior-of-examples/config.json",
+        lambda root: load_prior(root / "model-prior-of-examples"),
+    ),
     "a classifier's config": ("model-classifier/config.json", lambda root: load_classifier(root / "model-classifier")),
     "a cell's result": (f"cells/fsq-0/{RESULT}", lambda root: read_result(root, CELL)),
     "a manifest": ("store/manifest.json", lambda root: TokenStore.open(root / "store").load("train")),

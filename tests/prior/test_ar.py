@@ -55,7 +55,7 @@ def tokens(rows: int = 3, *, length: int = N, seed: int = 0) -> Tensor:
 
 
 def draw(seed: int = 0, rows: int = 3) -> Noise:
-    return Noise.of_pictures(seed, torch.arange(rows))
+    return Noise.of_examples(seed, torch.arange(rows))
 
 
 def test_a_token_is_said_from_the_class_and_the_tokens_before_it_alone(prior: Autoregressive) -> None:

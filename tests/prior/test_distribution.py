@@ -18,7 +18,7 @@ def logits(*shape: int, scale: float = 3.0) -> torch.Tensor:
 
 
 def rows(count: int, seed: int = 0) -> Noise:
-    return Noise.of_pictures(seed, torch.arange(count))
+    return Noise.of_examples(seed, torch.arange(count))
 
 
 def test_log_probabilities_are_normalised_and_right() -> None:

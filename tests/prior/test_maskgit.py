@@ -167,7 +167,7 @@ def test_without_guidance_one_pass_is_enough(prior: MaskGIT) -> None:
 def test_samplers_see_codes_only(prior: MaskGIT) -> None:
     asked = torch.ones(2, 6, dtype=torch.bool)
     answer = prior.conditional(torch.tensor([0, 1]))(torch.full((2, 6), prior.mask), asked, 3.0)
-    drawn = answer.sample(temperature=5.0, noise=Noise.of_pictures(0, torch.arange(12)))
+    drawn = answer.sample(temperature=5.0, noise=Noise.of_examples(0, torch.arange(12)))
     assert drawn.max() < K
 
 

@@ -43,7 +43,7 @@ def test_it_is_splitmix64(key: int, number: int) -> None:
 
 
 def test_numbers_are_spread_evenly_over_pictures_steps_and_places() -> None:
-    noise = Noise.of_pictures(3, torch.arange(64))
+    noise = Noise.of_examples(3, torch.arange(64))
     cube = torch.stack([noise.fold(step).spread(64).uniform() for step in range(16)]).double()
     assert len(cube.unique()) > 0.99 * cube.numel()
     for axis in range(3):
@@ -57,7 +57,7 @@ def test_numbers_are_spread_evenly_over_pictures_steps_and_places() -> None:
 
 
 def test_gumbel_noise_is_gumbels_and_integers_are_in_range() -> None:
-    noise = Noise.of_pictures(0, torch.arange(100_000))
+    noise = Noise.of_examples(0, torch.arange(100_000))
     drawn = noise.gumbel().double()
     assert drawn.isfinite().all()
     assert drawn.mean().item() == pytest.approx(0.5772, abs=0.02)
@@ -85,7 +85,7 @@ def test_a_picture_is_the_same_alone_and_among_others(name: SamplerName, config:
 
     def fill(numbers: list[int]) -> Tensor:
         start = torch.full((len(numbers), 12), MASK)
-        noise = Noise.of_pictures(5, torch.tensor(numbers))
+        noise = Noise.of_examples(5, torch.tensor(numbers))
         return fill_masked(PerRow(2), start, mask=MASK, grid=GRID, config=config, noise=noise)
 
     together = fill([0, 1, 2, 3])
@@ -113,7 +113,7 @@ def test_a_picture_of_a_real_prior_is_the_same_alone_and_among_others(kind: str,
 
     def fill(numbers: list[int]) -> Tensor:
         start, labels = torch.full((len(numbers), 12), prior.mask), torch.tensor([n % 2 for n in numbers])
-        noise = Noise.of_pictures(5, torch.tensor(numbers))
+        noise = Noise.of_examples(5, torch.tensor(numbers))
         return prior.fill(start, labels, config=SamplerConfig(steps=3), guidance=0.3, noise=noise)
 
     together = fill([0, 1, 2, 3])

@@ -141,7 +141,7 @@ class TestTraining:
             grid=GRID,
             guidance=0.5,
             config=SamplerConfig(steps=4, temperature=0.0),
-            noise=Noise.of_pictures(0, torch.arange(6)),
+            noise=Noise.of_examples(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 
@@ -172,7 +172,7 @@ class TestTraining:
             labels,
             config=SamplerConfig(temperature=0.0),
             guidance=0.5,
-            noise=Noise.of_pictures(0, torch.arange(6)),
+            noise=Noise.of_examples(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 
@@ -191,7 +191,7 @@ class TestTraining:
             labels,
             config=SamplerConfig(steps=4, temperature=0.0),
             guidance=0.5,
-            noise=Noise.of_pictures(0, torch.arange(6)),
+            noise=Noise.of_examples(0, torch.arange(6)),
         )
         assert torch.equal(filled.view(6, *GRID), pattern(labels))
 

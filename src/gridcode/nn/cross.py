@@ -16,39 +16,10 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from gridcode.nn.attention import KeyValues, attend
-from gridcode.nn.vit import LAYER_NORM_EPS, ViTMLP
+from gridcode.nn.vit import LAYER_NORM_EPS, ViTAttention, ViTMLP
 
 Memory: TypeAlias = tuple[Tensor, Tensor]
 """Keys and values that one layer attends to, each (B, heads, S, E)."""
-
-
-class DecoderAttention(nn.Module):
-    """Multi-head self-attention that may be causal, with a cache of keys and values.
-
-    Args:
-        width: Features per token, D; a multiple of ``heads``.
-        heads: Attention heads.
-        causal: A token sees itself and those before it only.
-    """
-
-    def __init__(self, width: int, heads: int, *, causal: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.causal = causal
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, cache: KeyValues | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those that it keeps."""
-        B, N, D = x.shape
-        q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        if cache is None:
-            y = attend(q, k, v, causal=self.causal)
-        else:
-            k, v, seen = cache.extend(k, v)
-            y = attend(q, k, v, seen=seen)
-        out: Tensor = self.proj(y.transpose(1, 2).reshape(B, N, D))
-        return out
 
 
 class CrossAttention(nn.Module):
@@ -106,7 +77,7 @@ class DecoderBlock(nn.Module):
     def __init__(self, width: int, heads: int, *, mlp: int, memory: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = DecoderAttention(width, heads, causal=causal)
+        self.attn = ViTAttention(width, heads, causal=causal)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.cross = CrossAttention(width, heads, memory=memory)
         self.norm3 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
@@ -114,7 +85,7 @@ class DecoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Memory, cache: KeyValues | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those that it keeps."""
+        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those in it."""
         x = x + self.dropout(self.attn(self.norm1(x), cache))
         x = x + self.dropout(self.cross(self.norm2(x), memory))
         out: Tensor = x + self.dropout(self.mlp(self.norm3(x)))

@@ -14,30 +14,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gridcode.nn.attention import attend
+from gridcode.nn.attention import KeyValues, attend
 
 LAYER_NORM_EPS = 1e-6
 
 
 class ViTAttention(nn.Module):
-    """Multi-head self-attention over all tokens.
+    """Multi-head self-attention over all tokens, or causal, then also with a cache of keys and values.
 
     Args:
         width: Features per token, D; a multiple of ``heads``.
         heads: Attention heads.
+        causal: A token sees itself and those before it only.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
+    def forward(self, x: Tensor, cache: KeyValues | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); with a cache, x holds the tokens after those in it."""
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        out: Tensor = self.proj(attend(q, k, v).transpose(1, 2).reshape(B, N, D))
+        if cache is None:
+            y = attend(q, k, v, causal=self.causal)
+        else:
+            k, v, seen = cache.extend(k, v)
+            y = attend(q, k, v, seen=seen)
+        out: Tensor = self.proj(y.transpose(1, 2).reshape(B, N, D))
         return out
 
 

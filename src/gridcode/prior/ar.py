@@ -51,7 +51,7 @@ class Autoregressive(Prior):
     >>> from gridcode.prior.config import TokenSpace
     >>> space = TokenSpace(240, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 6, 5))
     >>> prior = Autoregressive(AutoregressiveConfig(width=16, depth=1, heads=2, mlp=32, head="chain"), space).eval()
-    >>> hidden, noise = torch.full((2, 16), prior.mask), Noise.of_pictures(0, torch.arange(2))
+    >>> hidden, noise = torch.full((2, 16), prior.mask), Noise.of_examples(0, torch.arange(2))
     >>> prior.fill(hidden, torch.tensor([0, -1]), config=SamplerConfig(), guidance=0.2, noise=noise).shape
     torch.Size([2, 16])
     """

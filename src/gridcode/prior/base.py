@@ -222,7 +222,7 @@ class Prior(nn.Module, ABC):
         """
         if count < 1:
             raise GridcodeError(f"a prior draws at least 1 grid of a condition, got count={count}")
-        noise = Noise.of_pictures(seed, first + torch.arange(len(given), device=self.device))
+        noise = Noise.of_examples(seed, first + torch.arange(len(given), device=self.device))
         noise = Noise(noise.spread(count).keys.T.flatten())
         with fast_autocast(self.device):
             condition = self.condition(given.to(self.device)).repeat(count)
@@ -297,6 +297,8 @@ class Prior(nn.Module, ABC):
             else:
                 encoder = FeatureEncoderConfig(**model["encoder"])
                 channels, height, width = shape
+                if not all(isinstance(side, int) and side > 0 for side in shape):
+                    raise ValueError(f"{shape} is no shape of examples")
                 prior = cls(CrossAttentionConfig(**{**model, "encoder": encoder}), space, (channels, height, width))
         except GridcodeError:
             raise

@@ -52,9 +52,9 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.proj = Conv2d(channels, width, patch, stride=patch)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, examples: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, h w, D), row by row."""
-        features: Tensor = self.proj(images)
+        features: Tensor = self.proj(examples)
         return features.flatten(2).transpose(1, 2)
 
 
@@ -85,9 +85,9 @@ class FeatureEncoder(nn.Module):
         scaled_normal_(self)
         scaled_vectors_(self.pos_embed)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, examples: Tensor) -> Tensor:
         """Examples in [-1, 1], (B, C, H, W) -> (B, h w, D)."""
-        x = self.patch_embed(images) + self.pos_embed
+        x = self.patch_embed(examples) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         features: Tensor = self.norm(x)
@@ -146,7 +146,7 @@ def _check(encoder: FeatureEncoder, tensors: dict[str, Tensor], path: Path) -> N
         found, wanted = tuple(tensors[name].shape), tuple(tensor.shape)
         if name == _POSITIONS:  # resized later, so only the width counts
             found, wanted = found[2:], wanted[2:]
-        if name == _PATCHES:  # grey pictures take the channels' sum
+        if name == _PATCHES:  # one channel takes the sum of three
             found, wanted = (found[0], *found[2:]), (wanted[0], *wanted[2:])
         if found != wanted:
             raise GridcodeError(
@@ -156,12 +156,12 @@ def _check(encoder: FeatureEncoder, tensors: dict[str, Tensor], path: Path) -> N
 
 
 def _for_channels(weight: Tensor, channels: int) -> Tensor:
-    """Of a layer that sees RGB: the one that sees grey as three equal channels."""
+    """Of a layer that takes RGB: the one that takes grey as three equal channels."""
     if weight.shape[1] == channels:
         return weight
     if channels != 1:
         raise GridcodeError(
-            f"vit_weights: these weights take pictures of {weight.shape[1]} channels, the encoder's have "
+            f"vit_weights: these weights take inputs of {weight.shape[1]} channels, the encoder's have "
             f"{channels}; give weights of a transformer that sees RGB"
         )
     return weight.sum(1, keepdim=True)

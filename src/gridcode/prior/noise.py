@@ -1,10 +1,10 @@
 """Random numbers that are functions of what they are for, so that no draw depends on what else is in the batch.
 
-A key is mixed from the seed and the picture's number, then from the step, the place in the grid, the digit:
+A key is mixed from the seed and the example's number, then from the step, the place in the grid, the digit:
 
-    key(picture) = mix(seed + g picture)        key(picture, step) = mix(key(picture) + g step)        and so on
+    key(example) = mix(seed + g example)        key(example, step) = mix(key(example) + g step)        and so on
 
-Picture 0 of four has the noise of picture 0 of one, whatever the batch size, the device and the number of threads; all
+Example 0 of four has the noise of example 0 of one, whatever the batch size, the device and the number of threads; all
 of it is integer arithmetic modulo 2^64 until the last step.
 
 Reference: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; the mixing function and g are those of
@@ -33,8 +33,8 @@ class Noise:
     Attributes:
         keys: int64 of any shape, on the device where numbers are wanted.
 
-    >>> noise = Noise.of_pictures(0, torch.arange(4))
-    >>> bool((noise.fold(7).uniform()[:1] == Noise.of_pictures(0, torch.arange(1)).fold(7).uniform()).all())
+    >>> noise = Noise.of_examples(0, torch.arange(4))
+    >>> bool((noise.fold(7).uniform()[:1] == Noise.of_examples(0, torch.arange(1)).fold(7).uniform()).all())
     True
     >>> noise.spread(16).uniform().shape
     torch.Size([4, 16])
@@ -43,8 +43,8 @@ class Noise:
     keys: Tensor
 
     @classmethod
-    def of_pictures(cls, seed: int, numbers: Tensor) -> Noise:
-        """The noise of pictures with these numbers (B,) int64, on their device."""
+    def of_examples(cls, seed: int, numbers: Tensor) -> Noise:
+        """The noise of examples with these numbers (B,) int64, on their device."""
         return cls(_mix(numbers * _G + derive_seed(seed, "noise")))
 
     def fold(self, number: int) -> Noise:

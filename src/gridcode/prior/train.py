@@ -50,7 +50,7 @@ class TokenBatch:
 
     Attributes:
         tokens: (B, N) int64, the truth.
-        condition: What the prior is given: labels (B,) int64, -1 where there is none or it was dropped, or images.
+        condition: What the prior is given: labels (B,) int64, -1 where there is none or it was dropped, or examples.
         targets: (B, N) bool, True where the token is predicted: hidden from a masked prior.
     """
 

@@ -5,7 +5,7 @@
     cross     x + position -> self-attention, attention to another example's features, MLP -> norm
 
 x is the class token, then the N tokens; positions are learned. The modern style keeps them beside the rotary ones:
-where on a picture a token lies says much, and a rotary position only tells how far apart two of them are.
+a token's place in the grid carries information, and a rotary position only gives the distance of two of them.
 
 In the first two, only the places whose output is used go through the last block's MLP and what
 follows: nothing reads the others.

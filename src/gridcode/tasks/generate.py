@@ -155,7 +155,7 @@ class Generator:
             raise GridcodeError(f"pictures are numbered from 0, got first={first}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
         numbers = first + torch.arange(len(wanted), device=self.device)
-        noises = torch.split(Noise.of_pictures(seed, numbers).keys, batch_size)
+        noises = torch.split(Noise.of_examples(seed, numbers).keys, batch_size)
         for part, keys in zip(torch.split(wanted, batch_size), noises, strict=True):
             start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
             with fast_autocast(self.device):

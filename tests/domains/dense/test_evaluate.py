@@ -112,7 +112,7 @@ def test_draws_are_left_out_where_none_are_asked_for() -> None:
         replace(CONFIG, draws=-1)
 
 
-def test_colours_are_compared_as_sets_of_pictures(tmp_path: Path) -> None:
+def test_colours_are_compared_as_sets_of_examples(tmp_path: Path) -> None:
     whole = subject("colour")
     config = replace(CONFIG, observer_steps=3, observer=str(tmp_path / "observer"))
     found = evaluate_dense(whole, config, say=lambda text: None)

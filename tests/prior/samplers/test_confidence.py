@@ -29,7 +29,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def pictures(count: int = 1, seed: int = 0) -> Noise:
-    return Noise.of_pictures(seed, torch.arange(count))
+    return Noise.of_examples(seed, torch.arange(count))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class TestDistribution:
         vocabulary, count = make(kind), 40_000
         answer, other = (vocabulary.distribution(hidden(1, seed=seed).expand(count, -1)) for seed in (0, 1))
         answer = answer.guide(other, scale)
-        drawn = answer.sample(temperature=1.0, noise=Noise.of_pictures(0, torch.arange(count)))
+        drawn = answer.sample(temperature=1.0, noise=Noise.of_examples(0, torch.arange(count)))
         expected = answer.log_prob(torch.arange(count) % K)[:K].exp()
         seen = drawn.bincount(minlength=K) / count
         assert ((seen - expected).abs() < 5 * (expected * (1 - expected) / count).sqrt() + 1e-4).all()
@@ -121,13 +121,13 @@ class TestDistribution:
     def test_cut_conditionals_draw_only_what_is_left(self, kind: type) -> None:
         vocabulary = make(kind)
         answer = vocabulary.distribution(hidden(50))
-        draw = Noise.of_pictures(0, torch.arange(50))
+        draw = Noise.of_examples(0, torch.arange(50))
         best = answer.sample(temperature=0.0, noise=draw)
         assert torch.equal(answer.sample(temperature=9.0, noise=draw, top_k=1), best)
         assert torch.equal(answer.sample(temperature=1.0, noise=draw, top_p=1e-6), best)
 
     def test_no_tokens_asked_no_tokens_drawn(self, kind: type) -> None:
-        drawn = make(kind).distribution(hidden(0)).sample(temperature=1.0, noise=Noise.of_pictures(0, torch.arange(0)))
+        drawn = make(kind).distribution(hidden(0)).sample(temperature=1.0, noise=Noise.of_examples(0, torch.arange(0)))
         assert drawn.shape == (0,)
         assert drawn.dtype == torch.int64
 
@@ -206,7 +206,7 @@ def test_a_book_of_2_to_63_trains_and_samples(head: str, grid: tuple[int, ...]) 
     known = tokens.clone()
     known[:, ::2] = prior.mask
     filled = prior.eval().fill(
-        known, labels, config=SamplerConfig(steps=3), guidance=0.5, noise=Noise.of_pictures(0, torch.arange(3))
+        known, labels, config=SamplerConfig(steps=3), guidance=0.5, noise=Noise.of_examples(0, torch.arange(3))
     )
     assert torch.equal(filled[:, 1::2], tokens[:, 1::2])
     assert (filled >= 0).all()

@@ -198,7 +198,7 @@ def _fill_windows(generator: Generator, tokens: Tensor, cells: Tensor, *, label:
     hidden = cells[0].clone()
     tokens = tokens.masked_fill(hidden.view(1, *hidden.shape, *[1] * (tokens.ndim - 3)), prior.mask)
     labels = torch.full((len(tokens),), label, device=tokens.device)
-    noise, windows = Noise.of_pictures(settings.seed, torch.arange(len(tokens), device=tokens.device)), 0
+    noise, windows = Noise.of_examples(settings.seed, torch.arange(len(tokens), device=tokens.device)), 0
     first = int(settings.sampler.steps * START_SHARE)
     while hidden.any():
         y, x = _next_window(hidden, h, w)

@@ -46,7 +46,7 @@ def fill_masked(
     >>> from gridcode.prior.distribution import CategoricalTokens, TokenDistribution
     >>> def sure_of_two(tokens: Tensor, positions: Tensor, guidance: float) -> TokenDistribution:
     ...     return CategoricalTokens(torch.tensor([0.0, 0.0, 99.0]).expand(int(positions.sum()), 3))
-    >>> start, noise = torch.tensor([[3, 1, 3, 3]]), Noise.of_pictures(0, torch.arange(1))
+    >>> start, noise = torch.tensor([[3, 1, 3, 3]]), Noise.of_examples(0, torch.arange(1))
     >>> fill_masked(sure_of_two, start, mask=3, grid=(2, 2), config=SamplerConfig(steps=2), noise=noise)
     tensor([[2, 1, 2, 2]])
     """

@@ -61,12 +61,16 @@ def tokens(rows: int = 3, *, seed: int = 0) -> Tensor:
 
 
 def draw(seed: int = 0, rows: int = 3) -> Noise:
-    return Noise.of_pictures(seed, torch.arange(rows))
+    return Noise.of_examples(seed, torch.arange(rows))
 
 
 def fill(prior: Prior, given: Tensor | Condition, *, config: SamplerConfig, noise: Noise) -> Tensor:
     start = torch.full((len(given), prior.space.length), prior.mask)
     return prior.fill(start, given, config=config, guidance=0.0, noise=noise)
+
+
+def fill_from(prior: Prior, start: Tensor, given: Tensor) -> Tensor:
+    return prior.fill(start, given, config=SamplerConfig(steps=3), guidance=0.0, noise=draw(rows=len(start)))
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -234,6 +238,27 @@ def test_a_saved_prior_is_the_same_prior(kind: str, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace(f'"{kind}"', '"diffusion"'))
     with pytest.raises(GridcodeError, match="a prior 'diffusion', which this gridcode does not know"):
         load_prior(tmp_path / "prior")
+
+
+def test_log_probabilities_of_an_autoregressive_prior_are_its_losses() -> None:
+    prior, every = autoregressive("independent"), torch.ones(3, N, dtype=torch.bool)
+    with torch.no_grad():
+        losses, found = prior(tokens(), pictures(), every).losses, prior.log_probs(tokens(), pictures(), steps=2)
+    torch.testing.assert_close(-found.flatten(), losses)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_tokens_stay_and_the_others_follow_the_picture(kind: str) -> None:
+    prior, known = make(kind).double(), tokens(8)
+    start = known.masked_fill(torch.arange(N) % 2 == 1, prior.mask)
+    found = fill_from(prior, start, pictures(8).double())
+    assert torch.equal(found[:, ::2], known[:, ::2])
+    assert found[:, 1::2].min() >= 0
+    assert not torch.equal(found, fill_from(prior, start, pictures(8, seed=1).double()))
+    with torch.no_grad():
+        log_probs = prior.log_probs(known, pictures(8).double(), steps=3)
+    assert log_probs.shape == (8, N)
+    assert (log_probs < 0).all()
 
 
 def test_knowing_nothing_costs_the_whole_vocabulary() -> None:

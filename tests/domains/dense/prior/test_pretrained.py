@@ -165,7 +165,7 @@ class TestRefused:
         self.refused(tmp_path, weights, "11 positions beside the class token's make no square")
 
     def test_channels_that_are_not_the_pictures(self, tmp_path: Path) -> None:
-        self.refused(tmp_path, timm_weights(channels=1), "take pictures of 1 channels, the encoder's have 3")
+        self.refused(tmp_path, timm_weights(channels=1), "take inputs of 1 channels, the encoder's have 3")
 
     def test_no_file_and_no_weights(self, tmp_path: Path) -> None:
         encoder = FeatureEncoder(CONFIG, 3, (12, 12))
