@@ -6,7 +6,7 @@ Imports read one way, from left to right::
      ├────> loss ─────> measure ──────────┼──> domain ────┼──> predictor ──> predict_folder
      ├────> show ─────────────────────────┘               └──> evaluate ───> report
      ├────> baselines, colour_sets ───────────────────────────────┘
-     └────> prior/ ───> recipes, train, predictor
+     └────> prior/ ───> recipes ──────────> train
 
 At run time ``loss`` and ``measure`` are given the domain; they name it in annotations only.
 """

@@ -2,10 +2,13 @@
 
 Imports read one way, from left to right::
 
-    architectures, vqgan_config ──> config ──> networks/ ──────────────────────┐
-                                      ├──────> adversarial ──> loss ───────────┼──> domain ──> evaluate ──> report
-                                      └──────> recipes/        show ───────────┘
-    edit (takes a generator)
+    architectures, vqgan_config ──> config ──> networks/ ──────────────┐
+                                      ├──────> adversarial ──> loss ───┼──> domain
+                                      ├──────> show ───────────────────┘
+                                      ├──────> scores ──> evaluate ──> report
+                                      └──────> recipes/
+
+``edit`` takes a generator, and reads nothing of these.
 """
 
 import lazy_loader
