@@ -11,7 +11,7 @@ import tyro
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,9 @@ def run(arguments: list[str]) -> None:
     if len(ways) != 1:
         raise GridcodeError(f"give one of --box, --mask and --outpaint, got {' and '.join(ways) or 'none'}")
     parsed.models.check()
+    for option, place in (("--input", parsed.input), ("--mask", parsed.mask)):
+        if place is not None and not place.is_file():
+            raise MissingFileError(f"{option} {place} is no file; give a picture")
     import numpy as np
 
     from gridcode.cli.sample import class_index

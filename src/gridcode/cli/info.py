@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> None:
     """
     path = parse(Arguments, arguments, prog="gridcode info").path
     if not path.is_dir():
-        raise MissingFileError(f"there is no folder {path}")
+        raise MissingFileError(f"{path} is a file; give a folder" if path.exists() else f"there is no folder {path}")
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode demo and gridcode dense train make it
         for part in PARTS:

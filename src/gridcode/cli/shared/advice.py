@@ -23,7 +23,8 @@ SETTING: Final = re.compile(
 """A setting or an option in an error's text."""
 _VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
 _CLAUSE: Final = re.compile(
-    rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+(?:--[a-z]|(?:resume|force)=)[^;,]*"
+    rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?<!gridcode )(?:{_VERBS})\s[^;,]*"
+    r"|(?:;|,? or|,? and)\s+(?:--[a-z]|(?:resume|force)=)[^;,]*"
 )
 _ELSEWHERE: Final = {
     "--data.source": "--input",
