@@ -27,9 +27,10 @@ ENGINE = (
 """
 
 KINDS = re.compile(
-    r"dense|depth(?!wise)|panoptic|colou?ri[sz]|label.?maps?\b|labeltokenizer|vq_?gan|uvim|conditional.?prior", re.I
+    r"dense|(?<!\.)depth(?!wise|=)|panoptic|colou?ri[sz]|label.?maps?\b|labeltokenizer|vq_?gan|uvim",
+    re.I,
 )
-"""Words that only a kind of data uses."""
+"""Words that only a kind of data uses; a setting may be called ``model.encoder.depth``."""
 
 ALLOWED = {
     "tokenizer/model.py": {"label-tokenizer": "the kind in folders of version 1", "dense": "what that kind is today"},

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from gridcode.cli.shared.advice import as_flags
 from gridcode.cli.shared.folders import PARTS
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -69,7 +70,7 @@ def _run(path: Path) -> list[str]:
     if validations:
         scores = {k.removeprefix("val/"): v for k, v in validations[-1].items() if k != "step"}
         lines.append("last validation: " + "  ".join(f"{k} {_figure(v)}" for k, v in scores.items()))
-    return lines + [f"warning: {text}" for text in warnings[-3:]]
+    return lines + [f"warning: {as_flags(text)}" for text in warnings[-3:]]
 
 
 def _figure(value: object) -> str:

@@ -96,6 +96,16 @@ def as_typed(text: str) -> str:
     return advise(text, reader.options()) if reader else text
 
 
+def as_flags(text: str) -> str:
+    """A line of a run's log with every setting as the flag of the verb that wrote it.
+
+    >>> as_flags("try a lower optim.lr, optim.clip=1 or loop.precision=fp32")
+    'try a lower --optim.lr, --optim.clip 1 or --loop.precision fp32'
+    """
+    named = (found[0].partition("=")[0].removeprefix("--") for found in SETTING.finditer(text))
+    return advise(text, {f"--{name.replace('_', '-')}" for name in named})
+
+
 def narrator() -> Callable[[str], None]:
     """A function that prints a line to the terminal's error stream, with the seconds since it was made."""
     from rich.console import Console

@@ -120,7 +120,7 @@ def _use(folder: Path, sort: Sort) -> str:
 
 def _may_be_damaged(folder: Path) -> bool:
     """Whether the library's own error says more: some of a model's or a store's files are there."""
-    names = ("config.json", "model.safetensors", "manifest.json", "run.json")
+    names = ("config.json", "model.safetensors", "manifest.json", "manifest.partial.json", "run.json")
     return any((place / name).exists() for place in (folder, folder / "best", folder / "last") for name in names)
 
 
