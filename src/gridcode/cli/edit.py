@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> None:
     shown = np.where(mask[..., None], np.uint8(128), picture)
     save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
     print(
-        f"{len(edited)} pictures of {picture.shape[1]}x{picture.shape[0]} in {out}; side by side: {out / 'edits.png'}"
+        f"{len(edited)} picture{'s' * (len(edited) != 1)} of {picture.shape[1]}x{picture.shape[0]} in {out}; side by side: {out / 'edits.png'}"
     )
 
 

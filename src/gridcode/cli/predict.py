@@ -85,4 +85,4 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     out = parsed.output.make()
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    print(f"{data.task} of {count} pictures in {out}, over the pictures in {out / 'overlay'}")
+    print(f"{data.task} of {count} picture{'s' * (count != 1)} in {out}, over the pictures in {out / 'overlay'}")
