@@ -77,13 +77,12 @@ def run(arguments: list[str]) -> None:
     config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
     out = parsed.output.make()
     edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
-    for number, variant in enumerate(edited):
-        save_png(variant, out / f"{number:04d}.png")
+    for place, variant in enumerate(edited):
+        save_png(variant, out / f"{place:04d}.png")
     shown = np.where(mask[..., None], np.uint8(128), picture)
     save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
-    print(
-        f"{len(edited)} picture{'s' * (len(edited) != 1)} of {picture.shape[1]}x{picture.shape[0]} in {out}; side by side: {out / 'edits.png'}"
-    )
+    number, size = f"{len(edited)} picture{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
+    print(f"{number} of {size} in {out}; side by side: {out / 'edits.png'}")
 
 
 def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:
