@@ -77,8 +77,8 @@ def run(arguments: list[str]) -> None:
     config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
     out = parsed.output.make()
     edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
-    for place, variant in enumerate(edited):
-        save_png(variant, out / f"{place:04d}.png")
+    for index, variant in enumerate(edited):
+        save_png(variant, out / f"{index:04d}.png")
     shown = np.where(mask[..., None], np.uint8(128), picture)
     save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
     number, size = f"{len(edited)} picture{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
