@@ -141,3 +141,24 @@ def test_home_is_found_in_every_path(
     assert main(words) == 2
     missing = "p" if verb in ("sample", "edit") else "none"
     assert f"no folder {tmp_path}/{missing}, and" in capsys.readouterr().err
+
+
+def test_a_warning_names_flags_at_the_terminal_and_settings_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--data.train-count 8 --data.val-count 4 --data.workers 0 --loop.steps 1 --loop.batch-size 2"
+    words = [
+        "train",
+        "tokenizer",
+        "scenes_smoke",
+        *small.split(),
+        "--alarms.usage",
+        "9",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    assert "a lower --optim.lr, more steps" in capsys.readouterr().err
+    assert "a lower optim.lr, more steps" in (tmp_path / "out/log.jsonl").read_text()
+    assert main(["info", str(tmp_path / "out")]) == 0
+    assert "a lower --optim.lr, more steps" in capsys.readouterr().out

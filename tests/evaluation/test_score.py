@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.reference import KEPT_FEATURES, load_reference, measure_reference, save_reference
@@ -61,6 +64,30 @@ def test_scores_are_the_metrics_of_the_features() -> None:
     assert {score.protocol for score in scores} == {protocol}
     assert (protocol.count, protocol.reference_count, protocol.seeds) == (40, 30, (3,))
     assert (protocol.extractor, protocol.extractor_hash, protocol.reference) == ("lite0", "0" * 64, "pictures")
+
+
+class Given(nn.Module):
+    """Features that are there, as torchmetrics takes a network."""
+
+    num_features = 6
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return vectors
+
+
+def test_distances_are_torchmetrics() -> None:
+    extractor, real, drawn = stand_in("inception-adm", FID_WEIGHTS), images(30, 0), images(30, 1)
+    reference = measure_reference([real], extractor, source="pictures")
+    fid, kid, *_ = score_images([drawn], reference, MEASURED, name="fid-adm", extractor=extractor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        metrics = FrechetInceptionDistance(Given()), KernelInceptionDistance(Given(), subsets=1, subset_size=30)
+    for metric in metrics:
+        metric.update(extractor(real).vectors.double(), real=True)
+        metric.update(extractor(drawn).vectors.double(), real=False)
+    assert (fid.name, kid.name) == ("FID", "KID")
+    assert fid.value == pytest.approx(metrics[0].compute().item(), rel=1e-4)
+    assert kid.value == pytest.approx(metrics[1].compute()[0].item(), rel=1e-4)
 
 
 def test_only_the_published_weights_earn_the_name_fid() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gridcode.cli.shared.folders import NAMES, sort_of
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
@@ -43,6 +44,8 @@ def run(arguments: list[str]) -> None:
     """
     parsed = parse(Arguments, arguments, prog="gridcode convert")
     parsed.output.check()
+    if parsed.source.is_dir() and (found := sort_of(parsed.source)) != "other":
+        raise GridcodeError(f"{parsed.source} is {NAMES[found]} of gridcode's own; nothing is to be converted")
     from gridcode.convert.check import check_conversion
     from gridcode.convert.tokenizer import convert_tokenizer
 

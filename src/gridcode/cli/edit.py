@@ -11,7 +11,7 @@ import tyro
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,9 @@ def run(arguments: list[str]) -> None:
     if len(ways) != 1:
         raise GridcodeError(f"give one of --box, --mask and --outpaint, got {' and '.join(ways) or 'none'}")
     parsed.models.check()
+    for option, place in (("--input", parsed.input), ("--mask", parsed.mask)):
+        if place is not None and not place.is_file():
+            raise MissingFileError(f"{option} {place} is no file; give a picture")
     import numpy as np
 
     from gridcode.cli.sample import class_index
@@ -74,13 +77,12 @@ def run(arguments: list[str]) -> None:
     config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
     out = parsed.output.make()
     edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
-    for number, variant in enumerate(edited):
-        save_png(variant, out / f"{number:04d}.png")
+    for index, variant in enumerate(edited):
+        save_png(variant, out / f"{index:04d}.png")
     shown = np.where(mask[..., None], np.uint8(128), picture)
     save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
-    print(
-        f"{len(edited)} pictures of {picture.shape[1]}x{picture.shape[0]} in {out}; side by side: {out / 'edits.png'}"
-    )
+    number, size = f"{len(edited)} picture{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
+    print(f"{number} of {size} in {out}; side by side: {out / 'edits.png'}")
 
 
 def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:

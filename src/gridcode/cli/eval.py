@@ -13,9 +13,10 @@ import tyro
 from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
 from gridcode.cli.shared.models import DenseDataChange, DenseModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
-from gridcode.cli.shared.parse import parse, recipe_first
+from gridcode.cli.shared.parse import option_value, parse, recipe_first
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.image.config import EvaluationConfig
+from gridcode.errors import GridcodeError
 from gridcode.recipes import RECIPES, dense_recipe
 
 
@@ -59,7 +60,10 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     recipe = RECIPES.get(arguments[0]) if arguments else None
-    if (kind_of_data(arguments) if recipe is None else recipe().kind) == "dense":
+    kind = kind_of_data(arguments) if recipe is None else recipe().kind
+    if kind == "image" and option_value("--run", arguments):
+        raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
+    if kind == "dense":
         eval_dense(arguments)
     else:
         eval_images(arguments)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from gridcode.cli.shared.advice import as_flags
 from gridcode.cli.shared.folders import PARTS
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -31,7 +32,7 @@ def run(arguments: list[str]) -> None:
     """
     path = parse(Arguments, arguments, prog="gridcode info").path
     if not path.is_dir():
-        raise MissingFileError(f"there is no folder {path}")
+        raise MissingFileError(f"{path} is a file; give a folder" if path.exists() else f"there is no folder {path}")
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode demo and gridcode dense train make it
         for part in PARTS:
@@ -69,7 +70,7 @@ def _run(path: Path) -> list[str]:
     if validations:
         scores = {k.removeprefix("val/"): v for k, v in validations[-1].items() if k != "step"}
         lines.append("last validation: " + "  ".join(f"{k} {_figure(v)}" for k, v in scores.items()))
-    return lines + [f"warning: {text}" for text in warnings[-3:]]
+    return lines + [f"warning: {as_flags(text)}" for text in warnings[-3:]]
 
 
 def _figure(value: object) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from gridcode.cli.shared.folders import check_source
 from gridcode.cli.shared.models import DenseModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse
@@ -48,6 +49,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     parsed = parse(Arguments, arguments, prog=prog)
     if not parsed.input.exists():
         raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
+    check_source(str(parsed.input))
     parsed.models.check()
     from gridcode.data.config import DataConfig
     from gridcode.data.open import open_input
@@ -83,4 +85,4 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     out = parsed.output.make()
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    print(f"{data.task} of {count} pictures in {out}, over the pictures in {out / 'overlay'}")
+    print(f"{data.task} of {count} picture{'s' * (count != 1)} in {out}, over the pictures in {out / 'overlay'}")

@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
         save_png(contact_sheet(pair, columns=2), out / f"{number:04d}-{file_stem(example.key)}-both.png")
         pairs.append(pair)
         print(f"{example.key}  {scores[-1]:.2f} dB")
-    print(f"{len(pairs)} pictures in {out}, PSNR {sum(scores) / len(scores):.2f} dB")
+    print(f"{len(pairs)} picture{'s' * (len(pairs) != 1)} in {out}, PSNR {sum(scores) / len(scores):.2f} dB")
     if len({pair.shape for pair in pairs}) == 1:
         save_png(contact_sheet(np.concatenate(pairs), columns=8), out / "comparison.png")
         print(f"originals, each with its reconstruction at its right: {out / 'comparison.png'}")

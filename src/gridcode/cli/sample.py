@@ -73,7 +73,9 @@ def run(arguments: list[str]) -> None:
     for number, (label, picture) in enumerate(zip(labels, pixels, strict=True), parsed.first):
         save_png(picture, out / f"{number:04d}-{file_stem(names[label]) if label >= 0 else 'any'}.png")
     save_png(contact_sheet(pixels, columns=parsed.count), out / "samples.png")
-    print(f"{len(labels)} pictures in {out}; all of them in {out / 'samples.png'}, a class a row")
+    print(
+        f"{len(labels)} picture{'s' * (len(labels) != 1)} in {out}; all of them in {out / 'samples.png'}, a class a row"
+    )
 
 
 def class_index(word: str, names: tuple[str, ...]) -> int:

@@ -196,7 +196,12 @@ def stored_data(tokens: Path, data: DenseConfig) -> DenseConfig:
         )
     names = {each.name for each in fields(DenseConfig)} - {"crop", "workers", "max_pixels"}
     values = {name: value for name, value in recorded.items() if name in names}
-    return replace(dense_from_json(values | {"crop": asdict(data.crop)}), workers=data.workers)
+    try:
+        return replace(dense_from_json(values | {"crop": asdict(data.crop)}), workers=data.workers)
+    except (KeyError, TypeError) as error:
+        raise GridcodeError(
+            f"--tokens {tokens} does not say how its label maps are read ({error}); write it again"
+        ) from None
 
 
 def stored_settings(tokens: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ Each rule is a matrix a side: out = R_rows x R_columns^T, in float32, never roun
     tf1         TensorFlow 1's bilinear, which is in the graph that ADM's suite runs: place i reads from i * s with
                 s = length / wanted, not from its middle, and is never widened, so that large pictures alias
 
-A score moves by more than most improvements do when one rule is taken for the other.
+The same 400 pictures of imagenette128, enlarged by the two rules, have a Fréchet distance of 5.6 on the features of
+EfficientNet-lite0: a score means nothing without its rule.
 
 Reference: Parmar, Zhang and Zhu, "On aliased resizing and surprising subtleties in GAN evaluation", 2022 (clean-fid);
 openai/guided-diffusion, ``evaluations/evaluator.py`` (ADM's suite).

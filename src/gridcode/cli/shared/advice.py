@@ -23,7 +23,8 @@ SETTING: Final = re.compile(
 """A setting or an option in an error's text."""
 _VERBS: Final = "set|use|try|give|check|add|leave|say|name|lower|raise|change|choose|write|train|start|ask|shrink|let"
 _CLAUSE: Final = re.compile(
-    rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?:{_VERBS})\s[^;,]*|(?:;|,? or|,? and)\s+(?:--[a-z]|(?:resume|force)=)[^;,]*"
+    rf"[;:,]?\s*(?:\b(?:or|and)\s+)?\b(?<!gridcode )(?:{_VERBS})\s[^;,]*"
+    r"|(?:;|,? or|,? and)\s+(?:--[a-z]|(?:resume|force)=)[^;,]*"
 )
 _ELSEWHERE: Final = {
     "--data.source": "--input",
@@ -93,6 +94,16 @@ def as_typed(text: str) -> str:
     # What the verb's options are is known once its command line was read; asking for them takes a while.
     reader = sys.modules.get("gridcode.cli.shared.parse") if SETTING.search(text) else None
     return advise(text, reader.options()) if reader else text
+
+
+def as_flags(text: str) -> str:
+    """A line of a run's log with every setting as the flag of the verb that wrote it.
+
+    >>> as_flags("try a lower optim.lr, optim.clip=1 or loop.precision=fp32")
+    'try a lower --optim.lr, --optim.clip 1 or --loop.precision fp32'
+    """
+    named = (found[0].partition("=")[0].removeprefix("--") for found in SETTING.finditer(text))
+    return advise(text, {f"--{name.replace('_', '-')}" for name in named})
 
 
 def narrator() -> Callable[[str], None]:

@@ -30,7 +30,7 @@ NAMES: Final[Mapping[Sort, str]] = {
     "picture prior": "a prior of label maps",
     "features": "a network that measures",
     "tokens": "a token store",
-    "parts": "a folder of several parts (tokenizer/, prior/)",
+    "parts": "a folder that holds tokenizer/ and prior/",
     "other": "no folder of gridcode's",
 }
 """What a person calls it."""
@@ -61,8 +61,15 @@ def sort_of(folder: Path) -> Sort:
             if found != "other":
                 return found
     if (folder / "manifest.json").is_file():
-        return "tokens"
-    return "parts" if any((folder / part).is_dir() for part in PARTS) else "other"
+        manifest = read_json(folder / "manifest.json", "token store")
+        return "tokens" if manifest.get("format") == "gridcode-tokens" else "other"
+    return "parts" if any(_is_part(folder / part) for part in PARTS) else "other"
+
+
+def _is_part(folder: Path) -> bool:
+    """Whether a training run or a token store was begun in a folder."""
+    names = ("run.json", "manifest.json", "config.json", "best/config.json")
+    return any((folder / name).is_file() for name in names)
 
 
 def _sort_of_model(config: Mapping[str, Any]) -> Sort:
@@ -92,34 +99,39 @@ def check_folder(option: str, place: str | Path | None, *wanted: Sort) -> None:
     if not folder.exists():
         or_hub = "" if wanted[0] in ("tokens", "parts") else ", and it is no hub id (org/name)"
         raise MissingFileError(f"no folder {place}{or_hub}; check the path")
+    name = "a tokenizer" if len(wanted) > 1 else NAMES[wanted[0]]
     if not folder.is_dir():
-        raise GridcodeError(f"{option} {place} is a file; give the folder of {NAMES[wanted[0]]}")
+        raise GridcodeError(f"{option} {place} is a file, not {name}; give its folder")
     found = sort_of(folder)
     if found in wanted or (found == "other" and _may_be_damaged(folder)):
         return
     part = next((name for name in PARTS if sort_of(folder / name) in wanted), None) if found == "parts" else None
     if part is not None:
-        raise GridcodeError(f"{option} {place} is {NAMES['parts']}; give {option} {folder / part}")
-    advice = USES.get(found, "gridcode info tells what is in a folder")
-    raise GridcodeError(f"{option} {place} is {NAMES[found]}, not {NAMES[wanted[0]]}; {advice.format(folder=place)}")
+        raise GridcodeError(f"{option} {place} is {NAMES[found]}; give {option} {folder / part}")
+    raise GridcodeError(f"{option} {place} is {NAMES[found]}, not {name}; {_use(folder, found)}")
+
+
+def _use(folder: Path, sort: Sort) -> str:
+    """What a folder is good for."""
+    if sort == "parts" and "dense tokenizer" in [sort_of(folder / part) for part in PARTS]:
+        return "gridcode predict and gridcode eval take it as --run"
+    return USES.get(sort, "gridcode info tells what is in a folder").format(folder=folder)
 
 
 def _may_be_damaged(folder: Path) -> bool:
     """Whether the library's own error says more: some of a model's or a store's files are there."""
-    names = ("config.json", "model.safetensors", "manifest.json", "run.json")
+    names = ("config.json", "model.safetensors", "manifest.json", "manifest.partial.json", "run.json")
     return any((place / name).exists() for place in (folder, folder / "best", folder / "last") for name in names)
 
 
 def kind_of_data(words: Sequence[str]) -> Literal["image", "dense"]:
-    """The kind of data of the tokenizer that a command line names with --tokenizer or --run.
+    """The kind of data of the tokenizer that a command line names; with --run alone it is dense prediction.
 
     What is none is taken for a tokenizer of pictures: the verb then says what is wrong with it.
     """
-    named, run = option_value("--tokenizer", words), option_value("--run", words)
-    if not named and run:
-        named = str(Path(run) / "tokenizer")
+    named = option_value("--tokenizer", words)
     if not named:
-        return "dense" if run else "image"
+        return "dense" if option_value("--run", words) else "image"
     folder = Path(named)
     if not folder.is_dir() and is_hub_id(named):
         from gridcode.hub import find_model
@@ -142,9 +154,14 @@ def check_source(place: str | None) -> None:
     """Refuse a place of pictures at which there is nothing, before the libraries that read them are imported.
 
     Raises:
-        GridcodeError: It is neither a path of anything nor 'scenes'.
+        GridcodeError: It is neither a path of anything nor 'scenes', or a folder that gridcode wrote.
     """
-    if place not in (None, "scenes") and not Path(str(place)).exists():
+    if place in (None, "scenes"):
+        return
+    folder = Path(str(place))
+    if not folder.exists():
         raise MissingFileError(
             f"{place}: no such file or folder; give the path of a data set, or 'scenes' for the built-in pictures"
         )
+    if folder.is_dir() and (found := sort_of(folder)) != "other":
+        raise GridcodeError(f"{place} is {NAMES[found]}, not pictures; {_use(folder, found)}")
