@@ -19,7 +19,7 @@ import scipy.stats
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.studies.engine import named, outcome, read_result, read_study, run_cell, run_study
 from gridcode.studies.study import Cell, cell_folder
-from gridcode.studies.summary import Interval, Spread, answered, difference
+from gridcode.studies.summary import Difference, Spread, answered, difference
 from gridcode.training.signals import Stopped
 
 sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the study by its module's name
@@ -169,7 +169,7 @@ def test_an_interval_of_two_settings_is_the_t_tests() -> None:
     wider = difference(a, b, groups=[[5.0, 9.0]])
     assert wider.high - wider.low > found.high - found.low
     assert wider.value == found.value
-    assert difference([1.0], [2.0]) == Interval(-1.0, -np.inf, np.inf)
+    assert difference([1.0], [2.0]) == Difference(-1.0, -np.inf, np.inf)
 
 
 @pytest.mark.parametrize(
@@ -177,4 +177,4 @@ def test_an_interval_of_two_settings_is_the_t_tests() -> None:
     [((1, 0.5, 2), 1, "seen"), ((1, 0.5, 2), -1, "opposite"), ((1, -0.5, 2), 1, "open"), ((-1, -2, -0.1), -1, "seen")],
 )
 def test_an_interval_answers_a_claim(interval: tuple[float, float, float], expected: int, answer: str) -> None:
-    assert answered(Interval(*interval), expected=expected) == answer  # type: ignore[arg-type]
+    assert answered(Difference(*interval), expected=expected) == answer  # type: ignore[arg-type]

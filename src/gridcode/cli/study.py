@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
+from gridcode.studies.config import TradeoffConfig
 from gridcode.studies.uvim.config import UvimConfig
 
 if TYPE_CHECKING:
@@ -49,7 +50,20 @@ class Uvim(Arguments):
         return UvimStudy(self.study)
 
 
-STUDIES: dict[str, type[Arguments]] = {"uvim": Uvim}
+@dataclass(frozen=True)
+class Tradeoff(Arguments):
+    """Figure 3: FSQ and VQ by size of the codebook: reconstruction, usage, samples, compression cost."""
+
+    study: Annotated[TradeoffConfig, FLAT] = field(default_factory=TradeoffConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.tradeoff import Tradeoff
+
+        return Tradeoff(self.study)
+
+
+STUDIES: dict[str, type[Arguments]] = {"uvim": Uvim, "tradeoff": Tradeoff}
 """The studies by name."""
 
 

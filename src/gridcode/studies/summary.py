@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from gridcode.errors import GridcodeError
+from gridcode.metrics.interval import student_quantile
 
 Answer: TypeAlias = Literal["seen", "not seen", "opposite", "open"]
 """What a claim met: ``open`` where too few cells are done, or the interval holds both answers."""
@@ -55,7 +56,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Interval:
+class Difference:
     """A difference of two means with its 95 % interval."""
 
     value: float
@@ -70,7 +71,7 @@ class Interval:
     def text(self, digits: int, *, scale: float = 1.0, unit: str = "") -> str:
         """As a sentence shows it.
 
-        >>> Interval(0.5, 0.25, 0.75).text(2, unit=" dB")
+        >>> Difference(0.5, 0.25, 0.75).text(2, unit=" dB")
         '+0.50 dB (95 % interval +0.25 to +0.75)'
         """
         value, low, high = (f"{scale * number:+.{digits}f}" for number in (self.value, self.low, self.high))
@@ -91,7 +92,7 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
     return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
 
 
-def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence[float]] = ()) -> Interval:
+def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence[float]] = ()) -> Difference:
     """Mean of ``a`` less mean of ``b``, with a 95 % interval.
 
     Args:
@@ -105,22 +106,20 @@ def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence
     >>> difference([1.0, 1.2], [2.0, 2.2]).sign
     -1
     """
-    from scipy.stats import t
-
     if not a or not b:
         raise GridcodeError("a difference needs at least one value on both sides")
     value = statistics.fmean(a) - statistics.fmean(b)
     deviation, freedom = pooled_deviation([a, b, *groups])
     if not freedom:
-        return Interval(value, -math.inf, math.inf)
-    half = float(t.ppf(0.975, freedom)) * deviation * math.sqrt(1 / len(a) + 1 / len(b))
-    return Interval(value, value - half, value + half)
+        return Difference(value, -math.inf, math.inf)
+    half = student_quantile(freedom) * deviation * math.sqrt(1 / len(a) + 1 / len(b))
+    return Difference(value, value - half, value + half)
 
 
-def answered(interval: Interval, *, expected: Literal[1, -1]) -> Answer:
+def answered(interval: Difference, *, expected: Literal[1, -1]) -> Answer:
     """What an interval says of a claim about the sign of a difference.
 
-    >>> answered(Interval(-1.0, -2.0, -0.5), expected=1)
+    >>> answered(Difference(-1.0, -2.0, -0.5), expected=1)
     'opposite'
     """
     return {expected: "seen", -expected: "opposite", 0: "open"}[interval.sign]  # type: ignore[return-value]

@@ -19,13 +19,11 @@ from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_den
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.dense.train import DenseOptions, train_dense
+from gridcode.studies.timing import seconds_of_steps, short_loop
 from gridcode.tokenizer.domain import Sources
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import loop_device
-from gridcode.training.log import read_log
 
-STEPS: Final = 6
-"""Steps of each stage, of which the second half is timed."""
 SCENES: Final = 48
 """Training scenes that are rendered."""
 HELD: Final = 8
@@ -56,9 +54,8 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     with tempfile.TemporaryDirectory(prefix="gridcode-") as folder:
         out = Path(folder)
         train_dense(short, DenseOptions(out, show=False), sources=sources)
-        training = sum(
-            loop.steps * loop.batch_size / _images_per_second(out / part)
-            for part, loop in (("tokenizer", run.tokenizer.loop), ("prior", run.prior.loop))
+        training = seconds_of_steps(out / "tokenizer", run.tokenizer.loop) + seconds_of_steps(
+            out / "prior", run.prior.loop
         )
         predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", device=loop_device(run.prior.loop))
     stage_two = StageTwo(predictor.predict_codes, predictor.draw_codes)
@@ -77,19 +74,9 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
 
 def _shortened(run: DenseRun) -> DenseRun:
     data = replace(run.data, train_count=SCENES, val_count=HELD)
-    stage_one = replace(run.tokenizer, data=data, loop=_short(run.tokenizer.loop))
-    return DenseRun(stage_one, replace(run.prior, loop=_short(run.prior.loop)))
-
-
-def _short(loop: LoopConfig) -> LoopConfig:
-    half = STEPS // 2
-    return replace(loop, steps=STEPS, log_every=half, val_every=STEPS, val_count=2, checkpoint_every=STEPS)
+    stage_one = replace(run.tokenizer, data=data, loop=short_loop(run.tokenizer.loop))
+    return DenseRun(stage_one, replace(run.prior, loop=short_loop(run.prior.loop)))
 
 
 def _validations(loop: LoopConfig) -> int:
     return -(-loop.steps // loop.val_every)
-
-
-def _images_per_second(run: Path) -> float:
-    lines = [line for line in read_log(run) if "train/images_per_s" in line]
-    return float(lines[-1]["train/images_per_s"])

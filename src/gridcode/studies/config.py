@@ -1,0 +1,117 @@
+"""What the studies on pictures compare, and at which size, as frozen values; no torch here.
+
+size      network                           steps          measured on
+smoke     8 and 8 channels, width 16        4, 4           12 pictures, 10 samples
+laptop    1.2M parameters, 4 px a token     500, 500       2000 pictures, 1000 samples: about four minutes a cell
+gpu       recipes' GPU networks             20,000 each    10,000 pictures and samples
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
+
+from gridcode.data.config import DataConfig
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
+from gridcode.errors import GridcodeError
+from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.quantize.config import QuantizerConfig
+from gridcode.training.config import LoopConfig, OptimConfig
+
+Size: TypeAlias = Literal["smoke", "laptop", "gpu"]
+
+Family: TypeAlias = Literal["fsq", "vq", "vq_entropy", "vq_splitting"]
+
+CLASSIFIER: Final = "classifier"
+"""The folder of the network that measures, in a study's folder."""
+
+
+@dataclass(frozen=True)
+class ImageStudyConfig:
+    """The data of a study on pictures, and how large its networks are."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """The pictures."""
+    size: Size = "laptop"
+    """Networks, steps and counts: smoke, laptop or gpu."""
+    seeds: int = 2
+    """Runs of each setting, seeds 0, 1, …"""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
+
+    def tokenizer(self, quantizer: QuantizerConfig, seed: int) -> TokenizerRun:
+        """Stage I of a cell."""
+        channels = self.data.channels
+        if self.size == "gpu":
+            model = TokenizerConfig(quantizer=quantizer, channels=channels, widths=(128, 128, 256), encoder_blocks=1)
+            optim, loop = OptimConfig(lr=5e-4, warmup=500), self._loop(20_000, 256, seed)
+        elif self.size == "laptop":
+            model = TokenizerConfig.laptop(quantizer, channels=channels)
+            optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(500, 64, seed)
+        else:
+            model = TokenizerConfig(
+                quantizer=quantizer, channels=channels, widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2
+            )
+            optim, loop = OptimConfig(lr=2e-3, warmup=2, ema=0.9), self._loop(4, 8, seed)
+        return TokenizerRun(data=self.data, model=model, optim=optim, loop=loop)
+
+    def prior(self, seed: int) -> PriorRun:
+        """Stage II of a cell: MaskGIT, of MaskGIT's layers as in the paper."""
+        width, depth, heads = {"smoke": (16, 1, 2), "laptop": (128, 4, 4), "gpu": (512, 12, 8)}[self.size]
+        steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (500, 64, 50), "gpu": (20_000, 256, 1000)}[self.size]
+        return PriorRun(
+            model=MaskGITConfig(style="maskgit", width=width, depth=depth, heads=heads, mlp=4 * width, dropout=0.0),
+            optim=OptimConfig(
+                lr=3e-4 if self.size == "gpu" else 1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=warmup, ema=0.98
+            ),
+            loop=self._loop(steps, batch, seed),
+        )
+
+    def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
+        """How a cell of the study in ``out`` is measured."""
+        count, samples, steps = {"smoke": (12, 10, 2), "laptop": (2000, 1000, 600), "gpu": (10_000, 10_000, 4000)}[
+            self.size
+        ]
+        return EvaluationConfig(
+            count=count,
+            samples=samples,
+            neighbours=min(count, 1000),
+            seed=seed,
+            classifier_steps=steps,
+            classifier=str(out / CLASSIFIER),
+        )
+
+    def _loop(self, steps: int, batch_size: int, seed: int) -> LoopConfig:
+        return LoopConfig(
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            accelerator=self.accelerator,
+            log_every=max(2, steps // 20),
+            val_every=max(2, steps // 2),
+            val_count=500 if steps > 100 else 8,
+            checkpoint_every=max(2, steps // 4),
+        )
+
+
+@dataclass(frozen=True)
+class TradeoffConfig(ImageStudyConfig):
+    """Which quantizers at which sizes."""
+
+    families: tuple[Family, ...] = get_args(Family)
+    """What is compared."""
+    bits: tuple[int, ...] = (4, 6, 8, 10, 12, 14, 16)
+    """Sizes of the codebook, log2."""
+
+    def __post_init__(self) -> None:
+        """Refuse a study of nothing, or of one thing twice."""
+        if self.seeds < 1:
+            raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
+        for name, chosen in (("families", self.families), ("bits", self.bits)):
+            if not chosen or len(set(chosen)) != len(chosen):
+                raise GridcodeError(f"{name} must name at least one, each once, got {chosen}")
+        for bits in self.bits:
+            if not 4 <= bits <= 16:
+                raise GridcodeError(f"bits must be from 4 to 16, got {bits}")

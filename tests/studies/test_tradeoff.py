@@ -1,0 +1,119 @@
+"""Figure 3 as a study: settings are quantizers, verdicts answer the paper's claims, and a cell goes both stages."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from gridcode.cli.main import main
+from gridcode.data.config import DataConfig
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, VQConfig
+from gridcode.studies.config import TradeoffConfig
+from gridcode.studies.engine import read_study
+from gridcode.studies.study import Cell
+from gridcode.studies.tradeoff import RECONSTRUCTION, SAMPLES, Tradeoff, quantizer_of, verdicts
+
+SIZES = [2.0**bits for bits in (4, 8, 12, 16)]
+
+
+def test_settings_are_quantizers_of_about_their_size() -> None:
+    study = Tradeoff(TradeoffConfig(seeds=1))
+    for cell in study.cells():
+        quantizer, size = quantizer_of(cell.setting), int(cell.setting.split("-")[1])
+        if isinstance(quantizer, FSQConfig):
+            assert abs(math.log2(math.prod(quantizer.levels) / size)) < 0.2, cell
+        else:
+            assert isinstance(quantizer, VQConfig)
+            assert quantizer.size == size
+    assert len(study.cells()) == 4 * 7
+
+
+@pytest.mark.parametrize("settings", [{"seeds": 0}, {"bits": ()}, {"bits": (10, 10)}, {"bits": (3,)}, {"families": ()}])
+def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(GridcodeError):
+        TradeoffConfig(**settings)  # type: ignore[arg-type]
+
+
+def curves(**measures: dict[str, list[float]]) -> dict[str, dict[str, dict[float, list[float]]]]:
+    """Values of two seeds, 0.01 apart, by measure, family and size."""
+    empty: dict[str, dict[str, dict[float, list[float]]]] = {
+        key: {} for key in (RECONSTRUCTION, SAMPLES, "usage", "bits_per_token")
+    }
+    for key, families in measures.items():
+        empty[key] = {
+            family: {size: [value, value + 0.01] for size, value in zip(SIZES, values, strict=True)}
+            for family, values in families.items()
+        }
+    return empty
+
+
+def answers(**measures: dict[str, list[float]]) -> dict[str, str]:
+    return {verdict.claim: verdict.answer for verdict in verdicts(curves(**measures))}  # type: ignore[arg-type]
+
+
+def test_the_papers_findings_are_seen() -> None:
+    found = answers(
+        usage={"fsq": [0.99, 0.99, 0.98, 0.9], "vq": [0.99, 0.9, 0.3, 0.05]},
+        **{
+            RECONSTRUCTION: {"fsq": [9, 5, 3, 2], "vq": [8, 5, 4, 6]},
+            SAMPLES: {"fsq": [20, 9, 8.9, 8.8], "vq": [19, 9, 9, 12]},
+        },
+        bits_per_token={"fsq": [4, 7, 9, 12], "vq": [4, 7, 8, 8]},
+    )
+    assert set(found.values()) == {"seen"}
+    assert len(found) == 7
+
+
+def test_what_the_paper_did_not_find_is_not_seen_or_the_opposite() -> None:
+    found = answers(
+        usage={"fsq": [0.99, 0.9, 0.6, 0.3], "vq": [0.9, 0.9, 0.9, 0.9]},
+        **{
+            RECONSTRUCTION: {"fsq": [2, 3, 4, 5], "vq": [8, 7, 6, 5]},
+            SAMPLES: {"fsq": [20, 16, 12, 8]},
+        },
+        bits_per_token={"fsq": [4, 7, 8, 8], "vq": [4, 7, 9, 12]},
+    )
+    assert found == {
+        "usage of VQ falls under 50 % beyond some size": "not seen",
+        "usage of FSQ stays above 50 % at every size": "not seen",
+        "FSQ reconstructs the better the larger the codebook": "opposite",
+        "VQ has a best size, beyond which it reconstructs worse": "not seen",
+        "VQ is slightly ahead at small codebooks": "opposite",
+        "the distance of FSQ's samples saturates": "not seen",
+        "FSQ's tokens cost more bits than VQ's at large codebooks": "opposite",
+    }
+
+
+def test_one_seed_leaves_a_difference_open() -> None:
+    only = {key: {family: {size: values[:1] for size, values in points.items()} for family, points in families.items()}
+            for key, families in curves(**{RECONSTRUCTION: {"fsq": [9, 5, 3, 2]}}).items()}  # fmt: skip
+    assert [verdict.answer for verdict in verdicts(only)] == ["open"]  # type: ignore[arg-type]
+
+
+def test_a_study_goes_both_stages_and_is_the_same_where_it_was_killed(tmp_path: Path) -> None:
+    words = ["study", "tradeoff", "--size", "smoke", "--seeds", "1", "--families", "fsq", "--bits", "4"]
+    words += ["--data.size", "16", "--data.train-count", "24", "--data.val-count", "12", "--data.workers", "0"]
+    assert main([*words, "--accelerator", "cpu", "--out", str(tmp_path / "study")]) == 0
+    _, results = read_study(tmp_path / "study/study.json")
+    values = results[Cell("fsq-16", 0)]
+    assert values["codebook_size"] == 15
+    assert values["bits_per_token"] > 0
+    assert (tmp_path / "study/plot.svg").is_file()
+    assert "FSQ" in (tmp_path / "study/table.md").read_text()
+    folder = tmp_path / "study/cells/fsq-16-0"
+    assert (folder / "overview.png").is_file()
+    assert not list(folder.glob("*/state"))
+    # A cell that died between its stages ends with the same figures.
+    data = DataConfig(size=16, train_count=24, val_count=12, workers=0)
+    study = Tradeoff(TradeoffConfig(data=data, size="smoke", seeds=1, families=("fsq",), bits=(4,), accelerator="cpu"))
+    study.prepare(tmp_path / "again")
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr("gridcode.studies.images.train_prior", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            study.run_cell(Cell("fsq-16", 0), tmp_path / "again")
+    again = study.run_cell(Cell("fsq-16", 0), tmp_path / "again")
+    assert again == {key: value for key, value in values.items() if key != "seconds"}
