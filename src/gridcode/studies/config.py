@@ -17,7 +17,7 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig, PriorRun
-from gridcode.quantize.config import QuantizerConfig
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Size: TypeAlias = Literal["smoke", "laptop", "gpu"]
@@ -68,6 +68,15 @@ class ImageStudyConfig:
             ),
             loop=self._loop(steps, batch, seed),
         )
+
+    def steps(self) -> str:
+        """How long a cell's stages are trained, in words.
+
+        >>> ImageStudyConfig().steps()
+        '500 and 500 steps of 64 pictures'
+        """
+        first, second = self.tokenizer(FSQConfig(), 0).loop, self.prior(0).loop
+        return f"{first.steps} and {second.steps} steps of {first.batch_size} pictures"
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
         """How a cell of the study in ``out`` is measured."""

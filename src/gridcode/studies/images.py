@@ -106,31 +106,40 @@ def tidy_image_cell(folder: Path) -> None:
 
 def time_image_cell(config: ImageStudyConfig, quantizer: QuantizerConfig) -> float:
     """Seconds of a cell, from a few steps of each stage, and a few pictures encoded and measured."""
-    stage_one, stage_two = config.tokenizer(quantizer, 0), config.prior(0)
-    sources = pictures(config.data)
-    few = Sources(fixed_subset(sources.train, 64), fixed_subset(sources.val, 16))
     with tempfile.TemporaryDirectory(prefix="gridcode-") as name:
-        folder = Path(name)
-        tokenizer = train_stage_one(replace(stage_one, loop=short_loop(stage_one.loop)), folder)
-        start = time.perf_counter()
-        generator = train_stage_two(
-            tokenizer, few, config.data, replace(stage_two, loop=short_loop(stage_two.loop)), folder
-        )
-        training = seconds_of_steps(folder / "tokenizer", stage_one.loop)
-        second = seconds_of_steps(folder / "prior", stage_two.loop)
-        in_short = second * short_loop(stage_two.loop).steps / stage_two.loop.steps
-        encoding = max(0.0, time.perf_counter() - start - in_short) / (len(few.train) + len(few.val))
-        evaluation = config.evaluation(folder, 0)
+        generator, seconds = time_stages(config, quantizer, Path(name))
+        evaluation = config.evaluation(Path(name), 0)
         short = replace(evaluation, count=16, samples=20, neighbours=16, classifier_steps=1, classifier=None)
         start = time.perf_counter()
         measure(config, generator, short)
         measuring = (time.perf_counter() - start) / (short.count + short.samples)
-    return (
-        training
-        + second
-        + encoding * (len(sources.train) + len(sources.val))
-        + measuring * (min(evaluation.count, len(sources.val)) + evaluation.samples)
+    return seconds + measuring * (min(evaluation.count, len(pictures(config.data).val)) + evaluation.samples)
+
+
+def time_stages(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Generator, float]:
+    """Train a few steps of both stages.
+
+    Args:
+        config: The study's data and size.
+        quantizer: The cell's.
+        folder: Where runs and tokens may lie.
+
+    Returns:
+        What was trained, and the seconds that all steps and all pictures' tokens take.
+    """
+    stage_one, stage_two = config.tokenizer(quantizer, 0), config.prior(0)
+    sources = pictures(config.data)
+    few = Sources(fixed_subset(sources.train, 64), fixed_subset(sources.val, 16))
+    tokenizer = train_stage_one(replace(stage_one, loop=short_loop(stage_one.loop)), folder)
+    start = time.perf_counter()
+    generator = train_stage_two(
+        tokenizer, few, config.data, replace(stage_two, loop=short_loop(stage_two.loop)), folder
     )
+    first = seconds_of_steps(folder / "tokenizer", stage_one.loop)
+    second = seconds_of_steps(folder / "prior", stage_two.loop)
+    in_short = second * short_loop(stage_two.loop).steps / stage_two.loop.steps
+    encoding = max(0.0, time.perf_counter() - start - in_short) / (len(few.train) + len(few.val))
+    return generator, first + second + encoding * (len(sources.train) + len(sources.val))
 
 
 def measure(config: ImageStudyConfig, generator: Generator, evaluation: EvaluationConfig) -> Evaluation:

@@ -84,6 +84,10 @@ class Study(ABC):
     def tidy(self, cell: Cell, out: Path) -> None:  # noqa: B027  (not every study leaves what nobody needs)
         """Remove what only an unfinished cell needs, its checkpoints. Called once its result is written."""
 
+    def steps(self) -> str:
+        """How long a cell's stages are trained, in words, for the line below its figures; nothing where that varies."""
+        return ""
+
     @abstractmethod
     def headline(self, values: Values) -> str:
         """A cell's most telling figures, for the line that says it is done."""

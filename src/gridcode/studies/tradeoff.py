@@ -129,6 +129,10 @@ class Tradeoff(Study):
         """See :class:`Study`."""
         tidy_image_cell(cell_folder(out, cell))
 
+    def steps(self) -> str:
+        """See :class:`Study`."""
+        return self.config.steps()
+
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
         return f"{values['psnr_db']:.2f} dB, usage {values['usage']:.0%}, {values['bits_per_token']:.2f} bits a token"

@@ -1,0 +1,196 @@
+"""Write the pages of the studies from their committed figures: ``docs/results/studies``.
+
+    NAME-DATA.json     a study's study.json, committed          NAME.md            verdicts, plot, tables, pictures
+    NAME-DATA*.png     its pictures, where it has some          NAME-DATA.svg      the plot
+                                                                index.md           what there is
+
+``python docs/results_pages.py`` (``make results``) writes all pages anew. ``python docs/results_pages.py FOLDER …``
+takes in the finished study of each folder first. No figure on these pages is typed by hand, and a test compares pages
+and JSON.
+
+This is also a hook of MkDocs, which puts the pages into the navigation.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+PAGES = Path(__file__).parent / "results" / "studies"
+
+
+def take_in(study: Path, pages: Path = PAGES) -> Path:
+    """Copy a finished study's figures and pictures beside the pages; of its data only the name stays, no path.
+
+    Args:
+        study: The study's folder.
+        pages: Where the pages are.
+
+    Returns:
+        The JSON beside the pages.
+    """
+    from gridcode.files import write_json
+    from gridcode.studies.engine import read_study
+
+    content, _ = read_study(study / "study.json")
+    data = content["settings"].get("data")
+    if data is not None:
+        data["source"] = PurePath(data["source"]).name
+        if data["val_source"] is not None:
+            data["val_source"] = PurePath(data["val_source"]).name
+    file = pages / f"{content['study']}-{data['source'] if data is not None else 'scenes'}.json"
+    write_json(file, content)
+    for old in pages.glob(f"{file.stem}-*.png"):
+        old.unlink()
+    for picture in sorted(study.glob("*.png")):
+        shutil.copyfile(picture, pages / f"{file.stem}-{picture.name}")
+    return file
+
+
+def write_pages(pages: Path = PAGES) -> None:
+    """Write every page and plot from the JSON files of a folder, and remove pages that have none."""
+    from gridcode.files import write_text
+    from gridcode.studies.engine import read_study
+    from gridcode.studies.plot import save_plot
+    from gridcode.studies.registry import study_from_json
+
+    texts = page_texts(pages)
+    for old in pages.glob("*.md"):
+        if old.name not in texts:
+            old.unlink()
+    for name, text in texts.items():
+        write_text(pages / name, text)
+    for file in sorted(pages.glob("*.json")):
+        content, results = read_study(file)
+        summary = study_from_json(content).summary(results)
+        if summary.panels:
+            save_plot(summary.panels, file.with_suffix(".svg"))
+
+
+def page_texts(pages: Path = PAGES) -> dict[str, str]:
+    """The text of every page by its file's name, from the JSON files of a folder."""
+    from gridcode.studies.registry import STUDIES
+
+    found = {name: sorted(pages.glob(f"{name}-*.json")) for name in STUDIES}
+    texts = {
+        f"{name}.md": "\n".join([f"# Study: {name}", "", _about(name), "", *map(_section, files)])
+        for name, files in found.items()
+        if files
+    }
+    return {"index.md": _index(found), **texts}
+
+
+def command_of(name: str, config: Any) -> str:
+    """The command that runs a study: every setting that is not the default as its flag."""
+    words = [word for flag, value in _changed(config) for word in _flag(flag, value)]
+    return " ".join(["gridcode study", name, *words, "--out", "O"])
+
+
+def _section(file: Path) -> str:
+    """Verdicts, plot, tables and pictures of a study on one data set; then how it was measured, in one line."""
+    from gridcode.studies.engine import read_study
+    from gridcode.studies.registry import study_from_json
+
+    content, results = read_study(file)
+    study = study_from_json(content)
+    summary = study.summary(results)
+    parts = [f"## {summary.title}"]
+    if summary.verdicts:
+        parts.append("\n".join(f"- {verdict.line()}" for verdict in summary.verdicts))
+    if summary.panels:
+        parts.append(f"![{summary.title}]({file.stem}.svg)")
+    parts += [table.markdown() for table in summary.tables]
+    parts += [
+        f"![{picture.stem.removeprefix(file.stem + '-')}]({picture.name})"
+        for picture in sorted(file.parent.glob(f"{file.stem}-*.png"))
+    ]
+    command = command_of(study.name, study.config)  # type: ignore[attr-defined]
+    cells = f"{len(results)} of {len(study.cells())} cells, {content['hours']:.1f} hours of one process"
+    facts = [f"`{command}`", *filter(None, [study.steps()]), cells, _machine(content["machine"])]
+    notes = [*summary.notes, f"{'; '.join(facts)}. Figures: [{file.name}]({file.name})."]
+    parts += [f"<small>{note}</small>" for note in notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _index(found: Mapping[str, Sequence[Path]]) -> str:
+    """What there is."""
+    from gridcode.studies.engine import read_study
+    from gridcode.studies.registry import study_from_json
+
+    lines = [
+        "# Studies",
+        "",
+        "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells and "
+        "answers each of the paper's claims: *seen*, *not seen*, *opposite*, or *open* where the figures do not tell.",
+        "These pages are written from the figures alone (`make results`).",
+        "",
+    ]
+    rows = []
+    for name, files in found.items():
+        for file in files:
+            content, results = read_study(file)
+            study = study_from_json(content)
+            answers = [verdict.answer for verdict in study.summary(results).verdicts]
+            counted = ", ".join(f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(answers))
+            data = file.stem.removeprefix(f"{name}-")
+            rows.append(f"| [{name}]({name}.md) | {data} | {_about(name)} | {counted} |")
+    if rows:
+        lines += ["| study | data | what it is about | claims |", "|---|---|---|---|", *rows]
+    else:
+        lines.append("No results have been added yet.")
+    return "\n".join(lines) + "\n"
+
+
+def _about(name: str) -> str:
+    """The first line of the study's module."""
+    from gridcode.studies.registry import STUDIES
+
+    return (sys.modules[STUDIES[name].__module__].__doc__ or "").splitlines()[0]
+
+
+def _machine(machine: Mapping[str, str]) -> str:
+    shown = (machine.get(name) for name in ("device", "processors", "system"))
+    return ", ".join([*filter(None, shown), f"torch {machine['torch']}"])
+
+
+def _changed(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings that are not the default, by their flags' names."""
+    default = type(config)()
+    for field in fields(config):
+        value, usual = getattr(config, field.name), getattr(default, field.name)
+        name = prefix + field.name.replace("_", "-")
+        if is_dataclass(value):
+            yield from _changed(value, f"{name}.")
+        elif value != usual:
+            yield name, value
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        group, _, last = name.rpartition(".")
+        flag = last if value else f"no-{last}"
+        return [f"--{group}.{flag}" if group else f"--{flag}"]
+    if name in ("data.source", "data.val-source") and value != "scenes":
+        return [f"--{name}", f"$DATA/{value}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *(shlex.quote(str(one)) for one in values)]
+
+
+def on_config(config: Any) -> Any:
+    """Put the pages into the site's navigation."""
+    results = next(part["Results"] for part in config["nav"] if "Results" in part)
+    names = [path.stem for path in sorted(PAGES.glob("*.md")) if path.stem != "index"]
+    pages = [{"All studies": "results/studies/index.md"}, *({name: f"results/studies/{name}.md"} for name in names)]
+    results.append({"Studies": pages})
+    return config
+
+
+if __name__ == "__main__":
+    for folder in sys.argv[1:]:
+        print(f"took in {take_in(Path(folder))}")
+    write_pages()
