@@ -27,6 +27,10 @@ class GridcodeError(ValueError):
         super().__init__(" ".join(message.splitlines()))
 
 
+class DivergedError(GridcodeError):
+    """A training ended because its loss, a gradient or another figure was not finite."""
+
+
 class FileError(GridcodeError, OSError):
     """A :class:`GridcodeError` about a file or folder that cannot be read, written or used; an ``OSError``."""
 

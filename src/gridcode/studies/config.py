@@ -16,7 +16,7 @@ from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.errors import GridcodeError
-from gridcode.prior.config import MaskGITConfig, PriorRun
+from gridcode.prior.config import Head, MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -57,12 +57,14 @@ class ImageStudyConfig:
             optim, loop = OptimConfig(lr=2e-3, warmup=2, ema=0.9), self._loop(4, 8, seed)
         return TokenizerRun(data=self.data, model=model, optim=optim, loop=loop)
 
-    def prior(self, seed: int) -> PriorRun:
+    def prior(self, seed: int, head: Head = "joint") -> PriorRun:
         """Stage II of a cell: MaskGIT, of MaskGIT's layers as in the paper."""
         width, depth, heads = {"smoke": (16, 1, 2), "laptop": (128, 4, 4), "gpu": (512, 12, 8)}[self.size]
         steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (500, 64, 50), "gpu": (20_000, 256, 1000)}[self.size]
         return PriorRun(
-            model=MaskGITConfig(style="maskgit", width=width, depth=depth, heads=heads, mlp=4 * width, dropout=0.0),
+            model=MaskGITConfig(
+                head=head, style="maskgit", width=width, depth=depth, heads=heads, mlp=4 * width, dropout=0.0
+            ),
             optim=OptimConfig(
                 lr=3e-4 if self.size == "gpu" else 1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=warmup, ema=0.98
             ),

@@ -16,31 +16,94 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import replace
+from abc import abstractmethod
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
+
+import torch
 
 from gridcode.data.config import DataConfig
+from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.data.source import fixed_subset
+from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
 from gridcode.domains.image.report import overview
+from gridcode.errors import DivergedError
 from gridcode.evaluation.pictures import save_png
 from gridcode.features.sample_scores import measuring_classifier
-from gridcode.prior.config import PriorRun
+from gridcode.prior.config import Head, PriorRun
 from gridcode.prior.train import train_prior
 from gridcode.quantize.config import QuantizerConfig
 from gridcode.store.reader import TokenStore
 from gridcode.studies.config import CLASSIFIER, ImageStudyConfig
-from gridcode.studies.study import Values
-from gridcode.studies.timing import seconds_of_steps, short_loop
+from gridcode.studies.study import Cell, Study, Values, cell_folder
+from gridcode.studies.timing import peak_memory, seconds_of_steps, short_loop
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.domain import Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
+from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
+
+FEW: Final = 64
+"""Pictures that are encoded and measured to tell how long all of them take."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a cell trains."""
+
+    quantizer: QuantizerConfig
+    head: Head | None = "joint"
+    """How its prior predicts tokens; None trains and measures Stage I alone."""
+    costs: bool = False
+    """Whether seconds and memory of Stage II are measured too, which differ from run to run."""
+
+
+class ImageStudy(Study):
+    """A study on pictures: it says its cells, what each of them trains, and what their figures mean."""
+
+    config: ImageStudyConfig
+    """The data and the size."""
+
+    @abstractmethod
+    def recipe(self, cell: Cell) -> Recipe:
+        """What a cell trains."""
+
+    def settings(self) -> Values:
+        """See :class:`Study`."""
+        return asdict(self.config)
+
+    def time_cell(self, cell: Cell) -> float:
+        """See :class:`Study`."""
+        return time_image_cell(self.config, self.recipe(cell))
+
+    def prepare(self, out: Path) -> None:
+        """Train the classifier that measures."""
+        train_classifier(self.config, out)
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """See :class:`Study`."""
+        return run_image_cell(self.config, self.recipe(cell), cell.seed, cell_folder(out, cell), out)
+
+    def tidy(self, cell: Cell, out: Path) -> None:
+        """See :class:`Study`."""
+        tidy_image_cell(cell_folder(out, cell))
+
+    def steps(self) -> str:
+        """See :class:`Study`."""
+        return self.config.steps()
+
+    def headline(self, values: Values) -> str:
+        """See :class:`Study`."""
+        if values.get("diverged"):
+            return "diverged"
+        bits = f", {values['bits_per_token']:.2f} bits a token" if "bits_per_token" in values else ""
+        return f"{values['psnr_db']:.2f} dB, usage {values['usage']:.0%}{bits}"
 
 
 @lru_cache(maxsize=1)
@@ -76,26 +139,56 @@ def train_stage_two(tokenizer: Tokenizer, sources: Sources, data: DataConfig, ru
     return Generator(prior.eval(), tokenizer)
 
 
-def run_image_cell(config: ImageStudyConfig, quantizer: QuantizerConfig, seed: int, folder: Path, out: Path) -> Values:
-    """Train and measure both stages with a quantizer, or go on with them.
+def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: Path, out: Path) -> Values:
+    """Train and measure a cell, or go on with it.
 
     Args:
         config: The study's data and size.
-        quantizer: The cell's.
+        recipe: What is trained.
         seed: The cell's.
         folder: The cell's.
         out: The study's.
 
     Returns:
-        The figures that ``gridcode eval`` reports, and bits per token by step of uncovering.
+        The figures that ``gridcode eval`` reports, ``tokens`` counted over the validation pictures that were measured,
+        the alarms that Stage I raised, and bits per token by step of uncovering. With ``costs``, of Stage II's training
+        also the parameters, seconds a step and the peak of memory in MiB. Where Stage I is trained alone and its loss
+        was not finite, only ``diverged`` and the alarms.
+
+    Raises:
+        DivergedError: The loss was not finite, of a cell with both stages.
     """
-    tokenizer = train_stage_one(config.tokenizer(quantizer, seed), folder)
+    run = config.tokenizer(recipe.quantizer, seed)
     sources = pictures(config.data)
-    generator = train_stage_two(tokenizer, sources, config.data, config.prior(seed), folder)
-    found = measure(config, generator, config.evaluation(out, seed))
+    try:
+        tokenizer = train_stage_one(run, folder)
+    except DivergedError:
+        if recipe.head is not None:
+            raise
+        return {"diverged": True, "alarms": alarms_of(folder / "tokenizer")}
+    generator, costs = None, Values()
+    if recipe.head is not None:
+        stage_two = config.prior(seed, recipe.head)
+        with peak_memory(next(tokenizer.parameters()).device) as peak:
+            generator = train_stage_two(tokenizer, sources, config.data, stage_two, folder)
+        if recipe.costs:
+            costs = {
+                "prior_parameters": sum(weights.numel() for weights in generator.prior.parameters()),
+                "prior_seconds_a_step": seconds_of_steps(folder / "prior", stage_two.loop) / stage_two.loop.steps,
+                "prior_peak_mib": peak.mib,
+            }
+    found = measure(config, generator or tokenizer, config.evaluation(out, seed))
     save_png(overview(found), folder / "overview.png")
-    assert found.samples is not None
-    return dict(found.figures()) | {"bits_by_step": list(found.samples.bits.by_step)}
+    more = {"tokens": found.reconstruction.usage.count, "alarms": alarms_of(folder / "tokenizer")}
+    values = dict(found.figures()) | more | costs
+    if found.samples is not None:
+        values["bits_by_step"] = list(found.samples.bits.by_step)
+    return values
+
+
+def alarms_of(run: Path) -> list[str]:
+    """The names of the alarms that a run has raised, each once."""
+    return sorted({line["alarm"] for line in read_log(run) if "alarm" in line})
 
 
 def tidy_image_cell(folder: Path) -> None:
@@ -104,16 +197,18 @@ def tidy_image_cell(folder: Path) -> None:
         shutil.rmtree(folder / part, ignore_errors=True)
 
 
-def time_image_cell(config: ImageStudyConfig, quantizer: QuantizerConfig) -> float:
-    """Seconds of a cell, from a few steps of each stage, and a few pictures encoded and measured."""
+def time_image_cell(config: ImageStudyConfig, recipe: Recipe) -> float:
+    """Seconds of a cell, from a few steps of each stage, and from a few pictures encoded and measured.
+
+    What is done once, such as opening a run, is left out: a few seconds a cell.
+    """
     with tempfile.TemporaryDirectory(prefix="gridcode-") as name:
-        generator, seconds = time_stages(config, quantizer, Path(name))
-        evaluation = config.evaluation(Path(name), 0)
-        short = replace(evaluation, count=16, samples=20, neighbours=16, classifier_steps=1, classifier=None)
-        start = time.perf_counter()
-        measure(config, generator, short)
-        measuring = (time.perf_counter() - start) / (short.count + short.samples)
-    return seconds + measuring * (min(evaluation.count, len(pictures(config.data).val)) + evaluation.samples)
+        trained: Tokenizer | Generator
+        trained, seconds = time_stage_one(config, recipe.quantizer, Path(name))
+        if recipe.head is not None:
+            trained, second = time_stage_two(config, trained, recipe.head, Path(name))
+            seconds += second
+        return seconds + _measuring(config, trained, config.evaluation(Path(name), 0))
 
 
 def time_stages(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Generator, float]:
@@ -127,23 +222,54 @@ def time_stages(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Pa
     Returns:
         What was trained, and the seconds that all steps and all pictures' tokens take.
     """
-    stage_one, stage_two = config.tokenizer(quantizer, 0), config.prior(0)
-    sources = pictures(config.data)
-    few = Sources(fixed_subset(sources.train, 64), fixed_subset(sources.val, 16))
-    tokenizer = train_stage_one(replace(stage_one, loop=short_loop(stage_one.loop)), folder)
-    start = time.perf_counter()
-    generator = train_stage_two(
-        tokenizer, few, config.data, replace(stage_two, loop=short_loop(stage_two.loop)), folder
-    )
-    first = seconds_of_steps(folder / "tokenizer", stage_one.loop)
-    second = seconds_of_steps(folder / "prior", stage_two.loop)
-    in_short = second * short_loop(stage_two.loop).steps / stage_two.loop.steps
-    encoding = max(0.0, time.perf_counter() - start - in_short) / (len(few.train) + len(few.val))
-    return generator, first + second + encoding * (len(sources.train) + len(sources.val))
+    tokenizer, first = time_stage_one(config, quantizer, folder)
+    generator, second = time_stage_two(config, tokenizer, "joint", folder)
+    return generator, first + second
 
 
-def measure(config: ImageStudyConfig, generator: Generator, evaluation: EvaluationConfig) -> Evaluation:
-    """Measure both stages of a cell."""
+def time_stage_one(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Tokenizer, float]:
+    """Train a few steps of Stage I; what was trained, and the seconds that all steps take."""
+    run = config.tokenizer(quantizer, 0)
+    tokenizer = train_stage_one(replace(run, loop=short_loop(run.loop)), folder)
+    return tokenizer, seconds_of_steps(folder / "tokenizer", run.loop)
+
+
+def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, folder: Path) -> tuple[Generator, float]:
+    """Train a few steps of Stage II; what was trained, and the seconds that all steps and all pictures' tokens take."""
+    run, sources = config.prior(0, head), pictures(config.data)
+    few = Sources(fixed_subset(sources.train, FEW), fixed_subset(sources.val, FEW))
+    generator = train_stage_two(tokenizer, few, config.data, replace(run, loop=short_loop(run.loop)), folder)
+    encoding = _encoding(tokenizer, few.train, config.data) * (len(sources.train) + len(sources.val))
+    return generator, encoding + seconds_of_steps(folder / "prior", run.loop)
+
+
+def _encoding(tokenizer: Tokenizer, source: ImageSource, data: DataConfig) -> float:
+    """Seconds a picture, read and encoded; the first batch is not counted."""
+    device = next(tokenizer.parameters()).device
+    ends = []
+    with torch.inference_mode():
+        for batch in eval_batches(source, replace(data, workers=0), batch_size=FEW // 2):
+            tokenizer.encode(batch.images.to(device)).cpu()
+            ends.append(time.perf_counter())
+    return (ends[-1] - ends[0]) / (len(source) - FEW // 2) if len(ends) > 1 else 0.0
+
+
+def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> float:
+    """Seconds of measuring a cell, told from two counts of pictures, so that what is done once is not multiplied."""
+    took = []
+    for count in (FEW // 4, FEW):
+        short = replace(evaluation, count=count, samples=count, neighbours=16, classifier_steps=1)
+        start = time.perf_counter()
+        measure(config, trained, short)
+        took.append(time.perf_counter() - start)
+    each = max(0.0, took[1] - took[0]) / (FEW - FEW // 4)
+    return each * max(min(evaluation.count, len(pictures(config.data).val)), evaluation.samples) + took[0]
+
+
+def measure(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> Evaluation:
+    """Measure a cell: Stage I of a tokenizer, both stages of a generator."""
     sources = pictures(config.data)
-    subject = Subject(generator.tokenizer, generator, config.data, sources.train, sources.val)
+    generator = trained if isinstance(trained, Generator) else None
+    tokenizer = trained.tokenizer if isinstance(trained, Generator) else trained
+    subject = Subject(tokenizer, generator, config.data, sources.train, sources.val)
     return evaluate(subject, evaluation, say=lambda text: None)

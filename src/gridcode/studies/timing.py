@@ -1,10 +1,15 @@
-"""How long a training takes, told from a few of its steps."""
+"""What a training costs: its time, told from a few of its steps, and its memory."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log
@@ -32,3 +37,33 @@ def seconds_of_steps(run: Path, loop: LoopConfig) -> float:
     """
     lines = [line for line in read_log(run) if "train/images_per_s" in line]
     return loop.steps * loop.batch_size / float(lines[-1]["train/images_per_s"])
+
+
+@dataclass
+class Peak:
+    """The most memory that a block of code took; known once the block has ended."""
+
+    mib: float | None = None
+    """MiB, of the CUDA device or of the whole process; None where the system does not tell."""
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[Peak]:
+    """Measure the peak of memory within the block.
+
+    Args:
+        device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux.
+    """
+    peak = Peak()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the highest so far becomes what is held now
+    yield peak
+    if device.type == "cuda":
+        peak.mib = torch.cuda.max_memory_allocated(device) / 2**20
+    else:
+        with suppress(OSError):
+            found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+            peak.mib = int(found[1]) / 1024 if found else None

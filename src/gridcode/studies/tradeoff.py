@@ -13,66 +13,36 @@ VQ is ahead at small codebooks; FSQ's tokens cost more bits.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import ClassVar, Final, TypeAlias, get_args
+from typing import ClassVar, Final, get_args
 
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.quantize.fsq.levels import recommended_levels
 from gridcode.studies.config import Family, TradeoffConfig
-from gridcode.studies.images import (
-    run_image_cell,
-    tidy_image_cell,
-    time_image_cell,
-    train_classifier,
+from gridcode.studies.curves import (
+    BITS,
+    RECONSTRUCTION,
+    SAMPLES,
+    Curve,
+    Curves,
+    curve_panels,
+    curve_table,
+    curves_of,
+    size_text,
 )
-from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import (
-    Panel,
-    Series,
-    Spread,
-    StudyTable,
-    Summary,
-    Verdict,
-    answered,
-    by_setting,
-    difference,
-)
+from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.study import Cell, Values
+from gridcode.studies.summary import Summary, Verdict, answered, difference
 
-NAMES: Final[dict[Family, str]] = {
+NAMES: Final[dict[str, str]] = {
     "fsq": "FSQ",
     "vq": "VQ",
     "vq_entropy": "VQ, entropy loss",
     "vq_splitting": "VQ, splitting",
 }
 PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
-RECONSTRUCTION: Final = "reconstruction_frechet_on_classifier_features"
-SAMPLES: Final = "sample_frechet_on_classifier_features"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A figure of a cell as plots and tables show it."""
-
-    key: str
-    title: str
-    digits: int
-    percent: bool = False
-
-
-MEASURES: Final = (
-    Measure("psnr_db", "PSNR (dB)", 2),
-    Measure(RECONSTRUCTION, "Fréchet distance, reconstructions", 3),
-    Measure("usage", "codebook usage", 1, percent=True),
-    Measure("perplexity", "perplexity", 0),
-    Measure(SAMPLES, "Fréchet distance, samples", 2),
-    Measure("bits_per_token", "compression cost (bits a token)", 2),
-)
-PLOTTED: Final = (RECONSTRUCTION, SAMPLES, "usage", "bits_per_token")
-"""The panels of the paper's Figure 3, in its order."""
 
 
 def quantizer_of(setting: str) -> QuantizerConfig:
@@ -89,15 +59,11 @@ def quantizer_of(setting: str) -> QuantizerConfig:
 
 
 @dataclass(frozen=True)
-class Tradeoff(Study):
+class Tradeoff(ImageStudy):
     """See the module."""
 
     name: ClassVar[str] = "tradeoff"
     config: TradeoffConfig = field(default_factory=TradeoffConfig)
-
-    def settings(self) -> Values:
-        """See :class:`Study`."""
-        return asdict(self.config)
 
     def cells(self) -> list[Cell]:
         """See :class:`Study`; all of the first seed come first, so that the curves are there early."""
@@ -113,79 +79,24 @@ class Tradeoff(Study):
         family, _, size = cell.setting.partition("-")
         return f"{family}, {'large' if int(size) > 2**12 else 'small'}"
 
-    def time_cell(self, cell: Cell) -> float:
-        """See :class:`Study`."""
-        return time_image_cell(self.config, quantizer_of(cell.setting))
-
-    def prepare(self, out: Path) -> None:
-        """Train the classifier that measures."""
-        train_classifier(self.config, out)
-
-    def run_cell(self, cell: Cell, out: Path) -> Values:
-        """See :class:`Study`."""
-        return run_image_cell(self.config, quantizer_of(cell.setting), cell.seed, cell_folder(out, cell), out)
-
-    def tidy(self, cell: Cell, out: Path) -> None:
-        """See :class:`Study`."""
-        tidy_image_cell(cell_folder(out, cell))
-
-    def steps(self) -> str:
-        """See :class:`Study`."""
-        return self.config.steps()
-
-    def headline(self, values: Values) -> str:
-        """See :class:`Study`."""
-        return f"{values['psnr_db']:.2f} dB, usage {values['usage']:.0%}, {values['bits_per_token']:.2f} bits a token"
+    def recipe(self, cell: Cell) -> Recipe:
+        """See :class:`ImageStudy`."""
+        return Recipe(quantizer_of(cell.setting))
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
-        curves = {measure.key: self._curves(results, measure.key) for measure in MEASURES}
+        lines: dict[str, dict[float, list[str]]] = {
+            family: {float(2**bits): [f"{family}-{2**bits}"] for bits in self.config.bits}
+            for family in self.config.families
+        }
+        curves = curves_of(results, lines)
+        names: dict[str, str] = {family: NAMES[family] for family in self.config.families}
         return Summary(
             f"FSQ and VQ by size of the codebook, {self.config.data.dataset}",
             verdicts(curves),
-            [self._table(curves, family) for family in self.config.families],
-            [
-                Panel(
-                    measure.title,
-                    [Series(NAMES[family], points) for family, points in curves[measure.key].items()],
-                    x="codes",
-                    log_x=True,
-                    percent=measure.percent,
-                )
-                for key in PLOTTED
-                for measure in MEASURES
-                if measure.key == key and any(curves[key].values())
-            ],
+            [curve_table(curves, line, title=name, x="codes", label=size_text) for line, name in names.items()],
+            curve_panels(curves, names, x="codes", log_x=True),
         )
-
-    def _curves(self, results: Mapping[Cell, Values], key: str) -> Curves:
-        """Values over seeds of a measure, by family and size."""
-        found = by_setting(results, key)
-        return {
-            family: {
-                float(2**bits): found[f"{family}-{2**bits}"]
-                for bits in self.config.bits
-                if f"{family}-{2**bits}" in found
-            }
-            for family in self.config.families
-        }
-
-    def _table(self, curves: Mapping[str, Curves], family: Family) -> StudyTable:
-        rows = []
-        for bits in self.config.bits:
-            size = float(2**bits)
-            row = [f"2^{bits}"]
-            for measure in MEASURES:
-                values = curves[measure.key][family].get(size)
-                scale, unit = (100.0, " %") if measure.percent else (1.0, "")
-                row.append("" if values is None else Spread.of(values).text(measure.digits, scale=scale) + unit)
-            if any(row[1:]):
-                rows.append(row)
-        return StudyTable(NAMES[family], ("codes", *(measure.title for measure in MEASURES)), rows)
-
-
-Curves: TypeAlias = dict[Family, dict[float, list[float]]]
-"""Values over seeds, by family and size of the codebook."""
 
 
 def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
@@ -197,91 +108,85 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
         found.append(_usage_stays(usage["fsq"]))
     if len(distance.get("fsq", {})) > 1:
         found.append(_keeps_improving(distance["fsq"]))
-    found += [_has_a_best_size(distance[family], NAMES[family]) for family in vqs if len(distance.get(family, {})) > 1]
+    found += [
+        _has_a_bestsize_text(distance[family], NAMES[family]) for family in vqs if len(distance.get(family, {})) > 1
+    ]
     best = _best_vq(distance)
     if best is not None and distance.get("fsq"):
         found.append(_vq_ahead_at_small_sizes(distance["fsq"], distance[best], NAMES[best]))
     samples = curves[SAMPLES]
     if len(samples.get("fsq", {})) > 2:
         found.append(_saturates(samples["fsq"]))
-    bits = curves["bits_per_token"]
+    bits = curves[BITS]
     if best is not None and bits.get("fsq") and bits.get(best):
         found.append(_costs_more(bits["fsq"], bits[best], NAMES[best]))
     return found
 
 
-def _size(size: float) -> str:
-    return f"2^{round(math.log2(size))}"
-
-
-def _usage_falls(curve: Mapping[float, Sequence[float]], name: str) -> Verdict:
+def _usage_falls(curve: Curve, name: str) -> Verdict:
     sizes = sorted(curve)
     under = [size for size in sizes if max(curve[size]) < 0.5]
-    last = f"{fmean(curve[sizes[-1]]):.0%} at {_size(sizes[-1])}"
+    last = f"{fmean(curve[sizes[-1]]):.0%} at {size_text(sizes[-1])}"
     claim = f"usage of {name} falls under 50 % beyond some size"
     if sizes[-1] in under:
-        return Verdict(claim, "seen", f"from {_size(under[0])} on; {last}")
+        return Verdict(claim, "seen", f"from {size_text(under[0])} on; {last}")
     return Verdict(claim, "not seen" if min(curve[sizes[-1]]) >= 0.5 else "open", last)
 
 
-def _usage_stays(curve: Mapping[float, Sequence[float]]) -> Verdict:
+def _usage_stays(curve: Curve) -> Verdict:
     lowest = min(curve, key=lambda size: min(curve[size]))
     answer = "seen" if min(curve[lowest]) >= 0.5 else "not seen"
-    figures = f"lowest {min(curve[lowest]):.0%} at {_size(lowest)}"
+    figures = f"lowest {min(curve[lowest]):.0%} at {size_text(lowest)}"
     return Verdict("usage of FSQ stays above 50 % at every size", answer, figures)  # type: ignore[arg-type]
 
 
-def _keeps_improving(curve: Mapping[float, Sequence[float]]) -> Verdict:
+def _keeps_improving(curve: Curve) -> Verdict:
     sizes = sorted(curve)
     middle, last = sizes[len(sizes) // 2], sizes[-1]
     change = difference(curve[last], curve[middle], curve.values())
-    figures = f"reconstruction distance at {_size(last)} less that at {_size(middle)}: {change.text(3)}"
+    figures = f"reconstruction distance at {size_text(last)} less that at {size_text(middle)}: {change.text(3)}"
     return Verdict("FSQ reconstructs the better the larger the codebook", answered(change, expected=-1), figures)
 
 
-def _has_a_best_size(curve: Mapping[float, Sequence[float]], name: str) -> Verdict:
+def _has_a_bestsize_text(curve: Curve, name: str) -> Verdict:
     sizes = sorted(curve)
     best, last = min(sizes, key=lambda size: fmean(curve[size])), sizes[-1]
     claim = f"{name} has a best size, beyond which it reconstructs worse"
     if best == last:
-        return Verdict(claim, "not seen", f"the largest, {_size(last)}, reconstructs best")
+        return Verdict(claim, "not seen", f"the largest, {size_text(last)}, reconstructs best")
     change = difference(curve[last], curve[best], curve.values())
-    figures = f"best at {_size(best)}; at {_size(last)} the distance is {change.text(3)} from it"
+    figures = f"best at {size_text(best)}; at {size_text(last)} the distance is {change.text(3)} from it"
     return Verdict(claim, answered(change, expected=1), figures)
 
 
-def _vq_ahead_at_small_sizes(
-    fsq: Mapping[float, Sequence[float]], vq: Mapping[float, Sequence[float]], name: str
-) -> Verdict:
+def _vq_ahead_at_small_sizes(fsq: Curve, vq: Curve, name: str) -> Verdict:
     size = min(set(fsq) & set(vq))
     change = difference(fsq[size], vq[size], [*fsq.values(), *vq.values()])
-    figures = f"at {_size(size)} FSQ's reconstruction distance less that of {name}, the best VQ: {change.text(3)}"
+    figures = f"at {size_text(size)} FSQ's reconstruction distance less that of {name}, the best VQ: {change.text(3)}"
     return Verdict("VQ is slightly ahead at small codebooks", answered(change, expected=1), figures)
 
 
-def _saturates(curve: Mapping[float, Sequence[float]]) -> Verdict:
+def _saturates(curve: Curve) -> Verdict:
     """Whether the last two doublings that were measured bring less than a tenth of what all brought."""
     sizes = sorted(curve)
     means = [fmean(curve[size]) for size in sizes]
     gained, late = means[0] - min(means), means[-3] - min(means[-2:])
-    figures = f"{means[0]:.2f} at {_size(sizes[0])}, {means[-3]:.2f} at {_size(sizes[-3])}, {means[-1]:.2f} at "
+    figures = f"{means[0]:.2f} at {size_text(sizes[0])}, {means[-3]:.2f} at {size_text(sizes[-3])}, {means[-1]:.2f} at "
     answer = "seen" if late < 0.1 * gained else "not seen"
     claim = "the distance of FSQ's samples saturates"
-    return Verdict(claim, answer, figures + _size(sizes[-1]))  # type: ignore[arg-type]
+    return Verdict(claim, answer, figures + size_text(sizes[-1]))  # type: ignore[arg-type]
 
 
-def _costs_more(fsq: Mapping[float, Sequence[float]], vq: Mapping[float, Sequence[float]], name: str) -> Verdict:
+def _costs_more(fsq: Curve, vq: Curve, name: str) -> Verdict:
     size = max(set(fsq) & set(vq))
     change = difference(fsq[size], vq[size], [*fsq.values(), *vq.values()])
-    figures = f"at {_size(size)} bits a token less those of {name}: {change.text(2)}"
+    figures = f"at {size_text(size)} bits a token less those of {name}: {change.text(2)}"
     return Verdict("FSQ's tokens cost more bits than VQ's at large codebooks", answered(change, expected=1), figures)
 
 
-def _best_vq(distance: Curves) -> Family | None:
+def _best_vq(distance: Curves) -> str | None:
     """The VQ with the best reconstructions at any size."""
-    lows: dict[Family, float] = {
+    lows = {
         family: min(map(fmean, points.values())) for family, points in distance.items() if family != "fsq" and points
     }
-    if not lows:
-        return None
-    return min(lows, key=lambda family: lows[family])
+    return min(lows, key=lambda family: lows[family], default=None)
