@@ -1,14 +1,14 @@
 """What the studies on pictures compare, and at which size, as frozen values; no torch here.
 
-size      network                           steps          measured on
-smoke     8 and 8 channels, width 16        4, 4           12 pictures, 10 samples
-laptop    1.2M parameters, 4 px a token     500, 500       2000 pictures, 1000 samples: about four minutes a cell
-gpu       recipes' GPU networks             20,000 each    10,000 pictures and samples
+size      pictures    network                         steps          measured on
+smoke     48          8 and 8 channels, width 16      4, 4           12 pictures, 10 samples
+laptop    20,000      0.5M parameters, 4 px a token   400, 400       2000 pictures, 1000 samples
+gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 pictures and samples
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -32,7 +32,7 @@ CLASSIFIER: Final = "classifier"
 class ImageStudyConfig:
     """The data of a study on pictures, and how large its networks are."""
 
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=lambda: DataConfig(workers=0))
     """The pictures."""
     size: Size = "laptop"
     """Networks, steps and counts: smoke, laptop or gpu."""
@@ -41,6 +41,16 @@ class ImageStudyConfig:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
 
+    @property
+    def train_pictures(self) -> int:
+        """Training pictures, at most: more than a short run sees are not read."""
+        return {"smoke": 48, "laptop": 20_000, "gpu": 1_000_000}[self.size]
+
+    @property
+    def val_pictures(self) -> int:
+        """Validation pictures, at most."""
+        return {"smoke": 12, "laptop": 2000, "gpu": 10_000}[self.size]
+
     def tokenizer(self, quantizer: QuantizerConfig, seed: int) -> TokenizerRun:
         """Stage I of a cell."""
         channels = self.data.channels
@@ -48,8 +58,8 @@ class ImageStudyConfig:
             model = TokenizerConfig(quantizer=quantizer, channels=channels, widths=(128, 128, 256), encoder_blocks=1)
             optim, loop = OptimConfig(lr=5e-4, warmup=500), self._loop(20_000, 256, seed)
         elif self.size == "laptop":
-            model = TokenizerConfig.laptop(quantizer, channels=channels)
-            optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(500, 64, seed)
+            model = replace(TokenizerConfig.laptop(quantizer, channels=channels), widths=(32, 64))
+            optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(400, 64, seed)
         else:
             model = TokenizerConfig(
                 quantizer=quantizer, channels=channels, widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2
@@ -60,7 +70,7 @@ class ImageStudyConfig:
     def prior(self, seed: int, head: Head = "joint") -> PriorRun:
         """Stage II of a cell: MaskGIT, of MaskGIT's layers as in the paper."""
         width, depth, heads = {"smoke": (16, 1, 2), "laptop": (128, 4, 4), "gpu": (512, 12, 8)}[self.size]
-        steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (500, 64, 50), "gpu": (20_000, 256, 1000)}[self.size]
+        steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (400, 64, 50), "gpu": (20_000, 256, 1000)}[self.size]
         return PriorRun(
             model=MaskGITConfig(
                 head=head, style="maskgit", width=width, depth=depth, heads=heads, mlp=4 * width, dropout=0.0
@@ -75,20 +85,18 @@ class ImageStudyConfig:
         """How long a cell's stages are trained, in words.
 
         >>> ImageStudyConfig().steps()
-        '500 and 500 steps of 64 pictures'
+        '400 and 400 steps of 64 pictures'
         """
         first, second = self.tokenizer(FSQConfig(), 0).loop, self.prior(0).loop
         return f"{first.steps} and {second.steps} steps of {first.batch_size} pictures"
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
         """How a cell of the study in ``out`` is measured."""
-        count, samples, steps = {"smoke": (12, 10, 2), "laptop": (2000, 1000, 600), "gpu": (10_000, 10_000, 4000)}[
-            self.size
-        ]
+        samples, steps = {"smoke": (10, 2), "laptop": (1000, 600), "gpu": (10_000, 4000)}[self.size]
         return EvaluationConfig(
-            count=count,
+            count=self.val_pictures,
             samples=samples,
-            neighbours=min(count, 1000),
+            neighbours=min(self.val_pictures, 1000),
             seed=seed,
             classifier_steps=steps,
             classifier=str(out / CLASSIFIER),

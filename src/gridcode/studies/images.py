@@ -107,14 +107,15 @@ class ImageStudy(Study):
 
 
 @lru_cache(maxsize=1)
-def pictures(data: DataConfig) -> Sources:
-    """The pictures, opened once a process."""
-    return Sources(open_split(data, "train"), open_split(data, "val"))
+def pictures(config: ImageStudyConfig) -> Sources:
+    """The pictures of a study, opened once a process: as many as its size learns from, always the same ones."""
+    train, val = (open_split(config.data, split) for split in ("train", "val"))
+    return Sources(fixed_subset(train, config.train_pictures), fixed_subset(val, config.val_pictures))
 
 
 def train_classifier(config: ImageStudyConfig, out: Path) -> None:
     """Train the network that measures every cell and leave it in the study's folder; without labels there is none."""
-    sources, evaluation = pictures(config.data), config.evaluation(out, 0)
+    sources, evaluation = pictures(config), config.evaluation(out, 0)
     if (out / CLASSIFIER).exists() or not sources.train.classes:
         return
     measuring_classifier(
@@ -123,10 +124,10 @@ def train_classifier(config: ImageStudyConfig, out: Path) -> None:
     )  # fmt: skip
 
 
-def train_stage_one(run: TokenizerRun, folder: Path) -> Tokenizer:
+def train_stage_one(run: TokenizerRun, sources: Sources, folder: Path) -> Tokenizer:
     """Train a cell's tokenizer, or go on with it."""
     out = folder / "tokenizer"
-    return train_tokenizer(run, RunOptions(out, resume=out.is_dir(), show=False), sources=pictures(run.data)).eval()
+    return train_tokenizer(run, RunOptions(out, resume=out.is_dir(), show=False), sources=sources).eval()
 
 
 def train_stage_two(tokenizer: Tokenizer, sources: Sources, data: DataConfig, run: PriorRun, folder: Path) -> Generator:
@@ -159,9 +160,9 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
         DivergedError: The loss was not finite, of a cell with both stages.
     """
     run = config.tokenizer(recipe.quantizer, seed)
-    sources = pictures(config.data)
+    sources = pictures(config)
     try:
-        tokenizer = train_stage_one(run, folder)
+        tokenizer = train_stage_one(run, sources, folder)
     except DivergedError:
         if recipe.head is not None:
             raise
@@ -230,13 +231,13 @@ def time_stages(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Pa
 def time_stage_one(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Tokenizer, float]:
     """Train a few steps of Stage I; what was trained, and the seconds that all steps take."""
     run = config.tokenizer(quantizer, 0)
-    tokenizer = train_stage_one(replace(run, loop=short_loop(run.loop)), folder)
+    tokenizer = train_stage_one(replace(run, loop=short_loop(run.loop)), pictures(config), folder)
     return tokenizer, seconds_of_steps(folder / "tokenizer", run.loop)
 
 
 def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, folder: Path) -> tuple[Generator, float]:
     """Train a few steps of Stage II; what was trained, and the seconds that all steps and all pictures' tokens take."""
-    run, sources = config.prior(0, head), pictures(config.data)
+    run, sources = config.prior(0, head), pictures(config)
     few = Sources(fixed_subset(sources.train, FEW), fixed_subset(sources.val, FEW))
     generator = train_stage_two(tokenizer, few, config.data, replace(run, loop=short_loop(run.loop)), folder)
     encoding = _encoding(tokenizer, few.train, config.data) * (len(sources.train) + len(sources.val))
@@ -263,12 +264,12 @@ def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluat
         measure(config, trained, short)
         took.append(time.perf_counter() - start)
     each = max(0.0, took[1] - took[0]) / (FEW - FEW // 4)
-    return each * max(min(evaluation.count, len(pictures(config.data).val)), evaluation.samples) + took[0]
+    return each * max(min(evaluation.count, len(pictures(config).val)), evaluation.samples) + took[0]
 
 
 def measure(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> Evaluation:
     """Measure a cell: Stage I of a tokenizer, both stages of a generator."""
-    sources = pictures(config.data)
+    sources = pictures(config)
     generator = trained if isinstance(trained, Generator) else None
     tokenizer = trained.tokenizer if isinstance(trained, Generator) else trained
     subject = Subject(tokenizer, generator, config.data, sources.train, sources.val)
