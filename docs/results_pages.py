@@ -87,7 +87,7 @@ def page_texts(pages: Path = PAGES) -> dict[str, str]:
 
 def command_of(name: str, config: Any) -> str:
     """The command that runs a study: every setting that is not the default as its flag."""
-    words = [word for flag, value in _changed(config) for word in _flag(flag, value)]
+    words = [word for flag, value in _changed(config, type(config)()) for word in _flag(flag, value)]
     return " ".join(["gridcode study", name, *words, "--out", "O"])
 
 
@@ -130,19 +130,15 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "These pages are written from the figures alone (`make results`).",
         "",
     ]
-    rows = []
+    lines += ["| command | what it is about | results |", "|---|---|---|"]
     for name, files in found.items():
+        results = []
         for file in files:
-            content, results = read_study(file)
-            study = study_from_json(content)
-            answers = [verdict.answer for verdict in study.summary(results).verdicts]
+            content, cells = read_study(file)
+            answers = [verdict.answer for verdict in study_from_json(content).summary(cells).verdicts]
             counted = ", ".join(f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(answers))
-            data = file.stem.removeprefix(f"{name}-")
-            rows.append(f"| [{name}]({name}.md) | {data} | {_about(name)} | {counted} |")
-    if rows:
-        lines += ["| study | data | what it is about | claims |", "|---|---|---|---|", *rows]
-    else:
-        lines.append("No results have been added yet.")
+            results.append(f"[{file.stem.removeprefix(f'{name}-')}]({name}.md): {counted or 'no claims'}")
+        lines.append(f"| `gridcode study {name} --out O` | {_about(name)} | {'; '.join(results) or 'none yet'} |")
     return "\n".join(lines) + "\n"
 
 
@@ -158,14 +154,13 @@ def _machine(machine: Mapping[str, str]) -> str:
     return ", ".join([*filter(None, shown), f"torch {machine['torch']}"])
 
 
-def _changed(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings that are not the default, by their flags' names."""
-    default = type(config)()
+def _changed(config: Any, default: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings that are not the default's, by their flags' names."""
     for field in fields(config):
         value, usual = getattr(config, field.name), getattr(default, field.name)
         name = prefix + field.name.replace("_", "-")
         if is_dataclass(value):
-            yield from _changed(value, f"{name}.")
+            yield from _changed(value, usual, f"{name}.")
         elif value != usual:
             yield name, value
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
-from gridcode.studies.config import TradeoffConfig
+from gridcode.studies.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig, TradeoffConfig
 from gridcode.studies.uvim.config import UvimConfig
 
 if TYPE_CHECKING:
@@ -63,7 +63,66 @@ class Tradeoff(Arguments):
         return Tradeoff(self.study)
 
 
-STUDIES: dict[str, type[Arguments]] = {"uvim": Uvim, "tradeoff": Tradeoff}
+@dataclass(frozen=True)
+class Samplers(Arguments):
+    """Every sampler at the same checkpoint, by number of steps, each at its own best temperature."""
+
+    study: Annotated[SamplersConfig, FLAT] = field(default_factory=SamplersConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.samplers import Samplers
+
+        return Samplers(self.study)
+
+
+@dataclass(frozen=True)
+class Guidance(Arguments):
+    """Figure 4: precision against recall by the scale of guidance, FSQ and VQ."""
+
+    study: Annotated[GuidanceConfig, FLAT] = field(default_factory=GuidanceConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.guidance import Guidance
+
+        return Guidance(self.study)
+
+
+@dataclass(frozen=True)
+class Semantics(Arguments):
+    """Figures 8 and 9: what single codes, constant grids and stitched halves decode to, FSQ and VQ."""
+
+    study: Annotated[SemanticsConfig, FLAT] = field(default_factory=SemanticsConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.semantics import Semantics
+
+        return Semantics(self.study)
+
+
+@dataclass(frozen=True)
+class Long(Arguments):
+    """FSQ and VQ trained five times as long: usage, quality and bits over time."""
+
+    study: Annotated[LongConfig, FLAT] = field(default_factory=LongConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.long import Long
+
+        return Long(self.study)
+
+
+STUDIES: dict[str, type[Arguments]] = {
+    "uvim": Uvim,
+    "tradeoff": Tradeoff,
+    "samplers": Samplers,
+    "guidance": Guidance,
+    "semantics": Semantics,
+    "long": Long,
+}
 """The studies by name."""
 
 

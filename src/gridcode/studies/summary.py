@@ -125,6 +125,21 @@ def answered(interval: Difference, *, expected: Literal[1, -1]) -> Answer:
     return {expected: "seen", -expected: "opposite", 0: "open"}[interval.sign]  # type: ignore[return-value]
 
 
+def level(interval: Difference, *, margin: float) -> Answer:
+    """What an interval says of a claim that a difference is small.
+
+    Args:
+        interval: The difference.
+        margin: What counts as small.
+
+    >>> level(Difference(0.1, -0.2, 0.4), margin=0.5), level(Difference(2.0, 1.0, 3.0), margin=0.5)
+    ('seen', 'not seen')
+    """
+    if -margin < interval.low and interval.high < margin:
+        return "seen"
+    return "not seen" if interval.low > margin or interval.high < -margin else "open"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a study says of a claim.
