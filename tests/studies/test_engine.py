@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the st
 from toy import Toy
 
 
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells in threads, where nothing is killed: a process takes seconds to start."""
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
+
+
+@pytest.mark.usefixtures("threads")
 def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> None:
     told: list[str] = []
     run_study(Toy(), tmp_path, workers=2, say=told.append)
@@ -47,6 +53,7 @@ def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> No
         run_study(Toy((2,)), tmp_path)
 
 
+@pytest.mark.usefixtures("threads")
 def test_the_time_is_told_without_a_folder_being_made(tmp_path: Path) -> None:
     told: list[str] = []
     run_study(Toy(), tmp_path / "out", say=told.append, only_time=True)
@@ -54,6 +61,7 @@ def test_the_time_is_told_without_a_folder_being_made(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_broken_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     told: list[str] = []
     study = Toy(fails=(2,), mended=str(tmp_path / "mended"))
@@ -69,13 +77,16 @@ def test_a_broken_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     assert "4 cells, 2 finished" in told
 
 
-def test_a_study_whose_processes_are_killed_ends_with_the_same_json(tmp_path: Path) -> None:
+def test_a_study_whose_processes_are_killed_ends_with_the_same_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = Toy(kills=(3,), mended=str(tmp_path / "mended"))
-    run_study(replace(study, kills=()), tmp_path / "straight", say=lambda text: None)
     with pytest.raises(GridcodeError, match="a process of the study was killed; the same command goes on with it"):
         run_study(study, tmp_path / "killed", say=lambda text: None)
     (tmp_path / "mended").touch()
-    run_study(study, tmp_path / "killed", say=lambda text: None)
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
+    for name in ("killed", "straight"):
+        run_study(study, tmp_path / name, say=lambda text: None)
     contents = [json.loads((tmp_path / name / "study.json").read_text()) for name in ("straight", "killed")]
     for content in contents:
         assert content.pop("hours") >= 0
