@@ -72,7 +72,7 @@ def test_columns_have_their_own_protocol() -> None:
 def test_mean_over_seeds_and_its_interval() -> None:
     found = over_seeds([score(value, seeds=(seed,)) for seed, value in enumerate((1.0, 2.0, 3.0))])
     assert found.value == 2.0
-    assert found.half == pytest.approx(4.3027 / 3**0.5)
+    assert found.half == pytest.approx(4.302653 / 3**0.5)
     assert found.protocol == replace(PROTOCOL, seeds=(0, 1, 2))
     assert "2 ± 2.484" in score_table({"FSQ": [found]})
     with pytest.raises(GridcodeError, match="a seed occurs twice"):

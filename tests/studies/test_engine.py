@@ -25,12 +25,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the st
 from toy import Toy
 
 
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells in threads, where nothing is killed: a process takes seconds to start."""
-    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
-
-
 @pytest.mark.usefixtures("threads")
 def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> None:
     told: list[str] = []

@@ -94,6 +94,7 @@ def test_one_seed_leaves_a_difference_open() -> None:
     assert [verdict.answer for verdict in verdicts(only)] == ["open"]  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_study_goes_both_stages_and_is_the_same_where_it_was_killed(tmp_path: Path) -> None:
     words = ["study", "tradeoff", "--size", "smoke", "--seeds", "1", "--families", "fsq", "--bits", "4"]
     words += ["--data.size", "16", "--data.train-count", "24", "--data.val-count", "12", "--data.workers", "0"]

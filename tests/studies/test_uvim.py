@@ -131,6 +131,7 @@ def test_a_cell_that_died_ends_with_the_figures_of_one_left_alone(
     assert study.run_cell(cell, tmp_path / "died") == straight
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
