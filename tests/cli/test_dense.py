@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no models": (("dense", "eval", "--out", "OUT"), "give the models with --tokenizer and --prior, or --run RUN"),
     "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "missing; check the path"),
     "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
-    "unknown study": (("study", "gan"), "study takes one of 'uvim', 'tradeoff', got 'gan'"),
+    "unknown study": (("study", "gan"), "got 'gan'"),
     "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
     "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "workers must be at least 1, got 0"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -101,7 +102,8 @@ def test_settings_of_another_version_are_refused() -> None:
         study_from_json({"study": "none", "settings": {}})
 
 
-def test_a_study_that_was_run_has_a_page(tmp_path: Path) -> None:
+def test_a_study_that_was_run_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
     words = ["study", "tradeoff", "--size", "smoke", "--seeds", "1", "--families", "fsq", "--bits", "4"]
     words += ["--data.size", "16", "--data.train-count", "24", "--data.val-count", "12", "--data.workers", "0"]
     assert main([*words, "--accelerator", "cpu", "--out", str(tmp_path / "study")]) == 0

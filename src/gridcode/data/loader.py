@@ -166,7 +166,7 @@ def train_batches(
         GridcodeError: A setting is out of range, the source is empty, or an image cannot be read.
 
     >>> from gridcode.data import DataConfig, open_split
-    >>> config = DataConfig(size=16, train_count=10)
+    >>> config = DataConfig(size=16, train_count=10, workers=0)
     >>> batch = next(train_batches(open_split(config, "train"), config, batch_size=4, seed=0))
     >>> tuple(batch.images.shape), len(batch.keys)
     ((4, 3, 16, 16), 4)
@@ -196,7 +196,7 @@ def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) ->
             read.
 
     >>> from gridcode.data import DataConfig, open_split
-    >>> config = DataConfig(size=16, val_count=10)
+    >>> config = DataConfig(size=16, val_count=10, workers=0)
     >>> [len(batch.keys) for batch in eval_batches(open_split(config, "val"), config, batch_size=4)]
     [4, 4, 2]
     """

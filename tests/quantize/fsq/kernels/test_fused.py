@@ -123,6 +123,20 @@ def test_nan_is_counted_or_zero(kernel: ModuleType, shape: tuple[int, int]) -> N
     assert kernel.gradient(torch.ones_like(z), z, book, channel_dim=dim)[1, 1] == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_codebooks_beyond_32_bits(kernel: ModuleType, dim: int, dtype: torch.dtype) -> None:
+    book = code_grid((16,) * 10)
+    z = torch.randn((3, 10, 7) if dim == 1 else (21, 10), generator=torch.Generator().manual_seed(0)) * 2
+    z = place(kernel, z.to(dtype))
+    codes, indices = kernel.quantize(z, book, channel_dim=dim, check_nan=True)
+    expected, numbers = reference.quantize(z, book, channel_dim=dim, check_nan=True)
+    assert torch.equal(indices, numbers)
+    assert codes.dtype == dtype
+    torch.testing.assert_close(codes, expected, rtol=torch.finfo(dtype).eps if INTERPRETED else 0.0, atol=0.0)
+    assert torch.equal(kernel.decode(indices, book, channel_dim=dim, dtype=dtype), codes)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_slices_of_threads_join_to_the_same(threads: int) -> None:
     numba_cpu = pytest.importorskip("gridcode.quantize.fsq.kernels.numba_cpu")

@@ -66,7 +66,12 @@ def tables(grid: CodeGrid) -> Tables:
 
 def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bool) -> tuple[Tensor, Tensor]:
     """As ``reference.quantize``, for float32 and bfloat16."""
-    table, walk = tables(grid), layout_of(latents, channel_dim)
+    table = tables(grid)
+    if latents.dtype == torch.bfloat16 and not table.narrow:
+        # Rare, and each pair of dtypes is compiled for seconds. bfloat16 fits float32, and codes are rounded once.
+        codes, indices = quantize(latents.float(), grid, channel_dim=channel_dim, check_nan=check_nan)
+        return codes.bfloat16(), indices
+    walk = layout_of(latents, channel_dim)
     dense = walk.dense
     codes = torch.empty_like(dense)
     shape = list(dense.shape)
