@@ -92,15 +92,16 @@ def test_a_second_derivative_is_refused() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_runtime_gives_the_same_indices(tmp_path: Path) -> None:
-    """One graph of all forms: an export takes seconds."""
+    """One graph of two forms: an export takes seconds, and forms differ in their numbers alone."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = Indices(*FORMS).eval()
+    forms: tuple[FormName, ...] = ("paper", "symmetric")
+    model = Indices(*forms).eval()
     z = torch.randn(100_000, 4, generator=torch.Generator().manual_seed(0))
     torch.onnx.export(model, (z[:1000],), tmp_path / "fsq.onnx", dynamo=True, dynamic_shapes=({0: "n"},), verbose=False)
     session = onnxruntime.InferenceSession(tmp_path / "fsq.onnx")
     found = session.run(None, {session.get_inputs()[0].name: z.numpy()})
-    for form, indices, expected in zip(FORMS, found, model(z), strict=True):
+    for form, indices, expected in zip(forms, found, model(z), strict=True):
         assert torch.equal(torch.from_numpy(indices), expected), form
 
 
