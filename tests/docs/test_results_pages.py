@@ -15,11 +15,11 @@ from gridcode.cli.shared.parse import parse
 from gridcode.cli.study import STUDIES as VERBS
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.errors import GridcodeError
-from gridcode.studies.config import TradeoffConfig
+from gridcode.studies.codebooks.config import TradeoffConfig
+from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.curves import MEASURES
 from gridcode.studies.engine import write_study
 from gridcode.studies.registry import STUDIES, settings_from_json, study_from_json
-from gridcode.studies.tradeoff import Tradeoff
 
 ROOT = Path(__file__).parents[2]
 

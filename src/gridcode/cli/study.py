@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
-from gridcode.studies.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig, TradeoffConfig
+from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
+from gridcode.studies.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.uvim.config import UvimConfig
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Tradeoff(Arguments):
 
     def make(self) -> Study:
         """See :class:`Arguments`."""
-        from gridcode.studies.tradeoff import Tradeoff
+        from gridcode.studies.codebooks.tradeoff import Tradeoff
 
         return Tradeoff(self.study)
 
@@ -115,9 +116,65 @@ class Long(Arguments):
         return Long(self.study)
 
 
+@dataclass(frozen=True)
+class Levels(Arguments):
+    """Figure 10: level sets of about equal size by their smallest level, in both stages."""
+
+    study: Annotated[LevelsConfig, FLAT] = field(default_factory=LevelsConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.codebooks.levels import Levels
+
+        return Levels(self.study)
+
+
+@dataclass(frozen=True)
+class Forms(Arguments):
+    """The five published bounds of FSQ, in both stages."""
+
+    study: Annotated[FormsConfig, FLAT] = field(default_factory=FormsConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.codebooks.forms import Forms
+
+        return Forms(self.study)
+
+
+@dataclass(frozen=True)
+class Scaling(Arguments):
+    """Codebooks from 2^10 to 2^20: where the grid stops paying, digits beside one softmax, VQ beside FSQ."""
+
+    study: Annotated[ScalingConfig, FLAT] = field(default_factory=ScalingConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.codebooks.scaling import Scaling
+
+        return Scaling(self.study)
+
+
+@dataclass(frozen=True)
+class Dims(Arguments):
+    """Channels by levels: reconstruction, usage and stability of Stage I as heat maps."""
+
+    study: Annotated[DimsConfig, FLAT] = field(default_factory=DimsConfig)
+
+    def make(self) -> Study:
+        """See :class:`Arguments`."""
+        from gridcode.studies.codebooks.dims import Dims
+
+        return Dims(self.study)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
+    "levels": Levels,
+    "forms": Forms,
+    "scaling": Scaling,
+    "dims": Dims,
     "samplers": Samplers,
     "guidance": Guidance,
     "semantics": Semantics,

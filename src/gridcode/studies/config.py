@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
@@ -41,6 +41,10 @@ class ImageStudyConfig:
     """Networks, steps and counts: smoke, laptop or gpu."""
     seeds: int = 2
     """Runs of each setting, seeds 0, 1, …"""
+    laptop_steps: ClassVar[int] = 400
+    """Steps of each stage at laptop size."""
+    points: ClassVar[int] = 2
+    """How often a stage is measured while it is trained."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
 
@@ -62,7 +66,7 @@ class ImageStudyConfig:
             optim, loop = OptimConfig(lr=5e-4, warmup=500), self._loop(20_000, 256, seed)
         elif self.size == "laptop":
             model = replace(TokenizerConfig.laptop(quantizer, channels=channels), widths=(32, 64))
-            optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(400, 64, seed)
+            optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(self.laptop_steps, 64, seed)
         else:
             model = TokenizerConfig(
                 quantizer=quantizer, channels=channels, widths=(8, 8), encoder_blocks=1, decoder_blocks=1, patch=2
@@ -73,7 +77,9 @@ class ImageStudyConfig:
     def prior(self, seed: int, head: Head = "joint") -> PriorRun:
         """Stage II of a cell: MaskGIT, of MaskGIT's layers as in the paper."""
         width, depth, heads = {"smoke": (16, 1, 2), "laptop": (128, 4, 4), "gpu": (512, 12, 8)}[self.size]
-        steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (400, 64, 50), "gpu": (20_000, 256, 1000)}[self.size]
+        steps, batch, warmup = {"smoke": (4, 8, 2), "laptop": (self.laptop_steps, 64, 50), "gpu": (20_000, 256, 1000)}[
+            self.size
+        ]
         return PriorRun(
             model=MaskGITConfig(
                 head=head, style="maskgit", width=width, depth=depth, heads=heads, mlp=4 * width, dropout=0.0
@@ -112,29 +118,39 @@ class ImageStudyConfig:
             seed=seed,
             accelerator=self.accelerator,
             log_every=max(2, steps // 20),
-            val_every=max(2, steps // 2),
+            val_every=max(2, steps // self.points),
             val_count=500 if steps > 100 else 8,
             checkpoint_every=max(2, steps // 4),
         )
 
 
-@dataclass(frozen=True)
-class TradeoffConfig(ImageStudyConfig):
-    """Which quantizers at which sizes."""
+def check_chosen(least: int | None = None, most: int | None = None, /, **settings: Sequence[Any]) -> None:
+    """Refuse a setting that names nothing, one thing twice, or a number out of its range.
 
-    families: tuple[Family, ...] = get_args(Family)
-    """What is compared."""
-    bits: tuple[int, ...] = (4, 6, 8, 10, 12, 14, 16)
-    """Sizes of the codebook, log2."""
+    Args:
+        least: The smallest number; with ``most``.
+        most: The largest.
+        settings: What is chosen, by name.
 
-    def __post_init__(self) -> None:
-        """Refuse a study of nothing, or of one thing twice."""
-        if self.seeds < 1:
-            raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
-        check_chosen(families=self.families, bits=self.bits)
-        for bits in self.bits:
-            if not 4 <= bits <= 16:
-                raise GridcodeError(f"bits must be from 4 to 16, got {bits}")
+    Raises:
+        GridcodeError: A setting is refused.
+    """
+    for name, chosen in settings.items():
+        if not chosen or len(set(chosen)) != len(chosen):
+            raise GridcodeError(f"{name} must name at least one, each once, got {chosen}")
+        for number in chosen if least is not None and most is not None else ():
+            if not least <= number <= most:
+                raise GridcodeError(f"{name} must be from {least} to {most}, got {number}")
+
+
+def check_seeds(config: ImageStudyConfig) -> None:
+    """Refuse a study without seeds.
+
+    Raises:
+        GridcodeError: There are fewer than one.
+    """
+    if config.seeds < 1:
+        raise GridcodeError(f"a study needs at least 1 seed, got {config.seeds}")
 
 
 Grades: TypeAlias = Literal["classifier", "lite0"]
@@ -233,10 +249,3 @@ class LongConfig(CheckpointConfig):
         steps = math.ceil(self.length * loop.steps)
         every = max(1, steps // self.validations)
         return replace(loop, steps=steps, log_every=max(2, every), val_every=every)
-
-
-def check_chosen(**settings: Sequence[object]) -> None:
-    """Refuse a setting that names nothing, or one thing twice."""
-    for name, chosen in settings.items():
-        if not chosen or len(set(chosen)) != len(chosen):
-            raise GridcodeError(f"{name} must name at least one, each once, got {chosen}")

@@ -29,7 +29,7 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
-from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
+from gridcode.domains.image.evaluate import BITS_OF, Evaluation, Subject, evaluate
 from gridcode.domains.image.report import overview
 from gridcode.errors import DivergedError
 from gridcode.evaluation.pictures import save_png
@@ -49,7 +49,7 @@ from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
 
-FEW: Final = 64
+TIMED: Final = 64
 """Pictures that are encoded and measured to tell how long all of them take."""
 
 
@@ -238,9 +238,9 @@ def time_stage_one(config: ImageStudyConfig, quantizer: QuantizerConfig, folder:
 def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, folder: Path) -> tuple[Generator, float]:
     """Train a few steps of Stage II; what was trained, and the seconds that all steps and all pictures' tokens take."""
     run, sources = config.prior(0, head), pictures(config)
-    few = Sources(fixed_subset(sources.train, FEW), fixed_subset(sources.val, FEW))
-    generator = train_stage_two(tokenizer, few, config.data, replace(run, loop=short_loop(run.loop)), folder)
-    encoding = _encoding(tokenizer, few.train, config.data) * (len(sources.train) + len(sources.val))
+    sample = Sources(fixed_subset(sources.train, TIMED), fixed_subset(sources.val, TIMED))
+    generator = train_stage_two(tokenizer, sample, config.data, replace(run, loop=short_loop(run.loop)), folder)
+    encoding = _encoding(tokenizer, sample.train, config.data) * (len(sources.train) + len(sources.val))
     return generator, encoding + seconds_of_steps(folder / "prior", run.loop)
 
 
@@ -249,22 +249,32 @@ def _encoding(tokenizer: Tokenizer, source: ImageSource, data: DataConfig) -> fl
     device = next(tokenizer.parameters()).device
     ends = []
     with torch.inference_mode():
-        for batch in eval_batches(source, replace(data, workers=0), batch_size=FEW // 2):
+        for batch in eval_batches(source, replace(data, workers=0), batch_size=TIMED // 2):
             tokenizer.encode(batch.images.to(device)).cpu()
             ends.append(time.perf_counter())
-    return (ends[-1] - ends[0]) / (len(source) - FEW // 2) if len(ends) > 1 else 0.0
+    return (ends[-1] - ends[0]) / (len(source) - TIMED // 2) if len(ends) > 1 else 0.0
 
 
 def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> float:
-    """Seconds of measuring a cell, told from two counts of pictures, so that what is done once is not multiplied."""
-    took = []
-    for count in (FEW // 4, FEW):
-        short = replace(evaluation, count=count, samples=count, neighbours=16, classifier_steps=1)
+    """Seconds of measuring a cell, told from a few pictures and samples and from more of each.
+
+    A picture costs most by the passes of the prior that count its bits, which are as many pictures' as ``BITS_OF``.
+    """
+
+    def seconds(count: int, samples: int) -> float:
+        short = replace(evaluation, count=count, samples=samples, neighbours=16, classifier_steps=1)
         start = time.perf_counter()
         measure(config, trained, short)
-        took.append(time.perf_counter() - start)
-    each = max(0.0, took[1] - took[0]) / (FEW - FEW // 4)
-    return each * max(min(evaluation.count, len(pictures(config).val)), evaluation.samples) + took[0]
+        return time.perf_counter() - start
+
+    least = TIMED // 4
+    seconds(least, least)  # trains a classifier, and warms up
+    base = seconds(least, least)
+    count = min(evaluation.count, len(pictures(config).val))
+    total = base + max(0.0, seconds(TIMED, least) - base) / (TIMED - least) * min(count, BITS_OF)
+    if isinstance(trained, Generator):
+        total += max(0.0, seconds(least, TIMED) - base) / (TIMED - least) * evaluation.samples
+    return total
 
 
 def measure(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> Evaluation:

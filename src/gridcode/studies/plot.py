@@ -1,4 +1,4 @@
-"""A study's plot, in the style of the paper's figures: one panel a measure, the mean of the seeds and their range."""
+"""A study's plot, in the style of the paper's figures: one panel a measure, curves over seeds or a heat map."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gridcode.evaluation.charts import chart_style
 from gridcode.files import write_text
-from gridcode.studies.summary import Panel
+from gridcode.studies.summary import HeatMap, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMNS = 2
 """Panels side by side, at most."""
 
 
-def save_plot(panels: Sequence[Panel], path: Path) -> None:
+def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
     """Draw panels and write them as SVG.
 
     Args:
@@ -25,34 +29,16 @@ def save_plot(panels: Sequence[Panel], path: Path) -> None:
     """
     with chart_style():
         from matplotlib.figure import Figure
-        from matplotlib.ticker import PercentFormatter
 
         columns = min(COLUMNS, len(panels))
         rows = math.ceil(len(panels) / columns)
         figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")
         places = figure.subplots(rows, columns, squeeze=False).flatten()
         for place, panel in zip(places, panels, strict=False):
-            for number, series in enumerate(panel.series):
-                points = [(x, [v for v in values if math.isfinite(v)]) for x, values in sorted(series.points.items())]
-                points = [(x, values) for x, values in points if values]
-                if not points:
-                    continue
-                xs = [x for x, _ in points]
-                place.plot(
-                    xs, [statistics.fmean(values) for _, values in points],
-                    marker="o", markersize=3, label=series.name, color=f"C{number}",
-                )  # fmt: skip
-                place.fill_between(
-                    xs, [min(v) for _, v in points], [max(v) for _, v in points], color=f"C{number}", alpha=0.15, lw=0
-                )
-            if panel.log_x:
-                place.set_xscale("log", base=2)
-            if panel.log_y:
-                place.set_yscale("log")
-            if panel.percent:
-                place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            place.set_xlabel(panel.x)
-            place.set_ylabel(panel.y)
+            if isinstance(panel, HeatMap):
+                _draw_heat_map(place, panel)
+            else:
+                _draw_curves(place, panel)
         for place in places[len(panels) :]:
             place.set_visible(False)
         handles = {
@@ -63,3 +49,57 @@ def save_plot(panels: Sequence[Panel], path: Path) -> None:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     write_text(path, buffer.getvalue())
+
+
+def _draw_curves(place: Axes, panel: Panel) -> None:
+    """A line a series, through the means of the seeds, and the seeds' range."""
+    from matplotlib.ticker import PercentFormatter
+
+    for number, series in enumerate(panel.series):
+        points = [(x, [v for v in values if math.isfinite(v)]) for x, values in sorted(series.points.items())]
+        points = [(x, values) for x, values in points if values]
+        if not points:
+            continue
+        xs = [x for x, _ in points]
+        place.plot(
+            xs, [statistics.fmean(values) for _, values in points],
+            marker="o", markersize=3, label=series.name, color=f"C{number}",
+        )  # fmt: skip
+        place.fill_between(
+            xs, [min(v) for _, v in points], [max(v) for _, v in points], color=f"C{number}", alpha=0.15, lw=0
+        )
+    if panel.log_x:
+        place.set_xscale("log", base=2)
+    if panel.log_y:
+        place.set_yscale("log")
+    if panel.percent:
+        place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    place.set_xlabel(panel.x)
+    place.set_ylabel(panel.y)
+
+
+def _draw_heat_map(place: Axes, panel: HeatMap) -> None:
+    """A square a pair of settings with its value, and the boundary between the pairs inside and the others."""
+    xs, ys = (sorted({pair[axis] for pair in panel.values}) for axis in (0, 1))
+    nan = math.nan
+    image = place.imshow([[panel.values.get((x, y), nan) for x in xs] for y in ys], origin="lower", aspect="auto")
+    place.figure.colorbar(image, ax=place, format="{x:.0%}" if panel.percent else None)
+    low, high = image.get_clim()
+    for (x, y), value in panel.values.items():
+        if math.isfinite(value):
+            text = f"{value:.0%}" if panel.percent else f"{value:.3g}"
+            colour = "white" if value < (low + high) / 2 else "black"
+            place.text(xs.index(x), ys.index(y), text, ha="center", va="center", fontsize=6, color=colour)
+    for column, x in enumerate(xs):
+        for row, y in enumerate(ys):
+            here = (x, y) in panel.inside
+            if column + 1 < len(xs) and here != ((xs[column + 1], y) in panel.inside):
+                place.plot([column + 0.5] * 2, [row - 0.5, row + 0.5], color="red", lw=2)
+            if row + 1 < len(ys) and here != ((x, ys[row + 1]) in panel.inside):
+                place.plot([column - 0.5, column + 0.5], [row + 0.5] * 2, color="red", lw=2)
+    place.set_xticks(range(len(xs)), [f"{x:g}" for x in xs])
+    place.set_yticks(range(len(ys)), [f"{y:g}" for y in ys])
+    place.grid(visible=False)
+    place.set_xlabel(panel.x)
+    place.set_ylabel(panel.y)
+    place.set_title(panel.title)

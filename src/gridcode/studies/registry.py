@@ -12,18 +12,22 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar, get_type_hints
 
 from gridcode.errors import GridcodeError
+from gridcode.studies.codebooks.dims import Dims
+from gridcode.studies.codebooks.forms import Forms
+from gridcode.studies.codebooks.levels import Levels
+from gridcode.studies.codebooks.scaling import Scaling
+from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.guidance import Guidance
 from gridcode.studies.long import Long
 from gridcode.studies.samplers import Samplers
 from gridcode.studies.semantics import Semantics
 from gridcode.studies.study import Study
-from gridcode.studies.tradeoff import Tradeoff
 from gridcode.studies.uvim.study import UvimStudy
 
 T = TypeVar("T")
 
 STUDIES: Final[dict[str, type[Study]]] = {
-    kind.name: kind for kind in (UvimStudy, Tradeoff, Samplers, Guidance, Semantics, Long)
+    kind.name: kind for kind in (UvimStudy, Tradeoff, Levels, Forms, Scaling, Dims, Samplers, Guidance, Semantics, Long)
 }
 """The studies by name."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -218,6 +218,27 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """One pair of axes with a colour for each pair of settings.
+
+    Attributes:
+        title: Above it.
+        x: What the columns are.
+        y: What the rows are.
+        values: By x and y; a value that is not finite is left blank.
+        percent: Whether they are shares.
+        inside: The pairs on one side of a boundary, which is drawn between them and the others.
+    """
+
+    title: str
+    x: str
+    y: str
+    values: Mapping[tuple[float, float], float]
+    percent: bool = False
+    inside: Collection[tuple[float, float]] = ()
+
+
+@dataclass(frozen=True)
 class Summary:
     """All that a reader is shown.
 
@@ -231,7 +252,7 @@ class Summary:
     title: str
     verdicts: Sequence[Verdict]
     tables: Sequence[StudyTable]
-    panels: Sequence[Panel] = ()
+    panels: Sequence[Panel | HeatMap] = ()
     notes: Sequence[str] = field(default=())
 
     def markdown(self) -> str:

@@ -11,11 +11,11 @@ from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.studies.config import TradeoffConfig
+from gridcode.studies.codebooks.config import TradeoffConfig
+from gridcode.studies.codebooks.tradeoff import Tradeoff, quantizer_of, verdicts
 from gridcode.studies.curves import RECONSTRUCTION, SAMPLES
 from gridcode.studies.engine import read_study
 from gridcode.studies.study import Cell
-from gridcode.studies.tradeoff import Tradeoff, quantizer_of, verdicts
 
 SIZES = [2.0**bits for bits in (4, 8, 12, 16)]
 

@@ -20,7 +20,8 @@ from typing import ClassVar, Final, get_args
 
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.quantize.fsq.levels import recommended_levels
-from gridcode.studies.config import Family, TradeoffConfig
+from gridcode.studies.codebooks.config import TradeoffConfig
+from gridcode.studies.config import Family
 from gridcode.studies.curves import (
     BITS,
     RECONSTRUCTION,

@@ -1,0 +1,193 @@
+"""Channels by levels as a study: d = 1 … 20 channels of L = 2 … 10 levels each, Stage I alone.
+
+    setting     quantizer
+    4x8         FSQ with 4 channels of 8 levels
+    20x10       beyond 2^63 codes: GroupedFSQ, in the fewest equal groups that each fit 2^63
+
+Heat maps show reconstruction, usage and instability, the share of seeds whose training
+
+    diverged    its loss was not finite, or
+    stalled     it raised one of the alarms ``ALARMS`` (``tokenizer/alarms.py``)
+
+A seed that diverged counts as unstable and has no other figures. Usage is that of what so many tokens show of evenly
+used codes. The boundary d < log2 |C|, where a channel has to tell more than two values apart, is drawn: with L levels
+in every channel log2 |C| = d log2 L, so that it lies between L = 2 and the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log2
+from statistics import fmean
+from typing import Any, ClassVar, Final
+
+from gridcode.quantize.config import FSQConfig, GroupedFSQConfig, QuantizerConfig
+from gridcode.quantize.fsq.levels import MAX_CODEBOOK
+from gridcode.studies.codebooks.config import DimsConfig
+from gridcode.studies.codebooks.scaling import SHOWN, with_ceiling
+from gridcode.studies.curves import PSNR, cell_text
+from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.study import Cell, Values
+from gridcode.studies.summary import (
+    Column,
+    HeatMap,
+    StudyTable,
+    Summary,
+    Verdict,
+    answered,
+    by_setting,
+    difference,
+)
+
+ALARMS: Final = ("gradient exploding", "instability", "reconstruction stalling")
+"""The alarms of a training that diverges or stalls."""
+POOR: Final = "high usage, poor reconstruction"
+"""The alarm of codes that tell much and serve little."""
+NARROW: Final = 2
+"""Channels up to which a codebook counts as narrow."""
+
+MEASURES: Final = (
+    Column(PSNR, "PSNR (dB)", 2),
+    Column(SHOWN, "usage", 0, percent=True),
+    Column("unstable", "unstable seeds", 0, percent=True),
+)
+
+Grid = Mapping[tuple[int, int], Sequence[float]]
+"""Values over seeds by channels and levels."""
+
+
+def quantizer_of(setting: str) -> QuantizerConfig:
+    """The quantizer that a setting stands for.
+
+    >>> quantizer_of("3x8").levels, quantizer_of("20x10").groups
+    ((8, 8, 8), 2)
+    """
+    channels, levels = _pair(setting)
+    if levels**channels <= MAX_CODEBOOK:
+        return FSQConfig(levels=(levels,) * channels)
+    groups = next(g for g in range(2, channels + 1) if channels % g == 0 and levels ** (channels // g) <= MAX_CODEBOOK)
+    return GroupedFSQConfig(levels=(levels,) * (channels // groups), groups=groups)
+
+
+@dataclass(frozen=True)
+class Dims(ImageStudy):
+    """See the module."""
+
+    name: ClassVar[str] = "dims"
+    config: DimsConfig = field(default_factory=DimsConfig)
+
+    def cells(self) -> list[Cell]:
+        """See :class:`Study`; all of the first seed come first."""
+        return [
+            Cell(f"{channels}x{levels}", seed)
+            for seed in range(self.config.seeds)
+            for channels in self.config.channels
+            for levels in self.config.levels
+        ]
+
+    def kind(self, cell: Cell) -> str:
+        """One; channels and levels cost next to nothing."""
+        return "cell"
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """See :class:`ImageStudy`."""
+        return Recipe(quantizer_of(cell.setting), head=None)
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`Study`."""
+        found = {cell: with_signs(values) for cell, values in results.items()}
+        grids = {measure.key: _grid(found, measure.key) for measure in MEASURES}
+        inside = [(d, levels) for d in self.config.channels for levels in self.config.levels if d < d * log2(levels)]
+        return Summary(
+            f"Channels by levels, {self.config.data.dataset}",
+            verdicts(grids, poor=_grid(found, "poor")),
+            [self._table(grids[measure.key], measure) for measure in MEASURES],
+            [
+                HeatMap(
+                    measure.title,
+                    "channels d",
+                    "levels L",
+                    {pair: fmean(values) for pair, values in grids[measure.key].items()},
+                    percent=measure.percent,
+                    inside=inside,
+                )
+                for measure in MEASURES
+                if grids[measure.key]
+            ],
+            notes=["The red line is the boundary: above it d < log2 |C|."],
+        )
+
+    def _table(self, grid: Grid, measure: Column) -> StudyTable:
+        """A row for each number of channels, a column for each number of levels."""
+        rows = [
+            [str(d), *(cell_text(grid.get((d, levels)), measure) for levels in self.config.levels)]
+            for d in self.config.channels
+        ]
+        head = ("channels", *(f"L = {levels}" for levels in self.config.levels))
+        return StudyTable(measure.title, head, [row for row in rows if any(row[1:])])
+
+
+def with_signs(values: Values) -> Values:
+    """A cell's figures with 1 where its training was unstable, and where its codes tell much and serve little.
+
+    >>> with_signs({"diverged": True, "alarms": []})["unstable"]
+    1.0
+    """
+    alarms = set(values["alarms"])
+    unstable = bool(values.get("diverged")) or not alarms.isdisjoint(ALARMS)
+    signs = {"unstable": float(unstable), "poor": float(POOR in alarms)}
+    return {**(values if values.get("diverged") else with_ceiling(values)), **signs}
+
+
+def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
+    """Where training is unstable, what channels bring at equal size, and whether much used codes can serve little."""
+    quality, unstable = grids[PSNR], grids["unstable"]
+    found = []
+    narrow, wide = _split(unstable)
+    if narrow and wide:
+        change = difference(narrow, wide)
+        figures = f"{fmean(narrow):.0%} of the seeds against {fmean(wide):.0%}; {change.text(0, scale=100, unit=' %')}"
+        claim = f"training is unstable more often with {NARROW} channels or fewer"
+        found.append(Verdict(claim, answered(change, expected=1) if any(narrow) else "not seen", figures))
+    found += _at_equal_size(quality)
+    if poor:
+        places = [pair for pair, values in poor.items() if max(values)]
+        where = ", ".join(f"{d} x {levels}" for d, levels in places) or "none"
+        claim = "codes can be used nearly all and still reconstruct poorly"
+        figures = f"{len(places)} of {len(poor)} settings (channels x levels): {where}"
+        found.append(Verdict(claim, "seen" if places else "not seen", figures))
+    return found
+
+
+def _at_equal_size(quality: Grid) -> list[Verdict]:
+    """Binary channels, d = log2 |C|, beside fewer channels of 4 and of 8 levels: codebooks of the same size."""
+    found = []
+    for levels in (4, 8):
+        bits = round(log2(levels))
+        pairs = [((d, each), (bits * d, 2)) for d, each in quality if each == levels and (bits * d, 2) in quality]
+        if not pairs:
+            continue
+        gaps = [value - fmean(quality[binary]) for coarse, binary in pairs for value in quality[coarse]]
+        zeros = [value - fmean(quality[binary]) for _, binary in pairs for value in quality[binary]]
+        change = difference(gaps, zeros)
+        claim = f"at equal size, channels of {levels} levels reconstruct worse than d = log2 |C| binary ones"
+        sizes = ", ".join(f"2^{binary[0]}" for _, binary in pairs)
+        figures = f"PSNR {change.text(2, unit=' dB')}, over sizes {sizes}"
+        found.append(Verdict(claim, answered(change, expected=-1), figures))
+    return found
+
+
+def _split(grid: Grid) -> tuple[list[float], list[float]]:
+    """All values of narrow codebooks, and of the others."""
+    narrow = [value for (d, _), values in grid.items() if d <= NARROW for value in values]
+    return narrow, [value for (d, _), values in grid.items() if d > NARROW for value in values]
+
+
+def _grid(results: Mapping[Cell, Mapping[str, Any]], key: str) -> dict[tuple[int, int], list[float]]:
+    return {_pair(setting): values for setting, values in by_setting(results, key).items()}
+
+
+def _pair(setting: str) -> tuple[int, int]:
+    channels, _, levels = setting.partition("x")
+    return int(channels), int(levels)

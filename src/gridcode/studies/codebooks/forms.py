@@ -1,0 +1,134 @@
+"""The five published bounds of FSQ as a study, in both stages.
+
+    setting         quantizer
+    ifsq-1024       FSQ with that bound, the paper's levels for that size
+
+Every bound is published with reconstructions (``quantize/fsq/forms.py`` has the formulas), which say nothing of how
+well its tokens can be predicted. Here each bound is compared to the paper's at equal levels in reconstruction distance,
+sampling distance and bits. Sizes are put together as ratios to the paper's bound at the same size,
+
+    r = log(x / mean of the paper's bound)          100 (e^r - 1): per cent more
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import exp, log
+from statistics import fmean
+from typing import ClassVar, Final
+
+from gridcode.quantize.config import FSQConfig
+from gridcode.quantize.fsq.forms import FormName
+from gridcode.quantize.fsq.levels import level_candidates
+from gridcode.studies.codebooks.config import FormsConfig
+from gridcode.studies.curves import (
+    BITS,
+    RECONSTRUCTION,
+    SAMPLES,
+    Curve,
+    Curves,
+    curve_panels,
+    curve_table,
+    curves_of,
+    size_text,
+)
+from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.study import Cell, Values
+from gridcode.studies.summary import Difference, Summary, Verdict, answered, difference
+
+PAPER: Final = "paper"
+
+CLAIMS: Final = {
+    RECONSTRUCTION: ("reconstructs better than the paper's", "reconstruction distance"),
+    SAMPLES: ("gives better samples than the paper's", "sampling distance"),
+    BITS: ("costs fewer bits than the paper's", "bits a token"),
+}
+"""What is claimed of each bound, and the measure that answers."""
+
+
+def form_of(setting: str) -> FSQConfig:
+    """The quantizer that a setting stands for.
+
+    >>> form_of("ifsq-1024")
+    FSQConfig(name='fsq', levels=(8, 5, 5, 5), form='ifsq', eps=None)
+    """
+    form, _, size = setting.partition("-")
+    levels = level_candidates(int(size).bit_length() - 1)[0].levels
+    name: FormName = form  # type: ignore[assignment]  # FSQConfig checks it
+    return FSQConfig(levels=levels, form=name)
+
+
+@dataclass(frozen=True)
+class Forms(ImageStudy):
+    """See the module."""
+
+    name: ClassVar[str] = "forms"
+    config: FormsConfig = field(default_factory=FormsConfig)
+
+    def cells(self) -> list[Cell]:
+        """See :class:`Study`; all of the first seed come first."""
+        return [
+            Cell(f"{form}-{2**bits}", seed)
+            for seed in range(self.config.seeds)
+            for bits in self.config.bits
+            for form in self.config.forms
+        ]
+
+    def kind(self, cell: Cell) -> str:
+        """The codebook's size; bounds take the same time."""
+        return f"{cell.setting.partition('-')[2]} codes"
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """See :class:`ImageStudy`."""
+        return Recipe(form_of(cell.setting))
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`Study`."""
+        config = self.config
+        lines: dict[str, dict[float, list[str]]] = {
+            form: {float(2**bits): [f"{form}-{2**bits}"] for bits in config.bits} for form in config.forms
+        }
+        names: dict[str, str] = {form: form for form in config.forms}
+        curves = curves_of(results, lines)
+        return Summary(
+            f"The published bounds of FSQ, {config.data.dataset}",
+            verdicts(curves),
+            [curve_table(curves, form, title=form, x="codes", label=size_text) for form in names],
+            curve_panels(curves, names, x="codes", log_x=True),
+        )
+
+
+def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
+    """How each bound fares beside the paper's, in both stages; none without the paper's."""
+    found = []
+    for key, (claim, measure) in CLAIMS.items():
+        ratios = _ratios(curves.get(key, {}))
+        for form, values in ratios.items():
+            if form != PAPER:
+                change = difference(values, ratios[PAPER], ratios.values())
+                figures = f"{measure} {_percent(change)} beside the paper's"
+                found.append(Verdict(f"{form} {claim}", answered(change, expected=-1), figures))
+    return found
+
+
+def _ratios(curves: Mapping[str, Curve]) -> dict[str, list[float]]:
+    """log(x / the paper's mean at the same size), of all sizes and seeds, by bound."""
+    paper = {size: fmean(values) for size, values in curves.get(PAPER, {}).items()}
+    found = {
+        form: [
+            log(value / paper[size]) for size, values in curve.items() if paper.get(size, 0.0) > 0 for value in values
+        ]
+        for form, curve in curves.items()
+    }
+    return {form: values for form, values in found.items() if values}
+
+
+def _percent(change: Difference) -> str:
+    """A difference of logarithms as per cent more.
+
+    >>> _percent(Difference(0.0, -0.1, 0.1))
+    '+0.0 % (95 % interval -9.5 to +10.5)'
+    """
+    value, low, high = (f"{100 * (exp(number) - 1):+.1f}" for number in (change.value, change.low, change.high))
+    return f"{value} % (95 % interval {low} to {high})"

@@ -1,0 +1,149 @@
+"""Figure 10 of the paper as a study: level sets of about equal codebook size, grouped by their smallest level.
+
+    setting        quantizer
+    8x5x5x5        FSQ with levels 8, 5, 5, 5
+
+The sets are those that ``gridcode levels`` would list first, of each smallest level. The paper's claim (A.4.1,
+Fig. 10): sets with a level under 5 are subpar. Here both reconstructions and samples are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import log2, prod
+from typing import ClassVar, Final
+
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
+from gridcode.quantize.fsq.levels import level_candidates
+from gridcode.studies.codebooks.config import LevelsConfig
+from gridcode.studies.curves import (
+    MEASURES,
+    RECONSTRUCTION,
+    SAMPLES,
+    Curve,
+    Curves,
+    cell_text,
+    curve_panels,
+    curves_of,
+)
+from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.study import Cell, Values
+from gridcode.studies.summary import StudyTable, Summary, Verdict, answered, by_setting, difference
+
+ENOUGH: Final = 5
+"""The smallest level that the paper recommends."""
+
+
+def level_sets(bits: int, smallest: int, *, count: int = 1, tolerance: float = 0.1) -> list[tuple[int, ...]]:
+    """The best level sets of a size whose smallest level is given.
+
+    Args:
+        bits: The codebook's size, log2.
+        smallest: L.
+        count: Sets at most.
+        tolerance: As in :func:`level_candidates`.
+
+    Returns:
+        The sets, the best first; none where no set has that size.
+
+    >>> [level_sets(10, smallest)[0] for smallest in (2, 4, 5)]
+    [(2, 2, 2, 2, 2, 2, 2, 2, 2, 2), (4, 4, 4, 4, 4), (8, 5, 5, 5)]
+    """
+    try:
+        found = level_candidates(bits, min_level=smallest, tolerance=tolerance, count=10_000)
+    except GridcodeError:
+        return []
+    return [each.levels for each in found if min(each.levels) == smallest][:count]
+
+
+def levels_of(setting: str) -> tuple[int, ...]:
+    """The levels that a setting names.
+
+    >>> levels_of("8x5x5x5")
+    (8, 5, 5, 5)
+    """
+    return tuple(map(int, setting.split("x")))
+
+
+@dataclass(frozen=True)
+class Levels(ImageStudy):
+    """See the module."""
+
+    name: ClassVar[str] = "levels"
+    config: LevelsConfig = field(default_factory=LevelsConfig)
+
+    def cells(self) -> list[Cell]:
+        """See :class:`Study`; all of the first seed come first."""
+        lines = self._lines().values()
+        settings = dict.fromkeys(name for places in lines for names in places.values() for name in names)
+        return [Cell(setting, seed) for seed in range(self.config.seeds) for setting in settings]
+
+    def kind(self, cell: Cell) -> str:
+        """The codebook's size."""
+        return f"2^{round(log2(prod(levels_of(cell.setting))))} codes"
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """See :class:`ImageStudy`."""
+        return Recipe(FSQConfig(levels=levels_of(cell.setting)))
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`Study`."""
+        lines = self._lines()
+        curves = curves_of(results, lines)
+        names = {line: line for line in lines}
+        return Summary(
+            f"Level sets by their smallest level, {self.config.data.dataset}",
+            verdicts(curves),
+            [_table(results, line, places) for line, places in lines.items()],
+            curve_panels(curves, names, x="smallest level"),
+        )
+
+    def _lines(self) -> dict[str, dict[float, list[str]]]:
+        """Settings by size and smallest level."""
+        config = self.config
+        found: dict[str, dict[float, list[str]]] = {}
+        for bits in config.bits:
+            places: dict[float, list[str]] = {}
+            for smallest in config.smallest:
+                sets = level_sets(bits, smallest, count=config.sets, tolerance=config.tolerance)
+                if sets:
+                    places[float(smallest)] = ["x".join(map(str, levels)) for levels in sets]
+            found[f"2^{bits} codes"] = places
+        return found
+
+
+def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
+    """Whether sets with a level under 5 are subpar, for each size and both stages."""
+    stages = {RECONSTRUCTION: "reconstruct worse", SAMPLES: "give worse samples"}
+    found = [
+        _subpar(curve, f"at {line}, sets with a level under {ENOUGH} {worse}")
+        for key, worse in stages.items()
+        for line, curve in curves.get(key, {}).items()
+    ]
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _subpar(curve: Curve, claim: str) -> Verdict | None:
+    """Sets are compared as well as seeds: the interval holds how much sets of one group differ among themselves."""
+    under = [value for smallest, values in curve.items() if smallest < ENOUGH for value in values]
+    others = [value for smallest, values in curve.items() if smallest >= ENOUGH for value in values]
+    if not under or not others:
+        return None
+    change = difference(under, others)
+    figures = f"their mean Fréchet distance less that of the others: {change.text(3)}"
+    return Verdict(claim, answered(change, expected=1), figures)
+
+
+def _table(results: Mapping[Cell, Values], title: str, places: Mapping[float, Iterable[str]]) -> StudyTable:
+    """A row for each level set."""
+    found = {measure.key: by_setting(results, measure.key) for measure in MEASURES}
+    rows = []
+    for smallest, settings in places.items():
+        for setting in settings:
+            row = [cell_text(found[measure.key].get(setting), measure) for measure in MEASURES]
+            if any(row):
+                levels = levels_of(setting)
+                rows.append([f"{smallest:.0f}", ", ".join(map(str, levels)), f"{prod(levels):,}", *row])
+    return StudyTable(title, ("smallest", "levels", "codes", *(measure.title for measure in MEASURES)), rows)

@@ -1,0 +1,98 @@
+"""Large codebooks as a study: what is held, what the sample can show, and where the grid stops paying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig, VQConfig
+from gridcode.studies.codebooks.config import ScalingConfig
+from gridcode.studies.codebooks.scaling import SECONDS, SHOWN, Scaling, expected_usage, verdicts
+from gridcode.studies.curves import BITS, RECONSTRUCTION, SAMPLES
+from gridcode.studies.study import Cell
+
+
+def test_only_digits_go_beyond_what_is_held() -> None:
+    study = Scaling(ScalingConfig(seeds=1, bits=(10, 20), held=10))
+    settings = [cell.setting for cell in study.cells()]
+    assert len(settings) == 6
+    assert {name for name in settings if name.endswith("1048576")} == {"fsq_independent-1048576", "fsq_chain-1048576"}
+
+
+def test_a_cell_is_a_quantizer_of_about_its_size_and_a_head() -> None:
+    study = Scaling()
+    for cell in study.cells():
+        recipe, size = study.recipe(cell), int(cell.setting.split("-")[1])
+        assert recipe.costs
+        if isinstance(recipe.quantizer, VQConfig):
+            assert (recipe.quantizer.size, recipe.head) == (size, "joint")
+        else:
+            assert isinstance(recipe.quantizer, FSQConfig)
+            assert abs(np.prod(recipe.quantizer.levels) / size - 1) < 0.1
+            assert cell.setting.startswith(f"fsq_{recipe.head}-")
+
+
+@pytest.mark.parametrize(("codes", "tokens"), [(10, 7), (50, 200), (1, 3)])
+def test_the_ceiling_is_what_even_tokens_show_on_average(codes: int, tokens: int) -> None:
+    drawn = np.random.default_rng(0).integers(codes, size=(4000, tokens))
+    shown = np.mean([len(np.unique(row)) for row in drawn]) / codes
+    assert expected_usage(codes, tokens) == pytest.approx(shown, rel=0.02)
+
+
+@pytest.mark.parametrize("settings", [{"families": ()}, {"bits": (10, 10)}, {"bits": (25,)}, {"seeds": 0}])
+def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(GridcodeError):
+        ScalingConfig(**settings)  # type: ignore[arg-type]
+
+
+SIZES = [2.0**bits for bits in (10, 12, 20)]
+
+
+def curve(*values: float) -> dict[float, list[float]]:
+    """Two seeds, 0.01 apart, at each size."""
+    return {size: [value, value + 0.01] for size, value in zip(SIZES, values, strict=False)}
+
+
+def answers(*, grid: list[float], shown: list[float], independent: float, vq: float) -> dict[str, str]:
+    curves = {
+        SHOWN: {"fsq_independent": curve(*shown)},
+        RECONSTRUCTION: {"fsq_independent": curve(*grid), "fsq_joint": curve(*grid[:2]), "vq": curve(vq)},
+        SAMPLES: {"fsq_independent": curve(*grid)},
+        BITS: {"fsq_joint": curve(8.0), "fsq_independent": curve(8.0 + independent)},
+        SECONDS: {"fsq_joint": curve(0.5), "fsq_independent": curve(0.5 + independent)},
+    }
+    return {verdict.claim: verdict.answer for verdict in verdicts(curves)}
+
+
+def test_a_grid_that_stops_paying() -> None:
+    assert answers(grid=[5.0, 3.0, 3.0], shown=[0.99, 0.9, 0.8], independent=0.2, vq=6.0) == {
+        "FSQ uses more than half of what the sample can show at every size": "seen",
+        "beyond some size larger grids no longer reconstruct better": "seen",
+        "beyond some size larger grids no longer give better samples": "seen",
+        "independent digits: more bits than one softmax at 2^10": "seen",
+        "independent digits: less time than one softmax at 2^10": "opposite",
+        "FSQ reconstructs better than VQ at 2^10": "seen",
+    }
+
+
+def test_a_grid_that_goes_on_paying() -> None:
+    found = answers(grid=[5.0, 4.0, 3.0], shown=[0.99, 0.9, 0.3], independent=-0.2, vq=4.0)
+    assert list(found.values()) == ["not seen", "opposite", "opposite", "opposite", "seen", "opposite"]
+
+
+def test_one_seed_leaves_it_open() -> None:
+    one = {size: values[:1] for size, values in curve(5.0, 3.0, 3.0).items()}
+    assert [verdict.answer for verdict in verdicts({RECONSTRUCTION: {"fsq_joint": one}})] == ["open"]
+
+
+def test_a_study_measures_what_the_prior_costs(smoke: Callable[..., Any]) -> None:
+    table, results = smoke("scaling", "--families", "fsq_chain", "--bits", "20")
+    values = results[Cell("fsq_chain-1048576", 0)]
+    assert values["prior_seconds_a_step"] > 0
+    assert values["prior_parameters"] < 2**20
+    assert values["tokens"] == 12 * 4 * 4
+    assert "**FSQ, chain of digits**" in table
