@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from gridcode.cli.main import main
 from gridcode.cli.shared.parse import parse
 from gridcode.cli.study import STUDIES as VERBS
 from gridcode.data.config import CropPolicy, DataConfig
@@ -18,8 +17,8 @@ from gridcode.errors import GridcodeError
 from gridcode.studies.codebooks.config import TradeoffConfig
 from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.curves import MEASURES
-from gridcode.studies.engine import write_study
-from gridcode.studies.registry import STUDIES, settings_from_json, study_from_json
+from gridcode.studies.engine import run_cell, write_study
+from gridcode.studies.registry import STUDIES, make_study, settings_from_json, study_from_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,15 +83,16 @@ def test_a_page_has_verdicts_plot_tables_pictures_and_how_it_was_measured(tmp_pa
 def test_a_study_comes_back_from_its_settings(name: str) -> None:
     study = STUDIES[name]()
     assert study_from_json({"study": name, "settings": study.settings()}) == study
-    assert VERBS[name](Path("o")).make() == study
+    arguments: Any = VERBS[name](Path("o"))
+    assert make_study(name, arguments.study) == study
 
 
 def test_the_command_on_a_page_runs_that_study() -> None:
     data = DataConfig(source="mine", size=16, channels=1, crop=CropPolicy(flip=False, min_scale=0.5), tiles=False)
     config = TradeoffConfig(data=data, size="smoke", families=("fsq", "vq"), bits=(4, 8), seeds=1)
     words = shlex.split(PROGRAM.command_of("tradeoff", config).replace("$DATA/", ""))
-    parsed = parse(VERBS["tradeoff"], words[3:], prog="study")
-    assert parsed.make() == Tradeoff(config)
+    parsed: Any = parse(VERBS["tradeoff"], words[3:], prog="study")
+    assert parsed.study == config
 
 
 def test_settings_of_another_version_are_refused() -> None:
@@ -102,11 +102,12 @@ def test_settings_of_another_version_are_refused() -> None:
         study_from_json({"study": "none", "settings": {}})
 
 
-def test_a_study_that_was_run_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
-    words = ["study", "tradeoff", "--size", "smoke", "--seeds", "1", "--families", "fsq", "--bits", "4"]
-    words += ["--data.size", "16", "--data.train-count", "24", "--data.val-count", "12", "--data.workers", "0"]
-    assert main([*words, "--accelerator", "cpu", "--out", str(tmp_path / "study")]) == 0
+def test_a_study_that_was_run_has_a_page(tmp_path: Path) -> None:
+    data = DataConfig(size=16, train_count=24, val_count=12, workers=0)
+    study = Tradeoff(TradeoffConfig(data=data, size="smoke", seeds=1, families=("fsq",), bits=(4,), accelerator="cpu"))
+    study.prepare(tmp_path / "study")
+    results = {cell: run_cell(study, cell, tmp_path / "study") for cell in study.cells()}
+    write_study(study, results, tmp_path / "study")
     PROGRAM.take_in(tmp_path / "study", tmp_path / "pages")
     PROGRAM.write_pages(tmp_path / "pages")
     page = (tmp_path / "pages/tradeoff.md").read_text()

@@ -16,20 +16,20 @@ from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.extractor import classifier_extractor
 from gridcode.quantize.config import FSQConfig, VQConfig
-from gridcode.studies.checkpoint import Grader, swept
-from gridcode.studies.config import (
+from gridcode.studies.checkpoints.base import Grader, swept
+from gridcode.studies.checkpoints.config import (
     CheckpointConfig,
     GuidanceConfig,
     LongConfig,
     SamplersConfig,
     SemanticsConfig,
 )
+from gridcode.studies.checkpoints.guidance import Guidance, guidance_verdicts
+from gridcode.studies.checkpoints.long import Long, long_verdicts
+from gridcode.studies.checkpoints.samplers import Samplers, sampler_verdicts
+from gridcode.studies.checkpoints.semantics import Semantics, decode_codes, semantics_verdicts
 from gridcode.studies.engine import read_study, run_cell, write_study
-from gridcode.studies.guidance import Guidance, guidance_verdicts
 from gridcode.studies.images import Recipe
-from gridcode.studies.long import Long, long_verdicts
-from gridcode.studies.samplers import Samplers, sampler_verdicts
-from gridcode.studies.semantics import Semantics, decode_codes, semantics_verdicts
 from gridcode.studies.study import Cell, Study, Values
 from gridcode.studies.summary import Verdict
 from gridcode.tokenizer.model import Tokenizer
@@ -104,6 +104,13 @@ def test_real_pictures_are_at_no_distance_from_themselves() -> None:
     scores = grader.scores(images, grader.features(images).logits.argmax(1))
     assert scores["class_accuracy"] == 1.0
     assert set(scores) == {"frechet", "precision", "recall", "density", "coverage", "class_accuracy"}
+
+
+def test_pictures_without_labels_are_measured_by_another_network(tmp_path: Path) -> None:
+    grader = Grader.of(CheckpointConfig(data=TINY, size="smoke", features="lite0"), tmp_path)
+    assert grader.extractor.name == "lite0"
+    assert grader.reference.features is not None
+    assert grader.reference.features.shape == (12, 1280)
 
 
 def of_steps(*values: float) -> dict[float, list[float]]:

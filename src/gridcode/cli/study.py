@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
+from gridcode.studies.capacity.config import CapacityConfig
+from gridcode.studies.checkpoints.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
-from gridcode.studies.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.uvim.config import UvimConfig
-
-if TYPE_CHECKING:
-    from gridcode.studies.study import Study
 
 USAGE = """usage: gridcode study NAME --out DIR [options]      gridcode study NAME --help
 
@@ -24,7 +22,7 @@ studies:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What every study takes."""
+    """What every study takes; its own settings are in ``study``."""
 
     out: Path
     """The study's folder; finished cells in it are kept, and a killed study goes on."""
@@ -33,22 +31,12 @@ class Arguments:
     only_time: bool = False
     """Say how many hours it would take, and end."""
 
-    def make(self) -> Study:
-        """The study of these settings."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class Uvim(Arguments):
     """Table 2: FSQ beside VQ with and without splitting, with and without context, on depth, panoptic and colour."""
 
     study: Annotated[UvimConfig, FLAT] = field(default_factory=UvimConfig)
-
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.uvim.study import UvimStudy
-
-        return UvimStudy(self.study)
 
 
 @dataclass(frozen=True)
@@ -57,24 +45,12 @@ class Tradeoff(Arguments):
 
     study: Annotated[TradeoffConfig, FLAT] = field(default_factory=TradeoffConfig)
 
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.codebooks.tradeoff import Tradeoff
-
-        return Tradeoff(self.study)
-
 
 @dataclass(frozen=True)
 class Samplers(Arguments):
     """Every sampler at the same checkpoint, by number of steps, each at its own best temperature."""
 
     study: Annotated[SamplersConfig, FLAT] = field(default_factory=SamplersConfig)
-
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.samplers import Samplers
-
-        return Samplers(self.study)
 
 
 @dataclass(frozen=True)
@@ -83,24 +59,12 @@ class Guidance(Arguments):
 
     study: Annotated[GuidanceConfig, FLAT] = field(default_factory=GuidanceConfig)
 
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.guidance import Guidance
-
-        return Guidance(self.study)
-
 
 @dataclass(frozen=True)
 class Semantics(Arguments):
     """Figures 8 and 9: what single codes, constant grids and stitched halves decode to, FSQ and VQ."""
 
     study: Annotated[SemanticsConfig, FLAT] = field(default_factory=SemanticsConfig)
-
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.semantics import Semantics
-
-        return Semantics(self.study)
 
 
 @dataclass(frozen=True)
@@ -109,11 +73,12 @@ class Long(Arguments):
 
     study: Annotated[LongConfig, FLAT] = field(default_factory=LongConfig)
 
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.long import Long
 
-        return Long(self.study)
+@dataclass(frozen=True)
+class Capacity(Arguments):
+    """Section 3.3: do layers at the bottleneck replace a codebook? On pictures, and on points that want no grid."""
+
+    study: Annotated[CapacityConfig, FLAT] = field(default_factory=CapacityConfig)
 
 
 @dataclass(frozen=True)
@@ -122,24 +87,12 @@ class Levels(Arguments):
 
     study: Annotated[LevelsConfig, FLAT] = field(default_factory=LevelsConfig)
 
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.codebooks.levels import Levels
-
-        return Levels(self.study)
-
 
 @dataclass(frozen=True)
 class Forms(Arguments):
     """The five published bounds of FSQ, in both stages."""
 
     study: Annotated[FormsConfig, FLAT] = field(default_factory=FormsConfig)
-
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.codebooks.forms import Forms
-
-        return Forms(self.study)
 
 
 @dataclass(frozen=True)
@@ -148,24 +101,12 @@ class Scaling(Arguments):
 
     study: Annotated[ScalingConfig, FLAT] = field(default_factory=ScalingConfig)
 
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.codebooks.scaling import Scaling
-
-        return Scaling(self.study)
-
 
 @dataclass(frozen=True)
 class Dims(Arguments):
     """Channels by levels: reconstruction, usage and stability of Stage I as heat maps."""
 
     study: Annotated[DimsConfig, FLAT] = field(default_factory=DimsConfig)
-
-    def make(self) -> Study:
-        """See :class:`Arguments`."""
-        from gridcode.studies.codebooks.dims import Dims
-
-        return Dims(self.study)
 
 
 STUDIES: dict[str, type[Arguments]] = {
@@ -179,6 +120,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "guidance": Guidance,
     "semantics": Semantics,
     "long": Long,
+    "capacity": Capacity,
 }
 """The studies by name."""
 
@@ -197,11 +139,14 @@ def run(arguments: list[str]) -> None:
     if name not in STUDIES:
         raise GridcodeError(f"study takes one of {', '.join(map(repr, STUDIES))}, got {name!r}")
     kind: Any = STUDIES[name]
-    parsed: Arguments = parse(kind, arguments[1:], prog=f"gridcode study {name}")
+    parsed: Any = parse(kind, arguments[1:], prog=f"gridcode study {name}")
     from gridcode.cli.shared.advice import narrator
     from gridcode.studies.engine import run_study
+    from gridcode.studies.registry import make_study
 
-    run_study(parsed.make(), parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time)
+    run_study(
+        make_study(name, parsed.study), parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time
+    )
     if not parsed.only_time:
         print((parsed.out / "table.md").read_text(encoding="utf-8"))
         print(f"table.md, study.json and pictures in {parsed.out}")

@@ -12,22 +12,24 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar, get_type_hints
 
 from gridcode.errors import GridcodeError
+from gridcode.studies.capacity.study import Capacity
+from gridcode.studies.checkpoints.guidance import Guidance
+from gridcode.studies.checkpoints.long import Long
+from gridcode.studies.checkpoints.samplers import Samplers
+from gridcode.studies.checkpoints.semantics import Semantics
 from gridcode.studies.codebooks.dims import Dims
 from gridcode.studies.codebooks.forms import Forms
 from gridcode.studies.codebooks.levels import Levels
 from gridcode.studies.codebooks.scaling import Scaling
 from gridcode.studies.codebooks.tradeoff import Tradeoff
-from gridcode.studies.guidance import Guidance
-from gridcode.studies.long import Long
-from gridcode.studies.samplers import Samplers
-from gridcode.studies.semantics import Semantics
 from gridcode.studies.study import Study
 from gridcode.studies.uvim.study import UvimStudy
 
 T = TypeVar("T")
 
 STUDIES: Final[dict[str, type[Study]]] = {
-    kind.name: kind for kind in (UvimStudy, Tradeoff, Levels, Forms, Scaling, Dims, Samplers, Guidance, Semantics, Long)
+    kind.name: kind
+    for kind in (UvimStudy, Tradeoff, Levels, Forms, Scaling, Dims, Samplers, Guidance, Semantics, Long, Capacity)
 }
 """The studies by name."""
 
@@ -47,8 +49,14 @@ def study_from_json(content: Mapping[str, Any]) -> Study:
     name, settings = content.get("study"), content.get("settings")
     if name not in STUDIES or not isinstance(settings, Mapping):
         raise GridcodeError(f"there is no study {name!r} with settings; the studies are {', '.join(STUDIES)}")
+    return make_study(name, settings_from_json(get_type_hints(STUDIES[name])["config"], settings))
+
+
+def make_study(name: str, config: Any) -> Study:
+    """The study of a name with its settings."""
     kind: Any = STUDIES[name]
-    return kind(settings_from_json(get_type_hints(kind)["config"], settings))  # type: ignore[no-any-return]
+    study: Study = kind(config)
+    return study
 
 
 def settings_from_json(kind: type[T], values: Mapping[str, Any]) -> T:

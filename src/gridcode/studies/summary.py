@@ -140,6 +140,15 @@ def level(interval: Difference, *, margin: float) -> Answer:
     return "not seen" if interval.low > margin or interval.high < -margin else "open"
 
 
+def below(interval: Difference, limit: float) -> Answer:
+    """What an interval says of a claim that a difference is less than a limit.
+
+    >>> below(Difference(0.1, -0.2, 0.4), 0.5), below(Difference(0.1, -0.2, 0.4), 0.3)
+    ('seen', 'open')
+    """
+    return "seen" if interval.high < limit else "not seen" if interval.low > limit else "open"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a study says of a claim.

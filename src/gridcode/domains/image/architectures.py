@@ -97,6 +97,8 @@ class TokenizerConfig(ImageArchitecture):
     """Side of the squares that enter the first layer as channels: 2 makes the finest layers 4x cheaper."""
     style: Literal["gridcode", "maskgit"] = "gridcode"
     """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
+    dense: int = 0
+    """Dense layers (normalisation, SiLU, 1x1 convolution) on each side of the bottleneck (paper, section 3.3)."""
 
     @classmethod
     def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
@@ -146,7 +148,8 @@ class TokenizerConfig(ImageArchitecture):
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
         check_channels(self.channels)
-        check_numbers(self, "tokenizer ", counts=("encoder_blocks", "decoder_blocks", "patch"))
+        counts = ("encoder_blocks", "decoder_blocks", "patch")
+        check_numbers(self, "tokenizer ", counts=counts, not_negative=("dense",))
 
     @property
     def downsampling(self) -> int:

@@ -1,9 +1,9 @@
 """The convolutional networks: picture to latents at falling resolution, codes to picture at rising resolution.
 
 image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks
-      -> norm, SiLU, 1x1 conv -> latents
+      -> [norm, SiLU, 1x1 conv] x dense -> norm, SiLU, 1x1 conv -> latents
 
-codes -> 3x3 conv -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks
+codes -> 3x3 conv -> [norm, SiLU, 1x1 conv] x dense -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks
       -> norm, SiLU, 3x3 conv -> shuffle(patch) -> image
 
 Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
@@ -41,7 +41,7 @@ class Encoder(nn.Sequential):
                 before = width
             if stage < len(widths) - 1:
                 stages.append(nn.AvgPool2d(2) if maskgit else Downsample(width))
-        stages += [block(before, before), block(before, before)]
+        stages += [block(before, before), block(before, before), *_dense(before, config.dense)]
         stages += [Norm(before), nn.SiLU(), Conv2d(before, latents, 1)]
         super().__init__(*stages)
 
@@ -63,7 +63,7 @@ class Decoder(nn.Sequential):
         widths = config.widths[::-1]
         before = widths[0]
         block = MaskGITBlock if config.style == "maskgit" else ResidualBlock
-        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1)]
+        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1), *_dense(before, config.dense)]
         stages += [block(before, before), block(before, before)]
         for stage, width in enumerate(widths):
             for _ in range(config.decoder_blocks):
@@ -83,3 +83,8 @@ class Decoder(nn.Sequential):
         """(B, d, h, w) -> (B, C, H, W)."""
         out: Tensor = super().forward(codes)  # type: ignore[no-untyped-call]
         return out
+
+
+def _dense(width: int, count: int) -> list[nn.Module]:
+    """Layers that see one place each; the same on both sides of the bottleneck."""
+    return [layer for _ in range(count) for layer in (Norm(width), nn.SiLU(), Conv2d(width, width, 1))]

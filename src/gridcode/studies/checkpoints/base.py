@@ -31,8 +31,9 @@ from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.manifold import manifold_scores
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import QuantizerConfig
+from gridcode.studies.checkpoints.config import CheckpointConfig
 from gridcode.studies.codebooks.tradeoff import NAMES, quantizer_of
-from gridcode.studies.config import CLASSIFIER, CheckpointConfig
+from gridcode.studies.config import CLASSIFIER
 from gridcode.studies.images import ImageStudy, Recipe, pictures, time_stages, train_stage_one, train_stage_two
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.tasks.generate import Generator

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import ClassVar, Final
 
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
-from gridcode.studies.checkpoint import (
+from gridcode.studies.checkpoints.base import (
     CheckpointStudy,
     Grader,
     by_point,
@@ -26,7 +26,7 @@ from gridcode.studies.checkpoint import (
     time_checkpoint,
     train_checkpoint,
 )
-from gridcode.studies.config import SamplersConfig
+from gridcode.studies.checkpoints.config import SamplersConfig
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, Panel, StudyTable, Summary, Verdict, answered, difference

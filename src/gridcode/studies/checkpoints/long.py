@@ -21,9 +21,9 @@ from gridcode.domains.image.report import overview
 from gridcode.evaluation.pictures import save_png
 from gridcode.evaluation.publish import log_points
 from gridcode.prior.config import PriorRun
-from gridcode.studies.checkpoint import CheckpointStudy
+from gridcode.studies.checkpoints.base import CheckpointStudy
+from gridcode.studies.checkpoints.config import LongConfig
 from gridcode.studies.codebooks.tradeoff import NAMES
-from gridcode.studies.config import LongConfig
 from gridcode.studies.curves import MEASURES, Curve, Curves, cell_text, curve_panels
 from gridcode.studies.images import measure, pictures, time_image_cell, train_stage_one, train_stage_two
 from gridcode.studies.study import Cell, Values, cell_folder
