@@ -36,6 +36,16 @@ PLOTTED: Final = (RECONSTRUCTION, SAMPLES, "usage", BITS)
 """The panels of the paper's Figure 3, in its order."""
 
 
+def lines_by_size(families: Iterable[str], bits: Iterable[int]) -> dict[str, dict[float, list[str]]]:
+    """The settings of a study of families at sizes of the codebook, for :func:`curves_of`.
+
+    >>> lines_by_size(["fsq"], [4, 6])
+    {'fsq': {16.0: ['fsq-16'], 64.0: ['fsq-64']}}
+    """
+    sizes = [2**size for size in bits]
+    return {family: {float(size): [f"{family}-{size}"] for size in sizes} for family in families}
+
+
 def curves_of(
     results: Mapping[Any, Mapping[str, Any]],
     lines: Mapping[str, Mapping[float, Sequence[str]]],

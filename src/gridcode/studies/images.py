@@ -71,8 +71,16 @@ class ImageStudy(Study):
     """The data and the size."""
 
     @abstractmethod
+    def cell_settings(self) -> list[str]:
+        """The settings of the cells; each is run with every seed."""
+
+    @abstractmethod
     def recipe(self, cell: Cell) -> Recipe:
         """What a cell trains."""
+
+    def cells(self) -> list[Cell]:
+        """See :class:`Study`; all of the first seed come first, so that the curves are there early."""
+        return [Cell(setting, seed) for seed in range(self.config.seeds) for setting in self.cell_settings()]
 
     def settings(self) -> Values:
         """See :class:`Study`."""

@@ -88,8 +88,8 @@ class Capacity(ImageStudy):
     name: ClassVar[str] = "capacity"
     config: CapacityConfig = field(default_factory=CapacityConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`gridcode.studies.study.Study`; pictures come first, as they take longest."""
+    def cell_settings(self) -> list[str]:
+        """Pictures come first, as they take longest."""
         settings = [f"{PICTURES}-fsq-{dense}" for dense in self.config.dense] + [f"{PICTURES}-vq-0"]
         settings += [
             f"{target}-{quantizer}-{depth}"
@@ -97,7 +97,7 @@ class Capacity(ImageStudy):
             for quantizer in NAMES
             for depth in self.config.depths
         ]
-        return [Cell(setting, seed) for seed in range(self.config.seeds) for setting in settings]
+        return settings
 
     def kind(self, cell: Cell) -> str:
         """Pictures by quantizer, or points."""

@@ -77,14 +77,9 @@ class Dims(ImageStudy):
     name: ClassVar[str] = "dims"
     config: DimsConfig = field(default_factory=DimsConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`Study`; all of the first seed come first."""
-        return [
-            Cell(f"{channels}x{levels}", seed)
-            for seed in range(self.config.seeds)
-            for channels in self.config.channels
-            for levels in self.config.levels
-        ]
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
+        return [f"{channels}x{levels}" for channels in self.config.channels for levels in self.config.levels]
 
     def kind(self, cell: Cell) -> str:
         """One; channels and levels cost next to nothing."""

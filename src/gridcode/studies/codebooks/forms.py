@@ -31,6 +31,7 @@ from gridcode.studies.curves import (
     curve_panels,
     curve_table,
     curves_of,
+    lines_by_size,
     size_text,
 )
 from gridcode.studies.images import ImageStudy, Recipe
@@ -66,14 +67,9 @@ class Forms(ImageStudy):
     name: ClassVar[str] = "forms"
     config: FormsConfig = field(default_factory=FormsConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`Study`; all of the first seed come first."""
-        return [
-            Cell(f"{form}-{2**bits}", seed)
-            for seed in range(self.config.seeds)
-            for bits in self.config.bits
-            for form in self.config.forms
-        ]
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
+        return [f"{form}-{2**bits}" for bits in self.config.bits for form in self.config.forms]
 
     def kind(self, cell: Cell) -> str:
         """The codebook's size; bounds take the same time."""
@@ -86,9 +82,7 @@ class Forms(ImageStudy):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         config = self.config
-        lines: dict[str, dict[float, list[str]]] = {
-            form: {float(2**bits): [f"{form}-{2**bits}"] for bits in config.bits} for form in config.forms
-        }
+        lines = lines_by_size(config.forms, config.bits)
         names: dict[str, str] = {form: form for form in config.forms}
         curves = curves_of(results, lines)
         return Summary(

@@ -74,11 +74,10 @@ class Levels(ImageStudy):
     name: ClassVar[str] = "levels"
     config: LevelsConfig = field(default_factory=LevelsConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`Study`; all of the first seed come first."""
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
         lines = self._lines().values()
-        settings = dict.fromkeys(name for places in lines for names in places.values() for name in names)
-        return [Cell(setting, seed) for seed in range(self.config.seeds) for setting in settings]
+        return list(dict.fromkeys(name for places in lines for names in places.values() for name in names))
 
     def kind(self, cell: Cell) -> str:
         """The codebook's size."""

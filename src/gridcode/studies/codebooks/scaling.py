@@ -38,6 +38,7 @@ from gridcode.studies.curves import (
     curve_panels,
     curve_table,
     curves_of,
+    lines_by_size,
     size_text,
 )
 from gridcode.studies.images import ImageStudy, Recipe
@@ -81,11 +82,10 @@ class Scaling(ImageStudy):
     name: ClassVar[str] = "scaling"
     config: ScalingConfig = field(default_factory=ScalingConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`Study`; all of the first seed come first."""
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
         return [
-            Cell(f"{family}-{2**bits}", seed)
-            for seed in range(self.config.seeds)
+            f"{family}-{2**bits}"
             for bits in self.config.bits
             for family in self.config.families
             if family not in HELD or bits <= self.config.held
@@ -107,9 +107,7 @@ class Scaling(ImageStudy):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         config = self.config
-        lines: dict[str, dict[float, list[str]]] = {
-            family: {float(2**bits): [f"{family}-{2**bits}"] for bits in config.bits} for family in config.families
-        }
+        lines = lines_by_size(config.families, config.bits)
         names: dict[str, str] = {family: NAMES[family] for family in config.families}
         found = {cell: with_ceiling(values) for cell, values in results.items()}
         curves: dict[str, Curves] = {**curves_of(found, lines, SCALING)}

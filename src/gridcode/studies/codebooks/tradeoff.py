@@ -31,6 +31,7 @@ from gridcode.studies.curves import (
     curve_panels,
     curve_table,
     curves_of,
+    lines_by_size,
     size_text,
 )
 from gridcode.studies.images import ImageStudy, Recipe
@@ -66,14 +67,9 @@ class Tradeoff(ImageStudy):
     name: ClassVar[str] = "tradeoff"
     config: TradeoffConfig = field(default_factory=TradeoffConfig)
 
-    def cells(self) -> list[Cell]:
-        """See :class:`Study`; all of the first seed come first, so that the curves are there early."""
-        return [
-            Cell(f"{family}-{2**bits}", seed)
-            for seed in range(self.config.seeds)
-            for bits in self.config.bits
-            for family in self.config.families
-        ]
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
+        return [f"{family}-{2**bits}" for bits in self.config.bits for family in self.config.families]
 
     def kind(self, cell: Cell) -> str:
         """The family; a large VQ costs more than a small one."""
@@ -86,10 +82,7 @@ class Tradeoff(ImageStudy):
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
-        lines: dict[str, dict[float, list[str]]] = {
-            family: {float(2**bits): [f"{family}-{2**bits}"] for bits in self.config.bits}
-            for family in self.config.families
-        }
+        lines = lines_by_size(self.config.families, self.config.bits)
         curves = curves_of(results, lines)
         names: dict[str, str] = {family: NAMES[family] for family in self.config.families}
         return Summary(
