@@ -27,8 +27,8 @@ class GridcodeError(ValueError):
         super().__init__(" ".join(message.splitlines()))
 
 
-class DivergedError(GridcodeError):
-    """A training ended because its loss, a gradient or another figure was not finite."""
+class NotFiniteError(GridcodeError):
+    """A latent, a loss, a gradient or another figure is NaN or infinite: in training, a sign that it has diverged."""
 
 
 class FileError(GridcodeError, OSError):

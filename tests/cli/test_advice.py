@@ -72,6 +72,10 @@ def test_no_message_outside_the_command_line_names_a_flag() -> None:
         for node in ast.walk(tree):
             text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
             names_a_flag = " " in str(text) and re.search(r"(?<![\w-])--[a-z]", str(text))  # a lone word is CSS's
+            parts = node.values if isinstance(node, ast.JoinedStr) else ()
+            names_a_flag = names_a_flag or any(
+                isinstance(part, ast.Constant) and re.search(r"(?<![\w-])--$", str(part.value)) for part in parts[:-1]
+            )
             if names_a_flag:
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
     assert not found

@@ -62,6 +62,8 @@ def test_a_broken_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     with pytest.raises(GridcodeError, match="2 of 4 cells failed, 2-"):
         run_study(study, tmp_path / "out", say=told.append)
     text = "\n".join(told)
+    assert "even: cannot be timed: ValueError: the number is bad" in text
+    assert "about 1.0 hours (60 minutes) for 2 cells, 1 at a time" in text
     assert "2-0: failed: ZeroDivisionError: no" in text
     assert "2-1: failed: the number is bad" in text
     assert "| 3 | 9.05 ± 0.07 |" in (tmp_path / "out/table.md").read_text()

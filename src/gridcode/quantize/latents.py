@@ -11,7 +11,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, NotFiniteError
 from gridcode.quantize.base import Quantizer
 from gridcode.quantize.fsq.kernels.reference import working, working_dtype
 from gridcode.quantize.radix import values_visible
@@ -88,13 +88,13 @@ def wide_latents(owner: str, latents: Tensor, nan: NaNPolicy) -> Tensor:
         nan: ``"error"`` to refuse NaN, ``"zero"`` to count it as 0 with gradient 0, as traced code always does.
 
     Raises:
-        GridcodeError: A latent is NaN, and ``nan`` is ``"error"``; the message counts them.
+        NotFiniteError: A latent is NaN, and ``nan`` is ``"error"``; the message counts them.
     """
     if nan == "zero" or not values_visible(latents):
         return working(latents)
     # A NaN always reaches the sum, which is the cheapest pass; two infinities make one too, hence the count.
     if latents.detach().sum().isnan() and (count := int(latents.detach().isnan().sum())):
-        raise GridcodeError(
+        raise NotFiniteError(
             f"{owner}: {count} of {latents.numel()} latents are NaN; look for a diverging loss or an overflow before "
             'the quantizer, or pass nan="zero" to count them as 0'
         )
@@ -109,13 +109,13 @@ def finite(owner: str, rows: Tensor) -> Tensor:
         rows: Latents or codes.
 
     Raises:
-        GridcodeError: One is NaN or infinite; the message counts them.
+        NotFiniteError: One is NaN or infinite; the message counts them.
     """
     if not values_visible(rows):
         return torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
     # What is not finite reaches the sum, the cheapest pass; a sum can also overflow by itself, hence the count.
     if not rows.detach().sum().isfinite() and (count := int((~rows.detach().isfinite()).sum())):
-        raise GridcodeError(
+        raise NotFiniteError(
             f"{owner}: {count} of {rows.numel()} latents are NaN or infinite and have no nearest codeword; look for a "
             "diverging loss or an overflow before the quantizer"
         )

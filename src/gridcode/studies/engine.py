@@ -32,6 +32,7 @@ from gridcode.files import from_json, make_folder, read_json, to_json, write_jso
 from gridcode.studies.plot import save_plot
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.training.log import Say
+from gridcode.training.signals import Stopped
 
 T = TypeVar("T")
 
@@ -63,12 +64,10 @@ def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, on
         workers = min(workers, len(pending))
         with processes(workers) as pool:
             say("timing a few steps of each kind of cell")
-            seconds = _times(study, pending, pool)
-            for kind, each in seconds.items():
-                count = sum(study.kind(cell) == kind for cell in pending)
-                say(f"{kind}: about {each:.0f} s a cell, {count} cells")
-            total = sum(seconds[study.kind(cell)] for cell in pending) / workers / 3600
-            say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(pending)} cells, {workers} at a time")
+            seconds = _times(study, pending, pool, say)
+            timed = [seconds[study.kind(cell)] for cell in pending if study.kind(cell) in seconds]
+            total = sum(timed) / workers / 3600
+            say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {workers} at a time")
             if only_time:
                 return
             failed = _run_cells(study, pending, out, pool, say)
@@ -177,13 +176,29 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor) -> dict[str, float]:
-    """Seconds a cell of each kind; all kinds at once, so that processes are in each other's way as they will be."""
-    kinds: dict[str, Cell] = {}
+def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor, say: Say) -> dict[str, float]:
+    """Seconds a cell of each kind; all kinds at once, so that processes are in each other's way as they will be.
+
+    A kind that cannot be timed is told of and left out: its cells will say what is wrong, and the others go on.
+    """
+    kinds: dict[str, list[Cell]] = {}
     for cell in cells:
-        kinds.setdefault(study.kind(cell), cell)
-    futures = {kind: pool.submit(named, kind, study.time_cell, cell) for kind, cell in sorted(kinds.items())}
-    return {kind: outcome(future) for kind, future in futures.items()}
+        kinds.setdefault(study.kind(cell), []).append(cell)
+    seconds: dict[str, float] = {}
+    futures = {kind: pool.submit(_time_cell, study, of_kind[0]) for kind, of_kind in sorted(kinds.items())}
+    for kind, future in futures.items():
+        try:
+            seconds[kind] = outcome(future)
+        except CellError as error:
+            say(f"{kind}: cannot be timed: {error}")
+            continue
+        say(f"{kind}: about {seconds[kind]:.0f} s a cell, {len(kinds[kind])} cells")
+    return seconds
+
+
+def _time_cell(study: Study, cell: Cell) -> float:
+    with _as_cell_error():
+        return study.time_cell(cell)
 
 
 def _run_cells(
@@ -209,6 +224,19 @@ class CellError(GridcodeError):
     """A cell could not be trained or measured."""
 
 
+@contextmanager
+def _as_cell_error() -> Iterator[None]:
+    """Any error of a cell in one line; a signal is none."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, GridcodeError) else f"{type(error).__name__}: "
+        text = f"{kind}{error}".splitlines() or [kind]
+        raise CellError(text[0]) from error
+
+
 def run_cell(study: Study, cell: Cell, out: Path) -> Values:
     """Run a cell where it is not finished, and write its result.
 
@@ -216,19 +244,12 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
         CellError: It failed, by an error of ours or any other.
         Stopped: A signal ended it.
     """
-    from gridcode.training.signals import Stopped
-
     done = read_result(out, cell)
     if done is not None:
         return done
     start = time.perf_counter()
-    try:
+    with _as_cell_error():
         found = study.run_cell(cell, out)
-    except Stopped:
-        raise
-    except Exception as error:
-        kind = "" if isinstance(error, GridcodeError) else f"{type(error).__name__}: "
-        raise CellError(f"{kind}{error}".splitlines()[0]) from error
     seconds = time.perf_counter() - start
     folder = make_folder(cell_folder(out, cell))
     write_json(

@@ -31,7 +31,7 @@ from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.domains.image.evaluate import BITS_OF, Evaluation, Subject, evaluate
 from gridcode.domains.image.report import overview
-from gridcode.errors import DivergedError
+from gridcode.errors import NotFiniteError
 from gridcode.evaluation.pictures import save_png
 from gridcode.features.sample_scores import measuring_classifier
 from gridcode.prior.config import Head, PriorRun
@@ -162,16 +162,16 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
         The figures that ``gridcode eval`` reports, ``tokens`` counted over the validation pictures that were measured,
         the alarms that Stage I raised, and bits per token by step of uncovering. With ``costs``, of Stage II's training
         also the parameters, seconds a step and the peak of memory in MiB. Where Stage I is trained alone and its loss
-        was not finite, only ``diverged`` and the alarms.
+        or a latent was not finite, only ``diverged`` and the alarms.
 
     Raises:
-        DivergedError: The loss was not finite, of a cell with both stages.
+        NotFiniteError: The loss or a latent was not finite, of a cell with both stages.
     """
     run = config.tokenizer(recipe.quantizer, seed)
     sources = pictures(config)
     try:
         tokenizer = train_stage_one(run, sources, folder)
-    except DivergedError:
+    except NotFiniteError:
         if recipe.head is not None:
             raise
         return {"diverged": True, "alarms": alarms_of(folder / "tokenizer")}

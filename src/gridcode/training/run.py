@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gridcode.errors import DivergedError, FileError, GridcodeError
+from gridcode.errors import FileError, GridcodeError, NotFiniteError
 from gridcode.files import from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import ProgressBar, RunLog
@@ -180,7 +180,7 @@ class OpenRun:
         """Take one step's metrics into the means of the next line.
 
         Raises:
-            DivergedError: The loss, its gradient or another metric is not finite; the last checkpoint stays.
+            NotFiniteError: The loss, its gradient or another metric is not finite; the last checkpoint stays.
         """
         for part, whose in (("", "the"), ("discriminator_", "the discriminator's")):
             if metrics.get(f"{part}skipped"):
@@ -287,7 +287,7 @@ class OpenRun:
         text = f"the {what} is not finite at step {step}; {where}; try a lower optim.lr or loop.precision=fp32"
         if self._log is not None:
             self._log.write(step, {"warning": text})
-        raise DivergedError(text)
+        raise NotFiniteError(text)
 
 
 @contextmanager

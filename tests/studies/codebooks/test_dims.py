@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from gridcode.data.config import DataConfig
-from gridcode.errors import DivergedError, GridcodeError
+from gridcode.errors import GridcodeError, NotFiniteError
 from gridcode.quantize.config import FSQConfig, GroupedFSQConfig
 from gridcode.quantize.fsq.levels import MAX_CODEBOOK
+from gridcode.quantize.make import make_quantizer
 from gridcode.studies.codebooks.config import DimsConfig
 from gridcode.studies.codebooks.dims import POOR, Dims, quantizer_of, verdicts, with_signs
 from gridcode.studies.codebooks.scaling import SHOWN
@@ -69,7 +71,7 @@ def test_what_is_expected_of_few_channels() -> None:
 
 def test_a_training_that_diverges_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverge(*_: object, **__: object) -> None:
-        raise DivergedError("the loss is not finite at step 3")
+        raise NotFiniteError("the loss is not finite at step 3")
 
     monkeypatch.setattr("gridcode.studies.images.train_tokenizer", diverge)
     data = DataConfig(size=16, train_count=24, val_count=12, workers=0)
@@ -79,6 +81,13 @@ def test_a_training_that_diverges_is_a_finding(tmp_path: Path, monkeypatch: pyte
     summary = study.summary({Cell("1x2", 0): values})
     assert "| 1 | 100 % |" in summary.markdown()
     save_plot(summary.panels, tmp_path / "plot.svg")
+
+
+@pytest.mark.parametrize("channels", [3, 20])
+def test_latents_that_are_not_finite_are_a_divergence_too(channels: int) -> None:
+    quantizer = make_quantizer(quantizer_of(f"{channels}x10"))
+    with pytest.raises(NotFiniteError, match="latents are NaN"):
+        quantizer(torch.full((2, channels), float("nan")))
 
 
 def test_the_boundary_lies_between_two_levels_and_more() -> None:

@@ -88,7 +88,7 @@ class UvimConfig:
             raise GridcodeError(f"a study's length must be above 0 and finite, got {self.length}")
         for name, chosen in (("tasks", self.tasks), ("variants", self.variants)):
             if not chosen or len(set(chosen)) != len(chosen):
-                raise GridcodeError(f"--{name} must name at least one, each once, got {' '.join(chosen) or 'none'}")
+                raise GridcodeError(f"{name} must name at least one, each once, got {' '.join(chosen) or 'none'}")
 
     def cells(self) -> list[Cell]:
         """All cells, a task's together: its pictures are rendered once."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import NotFiniteError
 from gridcode.quantize.fsq.forms import CodeGrid
 from gridcode.quantize.radix import join_digits, split_indices
 
@@ -43,7 +43,7 @@ def quantize(latents: Tensor, grid: CodeGrid, *, channel_dim: int, check_nan: bo
         Codes in the latents' shape and dtype, and int64 indices without the channel dimension.
 
     Raises:
-        GridcodeError: A latent is NaN, with ``check_nan``.
+        NotFiniteError: A latent is NaN, with ``check_nan``.
     """
     if check_nan:
         refuse_nan(latents)
@@ -94,16 +94,16 @@ def refuse_nan(latents: Tensor) -> None:
     """Count NaN among the latents.
 
     Raises:
-        GridcodeError: There are some.
+        NotFiniteError: There are some.
     """
     # A NaN always reaches the sum, which is the cheapest pass; two infinities make one too, hence the count.
     if latents.detach().sum().isnan() and (count := int(latents.detach().isnan().sum())):
         raise nan_error(count, latents.numel())
 
 
-def nan_error(count: int, total: int) -> GridcodeError:
+def nan_error(count: int, total: int) -> NotFiniteError:
     """The error about NaN latents."""
-    return GridcodeError(
+    return NotFiniteError(
         f"FSQ: {count} of {total} latents are NaN; look for a diverging loss or an overflow before the quantizer, or "
         'pass nan="zero" to count them as 0'
     )
