@@ -71,21 +71,21 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning_fabric.connector import _Connector
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from gridcode.cli.main import main
 from gridcode.training import fabric
 
+
 # PyTorch's FSDP works on CPUs if it is told so; Fabric and gridcode refuse.
-whole = FullyShardedDataParallel.__init__
-
-
-def on_cpu(self, *args, device_id=None, **settings):
-    whole(self, *args, device_id=torch.device("cpu"), **settings)
-
-
 def allow_sharding_on_cpu():
+    from lightning_fabric.connector import _Connector
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    whole = FullyShardedDataParallel.__init__
+
+    def on_cpu(self, *args, device_id=None, **settings):
+        whole(self, *args, device_id=torch.device("cpu"), **settings)
+
     FullyShardedDataParallel.__init__ = on_cpu
     _Connector._check_strategy_and_fallback = lambda self: None
     fabric.SHARDED = ("cpu",)
