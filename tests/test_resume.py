@@ -1,8 +1,8 @@
 """A run that is killed, torn and stopped on its way ends with the bytes of one that was left alone.
 
 Each stage makes one journey through real processes of the command line: every process resumes what the one before
-left, and meets another end. The tests look at what was seen on the way. A start of Python takes seconds, so no end is
-met twice: the tokenizer's journey is killed at some moment and gets the signals, the prior's dies while it writes.
+left, and meets another end. The tests look at what was seen on the way. No end is met twice: the tokenizer's journey
+is killed at some moment and gets the signals, the prior's dies while it writes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +55,8 @@ TOKENIZER = words(
 PRIOR = words("--model.width 16 --model.depth 1 --model.heads 2 --model.mlp 32 --model.dropout 0.1")
 
 KILLED_IN_ITS_SECOND_CHECKPOINT = """
-import os, signal, sys
+import signal
 from pathlib import Path
-from gridcode.cli.main import main
 from gridcode.training import state
 
 whole, calls = state.save_tensors, []
@@ -71,10 +69,10 @@ def half(path, tensors):
         os.kill(os.getpid(), signal.SIGKILL)
 
 state.save_tensors = half
-sys.exit(main())
 """
 
-Ending = Callable[[subprocess.Popen[bytes]], None]
+Ending = Callable[[BaseProcess], None]
+Start = Callable[[list[str], Path, str], BaseProcess]
 
 
 @dataclass(frozen=True)
@@ -120,30 +118,22 @@ def children(parent: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def travel(command: list[str], run: Path, ending: Ending | None, *, driver: str | None = None) -> Leg:
+def travel(start: Start, command: list[str], run: Path, ending: Ending | None) -> Leg:
     """Start a process; where an ending is given, meet it some steps after its first one."""
-    program = ["-c", driver] if driver else ["-m", "gridcode"]
-    start = len(read_log(run))
-    # Files, not pipes: orphaned workers hold their parent's pipes open for some seconds.
+    lines = len(read_log(run))
     errors = run.with_suffix(".errors")
-    with errors.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, *program, *command],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        )
+    process = start(command, errors, "" if ending else KILLED_IN_ITS_SECOND_CHECKPOINT)
     workers: frozenset[int] = frozenset()
     if ending is not None:
         # After its first checkpoint, and not on the checkpoints' beat: steps are lost and taken again.
-        wait_for_lines(process, run, start + 2 * EVERY + random.randrange(2 * EVERY))
-        workers = children(process.pid)
+        wait_for_lines(process, run, lines + 2 * EVERY + random.randrange(2 * EVERY))
+        workers = children(pid(process))
         ending(process)
-    process.wait(timeout=120)
+    process.join(timeout=120)
+    assert process.exitcode is not None
     names = sorted(path.name for path in (run / "state").iterdir())
     return Leg(
-        code=process.returncode,
+        code=process.exitcode,
         errors=errors.read_text(),
         workers=workers,
         checkpoints=tuple(path.name for path in checkpoints(run)),
@@ -152,28 +142,33 @@ def travel(command: list[str], run: Path, ending: Ending | None, *, driver: str 
     )
 
 
-def wait_for_lines(process: subprocess.Popen[bytes], run: Path, lines: int) -> None:
+def pid(process: BaseProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def wait_for_lines(process: BaseProcess, run: Path, lines: int) -> None:
     log = run / "log.jsonl"
-    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") >= lines):
+    while process.is_alive() and not (log.exists() and log.read_bytes().count(b"\n") >= lines):
         time.sleep(0.002)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: BaseProcess) -> None:
     process.kill()
 
 
-def interrupt_all(process: subprocess.Popen[bytes]) -> None:
+def interrupt_all(process: BaseProcess) -> None:
     """What a terminal does at Ctrl-C: every process of the group gets it."""
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(pid(process), signal.SIGINT)
 
 
-def terminate_all(process: subprocess.Popen[bytes]) -> None:
+def terminate_all(process: BaseProcess) -> None:
     """What `timeout` and batch systems do."""
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(pid(process), signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory, start_gridcode: Start) -> Iterator[Journey]:
     folder = tmp_path_factory.mktemp("tokenizer")
     (folder / "photos").mkdir()
     generator = np.random.default_rng(0)
@@ -182,11 +177,12 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
         Image.fromarray(pixels).save(folder / "photos" / f"{number:02d}.png")
     settings = [*TOKENIZER, "--data.source", str(folder / "photos"), *LOOP]
     command = ["train", "tokenizer", "scenes_smoke", *settings, "--out"]
-    yield from journey(folder, command, {"kill": kill, "SIGTERM": terminate_all, "SIGINT": interrupt_all})
+    endings = {"kill": kill, "SIGTERM": terminate_all, "SIGINT": interrupt_all}
+    yield from journey(start_gridcode, folder, command, endings)
 
 
 @pytest.fixture(scope="module")
-def prior(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+def prior(tmp_path_factory: pytest.TempPathFactory, start_gridcode: Start) -> Iterator[Journey]:
     folder = tmp_path_factory.mktemp("prior")
     with StoreWriter(
         folder / "tokens",
@@ -203,17 +199,16 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
             writer.write(split, tokens, torch.arange(count) % 3, [f"{split}{n}" for n in range(count)])
     settings = [*PRIOR, "--tokens", str(folder / "tokens"), *LOOP]
     command = ["train", "prior", "scenes_smoke", *settings, "--out"]
-    yield from journey(folder, command, {"torn": None})
+    yield from journey(start_gridcode, folder, command, {"torn": None})
 
 
-def journey(folder: Path, command: list[str], endings: dict[str, Ending | None]) -> Iterator[Journey]:
+def journey(start: Start, folder: Path, command: list[str], endings: dict[str, Ending | None]) -> Iterator[Journey]:
     """Where no ending is given, the process kills itself while it writes its second checkpoint."""
     run, straight = folder / "run", folder / "straight"
     legs: dict[str, Leg] = {}
     again = [*command, str(run), "--resume"]
     for name, ending in endings.items():
-        driver = None if ending else KILLED_IN_ITS_SECOND_CHECKPOINT
-        legs[name] = travel(again if legs else [*command, str(run)], run, ending, driver=driver)
+        legs[name] = travel(start, again if legs else [*command, str(run)], run, ending)
     assert main(again) == 0
     assert main([*command, str(straight)]) == 0
     yield Journey(run, straight, legs)
@@ -237,7 +232,7 @@ def alive(workers: frozenset[int]) -> frozenset[int]:
             state = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if "gridcode" in words and state != "Z":
+        if "forkserver" in words and state != "Z":
             found.add(worker)
     return frozenset(found)
 

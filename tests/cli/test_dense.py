@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -162,19 +162,17 @@ def test_one_line_says_what_is_wrong_with_the_data(
 
 
 KILLED = """
-import os, signal, sys
-from gridcode.cli.main import main
+import signal
 from gridcode.training import run
 
 end = run.OpenRun.end_step
 
 def killed(self, step, *, save):
     end(self, step, save=save)
-    if self.out.name == sys.argv[1] and step == 4:
+    if self.out.name == {stage!r} and step == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
 run.OpenRun.end_step = killed
-sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -190,12 +188,15 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(straight: Path, tmp_path: Path) -> None:
+def test_a_run_killed_in_both_stages_ends_with_the_same_bytes(
+    straight: Path, tmp_path: Path, start_gridcode: Callable[[list[str], Path, str], BaseProcess]
+) -> None:
     run = tmp_path / "run"
     for stage in ("tokenizer", "prior"):
         again = [*COMMAND, str(run), *(["--resume"] if run.exists() else [])]
-        killed = subprocess.run([sys.executable, "-c", KILLED, stage, *again], capture_output=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        killed = start_gridcode(again, tmp_path / "errors", KILLED.format(stage=stage))
+        killed.join(timeout=120)
+        assert killed.exitcode == -signal.SIGKILL, (tmp_path / "errors").read_text()
     assert main([*COMMAND, str(run), "--resume"]) == 0
     for file in ("tokenizer/last", "tokenizer/best", "prior/last", "prior/best"):
         weights = f"{file}/model.safetensors"

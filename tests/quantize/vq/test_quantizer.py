@@ -217,7 +217,7 @@ def _train(rank: int, folder: str) -> None:
 
 
 def test_two_processes_have_the_book_of_one_with_the_joined_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(_train, args=(str(tmp_path),), nprocs=2)
+    multiprocessing.start_processes(_train, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     books = _books()
     for step in range(5):
