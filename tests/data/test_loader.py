@@ -163,9 +163,10 @@ def test_global_random_state_is_left_alone():
 
 
 def test_workers_end_with_the_iterator():
+    before = children()
     batches = train_batches(Numbers(8), replace(CONFIG, workers=2), batch_size=4, seed=0)
     next(batches)
-    started = children()
+    started = children() - before
     assert started
     batches.close()
     del batches
