@@ -32,7 +32,7 @@ def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> No
     assert told[0] == "4 cells, 0 finished"
     assert "about 1.0 hours (60 minutes) for 4 cells, 2 at a time" in told
     table = (tmp_path / "table.md").read_text()
-    assert "- **squares grow**: seen; 4 cells." in table
+    assert "- **Seen**: squares grow. 4 cells." in table
     assert "| 3 | 9.05 ± 0.07 |" in table
     assert (tmp_path / "plot.svg").read_text().startswith("<?xml")
     content, results = read_study(tmp_path / "study.json")

@@ -151,7 +151,7 @@ def machine_lines() -> list[tuple[str, str]]:
     lines += [
         ("python", platform.python_version()),
         ("system", f"{platform.system()} {platform.machine()}"),
-        ("processors", f"{os.cpu_count()}, {torch.get_num_threads()} threads used"),
+        ("processors", f"{os.cpu_count()} cores, PyTorch's threads: {torch.get_num_threads()}"),
     ]
     if torch.cuda.is_available():
         lines.append(("device", torch.cuda.get_device_name()))

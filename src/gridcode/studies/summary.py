@@ -154,7 +154,7 @@ class Verdict:
     """What a study says of a claim.
 
     >>> Verdict("VQ's usage falls", "seen", "from 100 % at 16 codes to 9 % at 65,536").line()
-    "**VQ's usage falls**: seen; from 100 % at 16 codes to 9 % at 65,536."
+    "**Seen**: VQ's usage falls. From 100 % at 16 codes to 9 % at 65,536."
     """
 
     claim: str
@@ -164,7 +164,8 @@ class Verdict:
 
     def line(self) -> str:
         """Markdown."""
-        return f"**{self.claim}**: {self.answer}; {self.figures}."
+        figures = self.figures[:1].upper() + self.figures[1:]
+        return f"**{self.answer.capitalize()}**: {self.claim}. {figures}."
 
 
 @dataclass(frozen=True)
