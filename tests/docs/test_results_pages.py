@@ -67,7 +67,7 @@ def test_a_page_has_verdicts_plot_tables_pictures_and_how_it_was_measured(tmp_pa
         "index.md", "tradeoff-digits-rows.png", "tradeoff-digits.json", "tradeoff-digits.svg", "tradeoff.md",
     ]  # fmt: skip
     page = (pages / "tradeoff.md").read_text()
-    parts = ["# Study: tradeoff", "## FSQ and VQ by size", "- **usage of VQ", "](tradeoff-digits.svg)", "**FSQ**"]
+    parts = ["# Study: tradeoff", "## FSQ and VQ by size", ": usage of VQ", "](tradeoff-digits.svg)", "**FSQ**"]
     parts += ["](tradeoff-digits-rows.png)", "<small>`gridcode study tradeoff ", "4 and 4 steps"]
     parts += ["8 of 8 cells, 4.0 hours", "torch 2", "(tradeoff-digits.json)"]
     places = [page.index(part) for part in parts]

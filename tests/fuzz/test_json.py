@@ -277,7 +277,13 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(seed):
 
 
 FOUND = {
-    "a log, told": ["null", '{"val/psnr": 1}', '{"step": 3, "val/psnr": "a", "val/ssim": [1]}', '[["a"]]'],
+    "a log, told": [
+        "null",
+        '{"val/psnr": 1}',
+        '{"step": 3, "warning": -1}',
+        '{"step": 3, "val/psnr": "a", "val/ssim": [1]}',
+        '[["a"]]',
+    ],
     "a manifest, told": [
         "classes=[[1]]",
         "data=true",

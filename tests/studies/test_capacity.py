@@ -99,5 +99,5 @@ def test_a_study_of_capacity(tmp_path: Path) -> None:
     assert results[Cell("pictures-fsq-2", 0)]["parameters"] > results[Cell("pictures-fsq-0", 0)]["parameters"]
     table = (tmp_path / "table.md").read_text()
     assert "**64 clusters on a circle**" in table
-    assert "**VQ is ahead of FSQ with a linear encoder: 64 clusters on a circle**: open" in table
+    assert "**Open**: VQ is ahead of FSQ with a linear encoder: 64 clusters on a circle." in table
     assert (tmp_path / "plot.svg").is_file()

@@ -66,9 +66,16 @@ def read_log(run: Path) -> list[dict[str, Any]]:
             found = from_json(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict) and isinstance(found.get("step"), int):
+        if isinstance(found, dict) and _is_line(found):
             lines.append(found)
     return lines
+
+
+def _is_line(values: dict[str, Any]) -> bool:
+    """Whether a JSON object is what :meth:`RunLog.write` writes; an alarm is a warning with a name."""
+    texts = [values[name] for name in ("warning", "alarm") if name in values]
+    named = "alarm" not in values or "warning" in values
+    return isinstance(values.get("step"), int) and all(isinstance(text, str) for text in texts) and named
 
 
 Say = Callable[[str], None]
