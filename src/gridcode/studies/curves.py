@@ -32,6 +32,14 @@ MEASURES: Final = (
     Column(BITS, "compression cost (bits a token)", 2),
 )
 """What a cell of both stages is measured by."""
+COSTS: Final = (
+    Column(BITS, "prior", 2),
+    Column("uniform_bits_per_token", "log2 of the codes", 2),
+    Column("entropy_bits", "entropy of the histogram", 2),
+    Column("zlib_bits_per_token", "zlib", 2),
+    Column("zstd_bits_per_token", "zstd", 2),
+)
+"""What a token costs in bits, under the prior and without one."""
 PLOTTED: Final = (RECONSTRUCTION, SAMPLES, "usage", BITS)
 """The panels of the paper's Figure 3, in its order."""
 

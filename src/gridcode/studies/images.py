@@ -29,8 +29,9 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
-from gridcode.domains.image.evaluate import BITS_OF, Evaluation, Subject, evaluate
+from gridcode.domains.image.evaluate import BITS_OF, Subject, evaluate
 from gridcode.domains.image.report import overview
+from gridcode.domains.image.results import Evaluation
 from gridcode.errors import NotFiniteError
 from gridcode.evaluation.pictures import save_png
 from gridcode.features.sample_scores import measuring_classifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from gridcode.data.scenes.source import SHAPES, Scenes
 from gridcode.data.source import ImageSource
 from gridcode.domains.image import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.domains.image.evaluate import Evaluation, Subject, evaluate
+from gridcode.domains.image.evaluate import Subject, evaluate
 from gridcode.domains.image.report import image_findings, overview
+from gridcode.domains.image.results import Evaluation
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Runs, publish
@@ -69,6 +71,27 @@ def test_reconstruction_figures_are_those_of_the_chosen_pictures(scenes: Subject
     assert measured.reconstruction.usage.count == indices.numel()
     assert measured.reconstruction.usage.used == len(indices.unique())
     assert measured.reconstruction.codes.tokens == indices.numel()
+
+
+def test_the_cost_of_tokens_stands_beside_what_general_compressors_need(
+    scenes: Subject, measured: Evaluation, tmp_path: Path
+) -> None:
+    picked = torch.from_numpy(fixed_sample(40, 30))
+    images = torch.cat([batch.images for batch in eval_batches(scenes.val, DATA, batch_size=40)])[picked]
+    tokens = torch.cat([scenes.tokenizer.encode(part) for part in images.split(CONFIG.batch_size)]).flatten()
+    whole = 8 * len(zlib.compress(tokens.numpy().astype(np.uint8).tobytes(), 9)) / len(tokens)
+    figures = measured.figures()
+    assert figures["packed_bits_per_token"] == 6
+    assert figures["uniform_bits_per_token"] == pytest.approx(np.log2(40))
+    assert figures["zlib_bits_per_token"] == pytest.approx(min(whole, figures["zlib_bits_per_token"] or 0))
+    assert 0 < (figures["zstd_bits_per_token"] or 0) < 6.2
+    assert measured.samples is not None
+    bits = measured.samples.bits
+    assert figures["bits_per_pixel"] == pytest.approx(bits.per_token * 64 / 16**2)
+    publish(image_findings(measured, scenes, CONFIG), Runs(), out=tmp_path, command="gridcode eval")
+    by_step = json.loads((tmp_path / "report.json").read_text())["bits_by_step"]
+    total = sum(step["tokens"] * step["bits_per_token"] for step in by_step)
+    assert total / 64 == pytest.approx(bits.per_token), "steps weigh as many tokens as they uncover"
 
 
 def test_the_perceptual_distance_is_the_mean_angle_of_feature_maps() -> None:

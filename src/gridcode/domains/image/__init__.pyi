@@ -7,7 +7,7 @@ from .config import LossConfig as LossConfig
 from .config import PerceptualConfig as PerceptualConfig
 from .config import TokenizerRun as TokenizerRun
 from .domain import ImageDomain as ImageDomain
-from .evaluate import Evaluation as Evaluation
 from .evaluate import Subject as Subject
 from .evaluate import evaluate as evaluate
+from .results import Evaluation as Evaluation
 from .vqgan_config import VQGANConfig as VQGANConfig

@@ -1,7 +1,7 @@
 """Measure a tokenizer, and a prior on top of it, on the data they were trained on.
 
     validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
-    validation tokens   -> prior     -> loss and accuracy of the tokens asked for
+    validation tokens   -> prior     -> loss and accuracy of the tokens asked for, bits; beside zlib and zstd
     labels              -> samples   -> share classified as asked, Fréchet distance, nearest training pictures
 
 The classifier behind the last line is trained here, on the data's own labels; its distance is not the FID.
@@ -19,24 +19,24 @@ from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig
+from gridcode.domains.image.results import Evaluation, ReconstructionResult, SampleResult
 from gridcode.domains.image.scores import ProtocolScores
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
-from gridcode.evaluation.protocol import Score
 from gridcode.features.classifier import Classifier
 from gridcode.features.sample_scores import SampleScorer, features_of, measuring_classifier, perceptual_distance
 from gridcode.features.train import accuracy
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import ImageQuality
 from gridcode.metrics.neighbours import nearest_neighbours
-from gridcode.prior.bits import TokenBits, measure_bits
+from gridcode.prior.bits import measure_bits
 from gridcode.prior.config import MaskingConfig
 from gridcode.prior.train import held_out_tokens, measure_prior
-from gridcode.quantize.usage import Usage
+from gridcode.store.packing import compressed_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
-from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
+from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.log import Say, Stopwatch
 from gridcode.training.seeding import fixed_sample
 
@@ -65,113 +65,6 @@ class Subject:
     data: DataConfig
     train: ImageSource
     val: ImageSource
-
-
-@dataclass(frozen=True)
-class ReconstructionResult:
-    """Stage I's figures.
-
-    Attributes:
-        psnr: dB, mean over pictures, range [0, 1].
-        ssim: Mean over pictures.
-        tokens: Usage of the codebook, over all validation tokens, and of each codebook where there are several.
-        codes: How often every code and digit is used.
-        frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
-        perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];
-            None without labels.
-        scores: By the protocols that the settings name.
-        originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
-        reconstructions: The same pictures, decoded.
-    """
-
-    psnr: float
-    ssim: float
-    tokens: TokenUsage
-    codes: CodeUsage
-    frechet: float | None
-    perceptual: float | None
-    scores: list[Score]
-    originals: Tensor
-    reconstructions: Tensor
-
-    @property
-    def usage(self) -> Usage:
-        """Of all validation tokens together."""
-        return self.tokens.pooled
-
-
-@dataclass(frozen=True)
-class SampleResult:
-    """Stage II's figures.
-
-    Attributes:
-        loss: Nats per validation token asked for: a hidden one, or any of an autoregressive prior's.
-        accuracy: Share of them guessed right.
-        class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
-        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
-        count: Samples measured.
-        gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
-        usage: Codebook usage of the samples.
-        scores: By the protocols that the settings name.
-        bits: What validation tokens cost under the prior, uncovered in a fixed order.
-    """
-
-    loss: float
-    accuracy: float
-    class_accuracy: float | None
-    frechet: float | None
-    count: int
-    gallery: dict[str, tuple[Tensor, Tensor]]
-    usage: Usage
-    scores: list[Score]
-    bits: TokenBits
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that was measured.
-
-    Attributes:
-        reconstruction: Stage I.
-        samples: Stage II; None without a prior.
-        classifier_accuracy: Of the measuring classifier on validation pictures; None without labels.
-    """
-
-    reconstruction: ReconstructionResult
-    samples: SampleResult | None
-    classifier_accuracy: float | None
-
-    def figures(self) -> dict[str, float | int | None]:
-        """The numbers by name, as ``report.json`` holds them."""
-        first, second = self.reconstruction, self.samples
-        figures: dict[str, float | int | None] = {
-            "psnr_db": first.psnr,
-            "ssim": first.ssim,
-            "codebook_size": first.usage.codebook_size,
-            "usage": first.usage.usage,
-            **first.tokens.by_book(),
-            "perplexity": first.usage.perplexity,
-            "perplexity_share": first.usage.perplexity / first.usage.codebook_size,
-            "entropy_bits": first.usage.entropy_bits,
-            "reconstruction_frechet_on_classifier_features": first.frechet,
-            "reconstruction_perceptual_on_classifier_features": first.perceptual,
-            "classifier_accuracy_on_real_pictures": self.classifier_accuracy,
-        }
-        if second is not None:
-            figures |= {
-                "masked_token_loss_nats": second.loss,
-                "masked_token_accuracy": second.accuracy,
-                "bits_per_token": second.bits.per_token,
-                "samples": second.count,
-                "sample_class_accuracy": second.class_accuracy,
-                "sample_frechet_on_classifier_features": second.frechet,
-                "sample_usage": second.usage.usage,
-            }
-        return figures | {f"{score.protocol.measured} {score.name}": score.value for score in self.scores()}
-
-    def scores(self) -> list[Score]:
-        """By the protocols that the settings name, of reconstructions and then of samples."""
-        return [*self.reconstruction.scores, *(self.samples.scores if self.samples is not None else ())]
 
 
 def evaluate(
@@ -271,6 +164,8 @@ def _reconstruction(
         ssim=scores.ssim,
         tokens=meter.compute(),
         codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.quantizer.levels),
+        compressed=compressed_bits(tokens.tokens, tokenizer.codebook_size),
+        tokens_per_pixel=tokens.tokens.shape[1] / (subject.data.size**2),
         frechet=frechet_distance(real, back) if real and back else None,
         perceptual=float(torch.cat(distances).mean()) if distances else None,
         scores=protocols.of_reconstructions(),

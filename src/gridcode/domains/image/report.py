@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.domains.image.evaluate import Evaluation, Subject
+from gridcode.domains.image.evaluate import Subject
+from gridcode.domains.image.results import Evaluation
 from gridcode.evaluation.pictures import Pictures, contact_sheet, to_uint8
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery
-from gridcode.prior.bits import TokenBits
+from gridcode.prior.bits import STEPS, TokenBits
 
 
 def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationConfig) -> Findings:
@@ -34,8 +35,21 @@ def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationC
         codes=evaluation.reconstruction.codes,
         overview=overview(evaluation),
         settings=settings_of(subject, config),
-        more={"scores": [score.record() for score in evaluation.scores()]} if config.protocol else {},
+        more=_more(evaluation, config),
     )
+
+
+def _more(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
+    """What ``report.json`` holds beside single figures."""
+    second, more = evaluation.samples, dict[str, Any]()
+    if second is not None:
+        more["bits_by_step"] = [
+            {"tokens": tokens, "bits_per_token": bits}
+            for tokens, bits in zip(second.bits.groups, second.bits.by_step, strict=True)
+        ]
+    if config.protocol:
+        more["scores"] = [score.record() for score in evaluation.scores()]
+    return more
 
 
 def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
@@ -98,7 +112,6 @@ def _tables(evaluation: Evaluation) -> list[Table]:
             f"of what {first.usage.count:,} tokens can use",
         ),
         Figure("perplexity", first.usage.perplexity, "codes", "2 to the entropy"),
-        Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
     ]
     if len(first.tokens.codebooks) > 1:
         rows += [
@@ -113,7 +126,6 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         rows = [
             Figure("token loss", second.loss, "nats", "validation tokens asked for, unsmoothed, whole vocabulary"),
             Figure("token accuracy", second.accuracy, "", "most probable guess"),
-            Figure("bits per token", second.bits.per_token, "bits", _bits_note(second.bits, first.usage.codebook_size)),
             Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
         ]
         if second.class_accuracy is not None:
@@ -121,6 +133,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         if second.frechet is not None:
             rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
         tables.append(Table("Generation", rows))
+    tables.append(Table("Bits per token", _bits_rows(evaluation)))
     if evaluation.scores():
         tables.append(Table("Scores by protocol", [_score_row(score) for score in evaluation.scores()]))
     if evaluation.classifier_accuracy is not None:
@@ -138,9 +151,33 @@ def _score_row(score: Score) -> Figure:
     return Figure(f"{score.name} of {how.measured}", score.value, "", note)
 
 
-def _bits_note(bits: TokenBits, codebook_size: int) -> str:
-    steps = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed"
-    return f"{steps}; uniform {log2(codebook_size):.2f}; first step {bits.by_step[0]:.2f}, last {bits.by_step[-1]:.2f}"
+def _bits_rows(evaluation: Evaluation) -> list[Figure]:
+    """What a token costs: under the prior, and without one."""
+    first, second = evaluation.reconstruction, evaluation.samples
+    size, compressed = first.usage.codebook_size, first.compressed
+    how = f"all validation tokens in a row; the smaller of {compressed.packed} bits and of whole bytes a token"
+    rows = [
+        Figure("uniform", log2(size), "bits", f"log2 of {size:,} codes; {compressed.packed} bits at a fixed width"),
+        Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
+        Figure("zlib", compressed.zlib, "bits", how),
+        Figure("zstd", compressed.zstd, "bits", how),
+    ]
+    if second is not None:
+        bits = second.bits
+        note = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed, given the class; {_by_step(bits)}"
+        pixel = bits.per_token * first.tokens_per_pixel
+        rows += [
+            Figure("prior", bits.per_token, "bits", note),
+            Figure("prior, a pixel", pixel, "bits", f"{first.tokens_per_pixel:.4g} tokens a pixel"),
+        ]
+    return rows
+
+
+def _by_step(bits: TokenBits) -> str:
+    """Bits per token of each step; of many, the first and the last."""
+    if len(bits.by_step) <= STEPS:
+        return "by step " + ", ".join(f"{step:.2f}" for step in bits.by_step)
+    return f"first step {bits.by_step[0]:.2f}, last {bits.by_step[-1]:.2f}"
 
 
 def _galleries(evaluation: Evaluation) -> list[Gallery]:

@@ -24,6 +24,7 @@ from gridcode.studies.codebooks.config import TradeoffConfig
 from gridcode.studies.config import Family
 from gridcode.studies.curves import (
     BITS,
+    COSTS,
     RECONSTRUCTION,
     SAMPLES,
     Curve,
@@ -83,12 +84,18 @@ class Tradeoff(ImageStudy):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         lines = lines_by_size(self.config.families, self.config.bits)
-        curves = curves_of(results, lines)
+        curves, costs = curves_of(results, lines), curves_of(results, lines, COSTS)
         names: dict[str, str] = {family: NAMES[family] for family in self.config.families}
         return Summary(
             f"FSQ and VQ by size of the codebook, {self.config.data.dataset}",
             verdicts(curves),
-            [curve_table(curves, line, title=name, x="codes", label=size_text) for line, name in names.items()],
+            [
+                *(curve_table(curves, line, title=name, x="codes", label=size_text) for line, name in names.items()),
+                *(
+                    curve_table(costs, line, title=f"{name}: bits a token", x="codes", label=size_text, measures=COSTS)
+                    for line, name in names.items()
+                ),
+            ],
             curve_panels(curves, names, x="codes", log_x=True),
         )
 
