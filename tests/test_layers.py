@@ -17,7 +17,7 @@ import gridcode
 ROOT = Path(gridcode.__file__).parent
 
 ENGINE = (
-    *("quantize", "nn", "store", "training", "tokenizer", "prior", "features", "evaluation", "tasks", "data"),
+    *("quantize", "nn", "store", "codec", "training", "tokenizer", "prior", "features", "evaluation", "tasks", "data"),
     *("hub.py", "files.py", "errors.py"),
 )
 """What works for any kind of data. Pictures are what ``data`` and ``features`` read, so the word is everybody's;

@@ -1,0 +1,16 @@
+from .bitstream import Bitstream as Bitstream
+from .bitstream import Header as Header
+from .bitstream import Picture as Picture
+from .bitstream import PriorCoding as PriorCoding
+from .bitstream import pack_stream as pack_stream
+from .bitstream import parse_stream as parse_stream
+from .frequencies import PRECISION as PRECISION
+from .frequencies import frequencies_of_counts as frequencies_of_counts
+from .frequencies import frequencies_of_steps as frequencies_of_steps
+from .histogram import pack_counts as pack_counts
+from .histogram import unpack_counts as unpack_counts
+from .packed import pack as pack
+from .packed import packed_size as packed_size
+from .packed import unpack as unpack
+from .ranges import RangeDecoder as RangeDecoder
+from .ranges import RangeEncoder as RangeEncoder
