@@ -144,7 +144,8 @@ class EncodedImages(StoredImages):
         return decode_image(encoded, name=where, orientation=orientation, max_pixels=self.max_pixels)
 
 
-_LOOKED_AT: Final = 8
+_NAMED: Final = 8
+"""Images whose names stand for all, where names are not known without decoding."""
 
 
 class Subset(Part[Example], ImageSource):
@@ -184,13 +185,13 @@ def fixed_subset(source: ImageSource, count: int) -> ImageSource:
 def described(source: ImageSource) -> dict[str, Any]:
     """What makes a source's images the same ones, wherever they lie: their number, classes and names.
 
-    Where names are not known without decoding, those of a few images stand for all.
+    Where names are not known without decoding, those of :data:`_NAMED` images stand for all.
 
     >>> from gridcode.data.scenes.source import Scenes
     >>> described(Scenes(seed=0, start=0, count=6, size=8))["count"]
     6
     """
-    places = range(len(source)) if _stored(source) else fixed_sample(len(source), _LOOKED_AT).tolist()
+    places = range(len(source)) if _stored(source) else fixed_sample(len(source), _NAMED).tolist()
     return describe(len(source), source.classes, (_key(source, place) for place in places))
 
 

@@ -58,7 +58,7 @@ class SampleScorer:
             batch_size: Pictures at a time.
         """
         parts = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
-        batches = [Batch(part, asked, keys=()) for part, asked in parts]
+        batches = [Batch(part, requested, keys=()) for part, requested in parts]
         drawn = statistics_of(self.classifier, (batch.images for batch in batches))
         return SampleScores(accuracy(self.classifier, batches), frechet_distance(drawn, self.real))
 

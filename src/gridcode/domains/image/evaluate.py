@@ -2,7 +2,7 @@
 
     validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
     validation tokens   -> prior     -> loss and accuracy of the tokens asked for, bits; beside zlib and zstd
-    labels              -> samples   -> share classified as asked, Fréchet distance, nearest training pictures
+    labels              -> samples   -> share classified as requested, Fréchet distance, nearest training pictures
 
 The classifier behind the last line is trained here, on the data's own labels; its distance is not the FID.
 """

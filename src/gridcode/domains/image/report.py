@@ -129,7 +129,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
             Figure("code usage of samples", second.usage.usage, "", f"{second.usage.count:,} sampled tokens"),
         ]
         if second.class_accuracy is not None:
-            rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as asked"))
+            rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as requested"))
         if second.frechet is not None:
             rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
         tables.append(Table("Generation", rows))

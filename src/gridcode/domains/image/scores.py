@@ -32,8 +32,8 @@ def with_second_grader(config: EvaluationConfig, stage_one: Mapping[str, Any]) -
         config: What was asked for.
         stage_one: The settings of the tokenizer's training, as its ``run.json`` has them; empty where unknown.
 
-    >>> asked = EvaluationConfig(protocol=("fd-lite0",))
-    >>> with_second_grader(asked, {"loss": {"perceptual": {"kind": "lite0"}}}).protocol
+    >>> config = EvaluationConfig(protocol=("fd-lite0",))
+    >>> with_second_grader(config, {"loss": {"perceptual": {"kind": "lite0"}}}).protocol
     ('fd-lite0', 'fd-lite2')
     """
     perceptual = (stage_one.get("loss") or {}).get("perceptual") or {}
