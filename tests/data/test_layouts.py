@@ -2,6 +2,7 @@
 
 import os
 import re
+import tarfile
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,19 @@ def parquet(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"image": [{"bytes": encoded, "path": None}] * 2}), root / name)
+
+
+def tar(root, name):
+    """A shard of two labelled pictures."""
+    put(root, "0.png")
+    (root / "0.cls").write_text("0")
+    (root / "1.cls").write_text("1")
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(root / name, "w") as shard:
+        for file, member in (("0.png", "0.png"), ("0.cls", "0.cls"), ("0.png", "1.png"), ("1.cls", "1.cls")):
+            shard.add(root / file, member)
+    for file in ("0.png", "0.cls", "1.cls"):
+        (root / file).unlink()
 
 
 def told(root):
@@ -345,8 +359,12 @@ def build(root, layout):
     for name in layout.split():
         if name.endswith(".parquet"):
             parquet(root, name)
+        elif name == "classnames.txt":
+            (root / name).write_text("cat\ndog\n")
         elif name.endswith(".txt"):
             (root / name).write_text("cat/0.png\tcat\ndog/1.png\tdog\n")
+        elif name.endswith(".tar"):
+            tar(root, name)
         elif name.endswith(".png"):
             put(root, name)
         else:
@@ -374,7 +392,7 @@ def test_the_documentation_says_what_is_printed(tmp_path):
     text = (Path(__file__).parents[2] / "docs/guides/data.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", text, re.M)
     sources = {source.removeprefix("DIR").rpartition(".")[2] for source, _, _ in rows}
-    assert sources == {"", "scenes", "parquet", "txt", "png", "npz", "npy", "TorchDataset", "zip"}
+    assert sources == {"", "scenes", "parquet", "txt", "png", "npz", "npy", "TorchDataset", "zip", "tar"}
     for number, (source, layout, line) in enumerate(rows):
         build(tmp_path / str(number), layout)
         assert line in printed(tmp_path / str(number), source), (source, layout)

@@ -633,7 +633,7 @@ def test_what_cannot_be_opened(tmp_path):
     with pytest.raises(GridcodeError, match=r"gone: no such file or folder; give the path of .* or 'scenes'"):
         open_split(DataConfig(source=str(tmp_path / "gone")), "train")
     (tmp_path / "a.zip").touch()
-    with pytest.raises(GridcodeError, match=r"a\.zip: neither a folder nor a \.parquet, \.npz or \.npy file"):
+    with pytest.raises(GridcodeError, match=r"a\.zip: neither a folder nor a \.parquet, \.tar, \.npz or \.npy file"):
         open_source(tmp_path / "a.zip")
     with pytest.raises(GridcodeError, match="a split is 'train' or 'val', not 'test'"):
         open_split(DataConfig(), "test")

@@ -57,7 +57,8 @@ class DataConfig:
     """
 
     source: str = "scenes"
-    """'scenes' (drawn on the fly), a folder of images or of Parquet files, a .parquet or an .npz file."""
+    """'scenes' (drawn on the fly), a folder of images, of Parquet or of tar files, one such file, an .npz file, or a
+    pattern such as 'shards/{000..099}.tar'."""
     size: int = 32
     """Side of the square images in a batch, in pixels."""
     channels: Literal[1, 3] = 3

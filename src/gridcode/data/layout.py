@@ -1,6 +1,7 @@
 """What lies in a folder: which of its files or subfolders are which split, told by their names.
 
 root/train*.parquet, root/data/x-val-0….parquet      the split by the file's name
+root/train-000.tar, root/train/000.tar, …            tar files likewise, where no pictures lie beside them
 root/CONFIG/train-0….parquet, root/CONFIG/data/…     the same, in the one subfolder that has such files
 root/train/0000.parquet, root/val/…                  the split by the folder's name
 root/train/, root/Validation/                        pictures, the split by the folder's name
@@ -32,7 +33,7 @@ class Layout:
     """
 
     train: tuple[Path, ...] = ()
-    """Parquet files, or one folder."""
+    """Parquet or tar files, or one folder."""
     val: tuple[Path, ...] = ()
     """The same; empty where a share is to be held out."""
     aside: tuple[str, ...] = ()
@@ -50,7 +51,7 @@ def layout_of(path: Path) -> Layout:
     """
     if not path.is_dir():
         return Layout()
-    if shards := shards_of(path):
+    if shards := shards_of(path) or tar_shards_of(path):
         return _parted(shards, telling_names(path, shards), path)
     if _pictures(path):
         return Layout()
@@ -75,12 +76,27 @@ def layout_of(path: Path) -> Layout:
     return replace(layout, train=train, val=val)
 
 
-def shards_of(path: Path) -> list[Path]:
+def parted(shards: Sequence[Path], place: str) -> Layout:
+    """The splits of files that a pattern stands for, by the word in each one's name or else by its folder's name.
+
+    Args:
+        shards: The files.
+        place: The pattern, for an error.
+
+    Raises:
+        GridcodeError: Some names tell a split and others do not.
+    """
+    folders = {shard.parent.name for shard in shards}
+    by_folder = not any(split_of(shard.name) for shard in shards) and all(is_split(name) for name in folders)
+    return _parted(shards, [shard.parent.name if by_folder else shard.name for shard in shards], Path(place))
+
+
+def shards_of(path: Path, suffix: str = ".parquet") -> list[Path]:
     """The Parquet files of a folder, of its subfolder 'data', of its split folders, or of its one configuration."""
     for folder in (path, path / "data"):
-        if folder.is_dir() and (found := _parquet(folder)):
+        if folder.is_dir() and (found := _files(folder, suffix)):
             return found
-    within = {folder: found for folder in subfolders(path) if (found := _shards_below(folder))}
+    within = {folder: found for folder in subfolders(path) if (found := _shards_below(folder, suffix))}
     splits = [shard for folder, found in within.items() if is_split(folder.name) for shard in found]
     if splits:
         return splits
@@ -88,12 +104,17 @@ def shards_of(path: Path) -> list[Path]:
         names = ", ".join(printable(folder.name) for folder in within)
         raise GridcodeError(f"{printable(str(path))}: several data sets lie here ({names}); give one of them")
     if not within and (path / "data").is_dir():
-        return shards_of(path / "data")
+        return shards_of(path / "data", suffix)
     return next(iter(within.values()), [])
 
 
+def tar_shards_of(path: Path) -> list[Path]:
+    """The tar files of a folder, likewise; none where pictures lie there: they may be packed what is unpacked."""
+    return [] if _holds_pictures(path) else shards_of(path, ".tar")
+
+
 def telling_names(path: Path, shards: Sequence[Path]) -> list[str]:
-    """The name of each Parquet file of :func:`shards_of` that may tell its split: its folder's, or its own."""
+    """The name of each file of :func:`shards_of` that may tell its split: its folder's, or its own."""
     by_folder = {shard.parent for shard in shards}
     inside = len(by_folder) > 1 or (by_folder != {path} and is_split(shards[0].parent.name))
     return [shard.parent.name if inside else shard.name for shard in shards]
@@ -104,18 +125,18 @@ def subfolders(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not is_clutter(entry.name))
 
 
-def _shards_below(folder: Path) -> list[Path]:
+def _shards_below(folder: Path, suffix: str) -> list[Path]:
     for inside in (folder, folder / "data"):
-        if inside.is_dir() and (found := _parquet(inside)):
+        if inside.is_dir() and (found := _files(inside, suffix)):
             return found
-    return [shard for part in subfolders(folder) if is_split(part.name) for shard in _parquet(part)]
+    return [shard for part in subfolders(folder) if is_split(part.name) for shard in _files(part, suffix)]
 
 
-def _parquet(folder: Path) -> list[Path]:
+def _files(folder: Path, suffix: str) -> list[Path]:
     return sorted(
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() == ".parquet" and not is_clutter(entry.name) and entry.is_file()
+        if entry.suffix.lower() == suffix and not is_clutter(entry.name) and entry.is_file()
     )
 
 

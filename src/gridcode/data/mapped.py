@@ -99,12 +99,12 @@ class MappedColumn:
                 "there, or name another folder with TMPDIR"
             ) from None
         pa.default_memory_pool().release_unused()  # what reading needed, a row group at a time
-        self._identity = _identity(self.file)
+        self._identity = identity_of(self.file)
         self._map()
 
     def _map(self) -> None:
         """Map the file, if it is still the one that was written: the number of a file that was closed is given anew."""
-        if _identity(self.file) != self._identity:
+        if identity_of(self.file) != self._identity:
             raise OSError(f"{self.file} is another file by now")
         with pa.memory_map(os.fsencode(self.file)) as mapped, pa.ipc.open_file(mapped) as file:
             self._cells = file.read_all().column(0)
@@ -112,7 +112,7 @@ class MappedColumn:
 
 def mapped_column(paths: Sequence[Path], column: str) -> MappedColumn:
     """A column as :class:`MappedColumn`; one that is in use already, of files that did not change, is shared."""
-    key = (column, *((str(path), *_identity(str(path))) for path in paths))
+    key = (column, *((str(path), *identity_of(str(path))) for path in paths))
     if (shared := _in_use.get(key)) is None:
         shared = _in_use[key] = MappedColumn(paths, column)
     return shared
@@ -122,7 +122,8 @@ _in_use: weakref.WeakValueDictionary[tuple[object, ...], MappedColumn] = weakref
 _SCHEMA = pa.schema([("bytes", pa.large_binary())])
 
 
-def _identity(file: str) -> tuple[int, int, int, int]:
+def identity_of(file: str) -> tuple[int, int, int, int]:
+    """What tells a file from another one at its path: device, number, size and time of change."""
     status = os.stat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -3,6 +3,7 @@
 scenes                                       the first train_count scenes, then the next val_count
 files or folders whose names tell splits     as :mod:`gridcode.data.layout` reads them
 file.npz with x_train, x_val|x_test          as named; or train_images and so on
+a pattern, shards/{000..099}.tar             the files it stands for, by the splits that their names tell
 anything else                                one pool, of which a share is held out for validation
 
 One class is none: its images are unlabelled.
@@ -12,15 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.folder import ImageFolder, ImageList, read_list
 from gridcode.data.image import SUFFIXES
-from gridcode.data.layout import Layout, check_apart, layout_of, shards_of
+from gridcode.data.layout import Layout, check_apart, layout_of, parted, shards_of, tar_shards_of
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes.source import Scenes
+from gridcode.data.shards.images import TarImages
+from gridcode.data.shards.names import is_pattern, local_shards
 from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out
 from gridcode.errors import GridcodeError, MissingFileError
 
@@ -79,7 +82,7 @@ def open_input(config: DataConfig) -> ImageSource:
     """
     if config.source == SCENES:
         return _scenes(config, start=config.train_count, count=config.val_count)
-    layout = _layout(_path(config.source))
+    layout = _layout(config.source)
     return _open_part(config, config.source, layout.val or layout.train, "val" if layout.val else "train")
 
 
@@ -89,7 +92,8 @@ def open_source(
     """All images of a file or folder, whatever its kind.
 
     Args:
-        path: A .parquet, .npz or .npy file, a picture, a .txt of paths, or a folder of either .parquet files or images.
+        path: A .parquet, .tar, .npz or .npy file, a picture, a .txt of paths, or a folder of .parquet files, of .tar
+            files or of images.
         on_error: At a file of a folder that is not an image: stop, or leave it out and say so.
         max_pixels: An image of more is refused when it is read; None for Pillow's own limit.
 
@@ -101,16 +105,15 @@ def open_source(
     """
     if not path.exists():
         raise MissingFileError(
-            f"{path}: no such file or folder; give the path of a folder of images, a .parquet, .npz or .npy file, "
-            "or 'scenes' for the built-in pictures"
+            f"{path}: no such file or folder; give the path of a folder of images, a .parquet, .tar, .npz or .npy "
+            "file, or 'scenes' for the built-in pictures"
         )
     if path.is_dir():
-        shards = shards_of(path)
-        if shards:
-            return ParquetImages(shards, name=str(path), max_pixels=max_pixels)
+        if shards := shards_of(path) or tar_shards_of(path):
+            return open_shards(shards, name=str(path), on_error=on_error, max_pixels=max_pixels)
         return ImageFolder(path, on_error=on_error, max_pixels=max_pixels)
-    if path.suffix.lower() == ".parquet":
-        return ParquetImages([path], max_pixels=max_pixels)
+    if path.suffix.lower() in (".parquet", ".tar"):
+        return open_shards([path], name=str(path), on_error=on_error, max_pixels=max_pixels)
     if path.suffix.lower() in (".npz", ".npy"):
         return NpzImages(path)
     if path.suffix.lower() in SUFFIXES | {""}:
@@ -118,14 +121,39 @@ def open_source(
     if path.suffix.lower() == ".txt":
         return read_list(path, max_pixels=max_pixels)
     raise GridcodeError(
-        f"{path}: neither a folder nor a .parquet, .npz or .npy file, a picture or a .txt of paths; give one of these"
+        f"{path}: neither a folder nor a .parquet, .tar, .npz or .npy file, a picture or a .txt of paths; give one of "
+        "these"
+    )
+
+
+def open_shards(
+    paths: Sequence[Path], *, name: str, on_error: Literal["stop", "skip"] = "stop", max_pixels: int | None = None
+) -> StoredImages:
+    """The images of Parquet or of tar files.
+
+    Args:
+        paths: The files, in order, all of one sort.
+        name: What to record as the origin.
+        on_error: As for :func:`open_source`.
+        max_pixels: As for :func:`open_source`.
+
+    Raises:
+        GridcodeError: They are of several sorts or of none of these, or one cannot be read.
+    """
+    sorts = {path.suffix.lower() for path in paths}
+    if sorts == {".tar"}:
+        return TarImages(paths, name=name, on_error=on_error, max_pixels=max_pixels)
+    if sorts == {".parquet"}:
+        return ParquetImages(paths, name=name, max_pixels=max_pixels)
+    raise GridcodeError(
+        f"{name}: a pattern must stand for .tar or for .parquet files, not {', '.join(sorted(sorts)) or 'none'}"
     )
 
 
 def _train(config: DataConfig) -> ImageSource:
     if config.source == SCENES:
         return _scenes(config, start=0, count=config.train_count)
-    layout = _layout(_path(config.source))
+    layout = _layout(config.source)
     pool = _open_part(config, config.source, layout.train, "train")
     if config.val_source is not None or layout.val:
         return pool
@@ -136,7 +164,7 @@ def _val(config: DataConfig) -> ImageSource:
     place = config.val_source or config.source
     if place == SCENES:
         return _scenes(config, start=config.train_count, count=config.val_count)
-    layout = _layout(_path(place))
+    layout = _layout(place)
     if layout.val:
         return _open_part(config, place, layout.val, "val")
     pool = _open_part(config, place, layout.train, "train")
@@ -152,20 +180,25 @@ def _scenes(config: DataConfig, *, start: int, count: int) -> Scenes:
 def _open_part(config: DataConfig, place: str, part: tuple[Path, ...], split: Literal["train", "val"]) -> StoredImages:
     """The files of one split, or everything at ``place`` where it has no splits."""
     source: StoredImages
-    if not part or part[0].is_dir():
-        whole = part[0] if part else _path(place)
-        source = open_source(whole, on_error=config.on_error, max_pixels=config.max_pixels)
+    reading: Any = {"on_error": config.on_error, "max_pixels": config.max_pixels}
+    if not part and is_pattern(place):
+        source = open_shards(local_shards(place), name=place, **reading)
+    elif not part or part[0].is_dir():
+        source = open_source(part[0] if part else _path(place), **reading)
     elif part[0].suffix.lower() == ".npz":
         source = NpzImages(part[0], split="test" if split == "val" and "val" not in npz_splits(part[0]) else split)
     else:
-        source = ParquetImages(part, max_pixels=config.max_pixels)
-    if aside := _layout(_path(place)).aside:
+        source = open_shards(part, name=str(part[0]), **reading)
+    if aside := _layout(place).aside:
         source.notes = (*source.notes, f"not used: {', '.join(aside)}")
     return source
 
 
-def _layout(path: Path) -> Layout:
-    """The splits of a folder, or of a .npz file that has some."""
+def _layout(place: str) -> Layout:
+    """The splits of a folder, of a pattern's files, or of a .npz file that has some."""
+    if is_pattern(place):
+        return parted(local_shards(place), place)
+    path = _path(place)
     if path.suffix.lower() == ".npz" and path.is_file():
         splits = npz_splits(path)
         if len(splits) < 2:

@@ -123,7 +123,7 @@ class ParquetImages(EncodedImages):
             seen = f"'{self._label_column}' is {' here and '.join(sorted(kinds.values()))} there"
             raise GridcodeError(f"{self.name}: column {seen}; write all shards with one type")
         names = tuple(features.get(self._label_column, {}).get("names", ()))
-        return _labels(columns, names, f"{self.paths[0]}, column '{self._label_column}'")
+        return labels_of_columns(columns, names, f"{self.paths[0]}, column '{self._label_column}'")
 
 
 def parquet_schema(path: Path) -> pa.Schema:
@@ -213,10 +213,19 @@ def _kind(kind: pa.DataType) -> str:
     return str(kind)
 
 
-def _labels(
+def labels_of_columns(
     columns: Sequence[pa.ChunkedArray], names: tuple[str, ...], where: str
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Label of every row, -1 where it has none, and the class names; None where no row has a label."""
+    """Label of every row, -1 where it has none, and the class names; None where no row has a label.
+
+    Args:
+        columns: Integers, booleans or texts; those of several files, in order.
+        names: Of the classes 0, 1, …; none where only the labels themselves tell.
+        where: What an error calls them.
+
+    Raises:
+        GridcodeError: They are of another type, beyond the names, or too many to be classes.
+    """
     kind = next((column.type for column in columns if not pa.types.is_null(column.type)), None)
     if kind is None:
         return None, ()

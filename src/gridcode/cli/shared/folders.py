@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gridcode.cli.shared.options import Device
 from gridcode.cli.shared.parse import option_value
+from gridcode.data.shards.names import is_pattern, local_shards
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json
 
@@ -157,6 +158,9 @@ def check_source(place: str | None) -> None:
         GridcodeError: It is neither a path of anything nor 'scenes', or a folder that gridcode wrote.
     """
     if place in (None, "scenes"):
+        return
+    if is_pattern(str(place)):
+        local_shards(str(place))
         return
     folder = Path(str(place))
     if not folder.exists():

@@ -1,0 +1,1 @@
+"""Data in shards: tar files as WebDataset writes them, patterns of file names, and streams of what is not at hand."""
