@@ -12,6 +12,7 @@ from gridcode.errors import GridcodeError
 from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.checkpoints.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
+from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.uvim.config import UvimConfig
 
 USAGE = """usage: gridcode study NAME --out DIR [options]      gridcode study NAME --help
@@ -109,6 +110,13 @@ class Dims(Arguments):
     study: Annotated[DimsConfig, FLAT] = field(default_factory=DimsConfig)
 
 
+@dataclass(frozen=True)
+class Perceptual(Arguments):
+    """Stage I's loss: pixels alone, a self-made network, EfficientNet-lite0; graded by networks that took no part."""
+
+    study: Annotated[PerceptualStudyConfig, FLAT] = field(default_factory=PerceptualStudyConfig)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
@@ -121,6 +129,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "semantics": Semantics,
     "long": Long,
     "capacity": Capacity,
+    "perceptual": Perceptual,
 }
 """The studies by name."""
 

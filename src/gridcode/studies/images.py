@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.data.source import ImageSource, fixed_subset
-from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
+from gridcode.domains.image.config import EvaluationConfig, LossConfig, TokenizerRun
 from gridcode.domains.image.evaluate import BITS_OF, Subject, evaluate
 from gridcode.domains.image.report import overview
 from gridcode.domains.image.results import Evaluation
@@ -41,7 +41,7 @@ from gridcode.quantize.config import QuantizerConfig
 from gridcode.store.reader import TokenStore
 from gridcode.studies.config import CLASSIFIER, ImageStudyConfig
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.timing import peak_memory, seconds_of_steps, short_loop
+from gridcode.studies.timing import STEPS, peak_memory, seconds_of_steps, short_loop
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.domain import Sources
@@ -63,6 +63,12 @@ class Recipe:
     """How its prior predicts tokens; None trains and measures Stage I alone."""
     costs: bool = False
     """Whether seconds and memory of Stage II are measured too, which differ from run to run."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Stage I's loss."""
+
+    def stage_one(self, config: ImageStudyConfig, seed: int) -> TokenizerRun:
+        """How Stage I is trained."""
+        return replace(config.tokenizer(self.quantizer, seed), loss=self.loss)
 
 
 class ImageStudy(Study):
@@ -168,7 +174,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
     Raises:
         NotFiniteError: The loss or a latent was not finite, of a cell with both stages.
     """
-    run = config.tokenizer(recipe.quantizer, seed)
+    run = recipe.stage_one(config, seed)
     sources = pictures(config)
     try:
         tokenizer = train_stage_one(run, sources, folder)
@@ -214,33 +220,35 @@ def time_image_cell(config: ImageStudyConfig, recipe: Recipe) -> float:
     """
     with tempfile.TemporaryDirectory(prefix="gridcode-") as name:
         trained: Tokenizer | Generator
-        trained, seconds = time_stage_one(config, recipe.quantizer, Path(name))
+        trained, seconds = time_stage_one(config, recipe, Path(name))
         if recipe.head is not None:
             trained, second = time_stage_two(config, trained, recipe.head, Path(name))
             seconds += second
         return seconds + _measuring(config, trained, config.evaluation(Path(name), 0))
 
 
-def time_stages(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Generator, float]:
+def time_stages(config: ImageStudyConfig, recipe: Recipe, folder: Path) -> tuple[Generator, float]:
     """Train a few steps of both stages.
 
     Args:
         config: The study's data and size.
-        quantizer: The cell's.
+        recipe: The cell's.
         folder: Where runs and tokens may lie.
 
     Returns:
         What was trained, and the seconds that all steps and all pictures' tokens take.
     """
-    tokenizer, first = time_stage_one(config, quantizer, folder)
+    tokenizer, first = time_stage_one(config, recipe, folder)
     generator, second = time_stage_two(config, tokenizer, "joint", folder)
     return generator, first + second
 
 
-def time_stage_one(config: ImageStudyConfig, quantizer: QuantizerConfig, folder: Path) -> tuple[Tokenizer, float]:
+def time_stage_one(config: ImageStudyConfig, recipe: Recipe, folder: Path) -> tuple[Tokenizer, float]:
     """Train a few steps of Stage I; what was trained, and the seconds that all steps take."""
-    run = config.tokenizer(quantizer, 0)
-    tokenizer = train_stage_one(replace(run, loop=short_loop(run.loop)), pictures(config), folder)
+    run = recipe.stage_one(config, 0)
+    perceptual = replace(run.loss.perceptual, steps=min(STEPS, run.loss.perceptual.steps))
+    short = replace(run, loop=short_loop(run.loop), loss=replace(run.loss, perceptual=perceptual))
+    tokenizer = train_stage_one(short, pictures(config), folder)
     return tokenizer, seconds_of_steps(folder / "tokenizer", run.loop)
 
 

@@ -22,6 +22,7 @@ from gridcode.studies.codebooks.forms import Forms
 from gridcode.studies.codebooks.levels import Levels
 from gridcode.studies.codebooks.scaling import Scaling
 from gridcode.studies.codebooks.tradeoff import Tradeoff
+from gridcode.studies.perceptual.study import Perceptual
 from gridcode.studies.study import Study
 from gridcode.studies.uvim.study import UvimStudy
 
@@ -29,7 +30,20 @@ T = TypeVar("T")
 
 STUDIES: Final[dict[str, type[Study]]] = {
     kind.name: kind
-    for kind in (UvimStudy, Tradeoff, Levels, Forms, Scaling, Dims, Samplers, Guidance, Semantics, Long, Capacity)
+    for kind in (
+        UvimStudy,
+        Tradeoff,
+        Levels,
+        Forms,
+        Scaling,
+        Dims,
+        Samplers,
+        Guidance,
+        Semantics,
+        Long,
+        Capacity,
+        Perceptual,
+    )
 }
 """The studies by name."""
 

@@ -30,7 +30,6 @@ from gridcode.files import read_json, write_json
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.manifold import manifold_scores
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import QuantizerConfig
 from gridcode.studies.checkpoints.config import CheckpointConfig
 from gridcode.studies.codebooks.tradeoff import NAMES, quantizer_of
 from gridcode.studies.config import CLASSIFIER
@@ -172,10 +171,10 @@ def swept(points: Mapping[str, Callable[[], Values]], file: Path) -> dict[str, V
     return {name: found[name] for name in points}
 
 
-def time_checkpoint(config: CheckpointConfig, quantizer: QuantizerConfig) -> tuple[float, float]:
+def time_checkpoint(config: CheckpointConfig, recipe: Recipe) -> tuple[float, float]:
     """Seconds of training a checkpoint, and of drawing and measuring one sample in 12 guided steps."""
     with tempfile.TemporaryDirectory(prefix="gridcode-") as name:
-        generator, seconds = time_stages(config, quantizer, Path(name))
+        generator, seconds = time_stages(config, recipe, Path(name))
     extractor = lite_extractor("lite0") if config.features == "lite0" else _untrained(config)
     count = 20
     grader = Grader.by(extractor, config, count)

@@ -53,7 +53,7 @@ class Guidance(CheckpointStudy):
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`."""
-        training, of_sample = time_checkpoint(self.config, self.recipe(cell).quantizer)
+        training, of_sample = time_checkpoint(self.config, self.recipe(cell))
         return training + of_sample * self.config.evaluation(Path(), 0).samples * len(self.config.alphas)
 
     def run_cell(self, cell: Cell, out: Path) -> Values:

@@ -62,7 +62,7 @@ class Samplers(CheckpointStudy):
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`; a sample's time goes with its steps."""
         config = self.config
-        training, of_12 = time_checkpoint(config, self.recipe(cell).quantizer)
+        training, of_12 = time_checkpoint(config, self.recipe(cell))
         drawn = config.evaluation(Path(), 0).samples * (1 + len(config.temperatures) / SEARCH)
         return training + of_12 * drawn * len(config.samplers) * sum(config.steps_of) / 12
 

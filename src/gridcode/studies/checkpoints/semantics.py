@@ -97,7 +97,7 @@ class Semantics(CheckpointStudy):
         """See :class:`gridcode.studies.study.Study`."""
         config = self.config
         with tempfile.TemporaryDirectory(prefix="gridcode-") as name:
-            tokenizer, seconds = time_stage_one(config, self.recipe(cell).quantizer, Path(name))
+            tokenizer, seconds = time_stage_one(config, self.recipe(cell), Path(name))
         start = time.perf_counter()
         decode_codes(tokenizer, _images(config, TIMED), seed=0)
         return seconds + (time.perf_counter() - start) * config.evaluation(Path(), 0).count / TIMED

@@ -1,0 +1,1 @@
+"""Networks in the loss of a tokenizer of pictures, graded by others."""

@@ -1,0 +1,243 @@
+"""Networks in Stage I's loss as a study: pixels alone, a self-made network, EfficientNet-lite0, at equal steps.
+
+    setting     loss
+    l2          mean squared error of the pixels
+    self        and the distance of features of a small network trained on the study's own pictures first
+    lite0       and that of EfficientNet-lite0, which ImageNet has trained
+
+    reconstructions ─> lite2                          trained apart: took no part in any loss
+                   ├─> a classifier of the data       took no part, but learned the labels that ``self`` learned
+                   └─> lite0                          grades its own pupil
+
+A network that was in the loss is no judge of what the loss brought: its pupil has learned to please it. So lite2 and the
+classifier are asked, and lite0 stands beside them to show how far it is pleased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gridcode.data.loader import eval_batches
+from gridcode.data.source import fixed_subset
+from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_uint8
+from gridcode.features.efficientnet import FEATURES, weights_file
+from gridcode.quantize.config import FSQConfig
+from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
+from gridcode.studies.images import ImageStudy, Recipe, pictures
+from gridcode.studies.perceptual.config import PerceptualStudyConfig
+from gridcode.studies.study import Cell, Values, cell_folder
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answered, by_setting, difference
+from gridcode.studies.timing import seconds_of_steps
+from gridcode.tokenizer.model import Tokenizer
+
+NAMES: Final = {"l2": "L2 alone", "self": "self-made network", "lite0": "lite0"}
+TITLES: Final = {"self": "the self-made network", "lite0": "lite0"}
+SECONDS: Final = "seconds_a_step"
+MEASURES: Final = (
+    Column(PSNR, "PSNR (dB)", 2),
+    Column("ssim", "SSIM", 3),
+    Column("usage", "codebook usage", 1, percent=True),
+    Column("reconstructions FD (lite2)", "Fréchet distance, lite2", 1),
+    Column("reconstructions KD (lite2)", "kernel distance, lite2", 4),
+    Column(RECONSTRUCTION, "Fréchet distance, classifier", 2),
+    Column("reconstructions FD (lite0)", "Fréchet distance, lite0 (in its own pupil's loss)", 1),
+    Column("reconstructions KD (lite0)", "kernel distance, lite0 (in its own pupil's loss)", 4),
+    Column(SECONDS, "seconds a step", 2),
+)
+SHOWN: Final = 5
+"""Pictures, a row each."""
+CROP: Final = 4
+"""A picture's side over that of its crop, which is enlarged to the picture's."""
+
+Found: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
+"""Values over seeds by measure and loss."""
+
+
+@dataclass(frozen=True)
+class Perceptual(ImageStudy):
+    """See the module."""
+
+    name: ClassVar[str] = "perceptual"
+    config: PerceptualStudyConfig = field(default_factory=PerceptualStudyConfig)
+
+    def cell_settings(self) -> list[str]:
+        """See :class:`ImageStudy`."""
+        return list(self.config.losses)
+
+    def kind(self, cell: Cell) -> str:
+        """The loss."""
+        return cell.setting
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """Stage I alone, with 1000 codes."""
+        return Recipe(FSQConfig(levels=(8, 5, 5, 5)), head=None, loss=self.config.loss(cell.setting))
+
+    def steps(self) -> str:
+        """Stage I's alone."""
+        loop = self.config.tokenizer(FSQConfig(), 0).loop
+        return f"{loop.steps} steps of {loop.batch_size} pictures, Stage I alone"
+
+    def prepare(self, out: Path) -> None:
+        """See :class:`gridcode.studies.study.Study`; without the weights that measure, nothing is trained."""
+        weights_file("lite0"), weights_file("lite2")
+        super().prepare(out)
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """See :class:`gridcode.studies.study.Study`; with the seconds a step, as the training's log has them."""
+        values = super().run_cell(cell, out)
+        if values.get("diverged"):
+            return values
+        loop = self.config.tokenizer(FSQConfig(), cell.seed).loop
+        seconds = seconds_of_steps(cell_folder(out, cell) / "tokenizer", loop) / loop.steps
+        return values | {"pictures": len(pictures(self.config).val), SECONDS: seconds}
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`gridcode.studies.study.Study`."""
+        found = {measure.key: by_setting(results, measure.key) for measure in MEASURES}
+        names = {loss: NAMES[loss] for loss in self.config.losses if found[PSNR].get(loss)}
+        rows = [
+            [measure.title, *(cell_text(found[measure.key].get(loss), measure) for loss in names)]
+            for measure in MEASURES
+            if found[measure.key]
+        ]
+        note = (
+            "Pictures, from left to right: the original, "
+            f"{', '.join(names.values())}; then the crop of each with the most detail in the original, enlarged "
+            f"{CROP} times. Distances are those of reconstructions to the same pictures. Seconds a step are those of "
+            "the clock, on a machine that cells, and maybe other programs, shared."
+        )
+        title = f"A network in the loss of Stage I, {self.config.data.dataset}"
+        tables = [StudyTable("Reconstructions by loss, at equal steps", ("", *names.values()), rows)]
+        count = min((values["pictures"] for values in results.values() if "pictures" in values), default=0)
+        return Summary(title, verdicts(found, count), tables, notes=(note,))
+
+    def save_pictures(self, out: Path) -> None:
+        """``losses.png``: pictures, their reconstructions by the first seed of each loss, and a crop of all of them."""
+        cells = [cell_folder(out, Cell(loss, 0)) for loss in self.config.losses]
+        folders = [cell / "tokenizer" for cell in cells if (cell / "result.json").is_file()]
+        if folders:
+            val = pictures(self.config).val
+            images = next(eval_batches(fixed_subset(val, SHOWN), self.config.data, batch_size=SHOWN)).images
+            decoded = [decoded_by(Tokenizer.from_pretrained(folder), images) for folder in folders]
+            save_png(side_by_side([images, *decoded]), out / "losses.png")
+
+
+@torch.inference_mode()
+def decoded_by(tokenizer: Tokenizer, images: Tensor) -> Tensor:
+    """Reconstructions of images (n, C, H, W) in [-1, 1]."""
+    tokenizer.eval()
+    return tokenizer.decode(tokenizer.encode(images.to(tokenizer.device))).cpu()
+
+
+def side_by_side(rows: Sequence[Tensor]) -> Pictures:
+    """A row a picture: all versions of it, then the same crop of all versions, enlarged without blur.
+
+    Args:
+        rows: The originals and their versions, (n, C, H, W) in [-1, 1] each.
+
+    Returns:
+        uint8, (H', W', C).
+    """
+    crops = enlarged_crops(rows)
+    columns = [*rows, *crops]
+    return contact_sheet(to_uint8(torch.stack(columns, 1).flatten(0, 1)), columns=len(columns))
+
+
+def enlarged_crops(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Crops of all versions of pictures where the first version has the most detail, at the pictures' own size.
+
+    Args:
+        rows: Versions of the same pictures, (n, C, H, W) each.
+    """
+    first = rows[0].mean(1, keepdim=True)
+    height, width = (max(1, side // CROP) for side in first.shape[2:])
+    detail = F.pad(first.diff(dim=2).abs(), (0, 0, 0, 1)) + F.pad(first.diff(dim=3).abs(), (0, 1))
+    means = F.avg_pool2d(detail, (height, width), stride=1)[:, 0]
+    places = [divmod(int(place), means.shape[2]) for place in means.flatten(1).argmax(1)]
+    return [
+        torch.cat(
+            [
+                F.interpolate(image[None, :, top : top + height, left : left + width], size=images.shape[2:])
+                for image, (top, left) in zip(images, places, strict=True)
+            ]
+        )
+        for images in rows
+    ]
+
+
+def verdicts(found: Found, count: int) -> list[Verdict]:
+    """What each network in the loss brings by graders that it has not met, what it costs, and how its own grade flatters.
+
+    Args:
+        found: Values over seeds by measure and loss.
+        count: Pictures measured: of few, the kernel distance counts in place of the Fréchet distance.
+    """
+    lite2, lite0 = (distance_measure(grader, count) for grader in ("lite2", "lite0"))
+    graders = {"lite2": lite2, "a classifier of the data": RECONSTRUCTION}
+    claims: list[Verdict] = []
+    for loss, other in (("lite0", "l2"), ("self", "l2"), ("lite0", "self")):
+        for grader, key in graders.items():
+            than = "pixels alone" if other == "l2" else "with the self-made network"
+            claim = f"with {TITLES[loss]} in the loss reconstructions are nearer than {than}, by {grader}"
+            claims += _compared(found[key], loss, other, claim, -1, 4 if "KD" in key else 2, "distance")
+    claims += _flattered(found[lite0], found[lite2])
+    for loss in ("lite0", "self"):
+        claim = f"with {TITLES[loss]} in the loss PSNR is lower than pixels alone"
+        cost = _times_as_long(found[SECONDS], loss)
+        claims += _compared(found[PSNR], loss, "l2", claim, -1, 2, "PSNR", unit=" dB", more=cost)
+    return claims
+
+
+def distance_measure(grader: Literal["lite2", "lite0"], count: int) -> str:
+    """The key of the distance that verdicts rest on.
+
+    >>> distance_measure("lite2", 1000), distance_measure("lite2", 10_000)
+    ('reconstructions KD (lite2)', 'reconstructions FD (lite2)')
+    """
+    return f"reconstructions {'FD' if count >= 2 * FEATURES else 'KD'} ({grader})"
+
+
+def _compared(
+    measure: Mapping[str, Sequence[float]],
+    loss: str,
+    other: str,
+    claim: str,
+    expected: Literal[1, -1],
+    digits: int,
+    what: str,
+    *,
+    unit: str = "",
+    more: str = "",
+) -> list[Verdict]:
+    """A loss beside another; nothing where one has no cell."""
+    if not (measure.get(loss) and measure.get(other)):
+        return []
+    change = difference(measure[loss], measure[other], measure.values())
+    means = f"{fmean(measure[loss]):.{digits}f} and {fmean(measure[other]):.{digits}f}{unit}"
+    figures = f"{what} {means}, {change.text(digits, unit=unit)}{more}"
+    return [Verdict(claim, answered(change, expected=expected), figures)]
+
+
+def _times_as_long(seconds: Mapping[str, Sequence[float]], loss: str) -> str:
+    if not (seconds.get(loss) and seconds.get("l2")):
+        return ""
+    return f"; a step takes {fmean(seconds[loss]) / fmean(seconds['l2']):.1f} times as long"
+
+
+def _flattered(lite0: Mapping[str, Sequence[float]], lite2: Mapping[str, Sequence[float]]) -> list[Verdict]:
+    """Whether lite0 sees more of the distance gone than lite2 does, where lite0 was in the loss."""
+    if not all(measure.get(loss) for measure in (lite0, lite2) for loss in ("lite0", "l2")):
+        return []
+    left = [[value / fmean(measure["l2"]) for value in measure["lite0"]] for measure in (lite0, lite2)]
+    change = difference(left[0], left[1])
+    claim = "lite0 flatters its own pupil: of the distance that pixels alone leave, less is left by lite0 than by lite2"
+    figures = f"{fmean(left[0]):.0%} and {fmean(left[1]):.0%}, {change.text(0, scale=100, unit=' points')}"
+    return [Verdict(claim, answered(change, expected=-1), figures)]
