@@ -176,6 +176,7 @@ def test_an_interval_of_two_settings_is_the_t_tests() -> None:
     wider = difference(a, b, groups=[[5.0, 9.0]])
     assert wider.high - wider.low > found.high - found.low
     assert wider.value == found.value
+    assert difference(a, b, groups=[a, b]) == found, "a group that is compared is counted once"
     assert difference([1.0], [2.0]) == Difference(-1.0, -np.inf, np.inf)
 
 

@@ -4,6 +4,8 @@ from .bitstream import Picture as Picture
 from .bitstream import PriorCoding as PriorCoding
 from .bitstream import pack_stream as pack_stream
 from .bitstream import parse_stream as parse_stream
+from .compressors import CompressedBits as CompressedBits
+from .compressors import compressed_bits as compressed_bits
 from .frequencies import PRECISION as PRECISION
 from .frequencies import frequencies_of_counts as frequencies_of_counts
 from .frequencies import frequencies_of_steps as frequencies_of_steps

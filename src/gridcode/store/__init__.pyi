@@ -1,9 +1,5 @@
 from .manifest import Manifest as Manifest
 from .manifest import Shard as Shard
-from .packing import CompressedBits as CompressedBits
-from .packing import compressed_bits as compressed_bits
-from .packing import pack_tokens as pack_tokens
-from .packing import unpack_tokens as unpack_tokens
 from .reader import TokenStore as TokenStore
 from .reader import TokenTable as TokenTable
 from .writer import StoreWriter as StoreWriter

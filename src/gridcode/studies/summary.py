@@ -98,7 +98,8 @@ def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence
     Args:
         a: Values over seeds, at least one.
         b: Likewise.
-        groups: Values over seeds of other settings that spread alike; ``a`` and ``b`` are counted with them.
+        groups: Values over seeds of settings that spread alike, ``a`` and ``b`` among them or not: each list is
+            counted once.
 
     Returns:
         The difference; its interval is all numbers where no setting has two seeds.
@@ -109,7 +110,7 @@ def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence
     if not a or not b:
         raise GridcodeError("a difference needs at least one value on both sides")
     value = statistics.fmean(a) - statistics.fmean(b)
-    deviation, freedom = pooled_deviation([a, b, *groups])
+    deviation, freedom = pooled_deviation({id(group): group for group in (a, b, *groups)}.values())
     if not freedom:
         return Difference(value, -math.inf, math.inf)
     half = student_quantile(freedom) * deviation * math.sqrt(1 / len(a) + 1 / len(b))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gridcode.codec.compressors import compressed_bits
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
@@ -32,7 +33,6 @@ from gridcode.metrics.neighbours import nearest_neighbours
 from gridcode.prior.bits import measure_bits
 from gridcode.prior.config import MaskingConfig
 from gridcode.prior.train import held_out_tokens, measure_prior
-from gridcode.store.packing import compressed_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
@@ -164,7 +164,7 @@ def _reconstruction(
         ssim=scores.ssim,
         tokens=meter.compute(),
         codes=CodeUsage.from_indices(tokens.tokens.numpy(), tokenizer.quantizer.levels),
-        compressed=compressed_bits(tokens.tokens, tokenizer.codebook_size),
+        compressed=compressed_bits(tokens.tokens.flatten().numpy(), tokenizer.codebook_size),
         tokens_per_pixel=tokens.tokens.shape[1] / (subject.data.size**2),
         frechet=frechet_distance(real, back) if real and back else None,
         perceptual=float(torch.cat(distances).mean()) if distances else None,

@@ -12,11 +12,11 @@ from math import log2
 
 from torch import Tensor
 
+from gridcode.codec.compressors import CompressedBits
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.protocol import Score
 from gridcode.prior.bits import TokenBits
 from gridcode.quantize.usage import Usage
-from gridcode.store.packing import CompressedBits
 from gridcode.tokenizer.usage import TokenUsage
 
 

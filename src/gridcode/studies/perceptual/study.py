@@ -9,8 +9,8 @@
                    ├─> a classifier of the data       took no part, but learned the labels that ``self`` learned
                    └─> lite0                          grades its own pupil
 
-A network that was in the loss is no judge of what the loss brought: its pupil has learned to please it. So lite2 and the
-classifier are asked, and lite0 stands beside them to show how far it is pleased.
+A network that was in the loss is no judge of what the loss brought: its pupil has learned to please it. So lite2 and
+the classifier are asked, and lite0 stands beside them to show how far it is pleased.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def enlarged_crops(rows: Sequence[Tensor]) -> list[Tensor]:
 
 
 def verdicts(found: Found, count: int) -> list[Verdict]:
-    """What each network in the loss brings by graders that it has not met, what it costs, and how its own grade flatters.
+    """What each network in the loss brings by other graders, what it costs, and how far its own grade flatters.
 
     Args:
         found: Values over seeds by measure and loss.
