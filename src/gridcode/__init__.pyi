@@ -1,6 +1,7 @@
 from .data.adapter import TorchDataset as TorchDataset
 from .domains.dense.domain import DenseDomain as DenseDomain
 from .domains.dense.domain import LabelTokenizer as LabelTokenizer
+from .domains.image.compress import Codec as Codec
 from .errors import GridcodeError as GridcodeError
 from .quantize.base import Quantized as Quantized
 from .quantize.base import Quantizer as Quantizer

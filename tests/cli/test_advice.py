@@ -35,6 +35,8 @@ VERBS = {
     "study uvim": "study uvim",
     "convert": "convert",
     "levels": "levels",
+    "compress": "compress",
+    "decompress": "decompress",
     "info": "info",
 }
 

@@ -111,6 +111,8 @@ NEEDED = {
     "study": ["uvim", "--out", "a"],
     "convert": ["a", "--out", "b"],
     "levels": ["--bits", "8"],
+    "compress": ["a", "--model", "b"],
+    "decompress": ["a", "--model", "b"],
     "info": ["a"],
 }
 

@@ -1,4 +1,4 @@
-"""``gridcode info PATH``: what a model, a training run, or a token store is."""
+"""``gridcode info PATH``: what a model, a training run, a token store or a compressed file is."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ from gridcode.files import read_json, to_json
 
 @dataclass(frozen=True)
 class Arguments:
-    """Say what a folder is."""
+    """Say what a folder or a compressed file is."""
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A model's, a training run's, or a token store's folder."""
+    """A model's, a training run's, or a token store's folder, or a file of gridcode compress."""
 
 
 def run(arguments: list[str]) -> None:
-    """Describe a folder.
+    """Describe a folder or a file.
 
     Raises:
         GridcodeError: There is nothing of gridcode's.
     """
     path = parse(Arguments, arguments, prog="gridcode info").path
+    if not path.exists():
+        raise MissingFileError(f"there is no folder or file {path}")
     if not path.is_dir():
-        raise MissingFileError(f"{path} is a file; give a folder" if path.exists() else f"there is no folder {path}")
+        from gridcode.cli.codec.files import described
+
+        print("\n".join(described(path)))
+        return
     lines = _describe(path)
     if not lines:  # the folder of several parts, as gridcode demo and gridcode dense train make it
         for part in PARTS:

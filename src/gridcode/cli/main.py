@@ -26,9 +26,14 @@ VERBS = {
     "dense": "short for train, predict and eval of dense prediction: gridcode dense train | predict | eval",
     "study": "run an experiment of the paper: gridcode study uvim --out DIR",
     "convert": "take over a tokenizer of diffusers or taming-transformers",
+    "compress": "turn a picture into a small file, or a folder of pictures into a folder of them",
+    "decompress": "turn such files into pictures again",
     "levels": "list FSQ levels for a codebook of about 2^bits codes",
-    "info": "say what a folder of gridcode's is",
+    "info": "say what a folder or a compressed file of gridcode's is",
 }
+
+_PLACES = {"compress": "codec.compress", "decompress": "codec.decompress"}
+"""Modules of verbs that share a folder."""
 
 HELP = """usage: gridcode VERB [options]      gridcode VERB --help
 
@@ -82,7 +87,7 @@ def _run(verb: str, arguments: list[str], *, debug: bool) -> int:
         from gridcode.cli.shared.advice import show_warnings
 
         show_warnings()
-        import_module(f"gridcode.cli.{verb}").run(arguments)
+        import_module(f"gridcode.cli.{_PLACES.get(verb, verb)}").run(arguments)
     except GridcodeError as error:
         if debug:
             raise

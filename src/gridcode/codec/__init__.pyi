@@ -4,6 +4,8 @@ from .bitstream import Picture as Picture
 from .bitstream import PriorCoding as PriorCoding
 from .bitstream import pack_stream as pack_stream
 from .bitstream import parse_stream as parse_stream
+from .coders import decode_tokens as decode_tokens
+from .coders import encode_tokens as encode_tokens
 from .compressors import CompressedBits as CompressedBits
 from .compressors import compressed_bits as compressed_bits
 from .frequencies import PRECISION as PRECISION

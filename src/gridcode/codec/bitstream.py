@@ -234,7 +234,10 @@ def _header(numbers: Numbers) -> Header:
     picture = coding = None
     if flags & 1:
         height, width = (numbers.take(least=1, most=_SIDE, what="side of the picture") for _ in range(2))
-        picture = Picture(height, width, numbers.take(least=1, most=3, what="channels"))
+        channels = numbers.take(least=1, most=3, what="channels")
+        if channels == 2:
+            raise GridcodeError(f"{numbers.owner} says a picture of 2 channels, but they are 1 or 3; it is damaged")
+        picture = Picture(height, width, channels)
     if flags & 2:
         prior = numbers.bytes(8).hex()
         steps = numbers.take(least=1, most=2**16, what="steps")

@@ -16,6 +16,7 @@ from gridcode.prior.samplers.config import GREEDY
 
 if TYPE_CHECKING:
     from gridcode.domains.dense.predictor import DensePredictor
+    from gridcode.domains.image.compress import Codec
     from gridcode.domains.image.config import EvaluationConfig
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
@@ -46,6 +47,34 @@ class TokenizerModel:
         from gridcode.tokenizer.model import Tokenizer
 
         return Tokenizer.from_pretrained(self.tokenizer, device=self.device.usable())
+
+
+@dataclass(frozen=True)
+class CodecModel:
+    """What turns pictures into tokens and codes them."""
+
+    model: str
+    """A folder that holds tokenizer/, as gridcode demo makes it, or a tokenizer's folder or hub id."""
+    device: Annotated[Device, FLAT] = field(default_factory=Device)
+
+    def check(self) -> None:
+        """Refuse a folder that holds no tokenizer of pictures, before the libraries that read models are imported.
+
+        Raises:
+            GridcodeError: There is nothing, or something else.
+        """
+        inside = Path(self.model) / "tokenizer"
+        check_folder("--model", inside if inside.is_dir() else self.model, "image tokenizer")
+
+    def load(self) -> Codec:
+        """The codec, on its device.
+
+        Raises:
+            GridcodeError: It cannot be loaded.
+        """
+        from gridcode.domains.image.compress import Codec
+
+        return Codec.from_pretrained(self.model, device=self.device.usable())
 
 
 @dataclass(frozen=True)

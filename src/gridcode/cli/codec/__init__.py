@@ -1,0 +1,1 @@
+"""The verbs ``compress`` and ``decompress``, and what they share."""

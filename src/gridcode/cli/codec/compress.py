@@ -1,0 +1,76 @@
+"""``gridcode compress``: pictures to small files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gridcode.cli.codec.files import SUFFIX, check_paths, jobs
+from gridcode.cli.shared.models import CodecModel
+from gridcode.cli.shared.options import FLAT, Reading
+from gridcode.cli.shared.parse import parse
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Turn a picture, of any size, into a small file; or each picture of a folder into one of a folder.
+
+    The file holds the tokenizer's tokens: decompress gives a picture that is like the original, not the same. It needs
+    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey.
+    """
+
+    input: Annotated[Path, tyro.conf.Positional]
+    """A picture, or a folder of pictures."""
+    model: Annotated[CodecModel, FLAT]
+    out: Path | None = None
+    """The file to write, or a folder; beside the picture, with .gc behind its name, by default."""
+    coder: Literal["raw", "static"] = "raw"
+    """raw packs the tokens; static codes them by how often each occurs, and writes that table too."""
+    force: bool = False
+    """Write over files that are there."""
+    reading: Annotated[Reading, FLAT] = field(default_factory=Reading)
+
+
+def run(arguments: list[str]) -> None:
+    """Compress.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed = parse(Arguments, arguments, prog="gridcode compress")
+    check_paths(parsed.input, "picture", parsed.out)
+    parsed.model.check()
+    from gridcode.data.folder import ImageFolder
+    from gridcode.data.image import decode_image
+    from gridcode.files import write_atomic
+    from gridcode.training.log import ProgressBar
+
+    found, on_error = [parsed.input], parsed.reading.on_error or "stop"
+    if parsed.input.is_dir():
+        folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
+        found = [folder.encoded(index) for index in range(len(folder))]
+    planned = jobs(parsed.input, found, parsed.out, ending=SUFFIX, force=parsed.force)
+    codec = parsed.model.load()
+    sizes, pixels = 0, 0
+    with ProgressBar("compress", total=len(planned), show=len(planned) > 1) as bar:
+        for number, job in enumerate(planned, 1):
+            try:
+                picture = decode_image(job.source, name=str(job.source), max_pixels=parsed.reading.max_pixels)
+                data = codec.compress(picture, coder=parsed.coder)
+            except GridcodeError as error:
+                if on_error == "stop":
+                    raise
+                print(f"skipped: {error}", file=sys.stderr)
+                continue
+            write_atomic(job.result, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+            height, width = picture.shape[:2]
+            sizes, pixels = sizes + len(data), pixels + height * width
+            print(f"{job.result}: {len(data):,} bytes, {8 * len(data) / height / width:.4f} bits a pixel")
+            bar.advance(number)
+    if len(planned) > 1 and pixels:
+        print(f"all: {sizes:,} bytes, {8 * sizes / pixels:.4f} bits a pixel")

@@ -1,0 +1,60 @@
+"""``gridcode decompress``: small files to pictures again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gridcode.cli.codec.files import SUFFIX, check_paths, jobs, read_stream
+from gridcode.cli.shared.models import CodecModel
+from gridcode.cli.shared.options import FLAT
+from gridcode.cli.shared.parse import parse
+from gridcode.errors import GridcodeError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Turn a file of gridcode compress into a picture (PNG); or each file of a folder into one of a folder."""
+
+    input: Annotated[Path, tyro.conf.Positional]
+    """A file of gridcode compress, or a folder of them."""
+    model: Annotated[CodecModel, FLAT]
+    out: Path | None = None
+    """The PNG file to write, or a folder; beside the compressed file by default."""
+    force: bool = False
+    """Write over files that are there."""
+    max_pixels: int | None = None
+    """Refuse a picture of more pixels; 89 million by default."""
+
+
+def run(arguments: list[str]) -> None:
+    """Decompress.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong, or a file is damaged.
+    """
+    parsed = parse(Arguments, arguments, prog="gridcode decompress")
+    check_paths(parsed.input, "compressed file", parsed.out)
+    parsed.model.check()
+    found = [parsed.input]
+    if parsed.input.is_dir():
+        found = sorted(path for path in parsed.input.rglob(f"*{SUFFIX}") if path.is_file())
+        if not found:
+            raise GridcodeError(f"{parsed.input} holds no files that end in {SUFFIX}; give another folder")
+    planned = jobs(parsed.input, found, parsed.out, ending=".png", force=parsed.force)
+    if len(planned) == 1:
+        read_stream(planned[0].source)  # what is wrong with it is said before torch is imported
+    from gridcode.evaluation.pictures import save_png
+    from gridcode.training.log import ProgressBar
+
+    codec = parsed.model.load()
+    with ProgressBar("decompress", total=len(planned), show=len(planned) > 1) as bar:
+        for number, job in enumerate(planned, 1):
+            stream = read_stream(job.source)
+            picture = codec.decompress(stream.data, name=stream.name, max_pixels=parsed.max_pixels)
+            save_png(picture, job.result)
+            print(f"{job.result}: {picture.shape[1]}x{picture.shape[0]} pixels")
+            bar.advance(number)

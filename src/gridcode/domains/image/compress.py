@@ -1,0 +1,158 @@
+"""Pictures to small files and back: tokenizer, coder, bitstream.
+
+    picture --tiles--> tokens (h, w) --coder--> payload --bitstream--> bytes
+    bytes --bitstream--> payload --coder--> the same tokens --tiles--> picture
+
+The tokens come back exactly, or there is an error; the decoder's pixels are the same up to the rounding of its floats,
+a step of 1/255 here and there between machines. Loss is the tokenizer's alone.
+
+What the tokens do not hold is lost: transparency (a picture is laid on white first), colour profiles, more than 8 bits,
+CMYK (which becomes RGB), metadata. Grey pictures come back grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gridcode.codec.bitstream import (
+    Bitstream,
+    Coder,
+    Header,
+    Picture,
+    check_seal,
+    coded_part,
+    pack_stream,
+    parse_stream,
+)
+from gridcode.codec.bitstream import seal as sealed
+from gridcode.codec.coders import decode_tokens, encode_tokens
+from gridcode.codec.histogram import pack_counts
+from gridcode.data.crop import to_channels
+from gridcode.domains.image.tiles import decode_picture, encode_picture
+from gridcode.errors import GridcodeError
+from gridcode.tokenizer.model import Tokenizer
+
+Pixels = NDArray[np.uint8]
+
+MAX_PIXELS: Final = 89_478_485
+"""Pixels of a decoded picture, at most, where nothing else is said: Pillow's limit."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A tokenizer that writes and reads files.
+
+    Attributes:
+        tokenizer: Of pictures, in evaluation mode.
+
+    >>> from gridcode.domains.image import TokenizerConfig
+    >>> codec = Codec(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())
+    >>> data = codec.compress(np.zeros((5, 9, 3), np.uint8), coder="raw")
+    >>> codec.decompress(data).shape
+    (5, 9, 3)
+    """
+
+    tokenizer: Tokenizer
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Codec:
+        """Load a codec.
+
+        Args:
+            source: A folder that holds ``tokenizer/``, or a tokenizer's folder or hub id.
+            device: Where the weights go.
+
+        Raises:
+            GridcodeError: Nothing usable is at ``source``.
+        """
+        folder = Path(source) / "tokenizer"
+        return cls(Tokenizer.from_pretrained(folder if folder.is_dir() else source, device=device))
+
+    def compress(self, picture: Pixels, *, coder: Coder = "raw") -> bytes:
+        """A picture as bytes.
+
+        Args:
+            picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
+            coder: ``raw`` packs the tokens; ``static`` codes them by how often each occurs, and ships the table.
+
+        Raises:
+            GridcodeError: It is no picture, or the coder cannot be used.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3) or not picture.size:
+            raise GridcodeError(
+                f"compress takes uint8 pictures (H, W, 3) or (H, W, 1), got {picture.dtype} {picture.shape}; convert it"
+            )
+        height, width, channels = picture.shape
+        pixels = to_channels(picture, self.tokenizer.config.channels)
+        tokens = encode_picture(self.tokenizer, pixels, self.grid(height, width)).numpy()
+        header = Header(
+            coder,
+            self.tokenizer.weights_hash(),
+            self.tokenizer.codebook_size,
+            tokens.shape,
+            picture=Picture(height, width, channels),
+            table=pack_counts(tokens, self.tokenizer.codebook_size) if coder == "static" else b"",
+        )
+        return pack_stream(header, [sealed(tokens, encode_tokens(header, tokens))])
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """The tokens (h, w) that cover a picture of so many pixels."""
+        f = self.tokenizer.config.downsampling
+        h, w = -(-height // f), -(-width // f)
+        return h, max(w, 2 if h == 1 else 1)  # a normalisation over a single place would have nothing to go by
+
+    def decompress(self, data: bytes | memoryview, *, name: str = "the data", max_pixels: int | None = None) -> Pixels:
+        """The picture of bytes.
+
+        Args:
+            data: What :meth:`compress` gave.
+            name: What to call them in errors: the file's path.
+            max_pixels: A picture of more is refused, before anything is allocated; None for 89 million.
+
+        Returns:
+            uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of the size that was compressed.
+
+        Raises:
+            GridcodeError: They are of another model or damaged, or the picture is too large.
+        """
+        stream = parse_stream(data, name)
+        picture = self.check(stream, max_pixels=max_pixels)
+        tokens = torch.from_numpy(self._tokens(stream))
+        pixels = decode_picture(self.tokenizer, tokens, picture.height, picture.width)
+        return to_channels(pixels, picture.channels)
+
+    def check(self, stream: Bitstream, *, max_pixels: int | None = None) -> Picture:
+        """What a stream says of its picture, where this codec can decode it.
+
+        Raises:
+            GridcodeError: It cannot.
+        """
+        header, picture, limit = stream.header, stream.header.picture, MAX_PIXELS if max_pixels is None else max_pixels
+        if picture is None:
+            raise GridcodeError(f"{stream.name} holds the tokens of a token store, not a picture")
+        mine = self.tokenizer.weights_hash()
+        if header.model != mine:
+            raise GridcodeError(
+                f"{stream.name} was made by tokenizer {header.model}, this one is {mine}; give the model it was made by"
+            )
+        if picture.height * picture.width > limit:
+            count = picture.height * picture.width
+            raise GridcodeError(
+                f"{stream.name}: too many pixels ({count}, and the limit is {limit}); set data.max_pixels={count}"
+            )
+        grid = (*self.grid(picture.height, picture.width), *self.tokenizer.quantizer.index_shape)
+        if header.grid != grid or header.codes != self.tokenizer.codebook_size or header.examples != 1:
+            raise GridcodeError(f"{stream.name}: its tokens are not those of its picture's size; it is damaged")
+        return picture
+
+    def _tokens(self, stream: Bitstream) -> NDArray[np.int64]:
+        header, payload = stream.header, stream.payload(0)
+        tokens = decode_tokens(header, coded_part(payload), header.tokens).reshape(header.grid)
+        check_seal(payload, tokens, stream.name)
+        return tokens

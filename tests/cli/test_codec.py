@@ -1,0 +1,115 @@
+"""compress, decompress and info on files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from gridcode.cli.main import main
+from gridcode.domains.image import TokenizerConfig
+from gridcode.quantize.config import FSQConfig
+from gridcode.tokenizer.model import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    config = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
+    for seed, name in enumerate(("tokenizer", "other/tokenizer")):
+        torch.manual_seed(seed)
+        Tokenizer(config).save_pretrained(folder / name)
+    return str(folder)
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 2
+    seen = capsys.readouterr()
+    assert seen.err.count("\n") == 1, seen.err
+    return seen.err
+
+
+def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (13, 6)) -> Path:
+    Image.linear_gradient("L").resize(size).convert(mode).save(path)
+    return path
+
+
+def test_a_picture_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = picture(tmp_path / "photo.jpg")
+    packed = tmp_path / "photo.jpg.gc"
+    assert said(["compress", str(photo), "--model", model], capsys) == f"{packed}: 51 bytes, 5.2308 bits a pixel\n"
+    told = said(["info", str(packed)], capsys)
+    assert told.splitlines()[1:4] == [
+        "picture: 13x6 RGB, 5.2308 bits a pixel",
+        "tokens: 3x7 of 20 codes, 19.429 bits a token",
+        f"coder: raw; tokenizer {Tokenizer.from_pretrained(Path(model) / 'tokenizer').weights_hash()}",
+    ]
+    said(["decompress", str(packed), "--model", f"{model}/tokenizer"], capsys)
+    with Image.open(tmp_path / "photo.jpg.png") as back:
+        assert (back.size, back.mode) == ((13, 6), "RGB")
+    assert "is there already" in refused(["compress", str(photo), "--model", model], capsys)
+    said(["compress", str(photo), "--model", model, "--force", "--coder", "static", "--out", str(packed)], capsys)
+
+
+def test_folders_of_pictures_of_all_modes(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in/a").mkdir(parents=True)
+    modes = {"L": ".png", "RGB": ".png", "RGBA": ".png", "CMYK": ".jpg"}
+    for mode, ending in modes.items():
+        picture(tmp_path / "in/a" / f"{mode}{ending}", mode)
+    picture(tmp_path / "in/a/one.png", size=(1, 1))
+    out = said(["compress", str(tmp_path / "in"), "--model", model, "--out", str(tmp_path / "out")], capsys)
+    assert len(out.splitlines()) == 6
+    said(["decompress", str(tmp_path / "out"), "--model", model, "--out", str(tmp_path / "back")], capsys)
+    found = {}
+    for path in (tmp_path / "back/a").iterdir():
+        with Image.open(path) as image:
+            found[path.name] = (image.mode, image.size)
+    assert found == {
+        "L.png": ("L", (13, 6)),
+        "RGB.png": ("RGB", (13, 6)),
+        "RGBA.png": ("RGB", (13, 6)),
+        "CMYK.jpg.png": ("RGB", (13, 6)),
+        "one.png": ("RGB", (1, 1)),
+    }
+    (tmp_path / "in/a/bad.png").write_bytes(b"no picture")
+    words = ["compress", str(tmp_path / "in"), "--model", model, "--out", str(tmp_path / "new")]
+    assert "bad.png: not an image" in refused(words, capsys)
+    said([*words, "--force", "--on-error", "skip"], capsys)
+    assert not (tmp_path / "new/a/bad.png.gc").exists()
+
+
+def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = picture(tmp_path / "photo.png")
+    said(["compress", str(photo), "--model", model], capsys)
+    packed, out = tmp_path / "photo.png.gc", ["--out", str(tmp_path / "back.png"), "--model", model]
+    whole = packed.read_bytes()
+    cases = {
+        "checksum is wrong": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "is damaged": whole[:-1],
+        "upgrade gridcode": whole[:4] + b"\x07" + whole[5:],
+        "is no file of gridcode compress": photo.read_bytes(),
+        "is no file of": b"",
+    }
+    for message, data in cases.items():
+        packed.write_bytes(data)
+        assert message in refused(["decompress", str(packed), *out], capsys)
+        assert message in refused(["info", str(packed)], capsys)
+    packed.write_bytes(whole)
+    assert "was made by tokenizer" in refused(
+        ["decompress", str(packed), *out[:2], "--model", f"{model}/other"], capsys
+    )
+    assert "set --max-pixels 78" in refused(["decompress", str(packed), *out, "--max-pixels", "77"], capsys)
+    assert "no such picture" in refused(["compress", str(tmp_path / "x.png"), "--model", model], capsys)
+    assert "as --out" in refused(["compress", str(tmp_path), "--model", model], capsys)
+    (tmp_path / "empty").mkdir()
+    assert "no files that end in .gc" in refused(
+        ["decompress", str(tmp_path / "empty"), "--out", str(tmp_path), *out[2:]], capsys
+    )
+    assert not (tmp_path / "back.png").exists()

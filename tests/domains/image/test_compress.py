@@ -1,0 +1,120 @@
+"""Pictures to bytes and back; a picture in tiles is the picture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gridcode.codec import Header, Picture, pack_stream, parse_stream
+from gridcode.domains.image import TokenizerConfig, tiles
+from gridcode.domains.image.compress import Codec
+from gridcode.domains.image.show import reconstruct
+from gridcode.domains.image.tiles import spans
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.pictures import to_uint8
+from gridcode.quantize.config import FSQConfig, ResidualFSQConfig
+from gridcode.tokenizer.model import Tokenizer
+
+
+def made(config: TokenizerConfig) -> Codec:
+    torch.manual_seed(0)
+    return Codec(Tokenizer(config).eval())
+
+
+SMALL = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return made(SMALL)
+
+
+def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("coder", ["raw", "static"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 1), (17, 4, 3), (16, 16, 1)])
+def test_what_comes_back_is_the_reconstruction(codec: Codec, shape: tuple[int, int, int], coder: str) -> None:
+    picture = noise(*shape)
+    back = codec.decompress(codec.compress(picture, coder=coder))  # type: ignore[arg-type]
+    assert back.shape == shape
+    if shape[2] == 3:
+        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        difference = to_uint8(reconstruct(codec.tokenizer, image))[0].astype(int) - back
+        assert abs(difference).max() <= 1
+
+
+def test_a_grey_tokenizer_with_several_tokens_a_place() -> None:
+    codec = made(replace(SMALL, channels=1, quantizer=ResidualFSQConfig(levels=(5, 3), stages=2)))
+    data = codec.compress(noise(9, 6))
+    assert parse_stream(data, "").header.grid[2:] == (2,)
+    assert codec.decompress(data).shape == (9, 6, 3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 12), st.integers(0, 40))
+def test_tiles_cover_a_side(length: int, overlap: int, more: int) -> None:
+    tile = 3 * overlap + 1 + more
+    found = spans(length, tile=tile, overlap=overlap)
+    assert (found[0].first, found[-1].end) == (0, length)
+    assert all(one.end == two.first for one, two in pairwise(found))
+    for span in found:
+        fades = (span.fade * (span.first > 0), span.fade * (span.end < length))
+        assert span.start <= span.first - fades[0]
+        assert span.end + fades[1] <= span.start + span.length <= length
+        assert span.first + fades[0] <= span.end - fades[1]
+
+
+def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "TILE", 32)
+    monkeypatch.setattr(tiles, "OVERLAP", 8)
+    grid = torch.full((30, 21), 7)
+    with monkeypatch.context() as patch:
+        # Every token a colour of its own, so that whatever is not blended with weights of 1 in all is seen.
+        patch.setattr(
+            Tokenizer,
+            "decode",
+            lambda self, x: (
+                ((x.float() - 10) / 10)[:, None].expand(-1, 3, -1, -1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+            ),
+        )
+        assert np.unique(tiles.decode_picture(codec.tokenizer, grid, 59, 41)).tolist() == [89]
+        rows = torch.arange(30)[:, None].expand(30, 21) % 20
+        found = tiles.decode_picture(codec.tokenizer, rows, 60, 42)[::2, 0, 0]
+        assert found.tolist() == to_uint8((rows.float()[:, :1] - 10).view(1, 1, 30, 1) / 10).flatten().tolist()
+    picture = noise(60, 42)
+    tokens = tiles.encode_picture(codec.tokenizer, picture, (30, 21))
+    assert tokens.shape == (30, 21)
+    image = torch.from_numpy(picture[:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    first = spans(30, tile=16, overlap=4)[0].end
+    assert torch.equal(tokens[:first, :first][:4, :4], codec.tokenizer.encode(image)[0, :4, :4])
+
+
+def test_what_is_not_of_this_codec(codec: Codec) -> None:
+    data = codec.compress(noise(6, 6))
+    header, payload = parse_stream(data, "").header, parse_stream(data, "").payload(0)
+
+    def refused(changed: Header, message: str, **settings: int) -> None:
+        with pytest.raises(GridcodeError, match=re.escape(message)):
+            codec.decompress(pack_stream(changed, [payload]), name="a.gc", **settings)
+
+    refused(replace(header, model="0" * 16), f"a.gc was made by tokenizer {'0' * 16}, this one is ")
+    refused(replace(header, picture=None), "a.gc holds the tokens of a token store, not a picture")
+    refused(replace(header, picture=Picture(2**20, 2**20, 3)), "a.gc: too many pixels (1099511627776, and the limit")
+    refused(header, "too many pixels (36, and the limit is 35); set data.max_pixels=36", max_pixels=35)
+    for change in ({"grid": (3, 4)}, {"grid": (3, 3, 1)}, {"codes": 21}, {"picture": Picture(7, 6, 3)}):
+        refused(replace(header, **change), "a.gc: its tokens are not those of its picture's size")
+    other = bytes([payload[0] ^ 1]) + payload[1:]
+    with pytest.raises(GridcodeError, match="does not decode to the tokens that were coded"):
+        codec.decompress(pack_stream(header, [other]))
+    with pytest.raises(GridcodeError, match=r"compress takes uint8 pictures .* got float64 \(2, 2, 3\)"):
+        codec.compress(np.zeros((2, 2, 3)))  # type: ignore[arg-type]
