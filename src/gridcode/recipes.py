@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from gridcode.domains.audio.recipes import AUDIO_RECIPES, AudioRecipe
 from gridcode.domains.dense.recipes import DENSE_RECIPES, DenseRecipe
 from gridcode.domains.image.recipes import IMAGE_RECIPES, Recipe
 from gridcode.errors import GridcodeError
 
-AnyRecipe: TypeAlias = Recipe | DenseRecipe
+AnyRecipe: TypeAlias = Recipe | DenseRecipe | AudioRecipe
 """A recipe of any kind of data; its ``kind`` says which."""
 
-RECIPES: Final[dict[str, Callable[[], AnyRecipe]]] = {**IMAGE_RECIPES, **DENSE_RECIPES}
+RECIPES: Final[dict[str, Callable[[], AnyRecipe]]] = {**IMAGE_RECIPES, **DENSE_RECIPES, **AUDIO_RECIPES}
 """Every kind of data."""
 
 
@@ -60,13 +61,31 @@ def dense_recipe(name: str) -> DenseRecipe:
     return found
 
 
+def audio_recipe(name: str) -> AudioRecipe:
+    """The recipe of a name, for sounds.
+
+    Raises:
+        GridcodeError: There is none of that name, or it is for another kind of data.
+
+    >>> audio_recipe("fsdd_laptop").tokenizer.data.rate
+    8000
+    """
+    found = recipe(name)
+    if not isinstance(found, AudioRecipe):
+        raise GridcodeError(f"{name} is no recipe of sounds; choose one of {', '.join(AUDIO_RECIPES)}")
+    return found
+
+
 __all__ = [
+    "AUDIO_RECIPES",
     "DENSE_RECIPES",
     "IMAGE_RECIPES",
     "RECIPES",
     "AnyRecipe",
+    "AudioRecipe",
     "DenseRecipe",
     "Recipe",
+    "audio_recipe",
     "dense_recipe",
     "image_recipe",
     "recipe",

@@ -10,14 +10,14 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
+from gridcode.cli.shared.folders import check_folder, check_source, kind_of_command
 from gridcode.cli.shared.models import DenseDataChange, DenseModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import option_value, parse, recipe_first
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import GridcodeError
-from gridcode.recipes import RECIPES, dense_recipe
+from gridcode.recipes import dense_recipe
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,14 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    recipe = RECIPES.get(arguments[0]) if arguments else None
-    kind = kind_of_data(arguments) if recipe is None else recipe().kind
-    if kind == "image" and option_value("--run", arguments):
+    kind = kind_of_command(arguments)
+    if kind != "dense" and option_value("--run", arguments):
         raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
-    if kind == "dense":
+    if kind == "audio":
+        from gridcode.cli.sound.eval import eval_sounds
+
+        eval_sounds(arguments)
+    elif kind == "dense":
         eval_dense(arguments)
     else:
         eval_images(arguments)
@@ -87,7 +90,7 @@ def eval_images(arguments: list[str]) -> None:
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
     from gridcode.domains.image.scores import with_second_grader
-    from gridcode.evaluation.publish import Runs, publish
+    from gridcode.evaluation.publish import Runs, print_figures, publish
     from gridcode.tasks.generate import Generator
     from gridcode.training.log import Stopwatch
 
@@ -109,9 +112,7 @@ def eval_images(arguments: list[str]) -> None:
         command=shlex.join(["gridcode", "eval", *arguments]),
         seconds=watch.seconds,
     )
-    for name, value in found.figures().items():
-        if value is not None:
-            print(f"{name:48} {value:.4g}" if isinstance(value, float) else f"{name:48} {value}")
+    print_figures(found.figures())
     print(f"report in {report}")
 
 

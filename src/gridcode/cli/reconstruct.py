@@ -1,4 +1,4 @@
-"""``gridcode reconstruct``: pictures through a tokenizer and back, side by side."""
+"""``gridcode reconstruct``: pictures, or sounds, through a tokenizer and back, side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.shared.folders import check_source
+from gridcode.cli.shared.folders import check_source, kind_of_data
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, Reading
 from gridcode.cli.shared.parse import parse
@@ -40,11 +40,19 @@ class Arguments:
 
 
 def run(arguments: list[str]) -> None:
-    """Reconstruct pictures.
+    """Reconstruct. The tokenizer says which kind of data it is.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
+    if kind_of_data(arguments) == "audio":
+        from gridcode.cli.sound.reconstruct import reconstruct_sounds
+
+        return reconstruct_sounds(arguments)
+    return _reconstruct_pictures(arguments)
+
+
+def _reconstruct_pictures(arguments: list[str]) -> None:
     parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
     check_source(parsed.input)
     parsed.model.check()

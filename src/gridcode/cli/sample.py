@@ -1,12 +1,14 @@
-"""``gridcode sample``: new pictures from a prior and its tokenizer."""
+"""``gridcode sample``: new pictures, or sounds, from a prior and its tokenizer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import tyro
 
+from gridcode.cli.shared.folders import kind_of_command
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
@@ -36,11 +38,19 @@ class Arguments:
 
 
 def run(arguments: list[str]) -> None:
-    """Sample pictures.
+    """Sample. The recipe, where its name comes first, or the tokenizer says which kind of data it is.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
+    if kind_of_command(arguments) == "audio":
+        from gridcode.cli.sound.sample import sample_sounds
+
+        return sample_sounds(arguments)
+    return _sample_pictures(arguments)
+
+
+def _sample_pictures(arguments: list[str]) -> None:
     settings, words = recipe_first(arguments)
     default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
     parsed = parse(Arguments, words, prog="gridcode sample", default=default)
@@ -54,12 +64,7 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     generator, drawing = parsed.models.load(), parsed.models.drawing
     names = generator.prior.space.classes
-    wanted = (
-        [-1 if word == ANY and ANY not in names else class_index(word, names) for word in parsed.classes]
-        or list(range(len(names)))
-        or [-1]
-    )
-    labels = [label for label in wanted for _ in range(parsed.count)]
+    labels = [label for label in wanted_classes(parsed.classes, names) for _ in range(parsed.count)]
     out = parsed.output.make()
     images = generator.sample(
         labels,
@@ -76,6 +81,19 @@ def run(arguments: list[str]) -> None:
     print(
         f"{len(labels)} picture{'s' * (len(labels) != 1)} in {out}; all of them in {out / 'samples.png'}, a class a row"
     )
+
+
+def wanted_classes(words: Sequence[str], names: tuple[str, ...]) -> list[int]:
+    """The classes that words name; without words every class, and -1 where there are none.
+
+    Raises:
+        GridcodeError: There is no such class.
+
+    >>> wanted_classes(["dog", "any"], ("cat", "dog")), wanted_classes([], ())
+    ([1, -1], [-1])
+    """
+    chosen = [-1 if word == ANY and ANY not in names else class_index(word, names) for word in words]
+    return chosen or list(range(len(names))) or [-1]
 
 
 def class_index(word: str, names: tuple[str, ...]) -> int:

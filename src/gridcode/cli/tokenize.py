@@ -1,4 +1,4 @@
-"""``gridcode tokenize``: pictures or label maps to a token store."""
+"""``gridcode tokenize``: pictures, label maps or sounds to a token store."""
 
 from __future__ import annotations
 
@@ -49,7 +49,12 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    (_tokenize_labels if kind_of_data(arguments) == "dense" else _tokenize_pictures)(arguments)
+    kind = kind_of_data(arguments)
+    if kind == "audio":
+        from gridcode.cli.sound.tokenize import tokenize_sounds
+
+        return _print_what_is_next(*tokenize_sounds(arguments))
+    return (_tokenize_labels if kind == "dense" else _tokenize_pictures)(arguments)
 
 
 def _tokenize_labels(arguments: list[str]) -> None:

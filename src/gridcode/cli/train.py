@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from gridcode.cli.shared.folders import Sort, check_folder, check_source
+from gridcode.cli.shared.folders import KindOfData, Sort, check_folder, check_source
 from gridcode.cli.shared.options import FLAT, RunFlags
 from gridcode.cli.shared.parse import option_value, parse
+from gridcode.domains.audio.config import AudioTokenizerRun
 from gridcode.domains.dense.config import LabelTokenizerRun, dense_from_json
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.prior.config import DensePriorRun
@@ -19,13 +20,33 @@ from gridcode.errors import GridcodeError
 from gridcode.files import read_json
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
-from gridcode.recipes import DENSE_RECIPES, IMAGE_RECIPES, RECIPES, DenseRecipe, Recipe, recipe
+from gridcode.recipes import (
+    AUDIO_RECIPES,
+    DENSE_RECIPES,
+    IMAGE_RECIPES,
+    RECIPES,
+    AnyRecipe,
+    AudioRecipe,
+    DenseRecipe,
+    Recipe,
+    recipe,
+)
 
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions
 
-AnyRun = TypeVar("AnyRun", TokenizerRun, LabelTokenizerRun)
+AnyRun = TypeVar("AnyRun", bound=TokenizerRun | LabelTokenizerRun | AudioTokenizerRun)
 """Settings of a tokenizer of one kind of data."""
+
+NOUNS: Final[dict[KindOfData, str]] = {"image": "pictures", "dense": "label maps", "audio": "sounds"}
+"""What a person calls the examples of each kind."""
+
+OF_KIND: Final[dict[KindOfData, Iterable[str]]] = {
+    "image": IMAGE_RECIPES,
+    "dense": DENSE_RECIPES,
+    "audio": AUDIO_RECIPES,
+}
+"""The recipes of each kind."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,7 @@ class StageOne:
     """Stage I: train a tokenizer, into the folder --out."""
 
     flags: Annotated[RunFlags, FLAT]
-    run: Annotated[TokenizerRun | LabelTokenizerRun, FLAT]
+    run: Annotated[TokenizerRun | LabelTokenizerRun | AudioTokenizerRun, FLAT]
     quantizer: Literal[tuple(QUANTIZERS)]  # type: ignore[valid-type]  # the names are known when it runs
     """What turns latents into tokens; its settings are then the flags --model.quantizer.*"""
     init_from: str | None = None
@@ -62,7 +83,7 @@ class StageTwo:
 
 @dataclass(frozen=True)
 class ImageStageTwo(StageTwo):
-    """Stage II: train a prior of pictures, into the folder --out."""
+    """Stage II: train a prior of classes, into the folder --out."""
 
     tokens: Path | None = None
     """The token store to learn from; --dry-run without one assumes the recipe's own tokenizer and classes."""
@@ -85,10 +106,13 @@ architectures:
 {architectures}
 
 recipes for pictures:
-{images}
+{image}
 
 recipes for dense prediction:
 {dense}
+
+recipes for sounds:
+{audio}
 """
 
 
@@ -99,8 +123,8 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        kinds = {"quantizers": _indented(QUANTIZERS), "architectures": _indented(ARCHITECTURES)}
-        print(USAGE.format(images=_indented(IMAGE_RECIPES), dense=_indented(DENSE_RECIPES), **kinds))
+        recipes = {kind: _indented(names) for kind, names in OF_KIND.items()}
+        print(USAGE.format(quantizers=_indented(QUANTIZERS), architectures=_indented(ARCHITECTURES), **recipes))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -118,11 +142,11 @@ def run(arguments: list[str]) -> None:
         _train_prior(name, settings, words)
 
 
-def _train_tokenizer(name: str, settings: Recipe | DenseRecipe, words: Sequence[str]) -> None:
+def _train_tokenizer(name: str, settings: AnyRecipe, words: Sequence[str]) -> None:
     default: StageOne
-    if isinstance(settings, DenseRecipe):
-        label_run = with_quantizer(settings.tokenizer, words)
-        default = StageOne(RunFlags(), label_run, quantizer=label_run.model.quantizer.name)
+    if not isinstance(settings, Recipe):
+        own = with_quantizer(settings.tokenizer, words)
+        default = StageOne(RunFlags(), own, quantizer=own.model.quantizer.name)
     else:
         run = with_quantizer(_with_architecture(settings.tokenizer, words), words)
         quantizer, architecture = run.model.quantizer.name, run.model.name
@@ -133,9 +157,9 @@ def _train_tokenizer(name: str, settings: Recipe | DenseRecipe, words: Sequence[
         from gridcode.cli.shared.dry_run import describe_tokenizer_run
 
         return print(describe_tokenizer_run(arguments.run))
-    check_source(arguments.run.data.source)
-    wanted: Sort = "dense tokenizer" if isinstance(settings, DenseRecipe) else "image tokenizer"
-    check_folder("--init-from", arguments.init_from, wanted)
+    check_source(arguments.run.data.source, what="sounds" if settings.kind == "audio" else "pictures")
+    wanted: dict[str, Sort] = {"dense": "dense tokenizer", "audio": "audio tokenizer"}
+    check_folder("--init-from", arguments.init_from, wanted.get(settings.kind, "image tokenizer"))
     options = _options(flags, arguments.init_from)
     from gridcode.cli.shared.advice import narrator
     from gridcode.tokenizer.train import train_tokenizer
@@ -189,11 +213,7 @@ def stored_data(tokens: Path, data: DenseConfig) -> DenseConfig:
         GridcodeError: The store holds tokens of another kind of data.
     """
     recorded = stored_settings(tokens)
-    if "task" not in recorded:
-        raise GridcodeError(
-            f"--tokens {tokens} holds tokens of pictures, and this is a recipe of label maps; give one of "
-            f"{', '.join(IMAGE_RECIPES)}"
-        )
+    _check_kind(tokens, recorded, "dense", "this")
     names = {each.name for each in fields(DenseConfig)} - {"crop", "workers", "max_pixels"}
     values = {name: value for name, value in recorded.items() if name in names}
     try:
@@ -226,7 +246,17 @@ def _checked_tokens(folder: Path | None) -> Path:
     return folder
 
 
-def _train_prior(name: str, settings: Recipe, words: Sequence[str]) -> None:
+def _check_kind(tokens: Path, recorded: Mapping[str, Any], wanted: KindOfData, name: str) -> None:
+    """Refuse a token store of another kind of data than a recipe's, which is called ``name`` in the error."""
+    found: KindOfData = "dense" if "task" in recorded else "audio" if "rate" in recorded else "image"
+    if found != wanted:
+        raise GridcodeError(
+            f"--tokens {tokens} holds tokens of {NOUNS[found]}, and {name} is a recipe of {NOUNS[wanted]}; give one of "
+            f"{', '.join(OF_KIND[found])}"
+        )
+
+
+def _train_prior(name: str, settings: Recipe | AudioRecipe, words: Sequence[str]) -> None:
     run = settings.prior
     own = _kind(run)
     wanted = option_value("--prior", words)
@@ -244,11 +274,7 @@ def _train_prior(name: str, settings: Recipe, words: Sequence[str]) -> None:
         space = assumed_space(settings) if tokens is None else stored_space(_checked_tokens(tokens))
         return print(describe_prior_run(arguments.run, space))
     folder = _checked_tokens(arguments.tokens)
-    if "task" in stored_settings(folder):
-        raise GridcodeError(
-            f"--tokens {folder} holds tokens of label maps, and {name} is a recipe of pictures; give one of "
-            f"{', '.join(DENSE_RECIPES)}"
-        )
+    _check_kind(folder, stored_settings(folder), settings.kind, name)
     check_folder("--init-from", arguments.init_from, "class prior")
     options = _options(arguments.flags, arguments.init_from)
     from gridcode.prior.train import train_prior
@@ -291,7 +317,8 @@ def with_quantizer(run: AnyRun, words: Sequence[str]) -> AnyRun:
     """
     quantizer = option_value("--quantizer", words)
     if quantizer in QUANTIZERS and quantizer != run.model.quantizer.name:
-        return replace(run, model=replace(run.model, quantizer=QUANTIZERS[quantizer]()))
+        model: Any = replace(run.model, quantizer=QUANTIZERS[quantizer]())
+        return replace(run, model=model)
     return run
 
 

@@ -88,8 +88,12 @@ class ParquetImages(EncodedImages):
         return len(self._cells)
 
     def __getitem__(self, index: int) -> Example:
+        return Example(image=self.decoded(index), label=self.label(index), key=self.key(index))
+
+    def label(self, index: int) -> int | None:
+        """The label of row number ``index``; None where it has none."""
         label = -1 if self._labels is None else int(self._labels[index])
-        return Example(image=self.decoded(index), label=label if label >= 0 else None, key=self.key(index))
+        return label if label >= 0 else None
 
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""

@@ -145,6 +145,13 @@ def publish(
     return out / "report.html"
 
 
+def print_figures(figures: Mapping[str, float | int | None]) -> None:
+    """Print figures, a line each; those that are None are left out."""
+    for name, value in figures.items():
+        if value is not None:
+            print(f"{name:48} {value:.4g}" if isinstance(value, float) else f"{name:48} {value}")
+
+
 def machine_lines() -> list[tuple[str, str]]:
     """What it ran on."""
     lines = [(name, version(name)) for name in ("gridcode", "torch")]

@@ -73,6 +73,7 @@ class PictureGroup:
         name: Heading, such as a class; may be empty.
         stacks: One array for each storey from top to bottom, all uint8 (n, H, W, C) of one n.
         captions: A line under each stack, n of them, or none.
+        players: What is played below each picture, as data URIs of media files: for each storey n of them, or none.
 
     Raises:
         GridcodeError: An array is not made of pictures, or the counts differ.
@@ -81,12 +82,13 @@ class PictureGroup:
     name: str
     stacks: Sequence[Pictures]
     captions: Sequence[str] = ()
+    players: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         what = f"pictures of {self.name or 'a report'}"
         for pictures in self.stacks:
             check_pictures(pictures, what=what)
-        counts = {len(pictures) for pictures in self.stacks}
+        counts = {len(pictures) for pictures in self.stacks} | {len(storey) for storey in self.players}
         if self.captions:
             counts.add(len(self.captions))
         if len(counts) != 1:
@@ -98,11 +100,13 @@ class PictureGroup:
         side = self.stacks[0].shape[2]
         return int(side * magnification(side))
 
-    def columns(self) -> Iterator[tuple[list[str], str]]:
-        """For each stack its pictures as data URIs, top first, and its caption."""
+    def columns(self) -> Iterator[tuple[list[tuple[str, str]], str]]:
+        """For each stack its pictures as data URIs, top first, each with its player's or "", and its caption."""
         for place in range(len(self.stacks[0])):
             caption = self.captions[place] if self.captions else ""
-            yield [data_uri(pictures[place]) for pictures in self.stacks], caption
+            players = [storey[place] for storey in self.players] or [""] * len(self.stacks)
+            pictures = [data_uri(pictures[place]) for pictures in self.stacks]
+            yield list(zip(pictures, players, strict=True)), caption
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,31 @@ def check_images(images: Tensor, *, check_range: bool) -> None:
         call = {torch.uint8: "images / 127.5 - 1", torch.uint16: "images.float() / 32767.5 - 1"}.get(images.dtype)
         call = "images * 2.0 - 1" if images.dtype == torch.bool else call or "floats"
         raise GridcodeError(f"images must be floats in [-1, 1], got {images.dtype}; give {call}")
-    if not check_range or not images.numel() or not values_visible(images) or isinstance(images, FakeTensor):
+    if not check_range or (seen := seen_range(images)) is None:
         return
-    if images.is_cuda and torch.cuda.is_current_stream_capturing():
-        return
-    low, high = torch.stack(images.detach().aminmax()).tolist()
-    if not (low >= -1 - _SLACK and high <= 1 + _SLACK):
+    low, high = seen
+    if not within_range(low, high):
         raise GridcodeError(f"images must be in [-1, 1], got {low:.4g} to {high:.4g}; {_advice(low, high)}")
     if 0 <= low < high:
         warn_of_brightness()
+
+
+def seen_range(values: Tensor) -> tuple[float, float] | None:
+    """The least and the largest value; None where there are none, or they may not be read here.
+
+    NaN and infinity come out as they are.
+    """
+    if not values.numel() or not values_visible(values) or isinstance(values, FakeTensor):
+        return None
+    if values.is_cuda and torch.cuda.is_current_stream_capturing():
+        return None
+    low, high = torch.stack(values.detach().aminmax()).tolist()
+    return low, high
+
+
+def within_range(low: float, high: float) -> bool:
+    """Whether values from low to high lie in [-1, 1], up to rounding; NaN does not."""
+    return low >= -1 - _SLACK and high <= 1 + _SLACK
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcode.domains.audio.recipes import AudioRecipe
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.image.recipes.base import Recipe
@@ -71,14 +72,15 @@ def stored_space(folder: Path) -> TokenSpace:
     return token_space(TokenStore.open(folder))
 
 
-def assumed_space(recipe: Recipe) -> TokenSpace:
-    """The tokens that a recipe's own tokenizer will make of its own pictures, before there are any."""
+def assumed_space(recipe: Recipe | AudioRecipe) -> TokenSpace:
+    """The tokens that a recipe's own tokenizer will make of its own examples, before there are any."""
     run = recipe.tokenizer
+    domain = domain_of(run).of_settings(run.data)
     with torch.device("meta"):
-        tokenizer = Tokenizer(run.model)
+        tokenizer = Tokenizer(run.model, domain)
     return TokenSpace(
         codebook_size=tokenizer.codebook_size,
-        grid=tokenizer.token_grid(run.data.size, run.data.size),
+        grid=tokenizer.token_grid(*domain.shape(run.data)),
         classes=tuple(f"class {number}" for number in range(recipe.classes)),
         tokenizer="",
         data={},

@@ -17,9 +17,20 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json
 
 Sort: TypeAlias = Literal[
-    "image tokenizer", "dense tokenizer", "class prior", "picture prior", "features", "tokens", "parts", "other"
+    "image tokenizer",
+    "dense tokenizer",
+    "audio tokenizer",
+    "class prior",
+    "picture prior",
+    "features",
+    "tokens",
+    "parts",
+    "other",
 ]
 """What a folder is to a command line."""
+
+KindOfData: TypeAlias = Literal["image", "dense", "audio"]
+"""The kinds of data that verbs tell apart."""
 
 PARTS: Final = ("tokenizer", "tokens", "prior")
 """Folders that gridcode demo and gridcode dense train make in one folder."""
@@ -27,6 +38,7 @@ PARTS: Final = ("tokenizer", "tokens", "prior")
 NAMES: Final[Mapping[Sort, str]] = {
     "image tokenizer": "a tokenizer of pictures",
     "dense tokenizer": "a tokenizer of label maps",
+    "audio tokenizer": "a tokenizer of sounds",
     "class prior": "a prior of pictures",
     "picture prior": "a prior of label maps",
     "features": "a network that measures",
@@ -39,6 +51,7 @@ NAMES: Final[Mapping[Sort, str]] = {
 USES: Final[Mapping[Sort, str]] = {
     "image tokenizer": "gridcode reconstruct, tokenize, eval, sample and edit take it as --tokenizer",
     "dense tokenizer": "gridcode tokenize, predict and eval take it as --tokenizer",
+    "audio tokenizer": "gridcode reconstruct, tokenize, eval and sample take it as --tokenizer",
     "class prior": "gridcode sample and gridcode edit make pictures with it",
     "picture prior": "gridcode predict makes label maps with it",
     "features": "gridcode eval takes a classifier as --classifier",
@@ -77,7 +90,8 @@ def _sort_of_model(config: Mapping[str, Any]) -> Sort:
     kind = config.get("kind")
     kind, domain = _OLD_KINDS.get(str(kind), (kind, config.get("domain", "image")))
     if kind == "tokenizer":
-        return "dense tokenizer" if domain == "dense" else "image tokenizer"
+        sorts: dict[str, Sort] = {"dense": "dense tokenizer", "audio": "audio tokenizer"}
+        return sorts.get(str(domain), "image tokenizer")
     if kind == "prior":
         return "picture prior" if domain == "dense" or config.get("example_shape") else "class prior"
     return "features" if kind in ("classifier", "observer") else "other"
@@ -125,7 +139,7 @@ def _may_be_damaged(folder: Path) -> bool:
     return any((place / name).exists() for place in (folder, folder / "best", folder / "last") for name in names)
 
 
-def kind_of_data(words: Sequence[str]) -> Literal["image", "dense"]:
+def kind_of_data(words: Sequence[str]) -> KindOfData:
     """The kind of data of the tokenizer that a command line names; with --run alone it is dense prediction.
 
     What is none is taken for a tokenizer of pictures: the verb then says what is wrong with it.
@@ -139,7 +153,16 @@ def kind_of_data(words: Sequence[str]) -> Literal["image", "dense"]:
 
         Device(option_value("--device", words) or "cpu").usable()  # before anything is downloaded
         folder = find_model(named)
-    return "dense" if folder.is_dir() and sort_of(folder) in ("dense tokenizer", "picture prior") else "image"
+    kinds: dict[Sort, KindOfData] = {"dense tokenizer": "dense", "picture prior": "dense", "audio tokenizer": "audio"}
+    return kinds.get(sort_of(folder), "image") if folder.is_dir() else "image"
+
+
+def kind_of_command(words: Sequence[str]) -> KindOfData:
+    """The kind of data of a command line: that of the recipe whose name comes first, or of the tokenizer it names."""
+    from gridcode.recipes import RECIPES
+
+    recipe = RECIPES.get(words[0]) if words else None
+    return kind_of_data(words) if recipe is None else recipe().kind
 
 
 def is_hub_id(source: str) -> bool:
@@ -151,21 +174,25 @@ def is_hub_id(source: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
 
 
-def check_source(place: str | None) -> None:
-    """Refuse a place of pictures at which there is nothing, before the libraries that read them are imported.
+def check_source(place: str | None, *, what: str = "pictures") -> None:
+    """Refuse a place of examples at which there is nothing, before the libraries that read them are imported.
+
+    Args:
+        place: The path; None passes, and of pictures 'scenes'.
+        what: What should lie there.
 
     Raises:
         GridcodeError: It is neither a path of anything nor 'scenes', or a folder that gridcode wrote.
     """
-    if place in (None, "scenes"):
+    built_in = what == "pictures"
+    if place is None or (built_in and place == "scenes"):
         return
-    if is_pattern(str(place)):
-        local_shards(str(place))
+    if built_in and is_pattern(place):
+        local_shards(place)
         return
-    folder = Path(str(place))
+    folder = Path(place)
     if not folder.exists():
-        raise MissingFileError(
-            f"{place}: no such file or folder; give the path of a data set, or 'scenes' for the built-in pictures"
-        )
+        or_scenes = ", or 'scenes' for the built-in pictures" if built_in else f" of {what}"
+        raise MissingFileError(f"{place}: no such file or folder; give the path of a data set{or_scenes}")
     if folder.is_dir() and (found := sort_of(folder)) != "other":
-        raise GridcodeError(f"{place} is {NAMES[found]}, not pictures; {_use(folder, found)}")
+        raise GridcodeError(f"{place} is {NAMES[found]}, not {what}; {_use(folder, found)}")

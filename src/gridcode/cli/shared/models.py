@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.shared.folders import check_folder
+from gridcode.cli.shared.folders import Sort, check_folder
 from gridcode.cli.shared.options import FLAT, Device, Drawing
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import GREEDY
 
 if TYPE_CHECKING:
+    from gridcode.domains.audio.config import AudioEvaluationConfig
     from gridcode.domains.dense.predictor import DensePredictor
     from gridcode.domains.image.compress import Codec
     from gridcode.domains.image.config import EvaluationConfig
@@ -30,13 +31,13 @@ class TokenizerModel:
     """A tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
-    def check(self) -> None:
-        """Refuse a folder that holds none of pictures, before the libraries that read models are imported.
+    def check(self, wanted: Sort = "image tokenizer") -> None:
+        """Refuse a folder that holds none of that sort, before the libraries that read models are imported.
 
         Raises:
             GridcodeError: There is nothing, or something else.
         """
-        check_folder("--tokenizer", self.tokenizer, "image tokenizer")
+        check_folder("--tokenizer", self.tokenizer, wanted)
 
     def load(self) -> Tokenizer:
         """The tokenizer, on its device.
@@ -79,7 +80,7 @@ class CodecModel:
 
 @dataclass(frozen=True)
 class PictureModels:
-    """Both stages for pictures, and how pictures are drawn."""
+    """Both stages of a kind with classes, and how examples are drawn."""
 
     prior: str
     """A prior's folder or hub id."""
@@ -91,19 +92,19 @@ class PictureModels:
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     @classmethod
-    def defaults(cls, evaluation: EvaluationConfig) -> PictureModels:
+    def defaults(cls, evaluation: EvaluationConfig | AudioEvaluationConfig) -> PictureModels:
         """Models that must be given, and a recipe's way of drawing."""
         drawing, guidance = Drawing(evaluation.sampler), evaluation.guidance
         return cls(tyro.MISSING, tyro.MISSING, drawing=drawing, guidance=guidance)
 
-    def check(self) -> None:
+    def check(self, wanted: Sort = "image tokenizer") -> None:
         """Refuse folders that hold something else, before the libraries that read models are imported.
 
         Raises:
             GridcodeError: There is nothing, or something else.
         """
         check_folder("--prior", self.prior, "class prior")
-        check_folder("--tokenizer", self.tokenizer, "image tokenizer")
+        check_folder("--tokenizer", self.tokenizer, wanted)
 
     def load(self) -> Generator:
         """Both stages, on their device.

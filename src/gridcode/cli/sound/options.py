@@ -1,0 +1,54 @@
+"""The options that the verbs share for sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, Labels
+
+
+@dataclass(frozen=True)
+class SoundReading:
+    """How sounds are read, where it is not as the tokenizer was trained."""
+
+    on_error: Literal["stop", "skip"] | None = None
+    """At a sound that cannot be read: stop, or skip it and say so."""
+
+    def applied(self, data: AudioConfig) -> AudioConfig:
+        """The settings with these changes."""
+        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class SoundChange(SoundReading):
+    """Where the sounds are, when they are not where the tokenizer was trained."""
+
+    source: str | None = None
+    """Sounds to read, for training and validation; the tokenizer's own data by default."""
+    samples: int | None = None
+    """Length of an example; the tokenizer's own by default."""
+    labels: Labels | None = None
+    """Where classes come from."""
+    val_source: str | None = None
+    """Sounds for validation, where they are not beside or among those of --data.source."""
+    workers: int | None = None
+    """Processes that read sounds."""
+
+    def applied(self, data: AudioConfig) -> AudioConfig:
+        """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
+        return super().applied(data if self.source is None else replace(data, val_source=None))
+
+
+def recipe_of_sounds(words: Sequence[str]) -> tuple[AudioEvaluationConfig, Sequence[str]]:
+    """A recipe's measuring and sampling settings, if its name is the first word, and the words after it.
+
+    Raises:
+        GridcodeError: The first word is no option and no recipe of sounds.
+    """
+    if words and not words[0].startswith("-"):
+        from gridcode.recipes import audio_recipe
+
+        return audio_recipe(words[0]).evaluation, words[1:]
+    return AudioEvaluationConfig(), words

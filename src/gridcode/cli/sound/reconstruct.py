@@ -1,0 +1,81 @@
+"""``gridcode reconstruct`` of sounds: whole files of any length, through a tokenizer and back."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
+
+import tyro
+
+from gridcode.cli.shared.folders import check_source
+from gridcode.cli.shared.models import TokenizerModel
+from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.parse import parse
+from gridcode.cli.sound.options import SoundReading
+from gridcode.errors import FileError, GridcodeError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Send sounds through a tokenizer and back, at their whole length.
+
+    --out gets the reconstructions, and comparison.png with the spectrograms of the first seconds.
+    """
+
+    model: Annotated[TokenizerModel, FLAT]
+    output: Annotated[Output, FLAT]
+    input: str | None = None
+    """A sound, or all that training reads, of splits the validation; the tokenizer's own by default."""
+    data: Annotated[SoundReading, tyro.conf.arg(name="data")] = field(default_factory=SoundReading)
+    """How sounds are read."""
+    count: int = 16
+    """Sounds at most, from all over the input."""
+    format: Literal["flac", "wav"] = "flac"
+    """Of the files."""
+
+
+def reconstruct_sounds(arguments: list[str]) -> None:
+    """Reconstruct sounds.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
+    check_source(parsed.input, what="sounds")
+    parsed.model.check("audio tokenizer")
+    if parsed.count < 1:
+        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    import torch
+
+    from gridcode.data.file_names import file_stem
+    from gridcode.domains.audio.data.decode import without_ending
+    from gridcode.domains.audio.data.source import open_input, open_sounds, some_of
+    from gridcode.domains.audio.domain import data_of
+    from gridcode.domains.audio.files import reconstruct_file
+    from gridcode.domains.audio.show import save_sheet
+
+    tokenizer = parsed.model.load()
+    data = parsed.data.applied(data_of(tokenizer))
+    source = open_sounds(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
+    chosen, out = some_of(source, parsed.count), parsed.output.make()
+    beginnings, failed = [], 0
+    for number in range(len(chosen)):
+        try:
+            sound = chosen[number]
+            path = out / f"{number:04d}-{file_stem(without_ending(sound.key))}.{parsed.format}"
+            found = reconstruct_file(tokenizer, sound.recording, path, data)
+        except GridcodeError as error:
+            if data.on_error == "stop":
+                raise
+            failed += 1
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        beginnings.append((found.beginning, found.its_reconstruction))
+        print(f"{sound.key}  {found.seconds:.2f} s  {found.si_sdr:.2f} dB")
+    if not beginnings:
+        raise FileError(f"{source.name}: none of {failed} sounds can be read; check --input")
+    sounds, backs = (torch.stack(part) for part in zip(*beginnings, strict=True))
+    save_sheet(out / "comparison.png", sounds[:16], backs[:16], rate=data.rate)
+    print(f"{len(beginnings)} sound{'s' * (len(beginnings) != 1)} in {out}")
+    print(f"spectrograms of originals, each with its reconstruction below: {out / 'comparison.png'}")

@@ -1,0 +1,9 @@
+from .config import AudioConfig as AudioConfig
+from .config import AudioEvaluationConfig as AudioEvaluationConfig
+from .config import AudioLossConfig as AudioLossConfig
+from .config import AudioTokenizerRun as AudioTokenizerRun
+from .config import CodecConfig as CodecConfig
+from .domain import AudioDomain as AudioDomain
+from .stream import decode_stream as decode_stream
+from .stream import encode_stream as encode_stream
+from .stream import reconstruct_stream as reconstruct_stream

@@ -1,0 +1,277 @@
+"""What a tokenizer of sounds is, what it reads and learns, how results are measured, as frozen values. No torch here.
+
+    waveform (1, T) at ``rate`` --strided convolutions--> latents (d, 1, t), t = T / stride --quantizer--> (1, t) tokens
+
+    bits a second = rate / stride · tokens a place · log2 |C|
+
+Published codecs of this family, and what was taken from each:
+
+===================  =======  ========  ==========================  =====================================
+codec                rate     stride    units a level, dilations    activation, weights
+===================  =======  ========  ==========================  =====================================
+SoundStream (2021)   24 kHz   2·4·5·8   3: 1, 3, 9                  ELU, causal
+EnCodec (2022)       24 kHz   2·4·5·8   1: 1                        ELU, weight norm, two LSTM layers
+DAC (2023)           44 kHz   2·4·8·8   3: 1, 3, 9                  snake, weight norm, decoder is wider
+===================  =======  ========  ==========================  =====================================
+
+Taken: DAC's residual units (dilated 7-tap convolution, pointwise convolution, snake) and its losses on mel spectra of
+several windows. Left out: the layers at the full rate, which cost most of the time on a CPU; the first strided
+convolution takes their place, and the last transposed one writes the waveform. There is no LSTM, so that the receptive
+field is finite and a file of any length can be encoded in parts (:mod:`gridcode.domains.audio.stream`). Weight norm is
+left out too: AdamW with warm-up and clipped gradients did not need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, Literal
+
+from tyro.conf import arg
+
+from gridcode.errors import GridcodeError, check_numbers
+from gridcode.prior.samplers.config import SamplerConfig
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.tokenizer.alarms import AlarmConfig
+from gridcode.tokenizer.config import Architecture, TokenizerSettings
+from gridcode.training.config import LoopConfig, OptimConfig
+
+Labels = Literal["auto", "folder", "name", "none"]
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """Which sounds to read, their shape in a batch, and which of them to hold out.
+
+    >>> AudioConfig(source="/home/me/digits").dataset
+    'digits'
+    """
+
+    source: str = "sounds"
+    """A folder of sound files (WAV, FLAC, …) or of Parquet files with a column of them, one such file, or one sound."""
+    rate: int = 8000
+    """Samples a second; files of another rate are resampled."""
+    samples: int = 8192
+    """Length of an example in evaluation and in token stores: longer sounds give their middle, shorter get zeros."""
+    crop: int = 4096
+    """Length of a training crop, at a random place; shorter sounds lie at a random place among zeros."""
+    normalise: bool = True
+    """Whether an example is scaled until its loudest sample is 0.9, by 40 dB at most."""
+    labels: Labels = "auto"
+    """Where classes come from: the subfolders (folder), the file names up to their first '_' (name), or nowhere
+    (none); auto is folder where there are subfolders, else none. Of Parquet the column 'label' unless none."""
+    val_source: str | None = None
+    """Where the validation sounds are, if not beside or among those of 'source'."""
+    val_fraction: float = 0.05
+    """Share of the sounds held out for validation where the source has no split of its own, in (0, 1)."""
+    seed: int = 0
+    """Seed of the choice of held-out sounds."""
+    workers: int = 0
+    """Processes that decode sounds, at most one a core; 0 decodes in the main process."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """At a sound that cannot be read: stop with an error, or skip it and say so."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no sound can be read with."""
+        if not self.source:
+            raise GridcodeError("data.source is empty; give the path of a folder or file of sounds")
+        if self.labels not in ("auto", "folder", "name", "none"):
+            raise GridcodeError(f"data.labels must be 'auto', 'folder', 'name' or 'none', not {self.labels!r}")
+        if self.on_error not in ("stop", "skip"):
+            raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
+        if not 0.0 < self.val_fraction < 1.0:
+            raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
+        check_numbers(self, "data.", counts=("rate", "samples", "crop"), not_negative=("seed", "workers"))
+
+    @property
+    def dataset(self) -> str:
+        """The last part of the source's path."""
+        return PurePath(self.source).name or self.source
+
+
+def audio_from_json(values: Mapping[str, Any]) -> AudioConfig:
+    """The settings that a tokenizer's record holds.
+
+    Raises:
+        TypeError: A setting is not known.
+    """
+    return AudioConfig(**values)
+
+
+@dataclass(frozen=True)
+class CodecConfig(Architecture):
+    """A convolutional codec: strided convolutions with dilated residual units between them, and the mirror of it.
+
+    >>> CodecConfig(strides=(8, 4, 2)).grid(8192)
+    (1, 128)
+    """
+
+    domain: ClassVar[str] = "audio"
+
+    quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(8, 5, 5, 5)))
+    """What turns latents into tokens."""
+    strides: tuple[int, ...] = (8, 4, 2)
+    """Factors by which the encoder's levels shorten, first to last; even numbers."""
+    widths: tuple[int, ...] = (48, 96, 160)
+    """Channels of each level."""
+    dilations: tuple[int, ...] = (1, 3)
+    """Dilations of the residual units of each level."""
+    kernel: int = 7
+    """Taps of a residual unit's dilated convolution; odd."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        if not self.strides or len(self.strides) != len(self.widths):
+            raise GridcodeError(
+                f"model.strides and model.widths need one number a level, got {self.strides} and {self.widths}"
+            )
+        if min(self.strides) < 2 or any(stride % 2 for stride in self.strides):
+            raise GridcodeError(f"model.strides must be even numbers, got {self.strides}")
+        if min(self.widths) < 1 or min(self.dilations, default=1) < 1:
+            raise GridcodeError(
+                f"model.widths and model.dilations must be positive, got {self.widths} and {self.dilations}"
+            )
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise GridcodeError(f"model.kernel must be an odd number, got {self.kernel}")
+
+    @property
+    def stride(self) -> int:
+        """Samples a place of the token grid stands for."""
+        return prod(self.strides)
+
+    @property
+    def context(self) -> int:
+        """Places on either side that a token, or a place's samples, can depend on."""
+        reach, step = 0, 1
+        for stride in self.strides:
+            reach += step * stride  # a kernel of two strides
+            step *= stride
+            reach += step * sum(dilation * (self.kernel // 2) for dilation in self.dilations)
+        return -(-(reach + step) // step) + 1
+
+    @property
+    def grid_names(self) -> tuple[str, ...]:
+        """One row of t tokens."""
+        return "1", "t"
+
+    def grid(self, *shape: int) -> tuple[int, ...]:
+        """(1, t) of T samples.
+
+        Raises:
+            GridcodeError: T is not a multiple of the stride.
+        """
+        (samples,) = shape
+        if samples < 1 or samples % self.stride:
+            raise GridcodeError(
+                f"the tokenizer takes waveforms whose length is a multiple of {self.stride} samples, got {samples}; "
+                "set data.samples and data.crop to multiples, or pad with zeros"
+            )
+        return 1, samples // self.stride
+
+
+def codec_from_json(values: Mapping[str, Any]) -> CodecConfig:
+    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
+
+    >>> codec_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "strides": [4, 4], "widths": [8, 8]}).stride
+    16
+    """
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return CodecConfig(**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
+
+
+@dataclass(frozen=True)
+class AudioLossConfig:
+    """Stage I's loss: the weights of its terms, and the windows of the spectra that are compared."""
+
+    l1: float = 1.0
+    """Weight of the mean absolute error of samples."""
+    stft: float = 0.5
+    """Weight of the STFT loss: log magnitude and spectral convergence, the mean over ``windows``."""
+    mel: float = 1.0
+    """Weight of the mean absolute difference of log-mel spectra, the mean over ``mel_windows``."""
+    windows: tuple[int, ...] = (128, 256, 512, 1024)
+    """Window lengths of the STFT loss, in samples; a window moves by a quarter of itself."""
+    mel_windows: tuple[int, ...] = (256, 512, 1024)
+    """Window lengths of the mel spectra, in samples."""
+    mels: tuple[int, ...] = (20, 40, 80)
+    """Mel bands at each of ``mel_windows``."""
+    floor: float = 1e-3
+    """Magnitude that is added before the logarithm, where a sine of full scale has 0.5: what lies below is silence."""
+
+    def __post_init__(self) -> None:
+        """Refuse a loss of nothing, and windows that cannot be."""
+        check_numbers(self, "loss.", positive=("floor",), not_negative=("l1", "stft", "mel"))
+        if not self.l1 + self.stft + self.mel > 0:
+            raise GridcodeError("loss weights must not all be 0; give loss.l1, loss.stft or loss.mel")
+        if len(self.mel_windows) != len(self.mels):
+            raise GridcodeError(
+                f"loss.mels needs one number for each of loss.mel_windows, got {self.mels} and {self.mel_windows}"
+            )
+        windows = (*self.windows, *self.mel_windows)
+        if any(window < 8 or window % 4 for window in windows) or (self.stft and not self.windows):
+            raise GridcodeError(f"loss.windows and loss.mel_windows must be multiples of 4 from 8 on, got {windows}")
+        if min(self.mels, default=1) < 1 or (self.mel and not self.mels):
+            raise GridcodeError(f"loss.mels must be positive, got {self.mels}")
+
+
+@dataclass(frozen=True)
+class AudioTokenizerRun(TokenizerSettings):
+    """Everything that determines the training of a tokenizer of sounds: equal values give equal weights."""
+
+    data: AudioConfig = field(default_factory=AudioConfig)
+    """The sounds."""
+    model: CodecConfig = field(default_factory=CodecConfig)
+    """The tokenizer."""
+    quantizer_dropout: float = 0.0
+    """Share of training sounds that pass the quantizer unrounded, each as a whole, in [0, 1]."""
+    loss: AudioLossConfig = field(default_factory=AudioLossConfig)
+    """The loss."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """The optimiser."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, precision, and how often things happen."""
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
+    """When warnings are due."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit each other."""
+        self.model.grid(self.data.samples)
+        self.model.grid(self.data.crop)
+        longest = max((*self.loss.windows, *self.loss.mel_windows), default=1)
+        if self.data.crop < longest:
+            raise GridcodeError(f"data.crop={self.data.crop} is shorter than a window of the loss, {longest} samples")
+        if not 0 <= self.quantizer_dropout <= 1:
+            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+
+
+@dataclass(frozen=True)
+class AudioEvaluationConfig:
+    """What ``gridcode eval`` does with sounds."""
+
+    count: int = 1000
+    """Validation sounds, at most."""
+    samples: int = 200
+    """Sounds to generate."""
+    sampler: Annotated[SamplerConfig, arg(name="")] = field(default_factory=SamplerConfig)
+    """How grids are filled."""
+    guidance: float = 0.2
+    """Classifier-free guidance scale; 0 turns it off."""
+    batch_size: int = 50
+    """Sounds at a time."""
+    seed: int = 0
+    """Seeds the samples and the classifier."""
+    classifier_steps: int = 400
+    """Training steps of the small classifier of log-mel spectra that recognises sounds, where they have classes."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that measure nothing."""
+        check_numbers(
+            self,
+            "evaluation ",
+            counts=("count", "samples", "batch_size", "classifier_steps"),
+            not_negative=("guidance", "seed"),
+        )

@@ -1,0 +1,1 @@
+"""Sound files to waveforms: decoding and resampling, sources of labelled recordings, batches."""

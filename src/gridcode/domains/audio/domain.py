@@ -1,0 +1,232 @@
+"""Sounds as a kind of data: how they are read, tokenized, measured and shown.
+
+waveforms (B, 1, T) in [-1, 1] --Encoder--> latents (B, d, 1, t);   codes (B, d, 1, t) --Decoder--> waveforms
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import log2, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+from torch import Tensor, nn
+
+from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig, audio_from_json, codec_from_json
+from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
+from gridcode.domains.audio.data.source import SoundSource, open_sounds, some_of
+from gridcode.domains.audio.loss import AudioObjective
+from gridcode.domains.audio.measure import measure_reconstructions
+from gridcode.domains.audio.networks import Decoder, Encoder
+from gridcode.domains.audio.show import save_sheet
+from gridcode.errors import GridcodeError
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.range import seen_range, within_range
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@final
+class AudioDomain(Domain):
+    """Mono waveforms of one rate, of any length that is a multiple of the tokenizer's stride.
+
+    Args:
+        rate: Samples a second.
+    """
+
+    name: ClassVar[str] = "audio"
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+
+    @classmethod
+    def of(cls, data: AudioConfig, source: SoundSource) -> Self:
+        """The rate is the settings'."""
+        return cls(data.rate)
+
+    @classmethod
+    def of_settings(cls, data: AudioConfig) -> Self:
+        """See :meth:`of`."""
+        return cls(data.rate)
+
+    @classmethod
+    def open(cls, data: AudioConfig, split: Literal["train", "val"]) -> SoundSource:
+        """See :func:`gridcode.domains.audio.data.source.open_sounds`."""
+        return open_sounds(data, split)
+
+    @classmethod
+    def train_batches(cls, source: SoundSource, data: AudioConfig, **settings: Any) -> Iterator[AudioBatch]:
+        """See :func:`gridcode.domains.audio.data.loader.train_batches`."""
+        return train_batches(source, data, **settings)
+
+    @classmethod
+    def eval_batches(cls, source: SoundSource, data: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
+        """See :func:`gridcode.domains.audio.data.loader.eval_batches`."""
+        return eval_batches(source, data, batch_size=batch_size)
+
+    @classmethod
+    def part(cls, source: SoundSource, count: int) -> SoundSource:
+        """See :class:`Domain`."""
+        return some_of(source, count)
+
+    @classmethod
+    def identity(cls, source: SoundSource) -> dict[str, Any]:
+        """Number, classes and names of the sounds."""
+        return describe(len(source), source.classes, (source.key(index) for index in range(len(source))))
+
+    @classmethod
+    def understood(cls, data: AudioConfig, sources: Sources) -> Sequence[str]:
+        """Splits, counts and classes."""
+        classes = sources.train.classes
+        shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+        told = f"classes: {len(classes)} ({shown})" if classes else "classes: none (data.labels=name reads file names)"
+        return [*super().understood(data, sources), told]
+
+    @classmethod
+    def recorded(cls, data: AudioConfig, source: SoundSource) -> AudioConfig:
+        """See :class:`Domain`."""
+        return replace(data, source=source.name, val_source=None)
+
+    def shape(self, data: AudioConfig) -> tuple[int]:
+        """Samples."""
+        return (data.samples,)
+
+    @classmethod
+    def architecture(cls, values: Mapping[str, Any]) -> CodecConfig:
+        """See :func:`gridcode.domains.audio.config.codec_from_json`."""
+        return codec_from_json(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The rate."""
+        return {"rate": self.rate}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The kind; 8 kHz where no rate is given."""
+        return cls(int(values.get("rate", AudioConfig.rate)))
+
+    def make_networks(self, config: CodecConfig, latents: int) -> tuple[nn.Module, nn.Module]:
+        """See :mod:`gridcode.domains.audio.networks`."""
+        return Encoder(config, latents), Decoder(config, latents)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The levels."""
+        assert isinstance(network, Encoder | Decoder)
+        return list(network.levels)
+
+    def encoder_inputs(self, config: CodecConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
+        """The waveforms, (B, 1, T).
+
+        Raises:
+            GridcodeError: They have another rank or several channels, T is no multiple of the stride, or there is a
+                context.
+        """
+        if context is not None:
+            raise GridcodeError("a tokenizer of sounds hears sounds alone; give no context")
+        if examples.ndim != 3 or examples.shape[1] != 1:
+            raise GridcodeError(
+                f"the tokenizer takes mono waveforms (B, 1, T), got shape {tuple(examples.shape)}; average the channels"
+            )
+        config.grid(examples.shape[-1])
+        return (examples,)
+
+    def check_range(self, config: CodecConfig, examples: Tensor, context: Tensor | None, *, check_values: bool) -> None:
+        """Refuse integers, and values outside [-1, 1]."""
+        if not examples.is_floating_point():
+            raise GridcodeError(f"waveforms must be floats in [-1, 1], got {examples.dtype}; 16 bits divide by 32768")
+        if check_values and (seen := seen_range(examples)) is not None and not within_range(*seen):
+            raise GridcodeError(
+                f"waveforms must be in [-1, 1], got {seen[0]:.4g} to {seen[1]:.4g}; divide integers by their largest "
+                "value, mend NaN, or clamp"
+            )
+
+    def decoded(self, config: CodecConfig, outputs: Tensor) -> Tensor:
+        """Waveforms in [-1, 1], float32."""
+        return outputs.float().clamp(-1, 1)
+
+    def bits_per_second(self, tokenizer: Tokenizer) -> float:
+        """The rate of the tokens, each of log2 K bits."""
+        tokens: float = self.rate / tokenizer.config.stride * prod(tokenizer.quantizer.index_shape)
+        return tokens * log2(tokenizer.codebook_size)
+
+    def outline(self, tokenizer: Tokenizer, run: AudioTokenizerRun, *, bytes_per_value: int) -> Outline:
+        """See :class:`Domain`; with the rate in bits a second."""
+        plain = super().outline(tokenizer, run, bytes_per_value=bytes_per_value)
+        seconds = run.data.crop / run.data.rate
+        facts = {"bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second", "crop": f"{seconds:.3g} s"}
+        return replace(plain, facts=facts)
+
+    def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
+        """See :class:`Domain`."""
+        stride, data = tokenizer.config.stride, tokenizer.info.get("data", {})
+        sides = "".join(f", {count}" for count in tokenizer.quantizer.index_shape)
+        return {
+            "networks": "one-dimensional convolutions",
+            "sounds": f"mono, {self.rate:,} samples a second",
+            "downsampling": f"{stride} samples a place",
+            "bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second",
+            "data": f"{tokenizer.info.get('dataset', 'unknown')}, crops of {data.get('crop', '?')} samples",
+            "example": f"indices = tokenizer.encode(waveforms)   # (B, 1, T) in [-1, 1] -> (B, 1, T/{stride}{sides})\n"
+            "waveforms = tokenizer.decode(indices)",
+        }
+
+    def check_data(self, data: AudioConfig) -> None:
+        """Refuse sounds of another rate."""
+        if data.rate != self.rate:
+            raise GridcodeError(f"data.rate={data.rate}, but the tokenizer learned sounds of {self.rate}; leave it out")
+
+    def encode_inputs(self, batch: AudioBatch) -> tuple[Tensor]:
+        """The waveforms."""
+        return (batch.waveforms,)
+
+    def class_labels(self, batch: AudioBatch) -> Tensor:
+        """See :class:`Domain`."""
+        return batch.labels
+
+    def make_objective(
+        self, run: AudioTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
+    ) -> AudioObjective:
+        """See :class:`gridcode.domains.audio.loss.AudioObjective`."""
+        return AudioObjective(run.loss, run.data.rate)
+
+    def measure(self, tokenizer: Tokenizer, batches: Iterable[AudioBatch]) -> Measurement:
+        """``mel_distance`` (nats), ``stft_distance`` (dB), ``si_sdr`` (dB), ``usage``, ``perplexity``."""
+        found = measure_reconstructions(tokenizer, batches, self.rate)
+        pooled = found.usage.pooled
+        scores = {
+            "mel_distance": found.mel_distance,
+            "stft_distance": found.stft_distance,
+            "si_sdr": found.si_sdr,
+            "usage": pooled.usage,
+            "perplexity": pooled.perplexity,
+        }
+        return Measurement(scores | found.usage.by_book(), found.usage, score=-found.mel_distance)
+
+    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: AudioBatch) -> None:
+        """Spectrograms in a row, those of the reconstructions below."""
+        sounds = batch.waveforms
+        save_sheet(path, sounds, tokenizer.decode(tokenizer.encode(sounds.to(tokenizer.device))), rate=self.rate)
+
+
+def data_of(tokenizer: Tokenizer) -> AudioConfig:
+    """The :class:`AudioConfig` in the tokenizer's own record.
+
+    Raises:
+        GridcodeError: It has none, or one that this version cannot read.
+    """
+    try:
+        return audio_from_json(tokenizer.info["data"])
+    except GridcodeError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise GridcodeError(
+            f"the tokenizer does not say what sounds it was trained on ({error}); train it again"
+        ) from None
+
+
+DOMAIN = AudioDomain

@@ -1,0 +1,229 @@
+"""Measure a tokenizer of sounds, and a prior on top of it, on the sounds that they were trained on.
+
+validation sounds -> tokenizer -> mel and STFT distance, SI-SDR, usage, bits a second
+labels            -> a small classifier of log-mel spectra, trained here: share of originals, of reconstructions and of
+                     samples that it recognises as what they are, or were asked to be
+validation tokens -> prior     -> bits a token
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gridcode.data.loader import Batch
+from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig
+from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
+from gridcode.domains.audio.data.source import SoundSource, some_of
+from gridcode.domains.audio.domain import AudioDomain
+from gridcode.domains.audio.measure import AudioMeter, AudioScores
+from gridcode.domains.audio.spectrum import log_mel
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.charts import CodeUsage
+from gridcode.features.classifier import Classifier
+from gridcode.features.config import ClassifierConfig
+from gridcode.features.train import accuracy, train_classifier
+from gridcode.prior.bits import measure_bits
+from gridcode.store.reader import TokenTable
+from gridcode.tasks.generate import Generator
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.log import Say
+from gridcode.training.seeding import fixed_sample
+
+SHOWN = 12
+"""Reconstructions that are kept to be heard."""
+PER_CLASS = 2
+"""Samples of each class that are kept to be heard."""
+BANDS = 40
+"""Mel bands that the classifier sees."""
+
+
+@dataclass(frozen=True)
+class AudioSubject:
+    """What is measured, and on what.
+
+    Attributes:
+        tokenizer: In evaluation mode.
+        generator: The prior joined to it; None measures the tokenizer alone.
+        data: How sounds are read.
+        train: Training sounds, for the classifier.
+        val: Validation sounds.
+    """
+
+    tokenizer: Tokenizer
+    generator: Generator | None
+    data: AudioConfig
+    train: SoundSource
+    val: SoundSource
+
+
+@dataclass(frozen=True)
+class AudioSamples:
+    """Stage II's figures.
+
+    Attributes:
+        bits_per_token: What validation tokens cost under the prior.
+        accuracy: Share of samples recognised as what was asked for; None without classes.
+        count: Samples drawn.
+        shown: By class name, (n, 1, T).
+    """
+
+    bits_per_token: float
+    accuracy: float | None
+    count: int
+    shown: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class AudioEvaluation:
+    """Everything that was measured.
+
+    Attributes:
+        scores: Of reconstructions.
+        codes: How often every code and digit is used.
+        bits_per_second: The rate of the tokens.
+        originals_accuracy: Share of validation sounds that the classifier recognises; None without classes.
+        reconstructions_accuracy: The same of their reconstructions.
+        samples: Stage II; None without a prior.
+        sounds: (n, 1, T), validation sounds to be heard.
+        reconstructions: The same, decoded.
+    """
+
+    scores: AudioScores
+    codes: CodeUsage
+    bits_per_second: float
+    originals_accuracy: float | None
+    reconstructions_accuracy: float | None
+    samples: AudioSamples | None
+    sounds: Tensor
+    reconstructions: Tensor
+
+    def figures(self) -> dict[str, float | int | None]:
+        """The numbers by name, as ``report.json`` holds them."""
+        usage = self.scores.usage.pooled
+        figures: dict[str, float | int | None] = {
+            "mel_distance_nats": self.scores.mel_distance,
+            "stft_distance_db": self.scores.stft_distance,
+            "si_sdr_db": self.scores.si_sdr,
+            "bits_per_second": self.bits_per_second,
+            "codebook_size": usage.codebook_size,
+            "usage": usage.usage,
+            **self.scores.usage.by_book(),
+            "perplexity": usage.perplexity,
+            "classifier_accuracy_on_originals": self.originals_accuracy,
+            "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
+        }
+        if self.samples is not None:
+            figures |= {
+                "bits_per_token": self.samples.bits_per_token,
+                "samples": self.samples.count,
+                "classifier_accuracy_on_samples": self.samples.accuracy,
+            }
+        return figures
+
+
+def evaluate_audio(
+    subject: AudioSubject, config: AudioEvaluationConfig, *, say: Say = lambda text: None
+) -> AudioEvaluation:
+    """Measure everything that the data allows.
+
+    Args:
+        subject: What is measured.
+        config: How much of it.
+        say: Told what is being done.
+
+    Raises:
+        GridcodeError: The data cannot be read, or the prior's classes are not the data's.
+    """
+    tokenizer, generator, classes = subject.tokenizer, subject.generator, subject.train.classes
+    if generator is not None and generator.prior.space.classes != classes:
+        raise GridcodeError(
+            f"the prior's classes are not those of {subject.train.name}: measure it on sounds of its own classes"
+        )
+    classifier = None
+    if classes and subject.val.classes:
+        say("training the classifier that measures")
+        classifier = digit_classifier(subject.train, subject.data, config)
+    say("measuring reconstructions")
+    meter, rate = AudioMeter(tokenizer, subject.data.rate), subject.data.rate
+    batches, backs, tokens = list[AudioBatch](), list[Tensor](), list[Tensor]()
+    val = some_of(subject.val, config.count)
+    for batch in eval_batches(val, subject.data, batch_size=config.batch_size):
+        indices = tokenizer.encode(batch.waveforms.to(tokenizer.device))
+        back = tokenizer.decode(indices).cpu()
+        meter.update(batch.waveforms, back, indices)
+        batches.append(batch)
+        backs.append(back)
+        tokens.append(indices.cpu().flatten(1))
+    sounds, back = torch.cat([batch.waveforms for batch in batches]), torch.cat(backs)
+    table = TokenTable(torch.cat(tokens), torch.cat([batch.labels for batch in batches]), ())
+    chosen = torch.from_numpy(fixed_sample(len(sounds), min(SHOWN, len(sounds))))
+    domain = tokenizer.domain
+    assert isinstance(domain, AudioDomain)
+    return AudioEvaluation(
+        scores=meter.compute(),
+        codes=CodeUsage.from_indices(table.tokens.numpy(), tokenizer.quantizer.levels),
+        bits_per_second=domain.bits_per_second(tokenizer),
+        originals_accuracy=_recognised(classifier, sounds, table.labels, rate),
+        reconstructions_accuracy=_recognised(classifier, back, table.labels, rate),
+        samples=None if generator is None else _samples(generator, table, config, classifier, rate, say),
+        sounds=sounds[chosen],
+        reconstructions=back[chosen],
+    )
+
+
+def _samples(
+    generator: Generator,
+    table: TokenTable,
+    config: AudioEvaluationConfig,
+    classifier: Classifier | None,
+    rate: int,
+    say: Say,
+) -> AudioSamples:
+    say(f"drawing {config.samples} samples")
+    bits = measure_bits(generator.prior, table, batch_size=config.batch_size, limit=config.count)
+    classes = generator.prior.space.classes
+    labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
+    sounds = generator.sample(
+        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
+    )
+    names = dict(enumerate(classes)) or {-1: ""}
+    shown = {name: sounds[labels == label][:PER_CLASS] for label, name in names.items()}
+    return AudioSamples(bits.per_token, _recognised(classifier, sounds, labels, rate), len(sounds), shown)
+
+
+def digit_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluationConfig) -> Classifier:
+    """A small convolutional network that tells the classes of sounds by their log-mel spectra.
+
+    It sees whole sounds at random places among zeros.
+    """
+    settings = ClassifierConfig(
+        classes=len(train.classes),
+        size=BANDS,
+        channels=1,
+        steps=config.classifier_steps,
+        batch_size=64,
+        seed=config.seed,
+    )
+    whole = replace(data, crop=data.samples)
+    batches = train_batches(train, whole, batch_size=settings.batch_size, seed=settings.seed)
+    return train_classifier(settings, _pictured(batches, data.rate))
+
+
+def mel_pictures(waveforms: Tensor, rate: int) -> Tensor:
+    """Log-mel spectra as pictures in about [-1, 1], (B, 1, bands, frames)."""
+    return ((log_mel(waveforms, rate, bands=BANDS) + 4) / 3)[:, None]
+
+
+def _pictured(batches: Iterator[AudioBatch], rate: int) -> Iterator[Batch]:
+    return (Batch(mel_pictures(batch.waveforms, rate), batch.labels, batch.keys) for batch in batches)
+
+
+def _recognised(classifier: Classifier | None, sounds: Tensor, labels: Tensor, rate: int) -> float | None:
+    if classifier is None:
+        return None
+    parts = zip(torch.split(sounds, 100), torch.split(labels, 100), strict=True)
+    return accuracy(classifier, (Batch(mel_pictures(part, rate), asked, ()) for part, asked in parts))

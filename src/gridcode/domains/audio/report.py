@@ -1,0 +1,105 @@
+"""From the measurements of sounds to a report: figures, spectrograms, and players to listen with."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from gridcode.domains.audio.config import AudioEvaluationConfig
+from gridcode.domains.audio.data.decode import encode
+from gridcode.domains.audio.evaluate import AudioEvaluation, AudioSubject
+from gridcode.domains.audio.show import spectrograms
+from gridcode.evaluation.pictures import contact_sheet
+from gridcode.evaluation.publish import Findings
+from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
+
+
+def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioEvaluationConfig) -> Findings:
+    """What :func:`gridcode.evaluation.publish.publish` writes of sounds.
+
+    Args:
+        found: What was measured.
+        subject: What it was measured on.
+        config: How it was measured.
+    """
+    rate = subject.data.rate
+    settings = {
+        "data": asdict(subject.data),
+        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
+        "evaluation": asdict(config),
+    }
+    if subject.generator is not None:
+        settings["prior"] = asdict(subject.generator.prior.config)
+    rows = [found.sounds, found.reconstructions]
+    if found.samples is not None:
+        drawn = torch.cat(list(found.samples.shown.values()))
+        rows.append(drawn[: len(found.sounds)])
+    return Findings(
+        title=f"gridcode on {subject.data.dataset}",
+        figures=found.figures(),
+        key_figures=_key_figures(found),
+        tables=_tables(found),
+        galleries=_galleries(found, rate),
+        codes=found.codes,
+        overview=contact_sheet(spectrograms(torch.cat(rows), rate=rate), columns=len(found.sounds)),
+        settings=settings,
+    )
+
+
+def _key_figures(found: AudioEvaluation) -> list[Figure]:
+    usage = found.scores.usage.pooled
+    figures = [
+        Figure("bit rate", round(found.bits_per_second), "bit/s", "tokens a second times bits a token"),
+        Figure("mel distance", round(found.scores.mel_distance, 3), "nats", "reconstructions of validation sounds"),
+        Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"),
+    ]
+    if found.reconstructions_accuracy is not None and found.originals_accuracy is not None:
+        note = f"of reconstructions; of originals {found.originals_accuracy:.1%}"
+        figures.append(Figure("recognised", f"{found.reconstructions_accuracy:.1%}", "", note))
+    if found.samples is not None and found.samples.accuracy is not None:
+        note = f"of {found.samples.count:,} samples are what was asked for, by a classifier trained on this data"
+        figures.append(Figure("class accuracy", f"{found.samples.accuracy:.1%}", "", note))
+    return figures
+
+
+def _tables(found: AudioEvaluation) -> list[Table]:
+    scores, usage = found.scores, found.scores.usage.pooled
+    rows = [
+        Figure("mel distance", scores.mel_distance, "nats", "mean absolute difference of log-mel spectra"),
+        Figure("STFT distance", scores.stft_distance, "dB", "mean absolute difference of log magnitudes"),
+        Figure("SI-SDR", scores.si_sdr, "dB", "scale-invariant signal-to-distortion ratio"),
+        Figure("bit rate", found.bits_per_second, "bit/s", ""),
+        Figure("codes used", usage.used, "", f"of {usage.codebook_size:,}"),
+        Figure("perplexity", usage.perplexity, "codes", "2 to the entropy"),
+    ]
+    tables = [Table("Reconstruction", rows)]
+    recognised = {"originals": found.originals_accuracy, "reconstructions": found.reconstructions_accuracy}
+    if found.samples is not None:
+        bits = found.samples.bits_per_token
+        tables.append(Table("Generation", [Figure("bits per token", bits, "bits", "of validation tokens")]))
+        recognised["samples"] = found.samples.accuracy
+    known = [Figure(name, share) for name, share in recognised.items() if share is not None]
+    return [*tables, Table("Recognised by a classifier of log-mel spectra", known)]
+
+
+def _galleries(found: AudioEvaluation, rate: int) -> list[Gallery]:
+    heard = _group("", [found.sounds, found.reconstructions], rate)
+    explanation = "Spectrograms, 0 Hz at the bottom and time to the right; below each the sound itself."
+    galleries = [Gallery("Reconstructions", ("original", "reconstruction"), [heard], explanation)]
+    if found.samples is not None:
+        groups = [_group(name, [sounds], rate) for name, sounds in found.samples.shown.items() if len(sounds)]
+        galleries.append(Gallery("Samples", ("sample",), groups, "Generated token by token and decoded."))
+    return galleries
+
+
+def _group(name: str, storeys: list[Tensor], rate: int) -> PictureGroup:
+    players = [[_address(sound, rate) for sound in sounds] for sounds in storeys]
+    return PictureGroup(name, [spectrograms(sounds, rate=rate) for sounds in storeys], players=players)
+
+
+def _address(sound: Tensor, rate: int) -> str:
+    """A waveform (1, T) as an address that holds the whole file."""
+    return "data:audio/flac;base64," + base64.b64encode(encode(sound[0].numpy(), rate)).decode("ascii")
