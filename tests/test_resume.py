@@ -12,6 +12,7 @@ import os
 import random
 import re
 import signal
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ LOOP = words(
     f"--loop.checkpoint-every {EVERY} --loop.precision fp32 --loop.accelerator cpu"
 )
 TOKENIZER = words(
-    "--data.size 8 --data.workers 1 --data.val-fraction 0.1 --data.crop.train random "
+    "--data.size 8 --data.workers 1 --data.shuffle-buffer 20 --data.val-fraction 0.1 --data.crop.train random "
     "--model.widths 8 8 --model.patch 1 --quantizer-dropout 0.3 "
     # The quantizer with the most to remember: a codebook, counts and sums, and random numbers of its own.
     "--quantizer vq --model.quantizer.preset uvim --model.quantizer.size 12 --model.quantizer.channels 4 "
@@ -170,12 +171,15 @@ def terminate_all(process: BaseProcess) -> None:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory, start_gridcode: Start) -> Iterator[Journey]:
     folder = tmp_path_factory.mktemp("tokenizer")
-    (folder / "photos").mkdir()
     generator = np.random.default_rng(0)
-    for number in range(40):
-        pixels = generator.integers(0, 256, (9, 10, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "photos" / f"{number:02d}.png")
-    settings = [*TOKENIZER, "--data.source", str(folder / "photos"), *LOOP]
+    for shard in range(5):
+        with tarfile.open(folder / f"{shard}.tar", "w") as tar:
+            for number in range(7 + shard):
+                photo = folder / "photo.png"
+                Image.fromarray(generator.integers(0, 256, (9, 10, 3), dtype=np.uint8)).save(photo)
+                tar.add(photo, f"{shard}-{number}.png")
+    # Read from front to back: what goes on is a stream of shards whose number of pictures is not known.
+    settings = [*TOKENIZER, "--data.source", str(folder / "{0..4}.tar"), "--data.stream", *LOOP]
     command = ["train", "tokenizer", "scenes_smoke", *settings, "--out"]
     endings = {"kill": kill, "SIGTERM": terminate_all, "SIGINT": interrupt_all}
     yield from journey(start_gridcode, folder, command, endings)

@@ -83,14 +83,14 @@ def _tokenize_pictures(arguments: list[str]) -> None:
     parsed = parse(Arguments, arguments, prog="gridcode tokenize")
     _check(parsed)
     from gridcode.cli.shared.advice import narrator
-    from gridcode.data.open import open_split, understood
+    from gridcode.data.open import open_pictures, understood
     from gridcode.domains.image.domain import data_of
-    from gridcode.tasks.tokenize import StoreOptions, tokenize
+    from gridcode.tasks.tokenize import StoreOptions, tokenize, total_of
     from gridcode.training.log import ProgressBar
 
     tokenizer = parsed.model.load()
     data = parsed.data.applied(data_of(tokenizer))
-    splits = {"train": open_split(data, "train"), "val": open_split(data, "val")}
+    splits = {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
     say = narrator()
     for line in understood(splits["train"], splits["val"]):
         say(line)
@@ -101,7 +101,7 @@ def _tokenize_pictures(arguments: list[str]) -> None:
         precision=parsed.precision,
         force=parsed.output.force,
     )
-    with ProgressBar("tokenize", total=sum(len(source) for source in splits.values())) as bar:
+    with ProgressBar("tokenize", total=total_of(splits.values())) as bar:
         store = tokenize(tokenizer, splits, data, options, progress=lambda done, _: bar.advance(done))
     _print_what_is_next(store, parsed.output.out)
 

@@ -79,6 +79,10 @@ class DataConfig:
     """Whether the floor of a scene may have a pattern; only for 'scenes'."""
     seed: int = 0
     """Seed of the scenes and of the choice of held-out images."""
+    stream: bool = False
+    """Read local tar files from front to back, as shards behind URLs are, and not by an index of their pictures."""
+    shuffle_buffer: int = 2048
+    """Pictures that wait in memory, over all processes, to be taken in random order; only for streams of shards."""
     workers: int = 2
     """Processes that decode images, at most one a core; 0 decodes in the main process."""
     on_error: Literal["stop", "skip"] = "stop"
@@ -95,7 +99,7 @@ class DataConfig:
             raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
-        check_reading(self, sizes=("size",))
+        check_reading(self, sizes=("size", "shuffle_buffer"))
 
     @property
     def dataset(self) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -22,11 +23,13 @@ from torch.utils.data import Dataset
 
 from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
+from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import Example, ImageSource
 from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
 from gridcode.errors import FileError, GridcodeError
 
-_MOST_IN_A_ROW = 100  # unreadable images; more than that is a broken data set, not a few broken files
+MOST_IN_A_ROW: Final = 100
+"""Unreadable images that are passed over; more than that is a broken data set, not a few broken files."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
                 example = self._read(first, skipped)
                 if example is None:
                     continue
-                square = to_channels(self._crop(example.image, generator), self._config.channels)
-                pixels[len(keys)] = square.transpose(2, 0, 1)
+                pixels[len(keys)] = square_of(example.image, self._config, generator)
                 labels.append(-1 if example.label is None else example.label)
                 keys.append(example.key)
         except GridcodeError as error:
@@ -96,7 +98,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
 
     def _read(self, first: int, skipped: list[str]) -> Example | None:
         """The example of that number; for an unreadable one, in training the next readable one, else None."""
-        tries = 1 if self._seed is None else min(len(self._source), _MOST_IN_A_ROW)
+        tries = 1 if self._seed is None else min(len(self._source), MOST_IN_A_ROW)
         for step in range(tries):
             try:
                 return self._source[(first + step) % len(self._source)]
@@ -108,10 +110,23 @@ class Fetch(Dataset[Chunk | GridcodeError]):
             return None
         raise FileError(f"{self._source.name}: {tries} images in a row cannot be read; the last: {skipped[-1]}")
 
-    def _crop(self, image: NDArray[np.uint8], generator: np.random.Generator | None) -> NDArray[np.uint8]:
-        if generator is None:
-            return center_crop(image, self._config.size)
-        return train_crop(image, self._config.size, policy=self._config.crop, generator=generator)
+
+def square_of(image: NDArray[np.uint8], config: DataConfig, generator: np.random.Generator | None) -> NDArray[np.uint8]:
+    """An image's crop as a batch holds it.
+
+    Args:
+        image: (H, W, 1 or 3).
+        config: Size, channels and crop.
+        generator: Of a training crop; None takes the centre.
+
+    Returns:
+        (C, size, size).
+    """
+    if generator is None:
+        square = center_crop(image, config.size)
+    else:
+        square = train_crop(image, config.size, policy=config.crop, generator=generator)
+    return to_channels(square, config.channels).transpose(2, 0, 1)
 
 
 _log = logging.getLogger(__name__)
@@ -136,7 +151,7 @@ class Batch:
 
 
 def train_batches(
-    source: ImageSource,
+    source: ImageSource | ImageStream,
     config: DataConfig,
     *,
     batch_size: int,
@@ -151,7 +166,7 @@ def train_batches(
     or, with ``on_error="skip"``, the next readable one of the source takes its place.
 
     Args:
-        source: The images.
+        source: The images; of a stream of shards the order is that of :mod:`gridcode.data.shards.lanes`.
         config: Size, channels, crop policy, workers and what to do at an unreadable image.
         batch_size: Images a step, over all ranks; a multiple of ``world``.
         seed: Decides the order and the crops, together with each image's position in the stream.
@@ -172,12 +187,16 @@ def train_batches(
     ((4, 3, 16, 16), 4)
     """
     order = TrainOrder(batch_size, seed, start_step, rank, world)
+    if isinstance(source, ImageStream):
+        from gridcode.data.shards.batches import stream_train_batches
+
+        return stream_train_batches(source, config, order)
     workers = useful_workers(config.workers, in_memory=source.in_memory)
     chunks = fetch_in_order(Fetch(source, config, seed=seed), order.positions(), workers)
-    return (_batch(chunk) for chunk in chunks)
+    return (batch_of(chunk) for chunk in chunks)
 
 
-def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
+def eval_batches(source: ImageSource | ImageStream, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
     """Batches for evaluation: every image once, in order, centre crop, never mirrored.
 
     With ``on_error="skip"`` an unreadable image is left out, so that a batch may be smaller but no key comes
@@ -200,13 +219,17 @@ def eval_batches(source: ImageSource, config: DataConfig, *, batch_size: int) ->
     >>> [len(batch.keys) for batch in eval_batches(open_split(config, "val"), config, batch_size=4)]
     [4, 4, 2]
     """
+    if isinstance(source, ImageStream):
+        from gridcode.data.shards.batches import stream_eval_batches
+
+        return stream_eval_batches(source, config, batch_size=batch_size)
     workers = useful_workers(config.workers, in_memory=source.in_memory)
     fetch = Fetch(source, config, seed=None)
     chunks = eval_stream(fetch, total=len(source), workers=workers, batch_size=batch_size)
-    return _with_skipped(chunks, source.name)
+    return with_skipped(chunks, source.name)
 
 
-def _with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
+def with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
     """Batches, one behind the chunks, so that the messages of an empty chunk find a batch to go with."""
     held: Batch | None = None
     waiting: tuple[str, ...] = ()
@@ -218,13 +241,14 @@ def _with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
             continue
         if held is not None:
             yield held
-        held = replace(_batch(chunk), skipped=waiting + chunk.skipped)
+        held = replace(batch_of(chunk), skipped=waiting + chunk.skipped)
         waiting = ()
     if held is None:
         raise FileError(f"{name}: none of the {len(waiting)} images can be read; the first: {waiting[0]}")
     yield replace(held, skipped=held.skipped + waiting)
 
 
-def _batch(chunk: Chunk) -> Batch:
+def batch_of(chunk: Chunk) -> Batch:
+    """A chunk as floats."""
     images = chunk.pixels.to(torch.float32).div_(127.5).sub_(1.0)
     return Batch(images=images, labels=chunk.labels, keys=chunk.keys, skipped=chunk.skipped)

@@ -151,17 +151,29 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         GridcodeError: It is missing or damaged.
     """
     try:
-        with pa.OSFile(os.fsencode(path)) as opened, pq.ParquetFile(opened) as file:
+        with pa.OSFile(os.fsencode(path)) as opened, parquet_in(opened, str(path)) as file:
             yield file
-    except GridcodeError:
-        raise
     except FileNotFoundError:
         raise MissingFileError(f"{printable(str(path))}: there is no such file; check data.source") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise FileError(
-            f"{printable(str(path))}: not a readable Parquet file ({reason}); download or write it again"
-        ) from None
+    except OSError as error:
+        if isinstance(error, GridcodeError):
+            raise
+        raise _unreadable(str(path), error) from None
+
+
+@contextmanager
+def parquet_in(opened: Any, name: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file in an open file, likewise."""
+    try:
+        with pq.ParquetFile(opened) as file:
+            yield file
+    except pa.ArrowException as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> FileError:
+    reason = " ".join(str(error).split())
+    return FileError(f"{printable(name)}: not a readable Parquet file ({reason}); download or write it again")
 
 
 def _remove(handle: int, file: Path, owner: int) -> None:

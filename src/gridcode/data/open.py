@@ -23,7 +23,9 @@ from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes.source import Scenes
 from gridcode.data.shards.images import TarImages
-from gridcode.data.shards.names import is_pattern, local_shards
+from gridcode.data.shards.names import is_pattern, is_url, local_shards
+from gridcode.data.shards.opened import is_streamed, open_stream, shared_shards
+from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out
 from gridcode.errors import GridcodeError, MissingFileError
 
@@ -50,6 +52,7 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     """
     if split not in ("train", "val"):
         raise GridcodeError(f"a split is 'train' or 'val', not {split!r}")
+    _refuse_streams(config.source, config.val_source)
     train = _train(config)
     one_class = len(train.classes) == 1
     if split == "train":
@@ -64,8 +67,36 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
         return Unlabelled(Relabelled(val, train.classes))
     if config.source == config.val_source or (config.source == SCENES and config.val_source is None):
         return val
-    classes = train.classes
-    return Relabelled(val, classes) if classes and val.classes and val.classes != classes else val
+    return _relabelled(val, train.classes)
+
+
+def open_pictures(config: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
+    """The same, and where they lie behind URLs, or ``data.stream`` says so, as a stream of shards.
+
+    Args:
+        config: Where the images are.
+        split: 'train' or 'val'.
+
+    Raises:
+        GridcodeError: As for :func:`open_split`; or streams for training and validation share a shard, or have other
+            classes.
+    """
+    of_val = config.val_source or config.source
+    if not is_streamed(config, config.source):
+        if is_url(of_val):
+            raise GridcodeError(f"{of_val} is a stream, {config.source} is not; give both as URLs, or both as paths")
+        return open_split(config, split)
+    train = open_stream(config, "train")
+    if split == "train":
+        return train
+    if not is_streamed(config, of_val):
+        return _relabelled(_val(config), train.classes)
+    val = open_stream(config, "val")
+    if of_val != config.source and (both := shared_shards(train, val)):
+        raise GridcodeError(f"{both[0]} is both for training and for validation; give each split shards of its own")
+    if val.classes and train.classes and val.classes != train.classes:
+        raise GridcodeError(f"{val.name}: its classes are not those of {train.name}; make their names the same")
+    return val
 
 
 def open_input(config: DataConfig) -> ImageSource:
@@ -82,6 +113,7 @@ def open_input(config: DataConfig) -> ImageSource:
     """
     if config.source == SCENES:
         return _scenes(config, start=config.train_count, count=config.val_count)
+    _refuse_streams(config.source)
     layout = _layout(config.source)
     return _open_part(config, config.source, layout.val or layout.train, "val" if layout.val else "train")
 
@@ -171,6 +203,18 @@ def _val(config: DataConfig) -> ImageSource:
     return pool if config.val_source is not None else hold_out(pool, config.val_fraction, seed=config.seed)[1]
 
 
+def _refuse_streams(*places: str | None) -> None:
+    for place in places:
+        if place is not None and is_url(place):
+            raise GridcodeError(
+                f"{place} is a stream, and here every picture is looked up by its number; fetch it first"
+            )
+
+
+def _relabelled(val: ImageSource, classes: tuple[str, ...]) -> ImageSource:
+    return Relabelled(val, classes) if classes and val.classes and val.classes != classes else val
+
+
 def _scenes(config: DataConfig, *, start: int, count: int) -> Scenes:
     return Scenes(
         seed=config.seed, start=start, count=count, size=config.size, objects=config.objects, tiles=config.tiles
@@ -217,7 +261,7 @@ def _path(place: str) -> Path:
 _NAMES = 6
 
 
-def understood(train: ImageSource, val: ImageSource) -> list[str]:
+def understood(train: ImageSource | ImageStream, val: ImageSource | ImageStream) -> list[str]:
     """Splits, counts, classes and what is left out, one line each.
 
     Args:
@@ -229,9 +273,16 @@ def understood(train: ImageSource, val: ImageSource) -> list[str]:
     >>> understood(open_split(config, "train"), open_split(config, "val"))[:2]
     ['train: 3 pictures of scenes', 'val: 1 picture of scenes']
     """
-    lines = [count_line("train", len(train), train.name), count_line("val", len(val), val.name)]
+    lines = [_how_many("train", train), _how_many("val", val)]
     lines.append(class_line(train.classes) if train.classes else "classes: none")
     return lines + list(dict.fromkeys([*train.notes, *val.notes]))
+
+
+def _how_many(split: str, source: ImageSource | ImageStream) -> str:
+    if isinstance(source, ImageStream):
+        count = len(source.shards)
+        return f"{split}: {count:,} shard{'s' * (count != 1)} of {source.name}, count of pictures unknown"
+    return count_line(split, len(source), source.name)
 
 
 def count_line(split: str, count: int, name: str) -> str:

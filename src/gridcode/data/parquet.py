@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,36 @@ def parquet_schema(path: Path) -> pa.Schema:
         return file.schema_arrow
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a schema are.
+
+    Attributes:
+        image: The column of images.
+        label: That of labels, if any.
+        classes: Names of the labels 0, 1, …, where the schema's metadata tell.
+    """
+
+    image: str
+    label: str | None
+    classes: tuple[str, ...]
+
+
+def columns_of(schema: pa.Schema, where: str) -> Columns:
+    """What the columns of a schema are, told by types, metadata and names alone.
+
+    Raises:
+        GridcodeError: There are no images.
+    """
+    features = _features(schema)
+    label = _label_column(schema, features)
+    return Columns(
+        _image_column(schema, features, where),
+        label,
+        tuple(features.get(label, {}).get("names", ())) if label else (),
+    )
+
+
 def _check_column(path: Path, column: str) -> None:
     names = parquet_schema(path).names
     if column not in names:
@@ -163,13 +194,13 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     return {name: value for name, value in features.items() if isinstance(value, dict)}
 
 
-def _image_column(schema: pa.Schema, features: dict[str, Any], path: Path) -> str:
+def _image_column(schema: pa.Schema, features: dict[str, Any], path: Path | str) -> str:
     found = [field.name for field in schema if _holds_bytes(field.type)]
     kinds = {name: features.get(name, {}).get("_type") for name in found}
     declared = [name for name in found if kinds[name] == "Image"]
     # Sound has {bytes, path} as well, so that another declared kind is no image.
     found = declared or [name for name in found if kinds[name] in (None, "Value")]
-    if not declared and len(found) > 1:
+    if not declared and len(found) > 1 and isinstance(path, Path):
         found = [name for name in found if _shows_images(path, name)] or found
     if found:
         return next((name for name in _IMAGE_NAMES if name in found), str(found[0]))

@@ -118,14 +118,12 @@ def useful_workers(workers: int, *, in_memory: bool) -> int:
     return min(workers, cores)
 
 
-def fetch_in_order(
-    fetch: Dataset[Result | GridcodeError], positions: Iterator[range], workers: int
-) -> Iterator[Result]:
+def fetch_in_order(fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int) -> Iterator[Result]:
     """The result of each run of positions, in order.
 
     Args:
-        fetch: Maps a run of positions to a result or an error.
-        positions: The runs.
+        fetch: Maps a run of positions, or another task, to a result or an error.
+        positions: The runs; the workers get them in turns.
         workers: Processes that fetch ahead; 0 fetches here. They end with the iterator.
 
     Raises:
@@ -159,7 +157,7 @@ def fetch_in_order(
 
 
 def _start_workers(
-    fetch: Dataset[Result | GridcodeError], positions: Iterator[range], workers: int
+    fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int
 ) -> Iterator[Result | GridcodeError]:
     # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
     # would depend on the number of workers. PyTorch gives a worker one thread, and ends it with its parent.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -44,7 +44,7 @@ def tokenize(
     data: Any,
     options: StoreOptions,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> TokenStore:
     """Encode every example of every split, in order, as in validation: pictures are centre-cropped.
 
@@ -53,7 +53,7 @@ def tokenize(
         splits: The examples, by split name.
         data: How they are read; recorded in the manifest.
         options: Where and how.
-        progress: Called with (examples done, examples in all).
+        progress: Called with (examples done, examples in all); None where a stream's number is not known.
 
     Returns:
         The written store, opened.
@@ -64,7 +64,7 @@ def tokenize(
     """
     domain, device = tokenizer.domain, tokenizer.device
     domain.check_data(data)
-    done, total = 0, sum(len(source) for source in splits.values())
+    done, total = 0, total_of(splits.values())
 
     def encode(inputs: tuple[Tensor, ...]) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
@@ -91,3 +91,13 @@ def tokenize(
                 if progress is not None:
                     progress(done, total)
     return TokenStore.open(options.out, tokenizer=tokenizer.weights_hash())
+
+
+def total_of(sources: Iterable[Any]) -> int | None:
+    """How many examples some sources have; None where one of them is a stream.
+
+    >>> total_of([range(3), range(4)]), total_of([iter("a")])
+    (7, None)
+    """
+    counts = [len(source) if isinstance(source, Sized) else None for source in sources]
+    return None if None in counts else sum(count for count in counts if count is not None)

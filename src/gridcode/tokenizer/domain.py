@@ -27,7 +27,7 @@ from gridcode.errors import GridcodeError
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.tokenizer.usage import TokenUsage
 from gridcode.training.run import RunOptions
-from gridcode.training.state import Learner
+from gridcode.training.state import Learner, Memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -169,6 +169,11 @@ class Domain(ABC):
     @abstractmethod
     def identity(cls, source: Any) -> dict[str, Any]:
         """What makes examples the same ones, wherever they lie: see :func:`gridcode.training.resume.describe`."""
+
+    @classmethod
+    def memories(cls, source: Any) -> Mapping[str, Memory]:
+        """What a checkpoint must keep of where training is in its examples, by name; nothing where the step tells."""
+        return {}
 
     @classmethod
     def understood(cls, data: Any, sources: Sources) -> Sequence[str]:

@@ -92,7 +92,7 @@ def train_tokenizer(
     optimizer = make_optimizer(tokenizer, optim, no_decay=tokenizer.quantizer)
     objective = domain.make_objective(config, tokenizer, sources, options, fabric=fabric)
     watch = make_watch(config.alarms, tokenizer.quantizer)
-    memories = {"alarms": watch} | scaler_memory(fabric)
+    memories = {"alarms": watch, **scaler_memory(fabric), **kind.memories(sources.train)}
     trainee = Trainee(tokenizer, ema, optimizer, others=dict(objective.learners), memories=memories)
 
     with open_run(options, loop, trainee, fabric=fabric, title="tokenizer") as run:

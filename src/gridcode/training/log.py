@@ -113,12 +113,12 @@ class ProgressBar:
 
     Args:
         title: What runs.
-        total: Steps in all.
+        total: Steps in all; None where that is not known.
         start: Steps already done.
         show: False keeps silent (other processes of a distributed run, tests).
     """
 
-    def __init__(self, title: str, *, total: int, start: int = 0, show: bool = True) -> None:
+    def __init__(self, title: str, *, total: int | None, start: int = 0, show: bool = True) -> None:
         self.console = Console(stderr=True, quiet=not show)
         self._title, self._total, self._start = title, total, start
         self._bar = Progress(

@@ -41,7 +41,7 @@ from gridcode.training.config import LoopConfig
 from gridcode.training.log import ProgressBar, RunLog
 from gridcode.training.resume import EXAMPLES, check_examples, check_settings, defaults_of
 from gridcode.training.signals import Stopped, StopRequest, stop_requests
-from gridcode.training.state import Trainee, checkpoints, load_state, save_state
+from gridcode.training.state import SharedMemory, Trainee, checkpoints, load_state, save_state
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -259,7 +259,12 @@ class OpenRun:
         """
         last = step + 1 == self.loop.steps
         stop = self._agreed_stop()
-        if self.writer and (last or stop or (step + 1) % self.loop.checkpoint_every == 0):
+        due = last or bool(stop) or (step + 1) % self.loop.checkpoint_every == 0
+        if due and not self._sharded:
+            for memory in self.trainee.memories.values():
+                if isinstance(memory, SharedMemory):
+                    memory.gather(self.fabric)
+        if self.writer and due:
             if last:
                 save(self.out / "last")
             if not self._sharded:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +25,14 @@ from gridcode.errors import FileError, MissingFileError
 from gridcode.files import folder_atomic, read_json, to_json
 from gridcode.hub import save_tensors
 from gridcode.nn.module import load_weights
+
+
+@runtime_checkable
+class SharedMemory(Protocol):
+    """A :class:`Memory` of which every process has a part."""
+
+    def gather(self, fabric: Any) -> None:
+        """Take in the parts of the other processes; all call it, before one of them writes a checkpoint."""
 
 
 class Memory(Protocol):

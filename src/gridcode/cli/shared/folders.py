@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gridcode.cli.shared.options import Device
 from gridcode.cli.shared.parse import option_value
-from gridcode.data.shards.names import is_pattern, local_shards
+from gridcode.data.shards.names import is_pattern, is_url, local_shards
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json
 
@@ -186,6 +186,8 @@ def check_source(place: str | None, *, what: str = "pictures") -> None:
     """
     built_in = what == "pictures"
     if place is None or (built_in and place == "scenes"):
+        return
+    if built_in and is_url(place):
         return
     if built_in and is_pattern(place):
         local_shards(place)

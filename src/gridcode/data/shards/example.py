@@ -41,7 +41,7 @@ def picture_of(group: Group, where: str) -> Member | None:
     >>> picture_of(Group("1", {"jpg": one, "mask.png": two}), "a.tar").name
     '1.jpg'
     """
-    found = [extension for extension in group.members if PurePosixPath(f"a.{extension}").suffix in SUFFIXES]
+    found = [extension for extension in group.members if is_picture(extension)]
     found = [extension for extension in found if "." not in extension] or found
     if len(found) == 1:
         return group.members[found[0]]
@@ -51,6 +51,20 @@ def picture_of(group: Group, where: str) -> Member | None:
     if all(is_document(PurePosixPath(member.name).name) for member in group.members.values()):
         return None
     raise GridcodeError(f"{where}: '{key}' has no picture, only {names}; remove it, or set data.on_error=skip")
+
+
+def is_picture(extension: str) -> bool:
+    """Whether an extension's last part is that of a picture.
+
+    >>> is_picture("mask.png"), is_picture("cls")
+    (True, False)
+    """
+    return f".{extension.rpartition('.')[2]}" in SUFFIXES
+
+
+def tells_class(extension: str) -> bool:
+    """Whether a member of that extension may tell a class."""
+    return extension in _LABELS or extension == "json"
 
 
 def label_of(group: Group, read: Callable[[Member], bytes], where: str) -> int | str | None:

@@ -32,6 +32,15 @@ def is_pattern(place: str) -> bool:
     return any(letter in place for letter in "{}*?[") and not Path(place).expanduser().exists()
 
 
+def is_url(place: str) -> bool:
+    """Whether a place is a URL, not a path.
+
+    >>> is_url("s3://bucket/a.tar"), is_url("shards/a.tar")
+    (True, False)
+    """
+    return re.match(r"[a-z][a-z0-9+.-]*://", place) is not None
+
+
 def expand(pattern: str) -> list[str]:
     """The names that the braces of a pattern stand for, in order.
 

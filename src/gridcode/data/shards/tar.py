@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -50,13 +50,12 @@ class Member:
         return self.start + -(-self.size // BLOCK) * BLOCK
 
 
-def tar_members(file: BinaryIO, where: str, *, start: int = 0) -> Iterator[Member]:
+def tar_members(file: BinaryIO, where: str) -> Iterator[Member]:
     """The files in a tar, in order.
 
     Args:
         file: The tar, open for reading; it is sought before each header, so that a caller may read in between.
         where: What an error calls it.
-        start: Byte of the header to begin at.
 
     Raises:
         GridcodeError: It is no tar, is compressed, damaged or cut short.
@@ -68,12 +67,12 @@ def tar_members(file: BinaryIO, where: str, *, start: int = 0) -> Iterator[Membe
     >>> [member.name for member in tar_members(archive, "a.tar")]
     ['a.txt']
     """
-    place, name, size = start, None, None
+    place, name, size = 0, None, None
     while True:
         file.seek(place)
         header = file.read(BLOCK)
         if len(header) < BLOCK:
-            raise _cut_short(where, f"it ends after {place + len(header):,} bytes without the mark of a tar's end")
+            raise _cut_short(where, f"it ends before byte {place + BLOCK:,} without the mark of a tar's end")
         if not any(header):
             return
         kind = header[156:157]
@@ -120,19 +119,22 @@ class Group:
     members: dict[str, Member]
 
 
-def tar_groups(file: BinaryIO, where: str, *, start: int = 0) -> Iterator[Group]:
+def tar_groups(
+    file: BinaryIO, where: str, *, passing: Callable[[str, Member], object] | None = None
+) -> Iterator[Group]:
     """The examples of a tar: members of one key that follow each other; hidden files and metadata are passed over.
 
     Args:
         file: As for :func:`tar_members`.
         where: What an error calls it.
-        start: Byte of the header to begin at.
+        passing: Called with each member's extension and the member before the next header is read, which is when a
+            stream's bytes can be had.
 
     Raises:
         GridcodeError: Two members have one name, or the tar cannot be read.
     """
     group: Group | None = None
-    for member in tar_members(file, where, start=start):
+    for member in tar_members(file, where):
         key, extension = split_name(member.name)
         if key is None:
             continue
@@ -143,6 +145,8 @@ def tar_groups(file: BinaryIO, where: str, *, start: int = 0) -> Iterator[Group]
         if extension in group.members:
             raise GridcodeError(f"{where}: two members are called '{printable(key)}.{extension}'; keep one of them")
         group.members[extension] = member
+        if passing is not None:
+            passing(extension, member)
     if group is not None:
         yield group
 
@@ -167,9 +171,10 @@ _META: Final = re.compile(r"__[^/]*__($|/)")
 def _is_header(header: bytes) -> bool:
     """Whether a block's checksum is right; old programs took bytes for signed numbers."""
     told = re.match(rb"[\s\0]*([0-7]+)", header[148:156])
+    if told is None:
+        return False
     rest = header[:148] + b" " * 8 + header[156:]
-    total = sum(rest)
-    return told is not None and int(told[1], 8) in (total, total - 256 * sum(byte > 127 for byte in rest))
+    return (over := sum(rest) - int(told[1], 8)) == 0 or over == 256 * sum(byte > 127 for byte in rest)
 
 
 def _damaged(where: str, header: bytes, place: int) -> GridcodeError:

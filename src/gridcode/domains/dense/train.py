@@ -49,7 +49,7 @@ def tokenize_labels(
     out: Path,
     *,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> TokenStore:
     """Encode every label map of every split, in order; see :func:`gridcode.tasks.tokenize.tokenize`.
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
-from gridcode.data.open import open_split, understood
+from gridcode.data.open import open_pictures, understood
+from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
 from gridcode.domains.image.loss import ImageObjective
@@ -30,6 +31,7 @@ from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.run import RunOptions
+from gridcode.training.state import Memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,7 +51,7 @@ class ImageDomain(Domain):
     name: ClassVar[str] = "image"
 
     @classmethod
-    def of(cls, data: DataConfig, source: ImageSource) -> Self:
+    def of(cls, data: DataConfig, source: ImageSource | ImageStream) -> Self:
         """Nothing but the networks' shape decides what a tokenizer of pictures is."""
         return cls()
 
@@ -59,29 +61,34 @@ class ImageDomain(Domain):
         return cls()
 
     @classmethod
-    def open(cls, data: DataConfig, split: Literal["train", "val"]) -> ImageSource:
-        """See :func:`gridcode.data.open.open_split`."""
-        return open_split(data, split)
+    def open(cls, data: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
+        """See :func:`gridcode.data.open.open_pictures`."""
+        return open_pictures(data, split)
 
     @classmethod
-    def train_batches(cls, source: ImageSource, data: DataConfig, **settings: Any) -> Iterator[Batch]:
+    def train_batches(cls, source: ImageSource | ImageStream, data: DataConfig, **settings: Any) -> Iterator[Batch]:
         """See :func:`gridcode.data.loader.train_batches`."""
         return train_batches(source, data, **settings)
 
     @classmethod
-    def eval_batches(cls, source: ImageSource, data: DataConfig, *, batch_size: int) -> Iterator[Batch]:
+    def eval_batches(cls, source: ImageSource | ImageStream, data: DataConfig, *, batch_size: int) -> Iterator[Batch]:
         """See :func:`gridcode.data.loader.eval_batches`."""
         return eval_batches(source, data, batch_size=batch_size)
 
     @classmethod
-    def part(cls, source: ImageSource, count: int) -> ImageSource:
+    def part(cls, source: ImageSource | ImageStream, count: int) -> ImageSource | ImageStream:
         """See :class:`Domain`."""
-        return fixed_subset(source, count)
+        return source.first(count) if isinstance(source, ImageStream) else fixed_subset(source, count)
 
     @classmethod
-    def identity(cls, source: ImageSource) -> dict[str, Any]:
-        """Number, classes and names of the pictures."""
-        return described(source)
+    def identity(cls, source: ImageSource | ImageStream) -> dict[str, Any]:
+        """Number, classes and names of the pictures; of a stream the names of its shards."""
+        return source.described() if isinstance(source, ImageStream) else described(source)
+
+    @classmethod
+    def memories(cls, source: ImageSource | ImageStream) -> dict[str, Memory]:
+        """Where training is in a stream."""
+        return {"stream": source.position} if isinstance(source, ImageStream) else {}
 
     @classmethod
     def understood(cls, data: DataConfig, sources: Sources) -> Sequence[str]:
@@ -89,7 +96,7 @@ class ImageDomain(Domain):
         return understood(sources.train, sources.val)
 
     @classmethod
-    def recorded(cls, data: DataConfig, source: ImageSource) -> DataConfig:
+    def recorded(cls, data: DataConfig, source: ImageSource | ImageStream) -> DataConfig:
         """See :class:`Domain`."""
         return replace(data, source=source.name, val_source=None)
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gridcode.data.loader import Batch, train_batches
+from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource
 from gridcode.domains.image.adversarial import Adversary, make_discriminator
 from gridcode.domains.image.config import TokenizerRun
@@ -133,7 +134,7 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
     return PerceptualLoss(observer.distance, weight=config.weight)
 
 
-def _train(run: TokenizerRun, source: ImageSource, folder: Path, *, show: bool, fabric: Fabric) -> None:
+def _train(run: TokenizerRun, source: ImageSource | ImageStream, folder: Path, *, show: bool, fabric: Fabric) -> None:
     """Train an observer of the run's pictures, from seeds that nothing else uses."""
     config, labelled = run.loss.perceptual, len(source.classes) >= 2
     seed = derive_seed(run.loop.seed, "observer")

@@ -1,0 +1,126 @@
+"""From settings to streams: which shards are for training and which for validation, and what their classes are called.
+
+names or folders tell splits              as they say: train-{000..099}.tar, val/000.tar
+anything else                             a share of the shards is held out, at least one, by a hash of their names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from gridcode.data.config import DataConfig
+from gridcode.data.file_names import is_split, printable, split_of
+from gridcode.data.layout import shards_of, tar_shards_of
+from gridcode.data.mapped import parquet_in
+from gridcode.data.parquet import columns_of
+from gridcode.data.shards.example import CLASS_NAMES, class_names
+from gridcode.data.shards.names import is_pattern, is_url, local_shards
+from gridcode.data.shards.remote import expand_urls, open_anywhere, read_url
+from gridcode.data.shards.stream import ImageStream, is_parquet
+from gridcode.data.source import split_keys
+from gridcode.errors import GridcodeError, MissingFileError
+
+_SUFFIXES: Final = (".tar", ".parquet")
+
+
+def is_streamed(config: DataConfig, place: str) -> bool:
+    """Whether a place is read from front to back: a URL is, and local shards where ``data.stream`` says so."""
+    return is_url(place) or (config.stream and place != "scenes")
+
+
+def open_stream(config: DataConfig, split: Literal["train", "val"]) -> ImageStream:
+    """The shards of a split.
+
+    Args:
+        config: Where they are; for validation ``val_source`` counts first.
+        split: 'train' or 'val'. The two share no shard, and are the same on every run.
+
+    Raises:
+        GridcodeError: There are no such shards, some names tell a split and others do not, or there is one shard only.
+    """
+    place = config.source if split == "train" else config.val_source or config.source
+    train, val = _parts(place)
+    part = ""
+    if split == "val" and (val or config.val_source):
+        shards = val or train
+    elif val or (split == "train" and config.val_source):
+        shards = train
+    else:
+        if len(train) < 2:
+            raise GridcodeError(f"{place}: one shard cannot be split; write more, or set data.val_source")
+        kept, held = split_keys([PurePosixPath(shard).name for shard in train], config.val_fraction, seed=config.seed)
+        shards = [train[index] for index in (kept if split == "train" else held)]
+        part = " (train)" if split == "train" else " (held out)"
+    classes = _classes(train[0])
+    notes = () if classes else ("labels: none, for a stream tells classes only by a classnames.txt beside its shards",)
+    return ImageStream(
+        tuple(shards), printable(place + part), classes, notes, on_error=config.on_error, max_pixels=config.max_pixels
+    )
+
+
+def _parts(place: str) -> tuple[list[str], list[str]]:
+    """Shards to train on, and those of validation; without a word of splits all are for training."""
+    shards = _shards(place)
+    found: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    unknown: list[str] = []
+    by_folder = all(is_split(PurePosixPath(shard).parent.name) for shard in shards)
+    for shard in shards:
+        path = PurePosixPath(shard)
+        split = split_of(path.name) or (split_of(path.parent.name) if by_folder else None)
+        (found[split] if split else unknown).append(shard)
+    if len(unknown) == len(shards):
+        return unknown, []
+    if unknown:
+        named = next(shard for shard in shards if shard not in unknown)
+        raise GridcodeError(
+            f"{place}: '{PurePosixPath(named).name}' looks like a split, '{PurePosixPath(unknown[0]).name}' beside it "
+            "does not; give a pattern of one or of the other"
+        )
+    if not found["train"]:
+        return found["val"] or found["test"], []
+    return found["train"], found["val"] or found["test"]
+
+
+def _shards(place: str) -> list[str]:
+    if is_url(place):
+        shards = expand_urls(place)
+    elif is_pattern(place):
+        shards = [str(path) for path in local_shards(place)]
+    else:
+        path = Path(place).expanduser()
+        if not path.exists():
+            raise MissingFileError(f"{place}: no such file or folder; check data.source")
+        shards = [str(path)] if path.is_file() else [str(shard) for shard in shards_of(path) or tar_shards_of(path)]
+    wrong = next((shard for shard in shards if not shard.lower().endswith(_SUFFIXES)), None)
+    if wrong is not None or not shards:
+        raise GridcodeError(
+            f"{printable(wrong or place)}: a stream reads .tar and .parquet files; give the pattern of some, such as "
+            "URL/{000..099}.tar"
+        )
+    return shards
+
+
+def _classes(shard: str) -> tuple[str, ...]:
+    """The classes' names, from a file beside a shard or one folder above, or from a Parquet file's metadata."""
+    if is_parquet(shard):
+        with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
+            return columns_of(file.schema_arrow, printable(shard)).classes
+    folder = shard.rpartition("/")[0] or "."
+    above = folder.rpartition("/")[0] if is_url(shard) else str(Path(folder).absolute().parent)
+    for place in (f"{folder}/{name}" for folder in (folder, above) for name in CLASS_NAMES):
+        if (told := _read(place)) is not None:
+            return class_names(told.decode("utf-8", "replace"), printable(place))
+    return ()
+
+
+def _read(place: str) -> bytes | None:
+    if is_url(place):
+        return read_url(place)
+    return Path(place).read_bytes() if Path(place).is_file() else None
+
+
+def shared_shards(train: ImageStream, val: ImageStream) -> Sequence[str]:
+    """Shards that both read."""
+    return sorted(set(train.shards) & set(val.shards))

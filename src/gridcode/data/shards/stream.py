@@ -1,0 +1,170 @@
+"""Shards that are read from front to back: what lies behind URLs, and local ones that are not worth an index.
+
+How many pictures there are is not known, and none can be had by its number. Classes are known where a file names them:
+classnames.txt beside tar files, the schema's metadata of Parquet files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from gridcode.data.file_names import printable
+from gridcode.data.mapped import parquet_in
+from gridcode.data.parquet import columns_of
+from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
+from gridcode.data.shards.position import StreamPosition
+from gridcode.data.shards.remote import open_anywhere, open_forward
+from gridcode.data.shards.tar import Group, Member, read_member, tar_groups
+from gridcode.errors import FileError, GridcodeError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as a shard holds it.
+
+    Attributes:
+        data: The file's bytes.
+        label: Position in the classes; None where there are none.
+        key: The shard's name, a colon, and the key or the row in it.
+        where: What an error calls it.
+    """
+
+    data: bytes
+    label: int | None
+    key: str
+    where: str
+
+
+@dataclass(frozen=True)
+class ImageStream:
+    """Pictures in shards, without a number.
+
+    Attributes:
+        shards: Paths or URLs of tar files or of Parquet files, in order.
+        name: Where they come from, as recorded in manifests.
+        classes: Class names in label order; empty where they are not known.
+        notes: What else was understood, a line each.
+        on_error: At what cannot be read: stop, or leave it out.
+        max_pixels: A picture of more is refused; None for Pillow's own limit.
+        limit: Pictures at most, the first ones of every shard.
+        position: Where training is in it; checkpoints keep that.
+
+    >>> ImageStream(("a.tar", "b.tar"), "shards").first(100).limit
+    100
+    """
+
+    shards: tuple[str, ...]
+    name: str
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    on_error: Literal["stop", "skip"] = "stop"
+    max_pixels: int | None = None
+    limit: int | None = None
+    position: StreamPosition = field(default_factory=StreamPosition, compare=False)
+
+    def first(self, count: int) -> ImageStream:
+        """The first pictures of at most eight shards, ``count`` at most, always the same ones."""
+        few = self.shards[:: max(1, len(self.shards) // 8)][: min(8, count)]
+        return replace(self, shards=few, limit=count)
+
+    def described(self) -> dict[str, Any]:
+        """What makes its pictures the same ones: the names of its shards, and its classes."""
+        names = [PurePosixPath(shard).name for shard in self.shards]
+        return {"shards": names, "classes": list(self.classes)}
+
+    def __iter__(self) -> Iterator[Encoded | GridcodeError]:
+        """All pictures in order; with ``on_error="skip"`` an error in the place of what cannot be read."""
+        left = self.limit
+        for number, shard in enumerate(self.shards):
+            share = None if left is None else -(-left // (len(self.shards) - number))
+            for count, item in enumerate(self.read(shard)):
+                if count == share:
+                    break
+                left = None if left is None else left - 1
+                yield item
+
+    def read(self, shard: str, start: int = 0) -> Iterator[Encoded | GridcodeError]:
+        """The pictures of one shard from number ``start`` on, in order.
+
+        Raises:
+            GridcodeError: The shard cannot be read; with ``on_error="stop"`` also, what is no example in it.
+        """
+        items = self._of_parquet(shard) if is_parquet(shard) else self._of_tar(shard)
+        for number, item in enumerate(items):
+            if number < start:
+                continue
+            if isinstance(item, GridcodeError) and self.on_error == "stop":
+                raise item
+            yield item
+
+    def _of_tar(self, shard: str) -> Iterator[Encoded | GridcodeError]:
+        where = printable(shard)
+        held: dict[str, bytes] = {}
+
+        def passing(extension: str, member: Member) -> None:
+            if is_picture(extension) or (tells_class(extension) and self.classes):
+                held[member.name] = read_member(file, member, where)
+
+        try:
+            with open_forward(shard) as file:
+                for group in tar_groups(file, where, passing=passing):
+                    yield from self._example(group, held, where)
+                    for member in group.members.values():
+                        held.pop(member.name, None)
+        except FileError as error:
+            if "cut short" not in str(error) and "damaged" not in str(error):
+                raise
+            yield error
+
+    def _example(self, group: Group, held: dict[str, bytes], where: str) -> Iterator[Encoded | GridcodeError]:
+        try:
+            if (picture := picture_of(group, where)) is None:
+                return
+            label = label_of(group, lambda member: held[member.name], where) if self.classes else None
+            key = printable(f"{PurePosixPath(where).name}:{group.key}")
+            place = f"{where}, key {printable(group.key)}"
+            yield Encoded(held[picture.name], self._number(label, place), key, place)
+        except GridcodeError as error:
+            yield error
+
+    def _number(self, label: int | str | None, where: str) -> int | None:
+        if not self.classes or (isinstance(label, int) and label < 0):
+            return None
+        if label is None:
+            if self.on_error == "stop":
+                raise GridcodeError(f"{where}: no class, though others have one; add a .cls, or set data.on_error=skip")
+            return None
+        number = self.classes.index(label) if label in self.classes else label
+        if not isinstance(number, int) or number >= len(self.classes):
+            raise GridcodeError(f"{where}: label {label!r}, but there are {len(self.classes)} class names; correct it")
+        return number
+
+    def _of_parquet(self, shard: str) -> Iterator[Encoded | GridcodeError]:
+        name = printable(PurePosixPath(shard).name)
+        row = 0
+        with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
+            found = columns_of(file.schema_arrow, printable(shard))
+            columns = [found.image] + ([found.label] if found.label and self.classes else [])
+            for batch in file.iter_batches(64, columns=columns, use_threads=False):
+                cells = batch.column(0)
+                if pa.types.is_struct(cells.type):
+                    cells = cells.flatten()[cells.type.get_field_index("bytes")]
+                labels = batch.column(1).to_pylist() if len(columns) > 1 else [None] * len(cells)
+                for cell, told in zip(cells, labels, strict=True):
+                    place = f"{printable(shard)}, row {row}"
+                    number = None if told is None else self._number(told, place)
+                    if cell.is_valid:
+                        yield Encoded(cell.as_buffer().to_pybytes(), number, f"{name}:{row}", place)
+                    else:
+                        yield GridcodeError(f"{place}: no bytes; embed the image in the file")
+                    row += 1
+
+
+def is_parquet(shard: str) -> bool:
+    """Whether a shard is a Parquet file by its name."""
+    return shard.lower().endswith(".parquet")
