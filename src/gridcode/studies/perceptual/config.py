@@ -1,8 +1,8 @@
 """Which losses the study of perceptual losses compares, as frozen values; no torch here.
 
 pictures       network at laptop size                          steps
-from 64 px     widths 64 and 128, squares of 4: 8 px a token   1000 of 16 pictures
-smaller        that of the other studies: 4 px a token         1000 of 16 pictures
+from 64 px     widths 64 and 128, squares of 4: 8 px a token   600 of 16 pictures
+smaller        that of the other studies: 4 px a token         600 of 16 pictures
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PerceptualStudyConfig(ImageStudyConfig):
     @property
     def val_pictures(self) -> int:
         """Validation pictures, at most: lite2 takes a tenth of a second for each."""
-        return {"smoke": 12, "laptop": 1000, "gpu": 10_000}[self.size]
+        return {"smoke": 12, "laptop": 500, "gpu": 10_000}[self.size]
 
     def loss(self, name: str) -> LossConfig:
         """The loss of a cell.
@@ -86,7 +86,7 @@ class PerceptualStudyConfig(ImageStudyConfig):
                     patch=4,
                 )
             return replace(
-                run, model=model, optim=OptimConfig(lr=1e-3, warmup=50, ema=0.99), loop=self._loop(1000, 16, seed)
+                run, model=model, optim=OptimConfig(lr=1e-3, warmup=50, ema=0.99), loop=self._loop(600, 16, seed)
             )
         if large:
             model = TokenizerConfig(
