@@ -27,6 +27,26 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "surplus word": ((*TRAIN, "--out", "OUT", "surplus"), "Unrecognized options: surplus"),
     "missing option": (("tokenize", "--out", "OUT"), "--tokenizer"),
     "missing value": ((*TRAIN, "--out", "OUT", "--loop.steps"), "--loop.steps"),
+    "reference without a network": (
+        ("eval", "reference", "--out", "OUT.npz"),
+        "give the --protocol whose network measures",
+    ),
+    "reference of another name": (
+        ("eval", "reference", "--protocol", "fd-lite0", "--out", "OUT"),
+        "reference statistics are a .npz file; give its name",
+    ),
+    "reference pictures and a network": (
+        ("eval", "reference", "--layout", "adm", "--protocol", "fd-lite0", "--out", "OUT.npz"),
+        "--layout adm keeps pictures, which no network has measured; leave --protocol out",
+    ),
+    "reference without Inception": (
+        ("eval", "reference", "--protocol", "fid-adm", "--out", "OUT.npz"),
+        "--protocol fid-adm needs --inception",
+    ),
+    "reference of one picture": (
+        ("eval", "reference", "--layout", "adm", "--count", "1", "--out", "OUT.npz"),
+        "--count must be at least 2, got 1",
+    ),
     "missing folder for a run": (TRAIN, "--out DIR"),
     "wrong type": ((*TRAIN, "--out", "OUT", "--loop.steps", "many"), "--loop.steps: invalid literal for int()"),
     "wrong choice": ((*TRAIN, "--out", "OUT", "--loop.precision", "fp8"), "'auto', 'fp32', 'bf16'"),

@@ -13,6 +13,7 @@ from .protocol import score_table as score_table
 from .reference import Reference as Reference
 from .reference import load_reference as load_reference
 from .reference import measure_reference as measure_reference
+from .reference import save_picture_batch as save_picture_batch
 from .reference import save_reference as save_reference
 from .report import AlarmMark as AlarmMark
 from .report import Figure as Figure

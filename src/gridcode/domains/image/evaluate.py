@@ -21,7 +21,7 @@ from gridcode.data.loader import Batch, eval_batches
 from gridcode.data.source import ImageSource, fixed_subset
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.results import Evaluation, ReconstructionResult, SampleResult
-from gridcode.domains.image.scores import ProtocolScores
+from gridcode.domains.image.scores import ProtocolScores, check_graders
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.features.classifier import Classifier
@@ -89,6 +89,7 @@ def evaluate(
             f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on pictures of "
             "its own classes, or the tokenizer alone"
         )
+    check_graders(config)
     watch = watch or Stopwatch()
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
 
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.protocol import ProtocolName, Score
 from gridcode.evaluation.reference import Reference, load_reference, reference_of
 from gridcode.evaluation.score import Measured, protocol_extractor, score_features
 from gridcode.features.classifier import Classifier
+from gridcode.features.efficientnet import weights_file
 from gridcode.features.extractor import Extractor, Features, classifier_extractor
 
 
@@ -40,6 +42,24 @@ def with_second_grader(config: EvaluationConfig, stage_one: Mapping[str, Any]) -
     if perceptual.get("kind") != "lite0" or set(config.protocol) != {"fd-lite0"} or config.reference is not None:
         return config
     return replace(config, protocol=("fd-lite0", "fd-lite2"))
+
+
+def check_graders(config: EvaluationConfig) -> None:
+    """Refuse protocols whose weights, or a reference whose file, are not there: before work that takes long.
+
+    Args:
+        config: The settings.
+
+    Raises:
+        GridcodeError: A package is not installed, or there is no such file.
+    """
+    for name in config.protocol:
+        if name in ("fd-lite0", "fd-lite2"):
+            weights_file("lite0" if name == "fd-lite0" else "lite2")
+    files = {"evaluation inception": config.inception, "evaluation reference": config.reference}
+    for setting, file in files.items():
+        if file is not None and not Path(file).expanduser().is_file():
+            raise MissingFileError(f"{setting} is {file}, but there is no such file; check the path")
 
 
 @dataclass
