@@ -27,7 +27,8 @@ for words in ("tokenize --tokenizer /none --out x", "sample --prior /none --toke
               "train prior scenes_smoke --tokens /none --out x"):
     assert main(words.split()) == 2, words
 PARTS = {"train": ["tokenizer scenes_laptop", "tokenizer scenes_laptop --architecture vit", "prior scenes_demo",
-                   "prior scenes_smoke"], "dense": ["train", "predict", "eval"], "study": ["uvim"], "eval": ["reference"]}
+                   "prior scenes_smoke"], "dense": ["train", "predict", "eval"], "study": ["uvim"],
+         "eval": ["reference"]}
 for verb in sys.argv[1:]:
     for part in ["", *PARTS.get(verb, [])]:
         try:
