@@ -14,16 +14,20 @@ multiprocessing.set_forkserver_preload(
     ["gridcode.tokenizer.train", "gridcode.prior.train", "lightning_fabric", "torch._dynamo", "torch.utils.tensorboard"]
 )
 
+StartPython = Callable[[str, Path], BaseProcess]
 Start = Callable[[list[str], Path, str], BaseProcess]
 
-_START = """
+_ALONE = """
 import multiprocessing, os, sys
-from gridcode.cli.main import main
 
 multiprocessing.set_start_method(None, force=True)  # data workers start as in any program, not by another server
 os.setsid()
-for number, path in enumerate((os.devnull, os.devnull, {output!r})):
+for number, path in enumerate((os.devnull, os.devnull, {errors!r})):
     os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+"""
+_COMMAND = """
+from gridcode.cli.main import main
+
 {before}
 sys.exit(main({words!r}))
 """
@@ -35,18 +39,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def start_gridcode() -> Start:
-    """``start_gridcode(words, errors, before)`` starts the command line in a process and a session of its own.
+def start_python() -> StartPython:
+    """``start_python(code, errors)`` runs code in a process and a session of its own; stderr goes to ``errors``.
 
     The process is a fork of a server that has imported PyTorch and nothing of the test: a start takes a tenth of a
-    second, where a new Python takes five. Stderr goes to the file ``errors``; ``before`` is code that is run first.
+    second, where a new Python takes five.
     """
     context = multiprocessing.get_context("forkserver")
 
-    def start(words: list[str], errors: Path, before: str = "") -> BaseProcess:
-        code = _START.format(output=str(errors), before=before, words=words)
-        process = context.Process(target=exec, args=(code, {"__name__": "gridcode.start"}))
+    def start(code: str, errors: Path) -> BaseProcess:
+        whole = _ALONE.format(errors=str(errors)) + code
+        process = context.Process(target=exec, args=(whole, {"__name__": "gridcode.start"}))
         process.start()
         return process
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def start_gridcode(start_python: StartPython) -> Start:
+    """``start_gridcode(words, errors, before)`` starts the command line so; ``before`` is code that is run first."""
+
+    def start(words: list[str], errors: Path, before: str = "") -> BaseProcess:
+        return start_python(_COMMAND.format(before=before, words=words), errors)
 
     return start

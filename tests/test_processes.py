@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from functools import partialmethod
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -98,6 +97,15 @@ for command in json.loads(Path(sys.argv[1]).read_text()):
         sys.exit(f"ended with an error: {command}")
 """
 
+TORCHRUN = """
+from torch.distributed.run import main
+
+os.environ["OMP_NUM_THREADS"] = "1"
+main({words!r})
+"""
+
+StartPython = Callable[[str, Path], BaseProcess]
+
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
@@ -130,7 +138,9 @@ FSDP = ["--loop.strategy", "fsdp"]
 
 
 @pytest.fixture(scope="module")
-def by_two(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def by_two(
+    commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory, start_python: StartPython
+) -> Path:
     """A folder of runs by torchrun's two processes, which make one run after another."""
     folder = tmp_path_factory.mktemp("by-two")
     runs = {
@@ -143,15 +153,12 @@ def by_two(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFact
     driver, todo = folder / "driver.py", folder / "commands.json"
     driver.write_text(IN_TURN)
     todo.write_text(json.dumps([[*command, "--out", str(folder / name)] for name, command in runs.items()]))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(driver), str(todo)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
+    # torchrun as it is, but that its two processes are forks that have PyTorch loaded, too.
+    launcher = ["--standalone", "--nproc-per-node", "2", "--start-method", "fork", "--run-path"]
+    errors = folder / "errors"
+    process = start_python(TORCHRUN.format(words=[*launcher, str(driver), str(todo)]), errors)
+    process.join(timeout=200)
+    assert process.exitcode == 0, errors.read_text()
     return folder
 
 
