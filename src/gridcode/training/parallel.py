@@ -124,5 +124,6 @@ def whole(model: nn.Module) -> AbstractContextManager[None]:
 
 
 def _sharded(model: nn.Module) -> FullyShardedDataParallel | None:
-    """The outermost sharded module in what ``fabric.setup`` returned."""
-    return next((part for part in model.modules() if isinstance(part, FullyShardedDataParallel)), None)
+    """The sharded module in what ``fabric.setup`` returned, which wraps the whole of it."""
+    inside = getattr(model, "_forward_module", model)
+    return inside if isinstance(inside, FullyShardedDataParallel) else None

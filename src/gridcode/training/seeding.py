@@ -27,8 +27,16 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def seed_step(seed: int, step: int, *, rank: int = 0) -> None:
-    """Seed PyTorch's global generators for one training step of one process."""
-    torch.manual_seed(derive_seed(seed, "step", step, rank))
+    """Seed PyTorch's global generators for one training step of one process.
+
+    Without an accelerator that is the CPU's alone: ``torch.manual_seed`` also notes a seed, and from where it was
+    given, for each kind of device that may turn up, which takes longer than a small network's forward pass.
+    """
+    number = derive_seed(seed, "step", step, rank)
+    if torch.accelerator.is_available():
+        torch.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 def generator(*parts: int | str) -> torch.Generator:
