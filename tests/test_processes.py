@@ -138,9 +138,7 @@ FSDP = ["--loop.strategy", "fsdp"]
 
 
 @pytest.fixture(scope="module")
-def by_two(
-    commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory, start_python: StartPython
-) -> Path:
+def by_two(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory, start_python: StartPython) -> Path:
     """A folder of runs by torchrun's two processes, which make one run after another."""
     folder = tmp_path_factory.mktemp("by-two")
     runs = {

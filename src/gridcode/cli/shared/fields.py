@@ -41,13 +41,19 @@ def options_of(info: StructTypeInfo) -> StructConstructorSpec | None:
     kind = info.type
     if not (dataclasses.is_dataclass(kind) and kind.__module__.startswith("gridcode.")):
         return None
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     fields = []
     for field in (field for field in dataclasses.fields(kind) if field.init):
         default = _default(field, info.default)
         described: Callable[[], str | None] = partial(_described, kind, field.name, default)
         fields.append(StructFieldSpec(field.name, _readable(hints[field.name], default, info), default, described))
     return StructConstructorSpec(kind, tuple(fields))
+
+
+@lru_cache(maxsize=256)
+def _hints(kind: type) -> dict[str, Any]:
+    """A dataclass's types by field; tyro asks for a dataclass's fields several times."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def _default(field: dataclasses.Field[Any], instance: object) -> object:

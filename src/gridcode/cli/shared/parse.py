@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_latest: list[Callable[[Sequence[str]], object]] = []
-"""Reads words as the latest command line was read, for errors that come after it."""
+_latest: list[tuple[type, Any]] = []
+"""The dataclass and the defaults that the latest command line was read into, for errors that come after it."""
 
 FRAME = re.compile(r"╭.*|[│╰─╯]+")
 OPTION = re.compile(r"(?:^|[│|])\s*(?:-\w, )?(--[a-z][\w.-]*)", re.MULTILINE)
@@ -41,19 +41,10 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         GridcodeError: A word is unknown, missing or of the wrong type.
     """
     printed = io.StringIO()
-
-    def read(words: Sequence[str]) -> T:
-        settings: dict[str, Any] = {} if default is None else {"default": default}
-        # A choice among dataclasses is made before the words are read: its default's fields are the flags.
-        settings["config"] = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
-        settings["registry"] = OPTIONS
-        parsed: T = tyro.cli(kind, args=list(words), prog=prog, **settings)
-        return parsed
-
-    _latest[:] = [read]
+    _latest[:] = [(kind, default)]
     try:
         with contextlib.redirect_stderr(printed):
-            parsed = read(arguments)
+            parsed = _read(kind, arguments, prog=prog, default=default)
     except SystemExit as end:
         if end.code in (0, None):
             raise
@@ -63,6 +54,15 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: Any = 
         _latest.clear()  # the parser speaks of options itself
         raise GridcodeError(f"{_one_line(printed.getvalue())}; see {prog} --help") from None
     _check_out(parsed)
+    return parsed
+
+
+def _read(kind: type[T], words: Sequence[str], *, prog: str, default: Any) -> T:
+    settings: dict[str, Any] = {} if default is None else {"default": default}
+    # A choice among dataclasses is made before the words are read: its default's fields are the flags.
+    settings["config"] = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+    settings["registry"] = OPTIONS
+    parsed: T = tyro.cli(kind, args=list(words), prog=prog, **settings)
     return parsed
 
 
@@ -88,14 +88,14 @@ def _cause(error: BaseException) -> GridcodeError | None:
 
 def options() -> frozenset[str]:
     """The options of the command line that was read last, from its help; empty before there was one."""
-    return _options_of(_latest[0]) if _latest else frozenset()
+    return _options_of(*_latest[0]) if _latest else frozenset()
 
 
-@lru_cache(maxsize=1)
-def _options_of(read: Callable[[Sequence[str]], object]) -> frozenset[str]:
+@lru_cache(maxsize=64)
+def _options_of(kind: type, default: Any) -> frozenset[str]:
     shown = io.StringIO()
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown):
-        read(["--help"])
+        _read(kind, ["--help"], prog="gridcode", default=default)
     return frozenset(OPTION.findall(shown.getvalue()))
 
 
