@@ -53,7 +53,7 @@ def _describe(path: Path) -> list[str]:
     lines: list[str] = []
     if (path / "run.json").exists():
         lines += _run(path)
-    if (path / "manifest.json").exists():
+    if (path / "manifest.json").exists() or (path / "manifest.partial.json").exists():
         lines += _store(path)
     model = next((p for p in (path, path / "best", path / "last") if (p / "config.json").exists()), None)
     if model is not None:
@@ -85,14 +85,21 @@ def _figure(value: object) -> str:
 def _store(path: Path) -> list[str]:
     from gridcode.store.reader import TokenStore
 
-    store = TokenStore.open(path)
+    store = TokenStore.open(path, growing=True)
     manifest, data = store.manifest, store.manifest.data
-    rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
+    rows = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits) or "no rows"
+    size = sum((path / shard.file).stat().st_size for shard in manifest.shards) / 1e6
+    state = (
+        "being written, or interrupted: this is what is committed" if (path / "manifest.partial.json").exists() else ""
+    )
     return [
         f"token store: {rows}; grid {'x'.join(map(str, manifest.grid))} of {manifest.codebook_size:,} codes",
         f"quantizer: {to_json(manifest.quantizer)}",
         f"made by tokenizer {manifest.tokenizer} from {data.get('dataset')}, crop {data.get('crop')}",
         f"classes: {', '.join(manifest.classes) or 'none'}",
+        f"shards: {len(manifest.shards):,}, {size:,.1f} MB",
+        *([f"columns: {', '.join(manifest.columns)}"] if manifest.columns else []),
+        *([f"state: {state}"] if state else []),
     ]
 
 

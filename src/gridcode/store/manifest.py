@@ -8,8 +8,8 @@
 The manifest is a JSON object with ``"format": "gridcode-tokens"``, ``"version": 1`` and the fields of
 ``Manifest``. A shard has three columns: ``key`` (string, the example's name), ``label`` (int64, null where
 there is none) and ``tokens`` (a list of fixed length, the grid's indices row by row, in the smallest of
-uint16, int32 and int64 that holds every index). While a store is being written, ``manifest.partial.json``
-stands in for the manifest.
+uint16, int32 and int64 that holds every index), and those that ``columns`` names: captions, say. While a store is being
+written, ``manifest.partial.json`` lists the shards that are there; it is replaced after each one, and gone in the end.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import from_json, read_json, to_json, write_json
 
 FORMAT = "gridcode-tokens"
 VERSION = 1
 MANIFEST, PARTIAL = "manifest.json", "manifest.partial.json"
 
+_COLUMN_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
 _SPLIT = re.compile(r"[A-Za-z0-9_]+")
 _SHARD = re.compile(r"[A-Za-z0-9_]+-[0-9]{5,}\.parquet")
 
@@ -64,6 +65,7 @@ class Manifest:
         classes: Names of the labels 0, 1, …; empty where there are none.
         shards: The files, in the order they were written.
         version: The format's version.
+        columns: Further columns of every shard, by name: 'string', 'int64' or 'float64'; each may have nulls.
 
     >>> manifest = Manifest({"name": "fsq", "levels": [8, 5]}, 40, (4, 4), "0123456789abcdef", {}, ())
     >>> manifest.tokens_per_example, str(manifest.schema.field("tokens").type.value_type)
@@ -78,6 +80,7 @@ class Manifest:
     classes: tuple[str, ...]
     shards: tuple[Shard, ...] = ()
     version: int = VERSION
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def tokens_per_example(self) -> int:
@@ -98,6 +101,7 @@ class Manifest:
                 pa.field("key", pa.string(), nullable=False),
                 pa.field("label", pa.int64()),
                 pa.field("tokens", tokens, nullable=False),
+                *(pa.field(name, _COLUMN_TYPES[kind]) for name, kind in self.columns.items()),
             ]
         )
 
@@ -110,6 +114,7 @@ def make_manifest(
     tokenizer: str,
     data: Mapping[str, Any],
     classes: Sequence[str],
+    columns: Mapping[str, str],
 ) -> Manifest:
     """A manifest without shards, its values checked and as JSON will give them back.
 
@@ -122,14 +127,19 @@ def make_manifest(
         raise GridcodeError(
             f"token store: quantizer or data cannot be written as JSON ({error}); use plain values"
         ) from None
-    manifest = Manifest(dict(quantizer), codebook_size, tuple(grid), tokenizer, dict(data), tuple(classes))
+    manifest = Manifest(
+        dict(quantizer), codebook_size, tuple(grid), tokenizer, dict(data), tuple(classes), columns=dict(columns)
+    )
     _check(manifest, "token store")
     return manifest
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write the manifest as JSON, atomically."""
-    write_json(path, {"format": FORMAT, **asdict(manifest)})
+    fields = asdict(manifest)
+    if not manifest.columns:  # as versions of gridcode write and read it that know of none
+        del fields["columns"]
+    write_json(path, {"format": FORMAT, **fields})
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -154,6 +164,20 @@ def read_manifest(path: Path) -> Manifest:
     except (TypeError, KeyError, AttributeError) as error:
         raise GridcodeError(f"{path} misses or misnames a field ({error}); tokenize again") from None
     return manifest
+
+
+def newest_manifest(folder: Path) -> Manifest | None:
+    """All shards of a store that are committed, whether its writer has ended, goes on or died; None where none is.
+
+    Raises:
+        GridcodeError: A manifest is wrong.
+    """
+    for name in (PARTIAL, MANIFEST):  # in this order: a writer that ends between two looks has written the latter
+        try:
+            return read_manifest(folder / name)
+        except MissingFileError:
+            continue
+    return None
 
 
 def is_store(folder: Path) -> bool:
@@ -212,6 +236,12 @@ def _check(manifest: Manifest, where: str) -> None:
             f"{where}: levels {levels} make {math.prod(levels)} codes, codebook_size is "
             f"{manifest.codebook_size}; they must agree"
         )
+    for name, kind in manifest.columns.items():
+        if not isinstance(name, str) or not name or name in ("key", "label", "tokens") or kind not in _COLUMN_TYPES:
+            raise GridcodeError(
+                f"{where}: a column {name!r} of {kind!r} cannot be kept; take another name than key, label and tokens, "
+                f"and one of {', '.join(_COLUMN_TYPES)}"
+            )
     if not isinstance(manifest.tokenizer, str) or not manifest.tokenizer:
         raise GridcodeError(f"{where}: tokenizer is {manifest.tokenizer!r}; it must be the hash of its weights")
     for shard in manifest.shards:

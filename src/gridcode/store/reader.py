@@ -1,21 +1,25 @@
-"""Reading a token store: checked on opening, then batch by batch or a whole split at once."""
+"""Reading a token store: checked on opening, then batch by batch, a whole split at once, or any rows.
+
+A store that is still being written is read by asking for it: what is opened is then a snapshot of what is committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import sha256
-from gridcode.store.manifest import MANIFEST, PARTIAL, Manifest, Shard, read_manifest
+from gridcode.store.manifest import MANIFEST, PARTIAL, Manifest, Shard, newest_manifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class TokenTable:
         tokens: Indices in [0, K), int64, (n, N), the grid row by row.
         labels: int64, (n,); -1 where there is none.
         keys: n names of the examples.
+        columns: n values of each further column of the store; None for null.
     """
 
     tokens: Tensor
     labels: Tensor
     keys: tuple[str, ...]
+    columns: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
 
 @final
@@ -52,13 +58,16 @@ class TokenStore:
         self.manifest = manifest
 
     @classmethod
-    def open(cls, folder: str | Path, *, tokenizer: str | None = None, verify: bool = True) -> Self:
+    def open(
+        cls, folder: str | Path, *, tokenizer: str | None = None, verify: bool = True, growing: bool = False
+    ) -> Self:
         """Open a store and check that it is whole.
 
         Args:
             folder: Where it is.
             tokenizer: The hash of the weights that must have made the tokens; ``None`` takes any.
             verify: Also compare every shard's checksum, which reads every byte once.
+            growing: Take a store that is being written, or was interrupted, as far as it is committed.
 
         Returns:
             The store.
@@ -67,9 +76,11 @@ class TokenStore:
             GridcodeError: The store is incomplete or damaged, of a newer format, or another tokenizer's.
         """
         folder = Path(folder)
-        if not (folder / MANIFEST).is_file():
-            raise MissingFileError(_what_is_missing(folder))
-        manifest = read_manifest(folder / MANIFEST)
+        manifest = newest_manifest(folder) if growing else None
+        if manifest is None:
+            if not (folder / MANIFEST).is_file():
+                raise MissingFileError(_what_is_missing(folder))
+            manifest = read_manifest(folder / MANIFEST)
         if tokenizer is not None and tokenizer != manifest.tokenizer:
             raise GridcodeError(
                 f"token store: {folder} was made by tokenizer {manifest.tokenizer}, not by {tokenizer}; use "
@@ -77,7 +88,7 @@ class TokenStore:
             )
         listed = {shard.file for shard in manifest.shards}
         extra = sorted(path.name for path in folder.glob("*.parquet") if path.name not in listed)
-        if extra:
+        if extra and not (folder / PARTIAL).exists():  # a writer's next shard is there before it is listed
             raise GridcodeError(
                 f"token store: {folder} also holds {extra[0]}, which its manifest does not list; move it away"
             )
@@ -116,6 +127,32 @@ class TokenStore:
         shards = self._shards(split)
         return (_token_table(table, self.manifest) for table in self._tables(shards, batch_size))
 
+    def take(self, split: str, rows: Sequence[int]) -> TokenTable:
+        """Any rows of a split, in the order given; only the row groups that hold them are read.
+
+        Args:
+            split: Its name.
+            rows: Numbers in [0, rows of the split); repeats are allowed.
+
+        Raises:
+            GridcodeError: There is no such split or row.
+        """
+        shards, wanted = self._shards(split), np.asarray(rows, np.int64).reshape(-1)
+        starts = np.cumsum([0, *(shard.rows for shard in shards)])
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= starts[-1]):
+            raise GridcodeError(
+                f"token store: rows {wanted.min()} to {wanted.max()} of {split!r}, which has {starts[-1]}"
+            )
+        order = np.argsort(wanted, kind="stable")
+        parts = [self.manifest.schema.empty_table()]
+        for number, shard in enumerate(shards):
+            inside = wanted[order]
+            inside = inside[(inside >= starts[number]) & (inside < starts[number + 1])] - starts[number]
+            if len(inside):
+                parts.append(_rows_of(self.folder / shard.file, inside))
+        table = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable")))
+        return _token_table(table, self.manifest)
+
     def load(self, split: str) -> TokenTable:
         """A whole split in memory, 8 N bytes for each example and its key.
 
@@ -126,11 +163,14 @@ class TokenStore:
         tokens = torch.empty(rows, self.manifest.tokens_per_example, dtype=torch.int64)
         labels = torch.empty(rows, dtype=torch.int64)
         keys: list[str] = []
+        columns: dict[str, list[Any]] = {name: [] for name in self.manifest.columns}
         for batch in self.batches(split, 8192):
             here = slice(len(keys), len(keys) + len(batch.keys))
             tokens[here], labels[here] = batch.tokens, batch.labels
             keys.extend(batch.keys)
-        return TokenTable(tokens=tokens, labels=labels, keys=tuple(keys))
+            for name, values in columns.items():
+                values.extend(batch.columns[name])
+        return TokenTable(tokens, labels, tuple(keys), {name: tuple(values) for name, values in columns.items()})
 
     def _shards(self, split: str) -> list[Shard]:
         shards = [shard for shard in self.manifest.shards if shard.split == split]
@@ -187,6 +227,18 @@ def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) 
         raise GridcodeError(f"token store: the shard {path} has {rows} rows, the manifest says {shard.rows}")
 
 
+def _rows_of(path: Path, rows: NDArray[np.int64]) -> pa.Table:
+    """Rows of a shard, sorted, out of the row groups that hold them."""
+    with pq.ParquetFile(path) as file:
+        starts = np.cumsum([0, *(file.metadata.row_group(g).num_rows for g in range(file.metadata.num_row_groups))])
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        parts = [
+            file.read_row_group(int(group)).take(pa.array(rows[groups == group] - starts[group]))
+            for group in np.unique(groups)
+        ]
+    return pa.concat_tables(parts)
+
+
 def _columns(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
@@ -210,4 +262,5 @@ def _token_table(table: pa.Table, manifest: Manifest) -> TokenTable:
         tokens=torch.from_numpy(flat.reshape(table.num_rows, manifest.tokens_per_example)),
         labels=torch.from_numpy(labels),
         keys=tuple(table["key"].to_pylist()),
+        columns={name: tuple(table[name].to_pylist()) for name in manifest.columns},
     )

@@ -1,13 +1,15 @@
 """Writing a token store, batch by batch; memory stays at one shard for each split.
 
-Every shard is written whole under a temporary name, hashed, and renamed. The manifest comes last: a process
-that dies before leaves a folder that readers refuse as incomplete.
+Every shard is written whole under a temporary name, hashed, renamed, and only then listed in ``manifest.partial.json``.
+The manifest comes last: a process that dies before leaves a folder that readers refuse as incomplete, unless they ask
+for what is committed; :meth:`StoreWriter.append` goes on with it. A store has one writer at a time: several write
+stores of their own, which :func:`gridcode.store.merge.merge_stores` puts together.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import make_folder, sha256, write_atomic
 from gridcode.store.manifest import (
     MANIFEST,
@@ -26,6 +28,7 @@ from gridcode.store.manifest import (
     Shard,
     is_store,
     make_manifest,
+    newest_manifest,
     shard_files,
     shard_name,
     write_manifest,
@@ -47,6 +50,7 @@ class StoreWriter:
         data: Where the examples come from: source, crop policy, size, channels; JSON values.
         classes: Names of the labels; empty where there are none.
         shard_rows: Rows of a shard; a split's rows wait in memory until there are as many.
+        columns: Further columns, by name: 'string', 'int64' or 'float64'.
         overwrite: Remove an old token store in the folder first; other files are never removed.
 
     Raises:
@@ -71,6 +75,7 @@ class StoreWriter:
         tokenizer: str,
         data: Mapping[str, Any],
         classes: Sequence[str],
+        columns: Mapping[str, str] | None = None,
         shard_rows: int = 65536,
         overwrite: bool = False,
     ) -> None:
@@ -84,16 +89,56 @@ class StoreWriter:
             tokenizer=tokenizer,
             data=data,
             classes=classes,
+            columns=columns or {},
         )
         self._shard_rows = shard_rows
         self._overwrite = overwrite
         self._shards: list[Shard] = []
         self._waiting: dict[str, list[pa.RecordBatch]] = {}
         self._open = False
+        self._appends = False
+
+    @classmethod
+    def append(cls, folder: str | Path, *, shard_rows: int = 65536) -> Self:
+        """A writer that adds shards to a store, complete or interrupted; ``rows`` says how many are there.
+
+        A complete store stays readable as it was until the end, when its manifest lists the new shards too. Shards that
+        no manifest lists, which a process left that died, are removed.
+
+        Args:
+            folder: The store.
+            shard_rows: Rows of a new shard.
+
+        Raises:
+            GridcodeError: There is no store in the folder.
+        """
+        folder = Path(folder)
+        before = newest_manifest(folder)
+        if before is None:
+            raise MissingFileError(f"token store: there is none in {folder}; write one first")
+        writer = cls(
+            folder,
+            quantizer=before.quantizer,
+            codebook_size=before.codebook_size,
+            grid=before.grid,
+            tokenizer=before.tokenizer,
+            data=before.data,
+            classes=before.classes,
+            columns=before.columns,
+            shard_rows=shard_rows,
+        )
+        writer._shards, writer._appends = list(before.shards), True
+        return writer
 
     def __enter__(self) -> Self:
-        _make_room(self.folder, self._overwrite)
-        write_manifest(self.folder / PARTIAL, self._manifest)
+        if self._appends:
+            listed = {shard.file for shard in self._shards}
+            for path in shard_files(self.folder):
+                if path.name not in listed:
+                    path.unlink()
+        else:
+            _make_room(self.folder, self._overwrite)
+        write_manifest(self.folder / PARTIAL, self.manifest)
         self._open = True
         return self
 
@@ -112,7 +157,18 @@ class StoreWriter:
         """The manifest with the shards written so far."""
         return dataclasses.replace(self._manifest, shards=tuple(self._shards))
 
-    def write(self, split: str, tokens: Tensor, labels: Tensor, keys: Sequence[str]) -> None:
+    def rows(self, split: str) -> int:
+        """How many rows of a split are committed: written, listed, and there for every reader."""
+        return sum(shard.rows for shard in self._shards if shard.split == split)
+
+    def write(
+        self,
+        split: str,
+        tokens: Tensor,
+        labels: Tensor,
+        keys: Sequence[str],
+        columns: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         """Add examples to a split.
 
         Args:
@@ -120,6 +176,7 @@ class StoreWriter:
             tokens: Integers in [0, K), (B, *grid).
             labels: Integers, (B,); -1 where there is none.
             keys: B names of the examples.
+            columns: B values of each further column; None for null.
 
         Raises:
             GridcodeError: A shape, a token, a label or a key does not fit the store.
@@ -127,7 +184,7 @@ class StoreWriter:
         if not self._open:
             raise GridcodeError("StoreWriter: write was called outside its block; use `with StoreWriter(...)`")
         shard_name(split, 0)
-        batch = _record_batch(self._manifest, tokens, labels, keys)
+        batch = _record_batch(self._manifest, tokens, labels, keys, columns or {})
         if batch.num_rows:
             self._waiting.setdefault(split, []).append(batch)
             self._write_shards(split, least=self._shard_rows)
@@ -150,6 +207,7 @@ class StoreWriter:
             lambda temporary: pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP),
         )
         self._shards.append(Shard(path.name, split, table.num_rows, sha256(path)))
+        write_manifest(self.folder / PARTIAL, self.manifest)
 
 
 def _make_room(folder: Path, overwrite: bool) -> None:
@@ -172,7 +230,9 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         path.unlink()
 
 
-def _record_batch(manifest: Manifest, tokens: Tensor, labels: Tensor, keys: Sequence[str]) -> pa.RecordBatch:
+def _record_batch(
+    manifest: Manifest, tokens: Tensor, labels: Tensor, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
+) -> pa.RecordBatch:
     """Rows of the store's schema from a checked batch."""
     rows = len(keys)
     if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
@@ -194,9 +254,27 @@ def _record_batch(manifest: Manifest, tokens: Tensor, labels: Tensor, keys: Sequ
             pa.array(list(keys), pa.string()),
             pa.array(label, mask=label < 0),
             pa.FixedSizeListArray.from_arrays(flat, type=kind),
+            *_further(manifest, columns, rows),
         ],
         schema=schema,
     )
+
+
+def _further(manifest: Manifest, columns: Mapping[str, Sequence[Any]], rows: int) -> Iterator[pa.Array]:
+    """The further columns of a batch, in the schema's order."""
+    if columns.keys() != manifest.columns.keys():
+        given, needed = (", ".join(names) or "none" for names in (columns, manifest.columns))
+        raise GridcodeError(f"token store: columns given are {given}, and the store has {needed}; give these")
+    for name in manifest.columns:
+        values = list(columns[name])
+        if len(values) != rows:
+            raise GridcodeError(f"token store: column '{name}' has {len(values)} values for {rows} keys; give one each")
+        kind = manifest.schema.field(name).type
+        try:
+            yield pa.array(values, kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            reason = " ".join(str(error).split())
+            raise GridcodeError(f"token store: column '{name}' is of {kind} ({reason}); convert its values") from None
 
 
 def _checked(values: Tensor, low: int, end: int, what: str) -> Tensor:
