@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gridcode.cli.shared.folders import check_folder, check_source, kind_of_command
-from gridcode.cli.shared.models import DenseDataChange, DenseModels, TokenizerModel
+from gridcode.cli.shared.folders import check_source, kind_of_command
+from gridcode.cli.shared.models import DenseDataChange, DenseModels, MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Device, Output
 from gridcode.cli.shared.parse import option_value, parse, recipe_first
 from gridcode.data.config import DataConfig
@@ -23,17 +23,13 @@ from gridcode.recipes import dense_recipe
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(MeasuredModels):
     """Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
 
     A recipe's name sets the defaults of what is measured. --out gets report.html and report.json. gridcode eval
     reference measures real pictures once, for --reference.
     """
 
-    model: Annotated[TokenizerModel, FLAT]
-    output: Annotated[Output, FLAT]
-    prior: str | None = None
-    """A prior's folder or hub id; without one only the tokenizer is measured."""
     data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
     evaluation: Annotated[EvaluationConfig, FLAT] = field(default_factory=EvaluationConfig)
@@ -149,28 +145,24 @@ def eval_images(arguments: list[str]) -> None:
     evaluation, words = recipe_first(arguments)
     default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
     parsed = parse(Arguments, words, prog="gridcode eval", default=default)
-    check_source(parsed.data.source)
-    parsed.model.check()
-    check_folder("--prior", parsed.prior, "class prior")
+    parsed.check(parsed.data.source)
     from gridcode.cli.shared.advice import narrator
     from gridcode.data.open import open_split, understood
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
     from gridcode.domains.image.scores import with_second_grader
-    from gridcode.evaluation.publish import Runs, print_figures, publish
-    from gridcode.tasks.generate import Generator
+    from gridcode.evaluation.publish import print_figures, publish
     from gridcode.training.log import Stopwatch
 
-    tokenizer, prior = parsed.model.load(), parsed.prior
-    generator = None if prior is None else Generator.from_pretrained(prior, tokenizer, device=tokenizer.device)
+    tokenizer, generator = parsed.load()
     data = parsed.data.applied(data_of(tokenizer))
     subject = Subject(tokenizer, generator, data, open_split(data, "train"), open_split(data, "val"))
     out = parsed.output.make()
     say, watch = narrator(), Stopwatch()
     for line in understood(subject.train, subject.val):
         say(line)
-    runs = Runs(tokenizer=Path(parsed.model.tokenizer), prior=None if prior is None else Path(prior))
+    runs = parsed.runs()
     evaluation = with_second_grader(parsed.evaluation, runs.settings().get("Stage I", {}))
     found = evaluate(subject, evaluation, say=say, watch=watch)
     report = publish(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +10,10 @@ import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_data
 from gridcode.cli.shared.models import TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output, Reading
+from gridcode.cli.shared.options import FLAT, Output, Reading, read_each
 from gridcode.cli.shared.parse import parse
 from gridcode.data.config import DataConfig
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
     from gridcode.data.source import Example, ImageSource
@@ -97,16 +96,5 @@ def _read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Ex
     """
     from gridcode.data.source import fixed_subset
 
-    chosen, failed = fixed_subset(source, count), 0
-    for index in range(len(chosen)):
-        try:
-            example = chosen[index]
-        except GridcodeError as error:
-            if data.on_error == "stop":
-                raise
-            failed += 1
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        yield example
-    if failed == len(chosen):
-        raise FileError(f"{source.name}: none of {failed} pictures can be read; check --input")
+    chosen = fixed_subset(source, count)
+    return read_each(len(chosen), chosen.__getitem__, name=source.name, what="pictures", on_error=data.on_error)

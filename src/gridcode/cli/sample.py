@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import tyro
 
@@ -13,6 +14,11 @@ from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.errors import GridcodeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gridcode.tokenizer.model import Tokenizer
 
 ANY: Final = "any"
 """Stands for no class."""
@@ -30,11 +36,56 @@ class Arguments:
     classes: tuple[str, ...] = ()
     """Class names or numbers, or any, which draws without a class; every class by default."""
     count: int = 8
-    """Pictures per class."""
+    """How many of each class."""
     batch_size: int = 64
-    """Pictures at a time."""
+    """How many are drawn at a time."""
     first: int = 0
-    """Number of the first picture, to go on where an earlier command ended."""
+    """Number of the first, to go on where an earlier command ended."""
+
+    def draw(self) -> Drawn:
+        """Load both stages and draw; --out is made in between, so that nothing is drawn in vain.
+
+        Raises:
+            GridcodeError: An option is out of range, a model cannot be loaded, or there is no such class.
+        """
+        if self.first < 0:
+            raise GridcodeError(f"--first must be at least 0, got {self.first}")
+        if self.count < 1:
+            raise GridcodeError(f"--count must be at least 1, got {self.count}")
+        generator, drawing = self.models.load(), self.models.drawing
+        names = generator.prior.space.classes
+        labels = [label for label in wanted_classes(self.classes, names) for _ in range(self.count)]
+        out = self.output.make()
+        examples = generator.sample(
+            labels,
+            sampler=drawing.sampler,
+            guidance=self.models.guidance,
+            seed=drawing.seed,
+            first=self.first,
+            batch_size=self.batch_size,
+        )
+        from gridcode.data.file_names import file_stem
+
+        words = [file_stem(names[label]) if label >= 0 else ANY for label in labels]
+        stems = [f"{number:04d}-{word}" for number, word in enumerate(words, self.first)]
+        return Drawn(examples, stems, out, generator.tokenizer)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Examples that were drawn.
+
+    Attributes:
+        examples: As the tokenizer decodes them.
+        stems: What the file of each is called, without its ending.
+        out: The folder.
+        tokenizer: That decoded them.
+    """
+
+    examples: Tensor
+    stems: Sequence[str]
+    out: Path
+    tokenizer: Tokenizer
 
 
 def run(arguments: list[str]) -> None:
@@ -55,32 +106,15 @@ def _sample_pictures(arguments: list[str]) -> None:
     default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
     parsed = parse(Arguments, words, prog="gridcode sample", default=default)
     parsed.models.check()
-    from gridcode.data.file_names import file_stem
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
 
-    if parsed.first < 0:
-        raise GridcodeError(f"--first must be at least 0, got {parsed.first}")
-    if parsed.count < 1:
-        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
-    generator, drawing = parsed.models.load(), parsed.models.drawing
-    names = generator.prior.space.classes
-    labels = [label for label in wanted_classes(parsed.classes, names) for _ in range(parsed.count)]
-    out = parsed.output.make()
-    images = generator.sample(
-        labels,
-        sampler=drawing.sampler,
-        guidance=parsed.models.guidance,
-        seed=drawing.seed,
-        first=parsed.first,
-        batch_size=parsed.batch_size,
-    )
-    pixels = to_uint8(images)
-    for number, (label, picture) in enumerate(zip(labels, pixels, strict=True), parsed.first):
-        save_png(picture, out / f"{number:04d}-{file_stem(names[label]) if label >= 0 else 'any'}.png")
-    save_png(contact_sheet(pixels, columns=parsed.count), out / "samples.png")
-    print(
-        f"{len(labels)} picture{'s' * (len(labels) != 1)} in {out}; all of them in {out / 'samples.png'}, a class a row"
-    )
+    drawn = parsed.draw()
+    pixels = to_uint8(drawn.examples)
+    for stem, picture in zip(drawn.stems, pixels, strict=True):
+        save_png(picture, drawn.out / f"{stem}.png")
+    sheet, count = drawn.out / "samples.png", len(pixels)
+    save_png(contact_sheet(pixels, columns=parsed.count), sheet)
+    print(f"{count} picture{'s' * (count != 1)} in {drawn.out}; all of them in {sheet}, a class a row")
 
 
 def wanted_classes(words: Sequence[str], names: tuple[str, ...]) -> list[int]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data import decode
 from gridcode.domains.audio.data.decode import Recording, encode, write
@@ -100,7 +101,7 @@ def test_a_broken_file_is_named_in_one_line_or_skipped(name: str, tmp_path: Path
     config = replace(config, on_error="skip")
     (batch,) = eval_batches(source, config, batch_size=4)
     assert (len(batch.keys), len(batch.skipped)) == (3, 1)
-    trained = next(train_batches(source, config, batch_size=8, seed=0))
+    trained = next(train_batches(source, config, TrainOrder(8, seed=0)))
     assert trained.waveforms.shape == (8, 1, 64)
     assert name not in trained.keys
 
@@ -111,9 +112,10 @@ def test_a_corpus_of_broken_files_and_folders_without_sounds_are_refused(tmp_pat
         open_sounds(config, "train")
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"")
-    for batches in (eval_batches, lambda *args, **rest: train_batches(*args, seed=0, **rest)):
+    source = open_input(config)
+    for batches in (eval_batches(source, config, batch_size=2), train_batches(source, config, TrainOrder(2, seed=0))):
         with pytest.raises(GridcodeError, match=r"can(not)? be read"):
-            next(batches(open_input(config), config, batch_size=2))
+            next(batches)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         open_sounds(replace(config, source=str(tmp_path / "missing")), "train")
 
@@ -154,9 +156,9 @@ def test_crops_depend_on_seed_and_position_alone_and_short_sounds_lie_among_zero
     write(tmp_path / "short.wav", np.full(20, 0.3, np.float32), 8000)
     config = AudioConfig(source=str(tmp_path), samples=64, crop=64)
     source = open_input(config)
-    stream = train_batches(source, config, batch_size=4, seed=1)
+    stream = train_batches(source, config, TrainOrder(4, seed=1))
     first, second = next(stream), next(stream)
-    again = next(train_batches(source, config, batch_size=4, seed=1, start_step=1))
+    again = next(train_batches(source, config, TrainOrder(4, seed=1, start_step=1)))
     assert again.keys == second.keys
     assert again.waveforms.equal(second.waveforms)
     short = first.waveforms[first.keys.index("short.wav"), 0]

@@ -85,7 +85,7 @@ def test_reconstruct_keeps_each_length_and_skips_what_is_broken(runs: Path, tmp_
 
 
 def test_eval_writes_figures_spectrograms_and_players(runs: Path, tmp_path: Path) -> None:
-    models = ["--tokenizer", str(runs / "tokenizer"), "--prior", str(runs / "maskgit")]
+    models = ["--tokenizer", str(runs / "tokenizer/best"), "--prior", str(runs / "maskgit/best")]
     words = ["--samples", "4", "--classifier-steps", "2", "--steps", "2", "--out", str(tmp_path / "report")]
     assert main(["eval", "fsdd_smoke", *models, *words]) == 0
     figures = json.loads((tmp_path / "report/report.json").read_text())["figures"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.shared.folders import Sort, check_folder
-from gridcode.cli.shared.options import FLAT, Device, Drawing
+from gridcode.cli.shared.folders import Sort, check_folder, check_source
+from gridcode.cli.shared.options import FLAT, Device, Drawing, Output
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import GREEDY
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gridcode.domains.dense.predictor import DensePredictor
     from gridcode.domains.image.compress import Codec
     from gridcode.domains.image.config import EvaluationConfig
+    from gridcode.evaluation.publish import Runs
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
 
@@ -76,6 +77,45 @@ class CodecModel:
         from gridcode.domains.image.compress import Codec
 
         return Codec.from_pretrained(self.model, device=self.device.usable())
+
+
+@dataclass(frozen=True)
+class MeasuredModels:
+    """A tokenizer, perhaps with a prior, that is measured."""
+
+    model: Annotated[TokenizerModel, FLAT]
+    output: Annotated[Output, FLAT]
+    prior: str | None = None
+    """A prior's folder or hub id; without one only the tokenizer is measured."""
+
+    def check(self, source: str | None, wanted: Sort = "image tokenizer", *, what: str = "pictures") -> None:
+        """Refuse data that are not there and folders that hold something else, before libraries are imported.
+
+        Raises:
+            GridcodeError: There is nothing, or something else.
+        """
+        check_source(source, what=what)
+        self.model.check(wanted)
+        check_folder("--prior", self.prior, "class prior")
+
+    def load(self) -> tuple[Tokenizer, Generator | None]:
+        """The tokenizer, and both stages where there is a prior.
+
+        Raises:
+            GridcodeError: One cannot be loaded, or they do not belong together.
+        """
+        from gridcode.tasks.generate import Generator
+
+        tokenizer = self.model.load()
+        if self.prior is None:
+            return tokenizer, None
+        return tokenizer, Generator.from_pretrained(self.prior, tokenizer, device=tokenizer.device)
+
+    def runs(self) -> Runs:
+        """The training runs behind them."""
+        from gridcode.evaluation.publish import Runs
+
+        return Runs(Path(self.model.tokenizer), None if self.prior is None else Path(self.prior))
 
 
 @dataclass(frozen=True)

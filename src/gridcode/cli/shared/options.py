@@ -5,9 +5,11 @@ A verb's command line is a frozen dataclass; these are parts of it, flattened in
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import tyro
 
@@ -119,6 +121,39 @@ class Drawing:
     """How grids are filled."""
     seed: int = 0
     """Same seed, same result: a picture's noise depends on the seed and its number."""
+
+
+Read = TypeVar("Read")
+
+
+def read_each(
+    count: int, read: Callable[[int], Read], *, name: str, what: str, on_error: Literal["stop", "skip"]
+) -> Iterator[Read]:
+    """What ``read`` makes of 0 … count - 1; with "skip", of those that can be read, and the others are said.
+
+    Args:
+        count: How many there are.
+        read: Raises a :class:`GridcodeError` where one cannot be read.
+        name: Where they come from.
+        what: What they are, such as "pictures".
+        on_error: At one that cannot be read: stop, or skip it.
+
+    Raises:
+        GridcodeError: One cannot be read, or with "skip" none can.
+    """
+    failed = 0
+    for number in range(count):
+        try:
+            found = read(number)
+        except GridcodeError as error:
+            if on_error == "stop":
+                raise
+            failed += 1
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        yield found
+    if failed == count:
+        raise FileError(f"{name}: none of {failed} {what} can be read; check --input")
 
 
 @dataclass(frozen=True)

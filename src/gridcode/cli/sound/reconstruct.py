@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -10,10 +9,10 @@ import tyro
 
 from gridcode.cli.shared.folders import check_source
 from gridcode.cli.shared.models import TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output
+from gridcode.cli.shared.options import FLAT, Output, read_each
 from gridcode.cli.shared.parse import parse
 from gridcode.cli.sound.options import SoundReading
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
@@ -52,29 +51,23 @@ def reconstruct_sounds(arguments: list[str]) -> None:
     from gridcode.domains.audio.data.decode import without_ending
     from gridcode.domains.audio.data.source import open_input, open_sounds, some_of
     from gridcode.domains.audio.domain import data_of
-    from gridcode.domains.audio.files import reconstruct_file
+    from gridcode.domains.audio.files import FileResult, reconstruct_file
     from gridcode.domains.audio.show import save_sheet
 
     tokenizer = parsed.model.load()
     data = parsed.data.applied(data_of(tokenizer))
     source = open_sounds(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
     chosen, out = some_of(source, parsed.count), parsed.output.make()
-    beginnings, failed = [], 0
-    for number in range(len(chosen)):
-        try:
-            sound = chosen[number]
-            path = out / f"{number:04d}-{file_stem(without_ending(sound.key))}.{parsed.format}"
-            found = reconstruct_file(tokenizer, sound.recording, path, data)
-        except GridcodeError as error:
-            if data.on_error == "stop":
-                raise
-            failed += 1
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        beginnings.append((found.beginning, found.its_reconstruction))
+
+    def pass_through(number: int) -> FileResult:
+        sound = chosen[number]
+        path = out / f"{number:04d}-{file_stem(without_ending(sound.key))}.{parsed.format}"
+        found = reconstruct_file(tokenizer, sound.recording, path, data)
         print(f"{sound.key}  {found.seconds:.2f} s  {found.si_sdr:.2f} dB")
-    if not beginnings:
-        raise FileError(f"{source.name}: none of {failed} sounds can be read; check --input")
+        return found
+
+    results = read_each(len(chosen), pass_through, name=source.name, what="sounds", on_error=data.on_error)
+    beginnings = [(found.beginning, found.its_reconstruction) for found in results]
     sounds, backs = (torch.stack(part) for part in zip(*beginnings, strict=True))
     save_sheet(out / "comparison.png", sounds[:16], backs[:16], rate=data.rate)
     print(f"{len(beginnings)} sound{'s' * (len(beginnings) != 1)} in {out}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 from torch import Tensor, nn
 
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig, audio_from_json, codec_from_json
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
 from gridcode.domains.audio.data.source import SoundSource, open_sounds, some_of
@@ -62,7 +63,7 @@ class AudioDomain(Domain):
     @classmethod
     def train_batches(cls, source: SoundSource, data: AudioConfig, **settings: Any) -> Iterator[AudioBatch]:
         """See :func:`gridcode.domains.audio.data.loader.train_batches`."""
-        return train_batches(source, data, **settings)
+        return train_batches(source, data, TrainOrder(**settings))
 
     @classmethod
     def eval_batches(cls, source: SoundSource, data: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from gridcode.data.loader import Batch
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
 from gridcode.domains.audio.data.source import SoundSource, some_of
@@ -23,13 +25,13 @@ from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import CodeUsage
+from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.train import accuracy, train_classifier
 from gridcode.prior.bits import measure_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
-from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
 
@@ -41,23 +43,8 @@ BANDS = 40
 """Mel bands that the classifier sees."""
 
 
-@dataclass(frozen=True)
-class AudioSubject:
-    """What is measured, and on what.
-
-    Attributes:
-        tokenizer: In evaluation mode.
-        generator: The prior joined to it; None measures the tokenizer alone.
-        data: How sounds are read.
-        train: Training sounds, for the classifier.
-        val: Validation sounds.
-    """
-
-    tokenizer: Tokenizer
-    generator: Generator | None
-    data: AudioConfig
-    train: SoundSource
-    val: SoundSource
+AudioSubject: TypeAlias = Subject[AudioConfig, SoundSource]
+"""Sounds, and what is measured on them."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +133,7 @@ def evaluate_audio(
     classifier = None
     if classes and subject.val.classes:
         say("training the classifier that measures")
-        classifier = digit_classifier(subject.train, subject.data, config)
+        classifier = sound_classifier(subject.train, subject.data, config)
     say("measuring reconstructions")
     meter, rate = AudioMeter(tokenizer, subject.data.rate), subject.data.rate
     batches, backs, tokens = list[AudioBatch](), list[Tensor](), list[Tensor]()
@@ -195,7 +182,7 @@ def _samples(
     return AudioSamples(bits.per_token, _recognised(classifier, sounds, labels, rate), len(sounds), shown)
 
 
-def digit_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluationConfig) -> Classifier:
+def sound_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluationConfig) -> Classifier:
     """A small convolutional network that tells the classes of sounds by their log-mel spectra.
 
     It sees whole sounds at random places among zeros.
@@ -209,7 +196,7 @@ def digit_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluat
         seed=config.seed,
     )
     whole = replace(data, crop=data.samples)
-    batches = train_batches(train, whole, batch_size=settings.batch_size, seed=settings.seed)
+    batches = train_batches(train, whole, TrainOrder(settings.batch_size, settings.seed))
     return train_classifier(settings, _pictured(batches, data.rate))
 
 

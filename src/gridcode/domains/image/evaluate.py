@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.results import Evaluation, ReconstructionResult, SampleResult
 from gridcode.domains.image.scores import ProtocolScores, check_graders
 from gridcode.errors import GridcodeError
+from gridcode.evaluation import subject as subjects
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.features.classifier import Classifier
 from gridcode.features.sample_scores import SampleScorer, features_of, measuring_classifier, perceptual_distance
@@ -35,7 +37,6 @@ from gridcode.prior.config import MaskingConfig
 from gridcode.prior.train import held_out_tokens, measure_prior
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
-from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsageMeter
 from gridcode.training.log import Say, Stopwatch
 from gridcode.training.seeding import fixed_sample
@@ -48,23 +49,8 @@ BITS_OF = 2000
 """Validation examples, at most, whose bits are counted: 12 passes of the prior each."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is measured, and on what.
-
-    Attributes:
-        tokenizer: In evaluation mode.
-        generator: The prior joined to it; None measures the tokenizer alone.
-        data: How pictures are read.
-        train: Training pictures, for the classifier and for nearest neighbours.
-        val: Validation pictures.
-    """
-
-    tokenizer: Tokenizer
-    generator: Generator | None
-    data: DataConfig
-    train: ImageSource
-    val: ImageSource
+Subject: TypeAlias = subjects.Subject[DataConfig, ImageSource]
+"""Pictures, and what is measured on them."""
 
 
 def evaluate(

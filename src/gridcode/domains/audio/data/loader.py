@@ -138,24 +138,14 @@ class Fetch(Dataset[AudioBatch | GridcodeError]):
         raise FileError(f"{self._source.name}: {tries} sounds in a row cannot be read; the last: {skipped[-1]}")
 
 
-def train_batches(
-    source: SoundSource,
-    config: AudioConfig,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterator[AudioBatch]:
-    """Batches of random crops, without end; the arguments are those of :func:`gridcode.data.loader.train_batches`.
+def train_batches(source: SoundSource, config: AudioConfig, order: TrainOrder) -> Iterator[AudioBatch]:
+    """Batches of random crops in an order, without end.
 
     Raises:
-        GridcodeError: A setting is out of range, the source is empty, or a sound cannot be read.
+        GridcodeError: The source is empty, or a sound cannot be read.
     """
-    order = TrainOrder(batch_size, seed, start_step, rank, world)
     workers = useful_workers(config.workers, in_memory=False)
-    return fetch_in_order(Fetch(source, config, seed=seed), order.positions(), workers)
+    return fetch_in_order(Fetch(source, config, seed=order.seed), order.positions(), workers)
 
 
 def eval_batches(source: SoundSource, config: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
