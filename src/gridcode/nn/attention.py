@@ -119,26 +119,29 @@ class KeyValues:
 BASE = 100.0
 
 
-def grid_turns(grid: tuple[int, ...], head_width: int, *, base: float = BASE) -> Tensor:
+def grid_turns(
+    grid: tuple[int, ...], head_width: int, *, base: float = BASE, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Cosine and sine of every token's angles; a place before the first is the class token's, which does not turn.
 
     Args:
         grid: (h, w), or (h, w, q) where the q tokens of a place turn alike.
         head_width: E, a multiple of 4.
         base: How far the frequencies reach.
+        dtype: What it is computed in.
 
     Returns:
-        (2, N + 1, E / 2) float32.
+        (2, N + 1, E / 2) in ``dtype``.
 
     >>> grid_turns((2, 3), 8).shape
     torch.Size([2, 7, 4])
     """
     h, w, q = (*grid, 1, 1)[:3]
-    frequency = base ** (-torch.arange(head_width // 4) / (head_width // 4))
+    frequency = base ** (-torch.arange(head_width // 4, dtype=dtype) / (head_width // 4))
     # From 1, so that no token lies where the class does.
     row, column = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
     places = torch.stack([row, column], -1).view(-1, 2, 1).repeat_interleave(q, 0)
-    angles = torch.cat([torch.zeros(1, head_width // 2), (places * frequency).flatten(1)])
+    angles = torch.cat([torch.zeros(1, head_width // 2, dtype=dtype), (places * frequency).flatten(1)])
     return torch.stack([angles.cos(), angles.sin()])
 
 

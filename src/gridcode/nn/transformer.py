@@ -38,7 +38,8 @@ class TanhGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same."""
-        if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        slow = torch.is_grad_enabled() or torch.compiler.is_compiling() or x.dtype == torch.float64
+        if x.device.type != "cpu" or slow:
             return F.gelu(x, approximate="tanh")
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         linear = torch.tensor(_LINEAR)

@@ -21,6 +21,7 @@ section 3.2, for one that attends to a picture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, final
 
@@ -28,8 +29,8 @@ import torch
 from torch import Tensor
 
 from gridcode.nn.attention import KeyValues
-from gridcode.prior.base import Prior
-from gridcode.prior.condition import Given
+from gridcode.prior.base import Prior, Reveal
+from gridcode.prior.condition import Condition, Given
 from gridcode.prior.config import AutoregressiveConfig
 from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.noise import Noise
@@ -98,20 +99,44 @@ class Autoregressive(Prior):
         N, condition = self.space.length, self.condition(given)
         config = replace(config, steps=N)
         guided = max(guidance, config.guidance_at(0, guidance)) > 0 and condition.has_class
-        condition = condition.with_unconditional() if guided else condition
-        caches, known = [KeyValues(N) for _ in self.trunk.blocks], tokens != self.mask
-        out, fed, noises = tokens.clone(), 0, noise.spread(N)
+        condition, noises = condition.with_unconditional() if guided else condition, noise.spread(N)
+
+        def draw(n: int, hidden: Tensor) -> Tensor:
+            answer = self._answer(hidden, config.guidance_at(n, guidance) if guided else None)
+            return answer.sample(
+                temperature=config.temperature_at(n), noise=noises[:, n], top_k=config.top_k, top_p=config.top_p
+            )
+
+        return self._one_after_another(tokens, condition, draw)
+
+    def uncover(self, tokens: Tensor, given: Given, reveal: Reveal, *, steps: int) -> Tensor:
+        """See :class:`Prior`; token by token."""
+        masked = tokens == self.mask
+
+        def choose(n: int, hidden: Tensor) -> Tensor:
+            positions = torch.zeros_like(masked)
+            positions[:, n] = masked[:, n]
+            found = tokens[:, n].clone()
+            found[masked[:, n]] = reveal(positions, self.vocabulary.distribution(hidden[masked[:, n]]))
+            return found
+
+        return self._one_after_another(tokens, self.condition(given), choose)
+
+    def _one_after_another(
+        self, tokens: Tensor, condition: Condition, choose: Callable[[int, Tensor], Tensor]
+    ) -> Tensor:
+        """Masked tokens (B, N) filled by ``choose(n, hidden)``: the hidden (B, D) of place n, or twice as many rows
+        where the condition has them, to tokens (B,).
+        """
+        caches = [KeyValues(self.space.length) for _ in self.trunk.blocks]
+        known, out, fed = tokens != self.mask, tokens.clone(), 0
         head = self.vocabulary.embed_labels(condition.labels)[:, None]
         for n in (~known).any(0).nonzero()[:, 0].tolist():
             # Tokens that are known for every example go in together with the last one drawn.
             new = self.vocabulary.embed_tokens(out[:, fed:n])
             x = torch.cat([head, new.repeat(len(condition) // len(out), 1, 1)], 1)
             hidden = self.trunk(x, memories=condition.memories, caches=caches)[:, -1]
-            answer = self._answer(hidden, config.guidance_at(n, guidance) if guided else None)
-            drawn = answer.sample(
-                temperature=config.temperature_at(n), noise=noises[:, n], top_k=config.top_k, top_p=config.top_p
-            )
-            out[:, n] = torch.where(known[:, n], out[:, n], drawn)
+            out[:, n] = torch.where(known[:, n], out[:, n], choose(n, hidden))
             head, fed = head[:, :0], n
         return out
 
@@ -124,7 +149,7 @@ class Autoregressive(Prior):
         hidden, found = self.hidden(tokens, given), torch.zeros(tokens.shape, device=tokens.device)
         for group in self.groups(steps):
             answer = self.vocabulary.distribution(hidden[:, group].flatten(0, 1))
-            found[:, group] = answer.log_prob(tokens[:, group].flatten()).view(len(tokens), -1)
+            found[:, group] = answer.log_prob(tokens[:, group].flatten()).view(len(tokens), -1).float()
         return found
 
     def _answer(self, hidden: Tensor, guidance: float | None) -> TokenDistribution:

@@ -18,11 +18,11 @@ Differs from paper: the joint head's weights are the tokens' vectors, as in our 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from gridcode.nn.transformer import truncated_normal_
 from gridcode.prior.card import prior_card
 from gridcode.prior.condition import Condition, Given
 from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig, PriorConfig, TokenSpace
+from gridcode.prior.distribution import TokenDistribution
 from gridcode.prior.encoder import FeatureEncoder
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import GREEDY, PROPORTIONAL, SamplerConfig
@@ -44,6 +45,8 @@ from gridcode.training.fabric import fast_autocast
 
 KINDS = ("prior", "conditional-prior")
 """What config.json calls a prior; in version 1, those that attend to another example had a name of their own."""
+Reveal: TypeAlias = Callable[[Tensor, TokenDistribution], Tensor]
+"""Says what tokens are, of places (B, N) bool and their distribution; see :meth:`Prior.uncover`."""
 VERSION = 2
 """The version of what a prior writes into config.json."""
 
@@ -143,6 +146,21 @@ class Prior(nn.Module, ABC):
 
         Args:
             steps: Groups, at most, where the prior leaves that open.
+        """
+
+    @abstractmethod
+    def uncover(self, tokens: Tensor, given: Given, reveal: Reveal, *, steps: int) -> Tensor:
+        """Replace every masked token of grids by what is revealed, in the order of :meth:`groups`.
+
+        Args:
+            tokens: (B, N) int64 in [0, K), or :attr:`mask`.
+            given: As for :meth:`condition`.
+            reveal: Takes places of a group, (B, N) bool with M True entries, and what is known of their tokens from the
+                groups before, in row-major order; gives the tokens, int64 (M,).
+            steps: As in :meth:`groups`.
+
+        Returns:
+            (B, N) int64 in [0, K).
         """
 
     @abstractmethod

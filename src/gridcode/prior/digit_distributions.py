@@ -23,7 +23,7 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from gridcode.prior.distribution import draw
+from gridcode.prior.distribution import Choose, TokenDistribution, draw
 from gridcode.prior.noise import Noise
 from gridcode.quantize.radix import join_digits, split_indices
 
@@ -47,12 +47,16 @@ class IndependentDigits:
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
-        uniform = noise.spread(len(self.levels)).uniform()
-        digits = [
-            draw(part, temperature=temperature, uniform=uniform[:, i], top_k=top_k, top_p=top_p)
-            for i, part in enumerate(torch.split(self.logits, list(self.levels), -1))
-        ]
-        return join_digits(torch.stack(digits, -1), self.levels)
+        return _draw_digits(self, self.levels, noise, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    def chosen(self, choose: Choose) -> Tensor:
+        """See :class:`gridcode.prior.distribution.TokenDistribution`."""
+        parts = torch.split(self.logits, list(self.levels), -1)
+        return join_digits(torch.stack([choose(i, part) for i, part in enumerate(parts)], -1), self.levels)
+
+    def digits(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`gridcode.prior.distribution.TokenDistribution`."""
+        return split_indices(tokens, self.levels)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
@@ -97,15 +101,21 @@ class ChainedDigits:
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
+        return _draw_digits(self, self.chain.levels, noise, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    def chosen(self, choose: Choose) -> Tensor:
+        """See :class:`gridcode.prior.distribution.TokenDistribution`."""
         digits: list[Tensor] = []
-        uniform = noise.spread(len(self.chain.levels)).uniform()
         states = list(self.contexts)
         for i in range(len(self.chain.levels)):
             if digits:
                 states = [self.chain.append(state, i - 1, digits[-1]) for state in states]
-            logits = self._summed([self.chain.logits(state, i) for state in states])
-            digits.append(draw(logits, temperature=temperature, uniform=uniform[:, i], top_k=top_k, top_p=top_p))
+            digits.append(choose(i, self._summed([self.chain.logits(state, i) for state in states])))
         return join_digits(torch.stack(digits, -1), self.chain.levels)
+
+    def digits(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`gridcode.prior.distribution.TokenDistribution`."""
+        return split_indices(tokens, self.chain.levels)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
@@ -122,6 +132,22 @@ class ChainedDigits:
     def _summed(self, logits: Sequence[Tensor]) -> Tensor:
         """The logits of all contexts as one: l + a (l - l_0), and the like."""
         return torch.stack([weight * one for weight, one in zip(self.weights, logits, strict=True)]).sum(0)
+
+
+def _draw_digits(
+    distribution: TokenDistribution,
+    levels: Sequence[int],
+    noise: Noise,
+    *,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+) -> Tensor:
+    """One draw of each digit."""
+    uniform = noise.spread(len(levels)).uniform()
+    return distribution.chosen(
+        lambda i, logits: draw(logits, temperature=temperature, uniform=uniform[:, i], top_k=top_k, top_p=top_p)
+    )
 
 
 def _log_prob(logits: Sequence[Tensor], digits: Sequence[Tensor]) -> Tensor:

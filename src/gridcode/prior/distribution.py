@@ -6,8 +6,9 @@ logits (``digit_distributions.py``) has the same three methods.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch import Tensor
 from gridcode.errors import GridcodeError
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import GREEDY_BELOW
+
+Choose: TypeAlias = Callable[[int, Tensor], Tensor]
+"""Takes the number of a digit and its logits (M, L), and gives its values: int64 in [0, L), (M,)."""
 
 
 class TokenDistribution(Protocol):
@@ -28,6 +32,12 @@ class TokenDistribution(Protocol):
 
     def guide(self, unconditional: Self, scale: float) -> Self:
         """Push away from ``unconditional``: l' = l + scale (l - l_0) (paper, 4.3)."""
+
+    def chosen(self, choose: Choose) -> Tensor:
+        """The tokens (M,) whose digits are chosen, one softmax after another; given those before, where they count."""
+
+    def digits(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """What must be chosen, one (M,) a softmax, so that :meth:`chosen` gives ``tokens`` (M,)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,14 @@ class CategoricalTokens:
         """See :class:`TokenDistribution`."""
         return draw(self.logits, temperature=temperature, uniform=noise.uniform(), top_k=top_k, top_p=top_p)
 
+    def chosen(self, choose: Choose) -> Tensor:
+        """See :class:`TokenDistribution`; the token is the one digit."""
+        return choose(0, self.logits)
+
+    def digits(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`TokenDistribution`."""
+        return (tokens,)
+
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`TokenDistribution`."""
         return self.logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
@@ -55,6 +73,15 @@ class CategoricalTokens:
     def guide(self, unconditional: CategoricalTokens, scale: float) -> CategoricalTokens:
         """See :class:`TokenDistribution`."""
         return CategoricalTokens(self.logits + scale * (self.logits - unconditional.logits))
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Logits in float32, where they are in half precision; those of a prior in float64 stay as exact as they are.
+
+    >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype, at_least_float32(torch.zeros(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.prior.base import Prior
+from gridcode.prior.base import Prior, Reveal
 from gridcode.prior.bits import group_sizes, uncovering_order
 from gridcode.prior.condition import Given
 from gridcode.prior.config import MaskGITConfig
@@ -130,13 +130,23 @@ class MaskGIT(Prior):
         """See :class:`Prior`; M2T's (``bits.py``)."""
         return torch.split(uncovering_order(self.space.grid), list(group_sizes(self.space.length, steps=steps)))
 
-    def log_probs(self, tokens: Tensor, given: Given, *, steps: int) -> Tensor:
+    def uncover(self, tokens: Tensor, given: Given, reveal: Reveal, *, steps: int) -> Tensor:
         """See :class:`Prior`; one pass for each group."""
-        model, known = self.conditional(given), torch.full_like(tokens, self.mask)
-        found = torch.zeros(tokens.shape, device=tokens.device)
+        model, found = self.conditional(given), tokens.clone()
         for group in self.groups(steps):
             positions = torch.zeros_like(tokens, dtype=torch.bool)
-            positions[:, group] = True
-            found[positions] = model(known, positions, 0.0).log_prob(tokens[positions])
-            known[positions] = tokens[positions]
+            positions[:, group] = tokens[:, group] == self.mask
+            if bool(positions.any()):
+                found[positions] = reveal(positions, model(found, positions, 0.0))
+        return found
+
+    def log_probs(self, tokens: Tensor, given: Given, *, steps: int) -> Tensor:
+        """See :class:`Prior`; one pass for each group."""
+        found = torch.zeros(tokens.shape, device=tokens.device)
+
+        def reveal(positions: Tensor, answer: TokenDistribution) -> Tensor:
+            found[positions] = answer.log_prob(tokens[positions]).float()
+            return tokens[positions]
+
+        self.uncover(torch.full_like(tokens, self.mask), given, reveal, steps=steps)
         return found

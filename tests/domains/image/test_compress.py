@@ -20,6 +20,8 @@ from gridcode.domains.image.show import reconstruct
 from gridcode.domains.image.tiles import spans
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.pictures import to_uint8
+from gridcode.prior.config import MaskGITConfig, TokenSpace
+from gridcode.prior.maskgit import MaskGIT
 from gridcode.quantize.config import FSQConfig, ResidualFSQConfig
 from gridcode.tokenizer.model import Tokenizer
 
@@ -51,6 +53,33 @@ def test_what_comes_back_is_the_reconstruction(codec: Codec, shape: tuple[int, i
         image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
         difference = to_uint8(reconstruct(codec.tokenizer, image))[0].astype(int) - back
         assert abs(difference).max() <= 1
+
+
+def prior_of(codec: Codec) -> MaskGIT:
+    tokenizer = codec.tokenizer
+    space = TokenSpace(20, (4, 5), classes=(), tokenizer=tokenizer.weights_hash(), data={}, levels=(5, 4))
+    torch.manual_seed(0)
+    return MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 10), (19, 23)])
+def test_by_the_prior(codec: Codec, size: tuple[int, int]) -> None:
+    both = Codec(codec.tokenizer, prior_of(codec))
+    picture = noise(*size)
+    data = both.compress(picture)
+    assert parse_stream(data, "").header.coder == "prior"
+    np.testing.assert_array_equal(both.decompress(data).shape, picture.shape)
+    if size == (19, 23):
+        np.testing.assert_array_equal(both.decompress(data), codec.decompress(codec.compress(picture)))
+        with pytest.raises(GridcodeError, match="the coder prior needs a prior"):
+            codec.decompress(data)
+        other = prior_of(codec)
+        other.vocabulary.bias.data += 1  # type: ignore[union-attr, operator]
+        with pytest.raises(GridcodeError, match=r"was coded by prior \w+, this one is \w+"):
+            Codec(codec.tokenizer, other.eval()).decompress(data)
+        other.space = replace(other.space, tokenizer="0" * 16)
+        with pytest.raises(GridcodeError, match="learned the tokens of tokenizer 0000"):
+            Codec(codec.tokenizer, other)
 
 
 def test_a_grey_tokenizer_with_several_tokens_a_place() -> None:

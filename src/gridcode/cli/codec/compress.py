@@ -29,8 +29,9 @@ class Arguments:
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
     """The file to write, or a folder; beside the picture, with .gc behind its name, by default."""
-    coder: Literal["raw", "static"] = "raw"
-    """raw packs the tokens; static codes them by how often each occurs, and writes that table too."""
+    coder: Literal["raw", "static", "prior"] | None = None
+    """raw packs the tokens; static codes them by how often each occurs, and writes that table too; prior codes them by
+    the prior's probabilities. By default prior where the model has one."""
     force: bool = False
     """Write over files that are there."""
     reading: Annotated[Reading, FLAT] = field(default_factory=Reading)

@@ -56,7 +56,7 @@ class CodecModel:
     """What turns pictures into tokens and codes them."""
 
     model: str
-    """A folder that holds tokenizer/, as gridcode demo makes it, or a tokenizer's folder or hub id."""
+    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it, or a tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     def check(self) -> None:

@@ -12,7 +12,9 @@ CMYK (which becomes RGB), metadata. Grey pictures come back grey.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,17 +27,23 @@ from gridcode.codec.bitstream import (
     Coder,
     Header,
     Picture,
+    PriorCoding,
     check_seal,
     coded_part,
     pack_stream,
     parse_stream,
+    seal,
 )
-from gridcode.codec.bitstream import seal as sealed
 from gridcode.codec.coders import decode_tokens, encode_tokens
 from gridcode.codec.histogram import pack_counts
 from gridcode.data.crop import to_channels
 from gridcode.domains.image.tiles import decode_picture, encode_picture
 from gridcode.errors import GridcodeError
+from gridcode.hub import CONFIG
+from gridcode.prior.base import Prior
+from gridcode.prior.coding.coder import PriorCoder
+from gridcode.prior.coding.windows import decode_windows, encode_windows
+from gridcode.prior.make import load_prior
 from gridcode.tokenizer.model import Tokenizer
 
 Pixels = NDArray[np.uint8]
@@ -46,10 +54,11 @@ MAX_PIXELS: Final = 89_478_485
 
 @dataclass(frozen=True)
 class Codec:
-    """A tokenizer that writes and reads files.
+    """A tokenizer, and perhaps a prior, that write and read files.
 
     Attributes:
         tokenizer: Of pictures, in evaluation mode.
+        prior: Of its tokens; it makes the files smaller, and takes more time than all else.
 
     >>> from gridcode.domains.image import TokenizerConfig
     >>> codec = Codec(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())
@@ -59,27 +68,53 @@ class Codec:
     """
 
     tokenizer: Tokenizer
+    prior: Prior | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a prior of other tokens."""
+        if self.prior is not None and self.prior.space.tokenizer != self.tokenizer.weights_hash():
+            raise GridcodeError(
+                f"this prior learned the tokens of tokenizer {self.prior.space.tokenizer}, but the tokenizer given is "
+                f"{self.tokenizer.weights_hash()}: give the one whose store it was trained on"
+            )
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu") -> Codec:
         """Load a codec.
 
         Args:
-            source: A folder that holds ``tokenizer/``, or a tokenizer's folder or hub id.
+            source: A folder that holds ``tokenizer/`` and perhaps ``prior/``, or a tokenizer's folder or hub id.
             device: Where the weights go.
 
         Raises:
-            GridcodeError: Nothing usable is at ``source``.
+            GridcodeError: Nothing usable is at ``source``, or the two do not belong together.
         """
-        folder = Path(source) / "tokenizer"
-        return cls(Tokenizer.from_pretrained(folder if folder.is_dir() else source, device=device))
+        folder = Path(source)
+        if not (folder / "tokenizer").is_dir():
+            return cls(Tokenizer.from_pretrained(source, device=device))
+        tokenizer = Tokenizer.from_pretrained(folder / "tokenizer", device=device)
+        has_prior = any((folder / "prior" / place / CONFIG).is_file() for place in ("", "best", "last"))
+        return cls(tokenizer, load_prior(folder / "prior", device=device) if has_prior else None)
 
-    def compress(self, picture: Pixels, *, coder: Coder = "raw") -> bytes:
+    @cached_property
+    def prior_coder(self) -> PriorCoder:
+        """What codes tokens by the prior.
+
+        Raises:
+            GridcodeError: There is no prior, or it attends to other examples.
+        """
+        if self.prior is None:
+            raise GridcodeError("the coder prior needs a prior beside the tokenizer: give a model that has one")
+        return PriorCoder(self.prior)
+
+    def compress(self, picture: Pixels, *, coder: Coder | None = None) -> bytes:
         """A picture as bytes.
 
         Args:
             picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
-            coder: ``raw`` packs the tokens; ``static`` codes them by how often each occurs, and ships the table.
+            coder: ``raw`` packs the tokens; ``static`` codes them by how often each occurs, and ships the table;
+                ``prior`` codes them by the prior's probabilities, without a class. By default ``prior`` where there is
+                one, else ``raw``.
 
         Raises:
             GridcodeError: It is no picture, or the coder cannot be used.
@@ -88,23 +123,35 @@ class Codec:
             raise GridcodeError(
                 f"compress takes uint8 pictures (H, W, 3) or (H, W, 1), got {picture.dtype} {picture.shape}; convert it"
             )
+        coder = coder or ("raw" if self.prior is None else "prior")
         height, width, channels = picture.shape
         pixels = to_channels(picture, self.tokenizer.config.channels)
-        tokens = encode_picture(self.tokenizer, pixels, self.grid(height, width)).numpy()
+        found = encode_picture(self.tokenizer, pixels, self.grid(height, width, coder))
+        tokens, coding = found.numpy(), self._coding(found.shape) if coder == "prior" else None
         header = Header(
             coder,
             self.tokenizer.weights_hash(),
             self.tokenizer.codebook_size,
             tokens.shape,
             picture=Picture(height, width, channels),
+            coding=coding,
             table=pack_counts(tokens, self.tokenizer.codebook_size) if coder == "static" else b"",
         )
-        return pack_stream(header, [sealed(tokens, encode_tokens(header, tokens))])
+        coded = encode_windows(self.prior_coder, found, coding) if coding else encode_tokens(header, tokens)
+        return pack_stream(header, [seal(tokens, coded)])
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The tokens (h, w) that cover a picture of so many pixels."""
+    def _coding(self, grid: Sequence[int]) -> PriorCoding:
+        """How the prior codes a grid: as many windows at a time as lie side by side in it, up to the prior's limit."""
+        window = self.prior_coder.prior.space.grid
+        return self.prior_coder.settings((grid[0] // window[0]) * (grid[1] // window[1]))
+
+    def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:
+        """The tokens (h, w) that cover a picture of so many pixels; for a prior, at least as many as its own grid's."""
         f = self.tokenizer.config.downsampling
         h, w = -(-height // f), -(-width // f)
+        if coder == "prior":
+            window = self.prior_coder.prior.space.grid
+            h, w = max(h, window[0]), max(w, window[1])
         return h, max(w, 2 if h == 1 else 1)  # a normalisation over a single place would have nothing to go by
 
     def decompress(self, data: bytes | memoryview, *, name: str = "the data", max_pixels: int | None = None) -> Pixels:
@@ -146,13 +193,23 @@ class Codec:
             raise GridcodeError(
                 f"{stream.name}: too many pixels ({count}, and the limit is {limit}); set data.max_pixels={count}"
             )
-        grid = (*self.grid(picture.height, picture.width), *self.tokenizer.quantizer.index_shape)
+        if header.coding is not None and header.coding.prior != self.prior_coder.hash:
+            raise GridcodeError(
+                f"{stream.name} was coded by prior {header.coding.prior}, this one is {self.prior_coder.hash}; give "
+                "the model it was made by"
+            )
+        grid = (*self.grid(picture.height, picture.width, header.coder), *self.tokenizer.quantizer.index_shape)
         if header.grid != grid or header.codes != self.tokenizer.codebook_size or header.examples != 1:
             raise GridcodeError(f"{stream.name}: its tokens are not those of its picture's size; it is damaged")
         return picture
 
     def _tokens(self, stream: Bitstream) -> NDArray[np.int64]:
         header, payload = stream.header, stream.payload(0)
-        tokens = decode_tokens(header, coded_part(payload), header.tokens).reshape(header.grid)
+        if header.coding is None:
+            tokens = decode_tokens(header, coded_part(payload), header.tokens).reshape(header.grid)
+        else:
+            if header.coding.batch > self._coding(header.grid).batch:  # more memory than any encoder takes
+                raise GridcodeError(f"{stream.name} claims {header.coding.batch} windows at a time; it is damaged")
+            tokens = decode_windows(self.prior_coder, coded_part(payload), header.grid, header.coding).numpy()
         check_seal(payload, tokens, stream.name)
         return tokens

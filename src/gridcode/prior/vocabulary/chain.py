@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gridcode.nn.modern import RMS_NORM_EPS
 from gridcode.prior.digit_distributions import ChainedDigits
+from gridcode.prior.distribution import at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.prior.vocabulary.embedding import DigitVocabulary
 from gridcode.prior.vocabulary.independent import score_digits
@@ -86,4 +87,4 @@ class ChainVocabulary(DigitVocabulary):
     def _out(self, state: Tensor, digit: int) -> Tensor:
         first = sum(self.levels[:digit])
         rows = slice(first, first + self.levels[digit])
-        return F.linear(state, self.out.weight[rows], self.out.bias[rows]).float()
+        return at_least_float32(F.linear(state, self.out.weight[rows], self.out.bias[rows]))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.prior.digit_distributions import IndependentDigits
+from gridcode.prior.distribution import at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores
 from gridcode.prior.vocabulary.embedding import DigitVocabulary
 
@@ -46,7 +47,7 @@ class IndependentVocabulary(DigitVocabulary):
 
     def distribution(self, hidden: Tensor) -> IndependentDigits:
         """See :class:`Vocabulary`."""
-        return IndependentDigits(self.out(hidden).float(), self.embedding.levels)
+        return IndependentDigits(at_least_float32(self.out(hidden)), self.embedding.levels)
 
 
 def score_digits(logits: Sequence[Tensor], digits: Tensor, *, label_smoothing: float) -> TokenScores:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.distribution import CategoricalTokens, at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
 
 LARGEST = 2**24
@@ -71,4 +71,4 @@ class JointVocabulary(Vocabulary):
     def distribution(self, hidden: Tensor) -> CategoricalTokens:
         """See :class:`Vocabulary`."""
         K = self.codes
-        return CategoricalTokens(F.linear(hidden, self.embedding.weight[:K], self.bias[:K]).float())
+        return CategoricalTokens(at_least_float32(F.linear(hidden, self.embedding.weight[:K], self.bias[:K])))
