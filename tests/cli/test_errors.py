@@ -75,6 +75,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "leave out --force"),
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no file"),
     "missing pictures": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
+    "study of missing pictures": (
+        ("study", "tradeoff", "--out", "OUT", "--data.source", "MISSING"),
+        "no such file or folder",
+    ),
     "missing tokens": (
         ("train", "prior", "scenes_smoke", "--tokens", "MISSING", "--out", "OUT"),
         "missing; check the path",

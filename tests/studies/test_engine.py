@@ -73,6 +73,18 @@ def test_a_broken_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     assert "4 cells, 2 finished" in told
 
 
+@pytest.mark.usefixtures("threads")
+def test_a_study_of_which_nothing_can_be_run_ends_at_once_and_its_folder_takes_another(tmp_path: Path) -> None:
+    out, told = tmp_path / "out", list[str]()
+    with pytest.raises(GridcodeError, match="no cell of the study can be run: ValueError: the number is bad"):
+        run_study(Toy((2, 4), fails=(2, 4)), out, say=told.append)
+    assert not any("hours" in line for line in told)
+    assert [path.name for path in out.iterdir()] == ["settings.json"]
+    run_study(Toy((3,)), out, say=told.append)
+    with pytest.raises(GridcodeError, match=r"is a study with numbers=\[3\], now \[2\]"):
+        run_study(Toy((2,)), out, say=told.append)
+
+
 def test_a_study_whose_processes_are_killed_ends_with_the_same_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

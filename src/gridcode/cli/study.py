@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from gridcode.cli.shared.folders import check_source
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
@@ -149,6 +150,9 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"study takes one of {', '.join(map(repr, STUDIES))}, got {name!r}")
     kind: Any = STUDIES[name]
     parsed: Any = parse(kind, arguments[1:], prog=f"gridcode study {name}")
+    data = getattr(parsed.study, "data", None)
+    for place in () if data is None else (data.source, data.val_source):
+        check_source(place)
     from gridcode.cli.shared.advice import narrator
     from gridcode.studies.engine import run_study
     from gridcode.studies.registry import make_study

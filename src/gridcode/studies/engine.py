@@ -64,10 +64,11 @@ def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, on
         workers = min(workers, len(pending))
         with processes(workers) as pool:
             say("timing a few steps of each kind of cell")
-            seconds = _times(study, pending, pool, say)
+            seconds = _times(study, pending, pool, say, begun=len(pending) < len(cells))
             timed = [seconds[study.kind(cell)] for cell in pending if study.kind(cell) in seconds]
             total = sum(timed) / workers / 3600
-            say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {workers} at a time")
+            if timed:
+                say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {workers} at a time")
             if only_time:
                 return
             failed = _run_cells(study, pending, out, pool, say)
@@ -136,13 +137,14 @@ def _claim(out: Path, study: Study, *, write: bool) -> None:
     file = out / "settings.json"
     if out.is_file():
         raise FileError(f"{out} is a file; give a folder")
-    if not file.exists():
-        if out.exists() and any(out.iterdir()):
-            raise FileError(f"{out} is not empty and holds no study; give another folder")
+    there = [path.name for path in out.iterdir()] if out.exists() else []
+    if there in ([], [file.name]):  # where no cell was begun, settings may still change
         if write:
             make_folder(out)
             write_json(file, settings)
         return
+    if file.name not in there:
+        raise FileError(f"{out} is not empty and holds no study; give another folder")
     before = read_json(file, "settings of a study")
     changed = [name for name, value in settings.items() if before.get(name) != value]
     if changed:
@@ -176,23 +178,30 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor, say: Say) -> dict[str, float]:
+def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor, say: Say, *, begun: bool) -> dict[str, float]:
     """Seconds a cell of each kind; all kinds at once, so that processes are in each other's way as they will be.
 
     A kind that cannot be timed is told of and left out: its cells will say what is wrong, and the others go on.
+
+    Raises:
+        GridcodeError: No kind can be timed, of a study of which no cell is finished.
     """
     kinds: dict[str, list[Cell]] = {}
     for cell in cells:
         kinds.setdefault(study.kind(cell), []).append(cell)
     seconds: dict[str, float] = {}
+    failure: CellError | None = None
     futures = {kind: pool.submit(_time_cell, study, of_kind[0]) for kind, of_kind in sorted(kinds.items())}
     for kind, future in futures.items():
         try:
             seconds[kind] = outcome(future)
         except CellError as error:
+            failure = error
             say(f"{kind}: cannot be timed: {error}")
             continue
         say(f"{kind}: about {seconds[kind]:.0f} s a cell, {len(kinds[kind])} cells")
+    if not seconds and not begun:
+        raise GridcodeError(f"no cell of the study can be run: {failure}")
     return seconds
 
 
