@@ -7,7 +7,7 @@ fault, unless a function asked for it that says it works on the CPU, whatever th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import gridcode
 from gridcode.cli.main import main
@@ -58,6 +57,17 @@ ON_THE_CPU = {
 """The functions that work in float64 on the CPU."""
 
 
+def has_float64(values: Iterable[Any]) -> bool:
+    """Whether a float64 tensor is among an operator's values, which may be lists of tensors."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.dtype == torch.float64:
+                return True
+        elif isinstance(value, (list, tuple)) and has_float64(value):
+            return True
+    return False
+
+
 class NoFloat64(TorchDispatchMode):
     """Notes every operator that takes or gives a float64 tensor, with the line of ours that asked for it."""
 
@@ -69,10 +79,8 @@ class NoFloat64(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         self.seen += 1
-        for value in tree_leaves((args, kwargs, result)):
-            if isinstance(value, Tensor) and value.dtype == torch.float64:
-                self._note(str(func))
-                break
+        if has_float64((args, (kwargs or {}).values(), [result])):
+            self._note(str(func))
         return result
 
     def _note(self, operator: str) -> None:
