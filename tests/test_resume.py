@@ -30,7 +30,7 @@ from gridcode.store.writer import StoreWriter
 from gridcode.training.log import read_log
 from gridcode.training.state import checkpoints
 
-STEPS, EVERY = 70, 4
+STEPS, EVERY = 58, 3
 
 
 def words(text: str) -> list[str]:
