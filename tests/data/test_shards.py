@@ -1,12 +1,15 @@
 """Pictures in tar files: members as `tarfile` sees them, examples, patterns of names, and every fault in one line."""
 
 import io
+import json
+import pickle
 import re
 import tarfile
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -293,3 +296,43 @@ def test_pictures_beside_archives_come_first(tmp_path):
     (tmp_path / "cat/1.png").write_bytes(picture(1))
     with pytest.raises(GridcodeError, match="not an image by its name"):
         open_source(tmp_path)
+
+
+def saved(folder, count, names=("cat", "dog")):
+    """A split as `datasets.Dataset.save_to_disk` writes it."""
+    folder.mkdir(parents=True)
+    info = {"info": {"features": {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}}}
+    rows = {
+        "image": [{"bytes": picture(number), "path": None} for number in range(count)],
+        "label": [number % 2 for number in range(count)],
+    }
+    table = pa.table(rows).replace_schema_metadata({b"huggingface": json.dumps(info).encode()})
+    files = [f"data-0000{part}-of-00002.arrow" for part in range(2)]
+    for file, part in zip(files, (table.slice(0, 2), table.slice(2)), strict=True):
+        with pa.OSFile(str(folder / file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(part)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": file} for file in files]}))
+    (folder / "dataset_info.json").write_text("{}")
+
+
+def test_what_datasets_saved_is_read_without_the_package(tmp_path):
+    saved(tmp_path / "one", 5)
+    source = open_source(tmp_path / "one")
+    assert [(example.key, example.label) for example in source] == [(str(row), row % 2) for row in range(5)]
+    with Image.open(io.BytesIO(picture(3))) as image:
+        assert np.array_equal(pickle.loads(pickle.dumps(source))[3].image, np.asarray(image))
+    for split, count in (("train", 4), ("test", 3)):
+        saved(tmp_path / "all" / split, count)
+    (tmp_path / "all/dataset_dict.json").write_text("{}")
+    assert told(tmp_path / "all") == [
+        f"train: 4 pictures of {tmp_path}/all/train",
+        f"val: 3 pictures of {tmp_path}/all/test",
+        "classes: 2 (cat, dog)",
+    ]
+    file = tmp_path / "one/data-00001-of-00002.arrow"
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(GridcodeError, match="not a readable Arrow file"):
+        open_source(tmp_path / "one")
+    file.unlink()
+    with pytest.raises(GridcodeError, match="there is no such file; copy or save the data set again"):
+        open_source(tmp_path / "one")

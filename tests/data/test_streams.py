@@ -17,6 +17,7 @@ import torch
 from gridcode.data import DataConfig, eval_batches, open_split, train_batches
 from gridcode.data.open import open_input, open_pictures, understood
 from gridcode.data.shards.lanes import lane_count, useful_lane_workers
+from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.stream import ImageStream
 from gridcode.errors import GridcodeError
 from tests.data.test_shards import packed, picture, shards
@@ -62,7 +63,7 @@ def test_the_stream_does_not_depend_on_workers_and_processes(tmp_path):
     source, _ = stream(tmp_path)
     alone = taken(source, 5)
     assert same(taken(source, 5, settings=replace(CONFIG, workers=2)), alone)
-    ranks = [taken(replace(source), 5, rank=rank, world=2) for rank in (0, 1)]
+    ranks = [taken(source, 5, rank=rank, world=2) for rank in (0, 1)]
     for whole, one, two in zip(alone, *ranks, strict=True):
         assert torch.cat([one.images, two.images]).equal(whole.images)
 
@@ -88,26 +89,27 @@ def test_a_stream_goes_on_from_its_position_at_any_step(tmp_path, shard_sizes, b
         taken(ImageStream(names, "three"), 1, settings=settings, start=3)
 
 
-def test_a_checkpoint_has_the_lanes_of_all_processes(tmp_path):
-    parts = []
-    for rank in (0, 1):
-        source, _ = stream(tmp_path)
-        taken(source, 3, rank=rank, world=2)
-        parts.append(source.position)
-    assert [sorted(part.lanes) for part in parts] == [[0, 1], [2, 3]]
+def test_every_checkpoint_has_the_lanes_of_all_processes(tmp_path):
+    source, _ = stream(tmp_path)
+    parts = [replace(source, position=StreamPosition()) for _ in range(2)]
+    ranks = [train_batches(part, CONFIG, batch_size=4, seed=1, rank=rank, world=2) for rank, part in enumerate(parts)]
+    alone = train_batches(source, CONFIG, batch_size=4, seed=1)
 
-    class Everyone:
+    class Both:
         world_size, device = 2, "cpu"
 
-        def all_gather(self, mine):
-            tables = [[[lane, *state] for lane, state in sorted(part.lanes.items())] for part in parts]
-            assert mine.tolist() == tables[0]
-            return torch.tensor(tables)
+        def all_reduce(self, table, reduce_op):
+            assert reduce_op == "sum"
+            for lane in parts[1].position.mine:
+                assert not table[lane].any()
+                table[lane] = torch.tensor(parts[1].position.lanes[lane])
+            return table
 
-    parts[0].gather(Everyone())
-    alone, _ = stream(tmp_path)
-    taken(alone, 3)
-    assert parts[0].state_dict() == alone.position.state_dict()
+    for _ in range(3):
+        for batches in (*ranks, alone):
+            next(batches)
+        parts[0].position.gather(Both())
+        assert parts[0].position.state_dict() == source.position.state_dict()
 
 
 def test_lanes():

@@ -25,6 +25,7 @@ from gridcode.data.scenes.source import Scenes
 from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.names import is_pattern, is_url, local_shards
 from gridcode.data.shards.opened import is_streamed, open_stream, shared_shards
+from gridcode.data.shards.saved import SavedImages, is_saved
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out
 from gridcode.errors import GridcodeError, MissingFileError
@@ -143,6 +144,8 @@ def open_source(
     if path.is_dir():
         if shards := shards_of(path) or tar_shards_of(path):
             return open_shards(shards, name=str(path), on_error=on_error, max_pixels=max_pixels)
+        if is_saved(path):
+            return SavedImages(path, max_pixels=max_pixels)
         return ImageFolder(path, on_error=on_error, max_pixels=max_pixels)
     if path.suffix.lower() in (".parquet", ".tar"):
         return open_shards([path], name=str(path), on_error=on_error, max_pixels=max_pixels)

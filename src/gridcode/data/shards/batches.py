@@ -134,6 +134,7 @@ def stream_train_batches(stream: ImageStream, config: DataConfig, order: TrainOr
     mine = range(order.rank * lanes // order.world, (order.rank + 1) * lanes // order.world)
     for lane in mine:
         stream.position.at(order.start_step, lane)
+    stream.position.count, stream.position.mine = lanes, mine
     workers = useful_lane_workers(len(mine), useful_workers(config.workers, in_memory=False))
     parts = [tuple(mine[worker :: max(1, workers)]) for worker in range(max(1, workers))]
     tasks = (Task(step, part) for step in count(order.start_step) for part in parts)

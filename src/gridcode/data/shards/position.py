@@ -36,10 +36,13 @@ class StreamPosition:
     Attributes:
         step: Steps taken.
         lanes: By the lane's number.
+        count: Lanes of all processes.
+        mine: Those of this process.
     """
 
     def __init__(self) -> None:
-        self.step = 0
+        self.step = self.count = 0
+        self.mine = range(0)
         self.lanes: dict[int, LaneState] = {}
 
     def at(self, step: int, lane: int) -> LaneState:
@@ -59,12 +62,14 @@ class StreamPosition:
 
     def gather(self, fabric: Fabric) -> None:
         """Take in the lanes of the other processes; every process calls it."""
-        mine = torch.tensor([[lane, *state] for lane, state in sorted(self.lanes.items())], dtype=torch.int64)
-        if fabric.world_size > 1 and len(mine):
-            everyone = fabric.all_gather(mine.to(fabric.device))
-            assert isinstance(everyone, torch.Tensor)
-            for lane, *state in everyone.reshape(-1, mine.shape[1]).tolist():
-                self.lanes[lane] = LaneState(*state)
+        if fabric.world_size == 1:
+            return
+        table = torch.zeros(self.count, len(LaneState()), dtype=torch.int64, device=fabric.device)
+        for lane in self.mine:
+            table[lane] = torch.tensor(self.lanes[lane])
+        everyone = fabric.all_reduce(table, reduce_op="sum")
+        assert isinstance(everyone, torch.Tensor)
+        self.lanes = {lane: LaneState(*state) for lane, state in enumerate(everyone.tolist())}
 
     def state_dict(self) -> dict[str, Any]:
         """Step and lanes, for a checkpoint."""

@@ -113,7 +113,18 @@ def telling(place: str) -> Iterator[None]:
 
 def _of_the_network(error: Exception) -> bool:
     """Whether an error is one of files or connections; packages of protocols have types of their own."""
-    packages = ("aiohttp", "fsspec", "botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests")
+    packages = (
+        "aiohttp",
+        "fsspec",
+        "botocore",
+        "aiobotocore",
+        "s3fs",
+        "gcsfs",
+        "google",
+        "requests",
+        "huggingface_hub",
+        "httpx",
+    )
     return isinstance(error, OSError | ValueError | TimeoutError) or type(error).__module__.split(".")[0] in packages
 
 
