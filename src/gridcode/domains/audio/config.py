@@ -15,10 +15,11 @@ DAC (2023)           44 kHz   2·4·8·8   3: 1, 3, 9                  snake, we
 ===================  =======  ========  ==========================  =====================================
 
 Taken: DAC's residual units (dilated 7-tap convolution, pointwise convolution, snake) and its losses on mel spectra of
-several windows. Left out: the layers at the full rate, which cost most of the time on a CPU; the first strided
-convolution takes their place, and the last transposed one writes the waveform. There is no LSTM, so that the receptive
-field is finite and a file of any length can be encoded in parts (:mod:`gridcode.domains.audio.stream`). Weight norm is
-left out too: AdamW with warm-up and clipped gradients did not need it.
+several windows. Left out: the residual units at the full rate, which cost most of the time on a CPU. The first strided
+convolution takes the encoder's place there; the decoder keeps a snake and one convolution of few channels, without
+which the images of each frequency that a transposed convolution makes stay in the sound. There is no LSTM, so that the
+receptive field is finite and a file of any length can be encoded in parts (:mod:`gridcode.domains.audio.stream`).
+Weight norm is left out too: AdamW with warm-up and clipped gradients did not need it.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ class CodecConfig(Architecture):
     dilations: tuple[int, ...] = (1, 3)
     """Dilations of the residual units of each level."""
     kernel: int = 7
-    """Taps of a residual unit's dilated convolution; odd."""
+    """Taps of a residual unit's dilated convolution, and of the decoder's last one; odd."""
+    head: int = 16
+    """Channels at the full rate, before the decoder's last convolution."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -129,6 +132,7 @@ class CodecConfig(Architecture):
             )
         if min(self.strides) < 2 or any(stride % 2 for stride in self.strides):
             raise GridcodeError(f"model.strides must be even numbers, got {self.strides}")
+        check_numbers(self, "model.", counts=("head",))
         if min(self.widths) < 1 or min(self.dilations, default=1) < 1:
             raise GridcodeError(
                 f"model.widths and model.dilations must be positive, got {self.widths} and {self.dilations}"
@@ -144,7 +148,7 @@ class CodecConfig(Architecture):
     @property
     def context(self) -> int:
         """Places on either side that a token, or a place's samples, can depend on."""
-        reach, step = 0, 1
+        reach, step = self.kernel // 2, 1
         for stride in self.strides:
             reach += step * stride  # a kernel of two strides
             step *= stride

@@ -1,7 +1,7 @@
 """Encoder and decoder of a convolutional codec: see :mod:`gridcode.domains.audio.config` for the shape and its models.
 
 (B, 1, T) ─ [ strided conv ─ units ] x levels ─ snake ─ conv ─> (B, d, 1, t)
-(B, d, 1, t) ─ conv ─ [ units ─ snake ─ transposed conv ] x levels ─> (B, 1, T)
+(B, d, 1, t) ─ conv ─ [ units ─ snake ─ transposed conv ] x levels ─ snake ─ conv ─> (B, 1, T)
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, d, 1, t) to waveforms (B, 1, T): the encoder's levels mirrored.
+    """Codes (B, d, 1, t) to waveforms (B, 1, T): the encoder's levels mirrored, and a convolution at the full rate.
 
     Args:
         config: The shape.
@@ -93,15 +93,17 @@ class Decoder(nn.Module):
 
     def __init__(self, config: CodecConfig, latents: int) -> None:
         super().__init__()
-        widths = (*reversed(config.widths), 1)
+        widths = (*reversed(config.widths), config.head)
         self.stem = nn.Conv1d(latents, widths[0], 3, padding=1)
         levels = list[nn.Module]()
         for stride, width, outputs in zip(reversed(config.strides), widths, widths[1:], strict=False):
             up = nn.ConvTranspose1d(width, outputs, 2 * stride, stride=stride, padding=stride // 2)
             levels.append(nn.Sequential(*_units(width, config), Snake(width), up))
         self.levels = nn.Sequential(*levels)
+        full_rate = nn.Conv1d(config.head, 1, config.kernel, padding=config.kernel // 2)
+        self.head = nn.Sequential(Snake(config.head), full_rate)
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, d, 1, t) -> (B, 1, T)."""
-        waveforms: Tensor = self.levels(self.stem(codes.squeeze(2)))
+        waveforms: Tensor = self.head(self.levels(self.stem(codes.squeeze(2))))
         return waveforms

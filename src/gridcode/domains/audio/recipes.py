@@ -47,7 +47,7 @@ def laptop() -> AudioRecipe:
         tokenizer=AudioTokenizerRun(
             data=AudioConfig(source="fsdd", samples=6144),
             model=CodecConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5))),
-            optim=OptimConfig(lr=1e-3, warmup=100),
+            optim=OptimConfig(lr=1e-3, warmup=100, ema=0.995),
             loop=LoopConfig(steps=2000, batch_size=16, val_every=500, val_count=300, checkpoint_every=250),
         ),
         prior=PriorRun(
@@ -68,7 +68,7 @@ def smoke() -> AudioRecipe:
         tokenizer=replace(
             full.tokenizer,
             data=replace(full.tokenizer.data, samples=2048, crop=1024),
-            model=replace(full.tokenizer.model, widths=(8, 8, 8), dilations=(1,)),
+            model=replace(full.tokenizer.model, widths=(8, 8, 8), dilations=(1,), head=4),
             loop=loop,
         ),
         prior=replace(full.prior, model=MaskGITConfig(width=16, depth=1, heads=2, mlp=32), loop=loop),
