@@ -37,7 +37,7 @@ class FSQConfig:
 
     name: Annotated[Literal["fsq"], Suppress] = field(default="fsq", init=False)
     levels: tuple[int, ...] = (8, 5, 5, 5)
-    """Values of each channel; their product is the codebook size (paper, Table 1; see ``gridcode levels``)."""
+    """Values of each channel; their product is the codebook size (paper, Table 1; see gridcode levels)."""
     form: FormName = "paper"
     """The curve that bounds a channel, and its grid."""
     eps: float | None = None

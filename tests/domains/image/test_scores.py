@@ -77,6 +77,13 @@ def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
         assert (how.reference, how.reference_count, how.reference_hash) == ("the training set", 20, other.hash)
 
 
+def test_few_pictures_are_warned_of(classifier: Classifier) -> None:
+    found = ProtocolScores(CONFIG, "pictures", size=16, classifier=classifier, device="cpu")
+    for count, warned in ((3, ["fd-lite0: 3 pictures are few", "classifier-fd: 3 pictures are few"]), (12, [])):
+        found.update(ORIGINALS[:count], DECODED[:count])
+        assert [warning[: warning.index(" for")] for warning in found.warnings()] == warned
+
+
 def test_no_network_grades_its_own_pupil_alone() -> None:
     taught: dict[str, Any] = {"loss": {"perceptual": {"kind": "lite0"}}}
     alone, both = EvaluationConfig(protocol=("fd-lite0",)), ("fd-lite0", "fd-lite2")

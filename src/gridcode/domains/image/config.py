@@ -35,7 +35,7 @@ class PerceptualConfig:
 
     kind: Literal["none", "lpips", "lite0", "self"] = "none"
     """lpips: VGG-16 with LPIPS's heads, from files; lite0: EfficientNet-lite0 trained on ImageNet, from a package
-    (extra ``pretrained``); self: a small network trained on the run's pictures first."""
+    (extra pretrained); self: a small network trained on the run's pictures first."""
     weight: float = 0.1
     """Weight of the distance in the loss."""
     vgg: str | None = None
@@ -253,7 +253,7 @@ class EvaluationConfig:
     classifier: str | None = None
     """The measuring classifier's folder: read from there, or trained and kept there, so that reports share it."""
     protocol: tuple[ProtocolName, ...] = ()
-    """Protocols that score reconstructions and samples too; fd-lite0 and fd-lite2 need the extra ``pretrained``."""
+    """Protocols that score reconstructions and samples too; fd-lite0 and fd-lite2 need the extra pretrained."""
     inception: str | None = None
     """Inception's weights for fid-adm and fid-clean: the file pt_inception-2015-12-05-6726825d.pth."""
     reference: str | None = None

@@ -94,11 +94,14 @@ def evaluate(
     say("measuring reconstructions")
     with watch.part("measuring reconstructions"):
         reconstruction, pictures = _reconstruction(subject, config, classifier)
+    warnings = tuple(pictures.protocols.warnings())
+    for warning in warnings:
+        say(warning)
     samples = None
     if subject.generator is not None:
         say(f"drawing {config.samples} samples")
         samples = _samples(subject, subject.generator, config, classifier, pictures, watch)
-    return Evaluation(reconstruction, samples, real_accuracy)
+    return Evaluation(reconstruction, samples, real_accuracy, warnings)
 
 
 @dataclass(frozen=True)

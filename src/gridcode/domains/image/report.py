@@ -35,6 +35,7 @@ def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationC
         codes=evaluation.reconstruction.codes,
         overview=overview(evaluation),
         settings=settings_of(subject, config),
+        warnings=evaluation.warnings,
         more=_more(evaluation, config),
     )
 

@@ -92,11 +92,13 @@ class Evaluation:
         reconstruction: Stage I.
         samples: Stage II; None without a prior.
         classifier_accuracy: Of the measuring classifier on validation pictures; None without labels.
+        warnings: What must be known before believing a score.
     """
 
     reconstruction: ReconstructionResult
     samples: SampleResult | None
     classifier_accuracy: float | None
+    warnings: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""

@@ -131,6 +131,18 @@ class ProtocolScores:
             for score in self._scores(part, Features.joined(part.reconstructions), "reconstructions")
         ]
 
+    def warnings(self) -> list[str]:
+        """What must be known before believing a Fréchet distance of no more pictures than features."""
+        found = []
+        for part in self._passes:
+            count, dim = sum(len(features.vectors) for features in part.reconstructions), part.extractor.dim
+            if count <= dim:
+                found.append(
+                    f"{part.name}: {count:,} pictures are few for a Fréchet distance of {dim:,} features, which then "
+                    "compares with distances of as many pictures alone; the kernel distance has no such bias"
+                )
+        return found
+
     def of_samples(self, images: Tensor, *, batch_size: int) -> list[Score]:
         """Of samples (n, C, H, W) in [-1, 1], against the same reference."""
         return [

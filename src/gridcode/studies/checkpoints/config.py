@@ -22,7 +22,7 @@ class CheckpointConfig(ImageStudyConfig):
     """Size of the codebook, log2."""
     features: Literal["classifier", "lite0"] = "classifier"
     """Whose features distances, precision and recall are measured on: the data's own classifier's, which needs labels,
-    or those of EfficientNet-lite0, which needs the extra ``pretrained``."""
+    or those of EfficientNet-lite0, which needs the extra pretrained."""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing, or of one thing twice."""

@@ -143,7 +143,7 @@ def _usage_stays(curve: Curve) -> Verdict:
 
 def _keeps_improving(curve: Curve) -> Verdict:
     sizes = sorted(curve)
-    middle, last = sizes[len(sizes) // 2], sizes[-1]
+    middle, last = sizes[(len(sizes) - 1) // 2], sizes[-1]
     change = difference(curve[last], curve[middle], curve.values())
     figures = f"reconstruction distance at {size_text(last)} less that at {size_text(middle)}: {change.text(3)}"
     return Verdict("FSQ reconstructs the better the larger the codebook", answered(change, expected=-1), figures)
