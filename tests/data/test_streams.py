@@ -16,6 +16,7 @@ import torch
 
 from gridcode.data import DataConfig, eval_batches, open_split, train_batches
 from gridcode.data.open import open_input, open_pictures, understood
+from gridcode.data.shards import remote as remote_files
 from gridcode.data.shards.lanes import lane_count, useful_lane_workers
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.stream import ImageStream
@@ -174,6 +175,27 @@ def test_what_lies_behind_a_url_is_the_same_stream(memory):
     for opened in (open_input, lambda settings: open_split(settings, "train")):
         with pytest.raises(GridcodeError, match="every picture is looked up by its number; fetch it first"):
             opened(settings)
+
+
+def test_a_connection_that_breaks_is_made_again(memory, monkeypatch, caplog):
+    source, _ = memory
+    monkeypatch.setattr(remote_files, "WAITS", [0.0, 0.0])
+    left, whole = [2], remote_files._Forward.read
+
+    def read(file, size):
+        if file._place > 3000 and left[0]:
+            left[0] -= 1
+            raise ConnectionResetError("reset by peer")
+        return whole(file, size)
+
+    monkeypatch.setattr(remote_files._Forward, "read", read)
+    settings = config("memory://bucket/{000..003}.tar", val_source="memory://x/0.tar")
+    assert same(taken(open_pictures(settings, "train"), 7), taken(source, 7))
+    assert left == [0]
+    assert caplog.text.count("reset by peer); check the address and the connection; trying again in 0 s") == 2
+    left[0] = 10**6
+    with pytest.raises(GridcodeError, match=r"\.tar: cannot be read \(reset by peer\)"):
+        taken(open_pictures(settings, "train"), 7)
 
 
 def test_parquet_behind_a_url(tmp_path):

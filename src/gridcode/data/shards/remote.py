@@ -7,6 +7,8 @@ read once, from its beginning, in large pieces: no server needs to know of range
 from __future__ import annotations
 
 import io
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,13 @@ from typing import Any, BinaryIO, Final, cast
 from gridcode.data.file_names import printable
 from gridcode.data.shards.names import expand, is_url
 from gridcode.errors import FileError, GridcodeError, MissingFileError
+
+_LOG = logging.getLogger(__name__)
+
+
+class ConnectionFailedError(FileError):
+    """A :class:`FileError` about what may work at another time."""
+
 
 _PIECE: Final = 1 << 20
 """Bytes that are asked for at a time."""
@@ -71,6 +80,7 @@ def open_forward(place: str) -> Iterator[BinaryIO]:
         # A file that is asked for without blocks comes in one piece, where the protocol is http.
         options: Any = {"block_size": 0} if place.startswith("http") else {"block_size": _PIECE}
         with system.open(path, "rb", **options) as opened:
+            _reached.add(_server(place))
             yield cast(BinaryIO, _Forward(opened))
 
 
@@ -84,7 +94,32 @@ def open_anywhere(place: str) -> Iterator[BinaryIO]:
             return
         system, path = _system(place)
         with system.open(path, "rb", block_size=8 * _PIECE) as opened:
+            _reached.add(_server(place))
             yield cast(BinaryIO, opened)
+
+
+def wait_for_another_try(error: ConnectionFailedError, place: str, tries: int) -> None:
+    """Wait before a place is read again, longer each time.
+
+    Args:
+        error: What went wrong; raised again where its server never answered, or all tries are used up.
+        place: The URL.
+        tries: How often it went wrong in a row, from 1.
+    """
+    if tries > len(WAITS) or not is_url(place) or _server(place) not in _reached:
+        raise error
+    _LOG.warning("%s; trying again in %g s", error, WAITS[tries - 1])
+    time.sleep(WAITS[tries - 1])
+
+
+WAITS: Final = [1.0, 5.0, 25.0]
+"""Seconds before the second, the third and the last try."""
+_reached: Final[set[str]] = set()
+
+
+def _server(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 @contextmanager
@@ -108,7 +143,9 @@ def telling(place: str) -> Iterator[None]:
         if not _of_the_network(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise FileError(f"{name}: cannot be read ({reason}); check the address and the connection") from None
+        raise ConnectionFailedError(
+            f"{name}: cannot be read ({reason}); check the address and the connection"
+        ) from None
 
 
 def _of_the_network(error: Exception) -> bool:

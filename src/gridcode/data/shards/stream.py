@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
 from gridcode.data.shards.position import StreamPosition
-from gridcode.data.shards.remote import open_anywhere, open_forward
+from gridcode.data.shards.remote import ConnectionFailedError, open_anywhere, open_forward, wait_for_another_try
 from gridcode.data.shards.tar import Group, Member, read_member, tar_groups
 from gridcode.errors import FileError, GridcodeError
 
@@ -91,16 +92,25 @@ class ImageStream:
     def read(self, shard: str, start: int = 0) -> Iterator[Encoded | GridcodeError]:
         """The pictures of one shard from number ``start`` on, in order.
 
+        Where a connection breaks it is made again, and the pictures that were given are passed over.
+
         Raises:
             GridcodeError: The shard cannot be read; with ``on_error="stop"`` also, what is no example in it.
         """
-        items = self._of_parquet(shard) if is_parquet(shard) else self._of_tar(shard)
-        for number, item in enumerate(items):
-            if number < start:
-                continue
-            if isinstance(item, GridcodeError) and self.on_error == "stop":
-                raise item
-            yield item
+        given, tries = start, 0
+        while True:
+            items = self._of_parquet(shard) if is_parquet(shard) else self._of_tar(shard)
+            try:
+                for item in islice(items, given, None):
+                    if isinstance(item, GridcodeError) and self.on_error == "stop":
+                        raise item
+                    given, tries = given + 1, 0
+                    yield item
+            except ConnectionFailedError as error:
+                tries += 1
+                wait_for_another_try(error, shard, tries)
+            else:
+                return
 
     def _of_tar(self, shard: str) -> Iterator[Encoded | GridcodeError]:
         where = printable(shard)
