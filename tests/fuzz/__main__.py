@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.fuzz import test_folders, test_images, test_json
+from tests.fuzz import test_folders, test_images, test_json, test_streams
 
 OUTCOMES = ("decoded", "refused", "traceback", "changed")
 SHARES: dict[str, tuple[float, Callable[[tuple[int, ...]], tuple[str, str]]]] = {
@@ -25,6 +25,10 @@ SHARES: dict[str, tuple[float, Callable[[tuple[int, ...]], tuple[str, str]]]] = 
     },
     "folders": (0.1, test_folders.check),
     "JSON, values": (0.1, lambda seed: test_json.check_value(np.random.default_rng(seed))),
+    **{
+        kind: (0.1, lambda seed, make=make: test_streams.judge(make(np.random.default_rng(seed))))
+        for kind, make in test_streams.KINDS.items()
+    },
     "JSON, damaged files": (0.1, lambda seed: test_json.check_file(np.random.default_rng(seed))),
 }
 """Each kind's share of all cases, and what makes and judges the case of a seed."""

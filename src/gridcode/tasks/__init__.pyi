@@ -1,2 +1,4 @@
+from .coded_store import CodedTokens as CodedTokens
+from .coded_store import code_split as code_split
 from .generate import Generator as Generator
 from .tokenize import StoreOptions as StoreOptions

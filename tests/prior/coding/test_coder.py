@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -137,3 +142,27 @@ def test_windows(name: str, grid: tuple[int, ...], window: tuple[int, ...]) -> N
     how = coder.settings(2)
     data = encode_windows(coder, tokens, how)
     assert torch.equal(decode_windows(coder, data, grid, how), tokens)
+
+
+PROGRAM = """
+import sys, torch
+from pathlib import Path
+from gridcode.prior.coding import PriorCoder
+from gridcode.prior.make import load_prior
+
+coder, data = PriorCoder(load_prior(sys.argv[1])), Path(sys.argv[2]).read_bytes()
+print(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
+print(coder.decode(data, torch.full((20,), -1), coder.settings(20)).flatten().tolist())
+"""
+
+
+def test_another_process_with_other_threads_and_instructions(tmp_path: Path) -> None:
+    prior, (tokens, labels) = made("modern, chain"), grids(20)
+    prior.save_pretrained(tmp_path / "prior")
+    coder = PriorCoder(prior)
+    (tmp_path / "coded").write_bytes(coder.encode(tokens, torch.full_like(labels, -1), coder.settings(20)))
+    threads = "1" if torch.get_num_threads() > 1 else "2"
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": threads}
+    words = [sys.executable, "-c", PROGRAM, str(tmp_path / "prior"), str(tmp_path / "coded")]
+    found = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert found == [f"DEFAULT {threads}", str(tokens.flatten().tolist())]

@@ -1,0 +1,96 @@
+"""A token store as one coded file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gridcode.errors import GridcodeError
+from gridcode.prior.bits import measure_bits
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.train import token_space
+from gridcode.store.reader import TokenStore
+from gridcode.store.writer import StoreWriter
+from gridcode.tasks.coded_store import CodedTokens, code_split
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    folder, draw = tmp_path_factory.mktemp("store") / "tokens", torch.Generator().manual_seed(0)
+    with StoreWriter(
+        folder,
+        quantizer={"name": "fsq", "levels": [5, 4]},
+        codebook_size=20,
+        grid=(5, 6),
+        tokenizer="0123456789abcdef",
+        data={"dataset": "x"},
+        classes=("cat", "dog"),
+    ) as writer:
+        for split, rows in (("train", 70), ("val", 5)):
+            tokens = (torch.rand(rows, 5, 6, generator=draw) ** 3 * 20).long()
+            writer.write(split, tokens, torch.arange(rows) % 3 - 1, [f"{split}/{row}" for row in range(rows)])
+    return TokenStore.open(folder)
+
+
+@pytest.fixture(scope="module")
+def prior(store: TokenStore) -> MaskGIT:
+    torch.manual_seed(0)
+    return MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), token_space(store)).eval()
+
+
+@pytest.mark.parametrize("coder", ["raw", "static", "prior"])
+def test_a_split_comes_back_whole_and_by_blocks(store: TokenStore, prior: MaskGIT, coder: str, tmp_path: Path) -> None:
+    path, steps = tmp_path / "train.gc", []
+    given = prior if coder == "prior" else None
+    size = code_split(
+        store,
+        "train",
+        path,
+        prior=given,
+        coder=coder,
+        block=32,
+        progress=lambda *done: steps.append(done),  # type: ignore[arg-type]
+    )
+    assert size == path.stat().st_size
+    assert steps == [(32, 70), (64, 70), (70, 70)]
+    found, table = CodedTokens.open(path, prior=given), store.load("train")
+    assert torch.equal(found.load().tokens, table.tokens)
+    assert torch.equal(found.load().labels, table.labels)
+    assert found.load().keys == table.keys
+    assert found.block(2).keys == table.keys[64:]
+    assert (len(found), found.blocks, found.about["split"]) == (70, 3, "train")
+    assert found.about["manifest"]["classes"] == ["cat", "dog"]
+    if coder == "prior":
+        coded = sum(map(len, found.stream.payloads())) - 4 * found.blocks
+        bits = measure_bits(prior, table).per_token
+        assert 8 * coded / table.tokens.numel() == pytest.approx(bits, rel=0.01)
+
+
+def test_what_does_not_fit(store: TokenStore, prior: MaskGIT, tmp_path: Path) -> None:
+    path = tmp_path / "val.gc"
+    code_split(store, "val", path, prior=prior)
+    with pytest.raises(GridcodeError, match=r"was coded by prior .* and none is given"):
+        CodedTokens.open(path)
+    torch.manual_seed(1)
+    other = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), token_space(store)).eval()
+    with pytest.raises(GridcodeError, match=r"was coded by prior .* the one given is"):
+        CodedTokens.open(path, prior=other)
+    with pytest.raises(GridcodeError, match="has the blocks 0 … 0, not 1"):
+        CodedTokens.open(path, prior=prior).block(1)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(GridcodeError, match=r"block 0 of .* is damaged"):
+        CodedTokens.open(path, prior=prior).load()
+    with pytest.raises(GridcodeError, match="there is no file"):
+        CodedTokens.open(tmp_path / "none.gc")
+    with pytest.raises(GridcodeError, match="no split 'test'"):
+        code_split(store, "test", path)
+    with pytest.raises(GridcodeError, match="the coder prior needs a prior"):
+        code_split(store, "val", path, coder="prior")
+    prior.space.__dict__["tokenizer"] = "0" * 16
+    with pytest.raises(GridcodeError, match="learned the tokens of tokenizer 0000"):
+        code_split(store, "val", path, prior=prior)
+    prior.space.__dict__["tokenizer"] = store.manifest.tokenizer
