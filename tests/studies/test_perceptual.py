@@ -72,9 +72,11 @@ def test_verdicts_on_made_up_figures() -> None:
     seen = figures([0.1, 0.08, 0.05], [0.1, 0.09, 0.02], [40, 30, 20], [22, 21, 20])
     found = verdicts(seen, 1000)
     assert [verdict.answer for verdict in found] == ["seen"] * 9
-    assert found[0].claim == "with lite0 in the loss reconstructions are nearer than pixels alone, by lite2"
-    assert found[0].figures.startswith("distance 0.0500 and 0.1001, -0.0500 (95 % interval -0.05")
-    assert found[6].figures.startswith("20% and 50%, -30 points")
+    assert found[0].claim == (
+        "lite0 in the loss brings reconstructions nearer to the pictures than pixels alone do, by lite2"
+    )
+    assert found[0].figures.startswith("kernel distance 0.0500 against 0.1001, -0.0500 (95 % interval -0.05")
+    assert found[6].figures.startswith("20% against 50%, -30 points")
     assert found[7].figures.endswith("; a step takes 2.0 times as long")
     assert "dB" in found[7].figures
     # Of many pictures the Fréchet distance counts, which is turned around here.
