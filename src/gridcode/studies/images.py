@@ -49,6 +49,7 @@ from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
 from gridcode.training.run import RunOptions
+from gridcode.training.state import checkpoints
 
 TIMED: Final = 64
 """Pictures that are encoded and measured to tell how long all of them take."""
@@ -139,19 +140,26 @@ def train_classifier(config: ImageStudyConfig, out: Path) -> None:
     )  # fmt: skip
 
 
+def continued(out: Path) -> RunOptions:
+    """How a run goes on that may have been killed: from its checkpoint, or from the start if it has none yet."""
+    resume = bool(checkpoints(out))
+    if not resume:
+        shutil.rmtree(out, ignore_errors=True)
+    return RunOptions(out, resume=resume, show=False)
+
+
 def train_stage_one(run: TokenizerRun, sources: Sources, folder: Path) -> Tokenizer:
     """Train a cell's tokenizer, or go on with it."""
-    out = folder / "tokenizer"
-    return train_tokenizer(run, RunOptions(out, resume=out.is_dir(), show=False), sources=sources).eval()
+    return train_tokenizer(run, continued(folder / "tokenizer"), sources=sources).eval()
 
 
 def train_stage_two(tokenizer: Tokenizer, sources: Sources, data: DataConfig, run: PriorRun, folder: Path) -> Generator:
     """Write a cell's token store and train its prior, or go on with it."""
-    store, out = folder / "tokens", folder / "prior"
+    store = folder / "tokens"
     if not (store / "manifest.json").is_file():
         tokenize(tokenizer, {"train": sources.train, "val": sources.val}, data, StoreOptions(store, force=True))
     opened = TokenStore.open(store, tokenizer=tokenizer.weights_hash())
-    prior = train_prior(run, opened, RunOptions(out, resume=out.is_dir(), show=False))
+    prior = train_prior(run, opened, continued(folder / "prior"))
     return Generator(prior.eval(), tokenizer)
 
 

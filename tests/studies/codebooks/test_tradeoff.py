@@ -108,10 +108,14 @@ def test_a_study_goes_both_stages_and_is_the_same_where_it_was_killed(tmp_path: 
     folder = tmp_path / "study/cells/fsq-16-0"
     assert (folder / "overview.png").is_file()
     assert not list(folder.glob("*/state"))
-    # A cell that died between its stages ends with the same figures.
+    # A cell that died before a checkpoint, or between its stages, ends with the same figures.
     data = DataConfig(size=16, train_count=24, val_count=12, workers=0)
     study = Tradeoff(TradeoffConfig(data=data, size="smoke", seeds=1, families=("fsq",), bits=(4,), accelerator="cpu"))
     study.prepare(tmp_path / "again")
+    begun = tmp_path / "again/cells/fsq-16-0/tokenizer"
+    begun.mkdir(parents=True)
+    (begun / "run.json").write_text("{}")
+    (begun / "log.jsonl").write_text('{"step": 1}\n')
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
         patch.setattr("gridcode.studies.images.train_prior", lambda *_: 1 / 0)
