@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gridcode.cli.shared.options import Device
 from gridcode.cli.shared.parse import option_value
-from gridcode.data.shards.names import is_pattern, is_url, local_shards
+from gridcode.data.shards.names import is_pattern, is_url, local_shards, shard_urls
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json
 
@@ -188,6 +188,7 @@ def check_source(place: str | None, *, what: str = "pictures") -> None:
     if place is None or (built_in and place == "scenes"):
         return
     if built_in and is_url(place):
+        shard_urls(place)
         return
     if built_in and is_pattern(place):
         local_shards(place)

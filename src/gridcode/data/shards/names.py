@@ -41,6 +41,38 @@ def is_url(place: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", place) is not None
 
 
+def shard_urls(pattern: str) -> list[str]:
+    """The URLs, perhaps with ``*``, that the braces of a pattern stand for.
+
+    Raises:
+        GridcodeError: The pattern is wrong, or stands for other files than .tar and .parquet.
+
+    >>> shard_urls("s3://bucket/{0..1}.tar")
+    ['s3://bucket/0.tar', 's3://bucket/1.tar']
+    """
+    urls = expand(pattern)
+    if wrong := next((url for url in urls if not is_shard(url)), None):
+        raise no_shard(wrong)
+    return urls
+
+
+def is_shard(name: str) -> bool:
+    """Whether a stream can be read of a file of that name, or of a URL with a query.
+
+    >>> is_shard("a.tar"), is_shard("https://host/a.parquet?key=1"), is_shard("a.tar.gz")
+    (True, True, False)
+    """
+    return name.partition("?")[0].lower().endswith((".tar", ".parquet"))
+
+
+def no_shard(name: str) -> GridcodeError:
+    """What is said of another one."""
+    return GridcodeError(
+        f"{printable(name)}: a stream reads .tar and .parquet files; give the pattern of some, such as "
+        "URL/{000..099}.tar"
+    )
+
+
 def expand(pattern: str) -> list[str]:
     """The names that the braces of a pattern stand for, in order.
 

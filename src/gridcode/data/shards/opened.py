@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Literal
 
 from gridcode.data.config import DataConfig
 from gridcode.data.file_names import is_split, printable, split_of
@@ -16,13 +16,11 @@ from gridcode.data.layout import shards_of, tar_shards_of
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.example import CLASS_NAMES, class_names
-from gridcode.data.shards.names import is_pattern, is_url, local_shards
+from gridcode.data.shards.names import is_pattern, is_shard, is_url, local_shards, no_shard
 from gridcode.data.shards.remote import expand_urls, open_anywhere, read_url
 from gridcode.data.shards.stream import ImageStream, is_parquet
 from gridcode.data.source import split_keys
 from gridcode.errors import GridcodeError, MissingFileError
-
-_SUFFIXES: Final = (".tar", ".parquet")
 
 
 def is_streamed(config: DataConfig, place: str) -> bool:
@@ -93,12 +91,9 @@ def _shards(place: str) -> list[str]:
         if not path.exists():
             raise MissingFileError(f"{place}: no such file or folder; check data.source")
         shards = [str(path)] if path.is_file() else [str(shard) for shard in shards_of(path) or tar_shards_of(path)]
-    wrong = next((shard for shard in shards if not shard.lower().endswith(_SUFFIXES)), None)
+    wrong = next((shard for shard in shards if not is_shard(shard)), None)
     if wrong is not None or not shards:
-        raise GridcodeError(
-            f"{printable(wrong or place)}: a stream reads .tar and .parquet files; give the pattern of some, such as "
-            "URL/{000..099}.tar"
-        )
+        raise no_shard(wrong or place)
     return shards
 
 

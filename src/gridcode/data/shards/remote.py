@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from gridcode.data.file_names import printable
-from gridcode.data.shards.names import expand, is_url
+from gridcode.data.shards.names import is_url, shard_urls
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 _LOG = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ def expand_urls(pattern: str) -> list[str]:
     """The URLs that a pattern stands for: braces, and ``*`` where the server lists its files; sorted as they come.
 
     Raises:
-        GridcodeError: The pattern is wrong, no file has such a name, or the server cannot be asked.
+        GridcodeError: The pattern is wrong or not of shards, no file has such a name, or the server cannot be asked.
     """
     found: dict[str, None] = {}
-    for url in expand(pattern):
-        if not any(letter in url for letter in "*?["):
+    for url in shard_urls(pattern):
+        if "*" not in url:  # ? begins a query
             found[url] = None
             continue
         with telling(url):

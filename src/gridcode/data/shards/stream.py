@@ -177,4 +177,4 @@ class ImageStream:
 
 def is_parquet(shard: str) -> bool:
     """Whether a shard is a Parquet file by its name."""
-    return shard.lower().endswith(".parquet")
+    return shard.partition("?")[0].lower().endswith(".parquet")
