@@ -110,7 +110,7 @@ def _section(file: Path) -> str:
         for picture in sorted(file.parent.glob(f"{file.stem}-*.png"))
     ]
     command = command_of(study.name, study.config)  # type: ignore[attr-defined]
-    cells = f"{len(results)} of {len(study.cells())} cells, {content['hours']:.1f} hours of one process"
+    cells = f"{len(results)} of {len(study.cells())} cells, {content['hours']:.1f} hours of work of one process"
     facts = [f"`{command}`", *filter(None, [study.steps()]), cells, _machine(content["machine"])]
     notes = [*summary.notes, f"{'; '.join(facts)}. Figures: [{file.name}]({file.name})."]
     parts += [f"<small>{note}</small>" for note in notes]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +30,7 @@ from gridcode.evaluation.publish import machine_lines
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
 from gridcode.studies.plot import save_plot
 from gridcode.studies.study import Cell, Study, Values, cell_folder
+from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
 from gridcode.training.signals import Stopped
 
@@ -256,10 +256,10 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
     done = read_result(out, cell)
     if done is not None:
         return done
-    start = time.perf_counter()
+    start = working_time()
     with _as_cell_error():
         found = study.run_cell(cell, out)
-    seconds = time.perf_counter() - start
+    seconds = working_time() - start
     folder = make_folder(cell_folder(out, cell))
     write_json(
         folder / RESULT, {"cell": {"setting": cell.setting, "seed": cell.seed}, "found": found, "seconds": seconds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,14 @@ from gridcode.training.log import read_log
 
 STEPS: Final = 6
 """Steps that are taken, of which the second half is timed."""
+
+
+def working_time() -> float:
+    """A clock, in seconds, for the work of this process: it stands still while the process waits for a core.
+
+    Where a GPU works, which that clock does not see, it is the time of day.
+    """
+    return time.perf_counter() if torch.cuda.is_available() else time.process_time()
 
 
 def short_loop(loop: LoopConfig) -> LoopConfig:
