@@ -71,21 +71,13 @@ def open_forward(place: str) -> Iterator[BinaryIO]:
     Raises:
         GridcodeError: It is missing, or cannot be read; so is what the block raises of the system or the network.
     """
-    with telling(place):
-        if not is_url(place):
-            with open(Path(place).expanduser(), "rb") as file:
-                yield file
-            return
-        system, path = _system(place)
-        # A file that is asked for without blocks comes in one piece, where the protocol is http.
-        options: Any = {"block_size": 0} if place.startswith("http") else {"block_size": _PIECE}
-        with system.open(path, "rb", **options) as opened:
-            _reached.add(_server(place))
-            yield cast(BinaryIO, _Forward(opened))
+    # A file that is asked for without blocks comes in one piece, where the protocol is http.
+    with open_anywhere(place, block_size=0 if place.startswith("http") else _PIECE) as file:
+        yield cast(BinaryIO, _Forward(file)) if is_url(place) else file
 
 
 @contextmanager
-def open_anywhere(place: str) -> Iterator[BinaryIO]:
+def open_anywhere(place: str, *, block_size: int = 8 * _PIECE) -> Iterator[BinaryIO]:
     """The same for a file that must be read out of order, as Parquet must: the server needs to know of ranges."""
     with telling(place):
         if not is_url(place):
@@ -93,7 +85,7 @@ def open_anywhere(place: str) -> Iterator[BinaryIO]:
                 yield file
             return
         system, path = _system(place)
-        with system.open(path, "rb", block_size=8 * _PIECE) as opened:
+        with system.open(path, "rb", block_size=block_size) as opened:
             _reached.add(_server(place))
             yield cast(BinaryIO, opened)
 
