@@ -95,5 +95,10 @@ class PerceptualStudyConfig(ImageStudyConfig):
         return replace(run, model=model, optim=OptimConfig(lr=2e-4, warmup=500), loop=self._loop(20_000, 64, seed))
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
-        """How a cell is measured: by lite2, and by lite0, which graded itself where it was trained against."""
-        return replace(super().evaluation(out, seed), protocol=("fd-lite2", "fd-lite0"))
+        """How a cell is measured: by lite2, and by lite0, which graded itself where it was trained against.
+
+        Of large pictures the classifier takes fewer steps at laptop size; it is trained once, before the first cell.
+        """
+        found = replace(super().evaluation(out, seed), protocol=("fd-lite2", "fd-lite0"))
+        short = self.size == "laptop" and self.data.size >= LARGE
+        return replace(found, classifier_steps=250) if short else found
