@@ -8,7 +8,8 @@ Along each side the tiles have one size and overlap by ``overlap`` tokens at lea
     pixels   1 1 1 1 1 1 1 1 1 1 x 2 2 2 2 2 2 2 2          decoder: one fades into the other around the middle
 
 so no token is made without the pixels around it, and the decoder leaves no sharp edge between tiles. A picture of one
-tile at most goes through as a whole, as in training. What a picture lacks to whole tokens is drawn out by its last pixels.
+tile at most goes through as a whole, as in training. What a picture lacks to whole tokens is drawn out by its last
+pixels.
 
 The normalisation in our networks looks at a whole tile, so tokens depend on where tiles lie: where a tokenizer is far
 from what it learned, the tone of flat ground changes from tile to tile, and tiles are seen (LOG.md).
