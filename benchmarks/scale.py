@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import resource
 import statistics
@@ -42,7 +41,7 @@ from gridcode.data.open import open_source
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.stream import ImageStream
-from gridcode.files import write_json
+from gridcode.files import to_json, write_json
 
 WAYS = ("folder", "parquet", "tar", "stream", "webdataset")
 
@@ -220,9 +219,7 @@ def main() -> None:
                 }
                 rows.append(row)
                 print(
-                    json.dumps(
-                        {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-                    )
+                    to_json({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
                 )
     if given.out:
         about = {"machine": machine("cpu"), "cores": os.cpu_count(), "pictures": len(examples), "rounds": given.rounds}

@@ -49,7 +49,7 @@ class SavedImages(EncodedImages):
         except (KeyError, TypeError):
             raise GridcodeError(f"{folder / _STATE}: no list of data files; save the data set again") from None
         if state.get("_indices_data_files"):
-            raise GridcodeError(f"{self.name}: saved as a selection of rows; save data.flatten_indices() instead")
+            raise GridcodeError(f"{self.name}: saved as a selection of rows; save what its flatten_indices() returns")
         self._map()
         found = columns_of(self._table.schema, self.name)
         self._column = found.image

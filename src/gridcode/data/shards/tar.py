@@ -89,7 +89,7 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[Member]:
             place = data + -(-length // BLOCK) * BLOCK
             continue
         if kind == _SPARSE:
-            raise GridcodeError(f"{where}: '{printable(_name(header))}' is stored with holes; pack it without --sparse")
+            raise GridcodeError(f"{where}: '{printable(_name(header))}' is stored with holes; pack it as a plain file")
         member = Member(_name(header) if name is None else name, data, 0 if kind[0] in _NO_DATA else length)
         if kind[0] in _FILE and not member.name.endswith("/"):
             yield member
