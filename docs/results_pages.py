@@ -13,6 +13,7 @@ This is also a hook of MkDocs, which puts the pages into the navigation.
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 import sys
@@ -186,6 +187,8 @@ def on_config(config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:]:
-        print(f"took in {take_in(Path(folder))}")
+    parser = argparse.ArgumentParser(description="Write the pages of the studies from their committed figures.")
+    parser.add_argument("studies", nargs="*", type=Path, metavar="FOLDER", help="a finished study to take in first")
+    for folder in parser.parse_args().studies:
+        print(f"took in {take_in(folder)}")
     write_pages()

@@ -61,7 +61,7 @@ class SamplersConfig(CheckpointConfig):
 class GuidanceConfig(CheckpointConfig):
     """Which scales of guidance."""
 
-    alphas: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0)
     """The paper's alpha in l' = l + alpha (l - l_0)."""
 
     def __post_init__(self) -> None:
