@@ -49,12 +49,11 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write(temporary_path)`` make a file, then rename it to ``path`` in one step.
+@contextmanager
+def file_atomic(path: Path) -> Iterator[Path]:
+    """Make a file under a temporary name; it takes the name ``path`` when the block ends without an error.
 
-    Args:
-        path: The file's final name; missing parent folders are made.
-        write: Writes the complete file at the path it is given.
+    Missing parent folders are made.
 
     Raises:
         GridcodeError: It cannot be written: the disk is full, say, or the folder is not ours.
@@ -63,11 +62,17 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(temporary)
+            yield temporary
             _flush(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write(temporary_path)`` make a file, then rename it to ``path`` in one step: see :func:`file_atomic`."""
+    with file_atomic(path) as temporary:
+        write(temporary)
 
 
 def write_text(path: Path, text: str) -> None:

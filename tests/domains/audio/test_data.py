@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_what_is_clipped_silent_or_one_sample_long_is_read() -> None:
         sound = type("S", (), {"recording": recording(samples)})
         assert np.abs(whole(sound, config)).max() == pytest.approx(peak, abs=1e-3)
     assert recording(np.full(3, 1.0, np.float32), 48000).read(8000).shape == (1,)
+    (part,) = recording(np.full(1, 0.5, np.float32), 48000).blocks(8000)
+    assert part.shape == (recording(np.full(1, 0.5, np.float32), 48000).length(8000),)
+
+
+def test_what_cannot_be_written_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "a.flac", sine(300, 0.05), 8000)
+    kept = (tmp_path / "a.flac").read_bytes()
+    with pytest.raises(
+        OSError, match=r"a\.flac cannot be written \(flac does not support this sample rate\)"
+    ) as caught:
+        write(tmp_path / "a.flac", sine(300, 0.05), 1_000_000)
+    assert isinstance(caught.value, GridcodeError)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"]
+    assert (tmp_path / "a.flac").read_bytes() == kept
 
 
 REFUSED = {
@@ -135,6 +150,12 @@ def test_classes_come_from_folders_names_or_parquet(tmp_path: Path) -> None:
     assert open_input(flat).classes == ()
     named = open_input(replace(flat, labels="name"))
     assert (named.classes, [sound.label for sound in named]) == (("3", "7"), [0, 1, 1, 1])
+    odd = tmp_path / os.fsdecode(b"\xe9_1.wav")
+    write(odd, sine(200, 0.02), 8000)
+    (found,) = open_input(AudioConfig(source=str(odd), labels="name"))
+    assert (found.key, found.recording.length(8000)) == (r"\xe9_1.wav", 160)
+    assert open_input(AudioConfig(source=str(odd), labels="name")).classes == (r"\xe9",)
+    odd.unlink()
     both = [open_sounds(replace(flat, val_fraction=0.5, labels="name"), split) for split in ("train", "val")]
     assert sorted(sound.key for part in both for sound in part) == [named.key(index) for index in range(4)]
 

@@ -95,6 +95,10 @@ def test_eval_writes_figures_spectrograms_and_players(runs: Path, tmp_path: Path
     page = (tmp_path / "report/report.html").read_text()
     assert page.count('<audio controls preload="none" src="data:audio/flac;base64,') == 2 * 4 + 4
     assert "media-src data:" in page
+    assert "Recognised by a classifier" in page
+    words = ["--data.labels", "none", "--count", "2", "--out", str(tmp_path / "plain")]
+    assert main(["eval", "fsdd_smoke", *models[:2], *words]) == 0
+    assert "Recognised by a classifier" not in (tmp_path / "plain/report.html").read_text()
 
 
 def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: Path, capsys) -> None:

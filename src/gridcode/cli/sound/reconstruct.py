@@ -14,12 +14,15 @@ from gridcode.cli.shared.parse import parse
 from gridcode.cli.sound.options import SoundReading
 from gridcode.errors import GridcodeError
 
+_SHOWN = 16
+"""Sounds in the picture, at most."""
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Send sounds through a tokenizer and back, at their whole length.
 
-    --out gets the reconstructions, and comparison.png with the spectrograms of the first seconds.
+    --out gets the reconstructions, and comparison.png with the spectrograms of the beginnings of the first 16.
     """
 
     model: Annotated[TokenizerModel, FLAT]
@@ -67,8 +70,11 @@ def reconstruct_sounds(arguments: list[str]) -> None:
         return found
 
     results = read_each(len(chosen), pass_through, name=source.name, what="sounds", on_error=data.on_error)
-    beginnings = [(found.beginning, found.its_reconstruction) for found in results]
+    beginnings, count = list[tuple[torch.Tensor, torch.Tensor]](), 0
+    for count, found in enumerate(results, 1):
+        if count <= _SHOWN:
+            beginnings.append((found.beginning, found.its_reconstruction))
     sounds, backs = (torch.stack(part) for part in zip(*beginnings, strict=True))
-    save_sheet(out / "comparison.png", sounds[:16], backs[:16], rate=data.rate)
-    print(f"{len(beginnings)} sound{'s' * (len(beginnings) != 1)} in {out}")
+    save_sheet(out / "comparison.png", sounds, backs, rate=data.rate)
+    print(f"{count} sound{'s' * (count != 1)} in {out}")
     print(f"spectrograms of originals, each with its reconstruction below: {out / 'comparison.png'}")

@@ -5,8 +5,8 @@ Commands::
     gridcode train tokenizer fsdd_laptop --data.source DATA/fsdd --out runs/digits/tokenizer
     gridcode tokenize --tokenizer runs/digits/tokenizer --out runs/digits/tokens
     gridcode train prior fsdd_laptop --tokens runs/digits/tokens --out runs/digits/prior
-    gridcode sample --prior runs/digits/prior --tokenizer runs/digits/tokenizer --out runs/digits/samples
-    gridcode eval --tokenizer runs/digits/tokenizer --prior runs/digits/prior --out runs/digits/report
+    gridcode sample fsdd_laptop --prior runs/digits/prior --tokenizer runs/digits/tokenizer --out runs/digits/samples
+    gridcode eval fsdd_laptop --tokenizer runs/digits/tokenizer --prior runs/digits/prior --out runs/digits/report
 """
 
 from __future__ import annotations

@@ -82,7 +82,9 @@ def _tables(found: AudioEvaluation) -> list[Table]:
         tables.append(Table("Generation", [Figure("bits per token", bits, "bits", "of validation tokens")]))
         recognised["samples"] = found.samples.accuracy
     known = [Figure(name, share) for name, share in recognised.items() if share is not None]
-    return [*tables, Table("Recognised by a classifier of log-mel spectra", known)]
+    if known:
+        tables.append(Table("Recognised by a classifier of log-mel spectra", known))
+    return tables
 
 
 def _galleries(found: AudioEvaluation, rate: int) -> list[Gallery]:

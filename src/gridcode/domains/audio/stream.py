@@ -83,7 +83,7 @@ def decode_stream(tokenizer: Tokenizer, parts: Iterable[Tensor], *, block: int =
     """The sound of tokens that come in parts (1, 1, t_i, *index_shape): pieces (1, 1, T_i)."""
 
     def work(part: Tensor) -> Tensor:
-        return tokenizer.decode(part.movedim(-1, 2))
+        return tokenizer.decode(part.movedim(-1, 2).to(tokenizer.device))
 
     config = tokenizer.config
     moved = (part.movedim(2, -1) for part in parts)

@@ -9,6 +9,7 @@ asked for is decoded, so that a file of hours costs no memory. Both packages are
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
-from gridcode.files import writing
+from gridcode.files import file_atomic
 
 SUFFIXES: Final = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".au", ".caf", ".opus"})
 """What is taken for a sound file in a folder."""
@@ -70,7 +71,9 @@ class Recording:
         if isinstance(self.file, Path) and not self.file.is_file():
             raise MissingFileError(f"{self.name}: there is no such file; check data.source")
         try:
-            with soundfile.SoundFile(io.BytesIO(self.file) if isinstance(self.file, bytes) else self.file) as opened:
+            with soundfile.SoundFile(
+                io.BytesIO(self.file) if isinstance(self.file, bytes) else _name(self.file)
+            ) as opened:
                 if not opened.frames:
                     raise FileError(f"{self.name}: holds no samples; remove it, or set data.on_error=skip")
                 yield opened
@@ -125,7 +128,7 @@ class Recording:
             GridcodeError: As :meth:`read`.
         """
         with self.open() as opened:
-            resampler = None
+            resampler, given = None, False
             if opened.samplerate != rate:
                 resampler = package("soxr").ResampleStream(opened.samplerate, rate, 1, dtype="float32")
             done = 0
@@ -137,7 +140,10 @@ class Recording:
                 if resampler is not None:
                     part = resampler.resample_chunk(part, last=done >= opened.frames)
                 if len(part):
+                    given = True
                     yield part
+            if not given:  # shorter than a sample at this rate: what :meth:`length` calls one
+                yield np.zeros(1, np.float32)
 
     @staticmethod
     def _samples(opened: Any, rate: int) -> int:
@@ -149,6 +155,11 @@ class Recording:
         if not np.isfinite(mono).all():
             raise FileError(f"{self.name}: holds NaN or infinite samples; write it again, or set data.on_error=skip")
         return np.clip(mono, -1, 1)
+
+
+def _name(path: Path) -> str | bytes:
+    """A path as soundfile takes it: in bytes, because a file's name need not be UTF-8; on Windows it is text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def encode(samples: Waveform, rate: int, *, format: str = "FLAC") -> bytes:
@@ -188,15 +199,16 @@ def writer(path: Path, rate: int) -> Iterator[Callable[[Waveform], None]]:
     Raises:
         GridcodeError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    kind = path.suffix[1:].upper()
-    try:
-        with writing(path):
-            with package("soundfile").SoundFile(partial, "w", rate, 1, subtype="PCM_16", format=kind) as file:
+    soundfile, kind = package("soundfile"), path.suffix[1:].upper()
+    with file_atomic(path) as temporary:
+        try:
+            with soundfile.SoundFile(_name(temporary), "w", rate, 1, subtype="PCM_16", format=kind) as file:
                 yield lambda samples: file.write(np.clip(samples, -1, 1))
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        except soundfile.SoundFileError as error:
+            reason = str(error).rstrip(".").split(": ")[-1]
+            raise FileError(
+                f"{path} cannot be written ({reason}); make room there, or choose another place or format"
+            ) from None
 
 
 def write(path: Path, samples: Waveform, rate: int) -> None:

@@ -227,5 +227,5 @@ def _files(folder: Path, labels: Labels) -> Iterator[tuple[str, str | None, Path
 
 def _class_of(name: str, folders: Sequence[str], labels: Labels) -> str | None:
     if labels == "name":
-        return Path(name).stem.split("_")[0]
+        return printable(Path(name).stem.split("_")[0])
     return printable(folders[0]) if folders and labels in ("auto", "folder") else None
