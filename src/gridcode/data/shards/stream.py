@@ -20,8 +20,8 @@ from gridcode.data.parquet import columns_of
 from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.remote import ConnectionFailedError, open_anywhere, open_forward, wait_for_another_try
-from gridcode.data.shards.tar import Group, Member, read_member, tar_groups
-from gridcode.errors import FileError, GridcodeError
+from gridcode.data.shards.tar import BrokenTarError, Group, Member, read_member, tar_groups
+from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,7 @@ class ImageStream:
                     yield from self._example(group, held, where)
                     for member in group.members.values():
                         held.pop(member.name, None)
-        except FileError as error:
-            if "cut short" not in str(error) and "damaged" not in str(error):
-                raise
+        except BrokenTarError as error:
             yield error
 
     def _example(self, group: Group, held: dict[str, bytes], where: str) -> Iterator[Encoded | GridcodeError]:
@@ -149,6 +147,7 @@ class ImageStream:
             if self.on_error == "stop":
                 raise GridcodeError(f"{where}: no class, though others have one; add a .cls, or set data.on_error=skip")
             return None
+        label = printable(label) if isinstance(label, str) else label
         number = self.classes.index(label) if label in self.classes else label
         if not isinstance(number, int) or number >= len(self.classes):
             raise GridcodeError(f"{where}: label {label!r}, but there are {len(self.classes)} class names; correct it")
@@ -167,11 +166,13 @@ class ImageStream:
                 labels = batch.column(1).to_pylist() if len(columns) > 1 else [None] * len(cells)
                 for cell, told in zip(cells, labels, strict=True):
                     place = f"{printable(shard)}, row {row}"
-                    number = None if told is None else self._number(told, place)
-                    if cell.is_valid:
+                    try:
+                        if not cell.is_valid:
+                            raise GridcodeError(f"{place}: no bytes; embed the image in the file")
+                        number = None if told is None else self._number(told, place)
                         yield Encoded(cell.as_buffer().to_pybytes(), number, f"{name}:{row}", place)
-                    else:
-                        yield GridcodeError(f"{place}: no bytes; embed the image in the file")
+                    except GridcodeError as error:
+                        yield error
                     row += 1
 
 
