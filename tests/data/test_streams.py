@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import fsspec
 import pyarrow as pa
@@ -17,6 +18,7 @@ import torch
 from gridcode.data import DataConfig, eval_batches, open_split, train_batches
 from gridcode.data.open import open_input, open_pictures, understood
 from gridcode.data.shards import remote as remote_files
+from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.lanes import lane_count, useful_lane_workers
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.stream import ImageStream
@@ -148,6 +150,18 @@ def test_validation_reads_in_order_and_a_part_of_it_from_all_shards(tmp_path):
     (few,) = eval_batches(source.first(5), CONFIG, batch_size=8)
     assert len(few.keys) == 5
     assert len({key.split(":")[0] for key in few.keys}) == 4
+
+
+def test_shards_of_one_name_have_keys_of_their_own_like_those_of_the_index(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b\\"):
+        shards(tmp_path / folder, 1, 2, labels=None)
+    paths = [Path("a/000.tar"), Path("b\\/000.tar")]
+    found = [item.key for item in ImageStream(tuple(map(str, paths)), "two")]
+    assert found == [example.key for example in TarImages(paths)]
+    assert found == ["a/000.tar:0000", "a/000.tar:0001", "b\\\\/000.tar:0000", "b\\\\/000.tar:0001"]
+    whole = ImageStream(("s3://x/a/0.tar", "s3://x/b/0.tar"), "two")
+    assert [whole._name_of(shard) for shard in whole.shards] == ["a/0.tar", "b/0.tar"]
 
 
 def told(settings):
