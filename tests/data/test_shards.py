@@ -19,6 +19,7 @@ from gridcode.data import DataConfig, open_split, train_batches
 from gridcode.data.open import open_source, understood
 from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.names import expand, is_pattern
+from gridcode.data.shards.stream import ImageStream
 from gridcode.data.shards.tar import read_member, split_name, tar_members
 from gridcode.errors import GridcodeError
 
@@ -90,6 +91,25 @@ def test_long_names_links_folders_and_huge_sizes(tmp_path):
     assert next(members).size == 9 << 30
     with pytest.raises(GridcodeError, match=r"^a\.tar: cut short, .*; download or write it again, or set data\.on_err"):
         next(members)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+@pytest.mark.parametrize("size", [1 << 40, 1 << 44, 1 << 80])
+def test_a_size_that_no_file_has_is_one_line_and_fills_no_memory(tmp_path, size, kind):
+    info = tarfile.TarInfo("1.png")
+    info.size, info.type = size, kind
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(512))
+    for read in (open_source, lambda path: list(ImageStream((str(path),), "a"))):
+        with pytest.raises(GridcodeError, match=r"a\.tar: (damaged|cut short), .*; download or write it again"):
+            read(tmp_path / "a.tar")
+
+
+def test_a_class_of_more_digits_than_a_number_has_is_a_name(tmp_path):
+    for digits in (25, 5000):
+        (tmp_path / "a.tar").write_bytes(packed([("1.png", picture(1)), ("1.cls", b"1" * digits)]))
+        assert TarImages([tmp_path / "a.tar"]).classes == ("1" * digits,)
+    (tmp_path / "a.tar").write_bytes(packed([("1.png", picture(1)), ("1.json", b'{"label": 12345678901234567890}')]))
+    assert TarImages([tmp_path / "a.tar"]).classes == ("12345678901234567890",)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import fsspec
 import pyarrow as pa
@@ -17,6 +18,7 @@ import torch
 from gridcode.data import DataConfig, eval_batches, open_split, train_batches
 from gridcode.data.open import open_input, open_pictures, understood
 from gridcode.data.shards import remote as remote_files
+from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.lanes import lane_count, useful_lane_workers
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.stream import ImageStream
@@ -67,6 +69,25 @@ def test_the_stream_does_not_depend_on_workers_and_processes(tmp_path):
     ranks = [taken(source, 5, rank=rank, world=2) for rank in (0, 1)]
     for whole, one, two in zip(alone, *ranks, strict=True):
         assert torch.cat([one.images, two.images]).equal(whole.images)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_checkpoint_of_one_process_is_resumed_by_any_number_of_workers_and_processes(tmp_path, workers, world):
+    source, _ = stream(tmp_path)
+    expected = taken(source, 9)[5:]
+    before = replace(source, position=StreamPosition())
+    taken(before, 5)
+    state = json.dumps(before.position.state_dict())
+    parts = []
+    for rank in range(world):
+        again = replace(source, position=StreamPosition())
+        again.position.load_state_dict(json.loads(state))
+        settings = replace(CONFIG, workers=workers)
+        parts.append(taken(again, 4, settings=settings, start=5, rank=rank, world=world))
+    for whole, *shares in zip(expected, *parts, strict=True):
+        assert torch.cat([share.images for share in shares]).equal(whole.images)
+        assert sum((share.keys for share in shares), ()) == whole.keys
 
 
 @pytest.mark.parametrize("shard_sizes", [(6, 6, 6), (1, 9, 4), (7,)])
@@ -131,6 +152,18 @@ def test_validation_reads_in_order_and_a_part_of_it_from_all_shards(tmp_path):
     assert len({key.split(":")[0] for key in few.keys}) == 4
 
 
+def test_shards_of_one_name_have_keys_of_their_own_like_those_of_the_index(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b\\"):
+        shards(tmp_path / folder, 1, 2, labels=None)
+    paths = [Path("a/000.tar"), Path("b\\/000.tar")]
+    found = [item.key for item in ImageStream(tuple(map(str, paths)), "two")]
+    assert found == [example.key for example in TarImages(paths)]
+    assert found == ["a/000.tar:0000", "a/000.tar:0001", "b\\\\/000.tar:0000", "b\\\\/000.tar:0001"]
+    whole = ImageStream(("s3://x/a/0.tar", "s3://x/b/0.tar"), "two")
+    assert [whole._name_of(shard) for shard in whole.shards] == ["a/0.tar", "b/0.tar"]
+
+
 def told(settings):
     return understood(open_pictures(settings, "train"), open_pictures(settings, "val"))
 
@@ -149,6 +182,10 @@ def test_shards_are_held_out_and_the_count_is_said_to_be_unknown(tmp_path):
         told(config(tmp_path / "000.tar"))
     with pytest.raises(GridcodeError, match=r"000\.tar is both for training and for validation"):
         told(config(tmp_path / "*.tar", val_source=str(tmp_path / "000.tar")))
+    (tmp_path / "link.tar").symlink_to(tmp_path / "000.tar")
+    with pytest.raises(GridcodeError, match=r"link\.tar is both for training and for validation"):
+        told(config(tmp_path / "00*.tar", val_source=str(tmp_path / "link.tar")))
+    (tmp_path / "link.tar").unlink()
     local = told(config(tmp_path / "00[01].tar", stream=False, val_source=str(tmp_path / "002.tar")))
     assert local[0].startswith("train: 8 pictures")
 
@@ -217,9 +254,24 @@ def test_parquet_behind_a_url(tmp_path):
     system.rm("/rows", recursive=True)
 
 
+def test_a_row_of_a_stream_that_cannot_be_used_is_left_out(tmp_path):
+    rows = {"image": [{"bytes": picture(number), "path": None} for number in range(3)], "label": [0, 7, 1]}
+    pq.write_table(pa.table(rows), tmp_path / "0.parquet")
+    source = ImageStream((str(tmp_path / "0.parquet"),), "rows", ("cat", "dog"))
+    with pytest.raises(GridcodeError, match=r"0\.parquet, row 1: label 7, but there are 2 class names"):
+        list(eval_batches(source, CONFIG, batch_size=4))
+    (batch,) = eval_batches(replace(source, on_error="skip"), replace(CONFIG, on_error="skip"), batch_size=4)
+    assert (batch.labels.tolist(), len(batch.skipped)) == ([0, 1], 1)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    absent = 404
+
     def log_message(self, *arguments):
         pass
+
+    def send_error(self, code, *arguments):
+        super().send_error(self.absent if code == http.HTTPStatus.NOT_FOUND else code, *arguments)
 
 
 @pytest.fixture
@@ -233,13 +285,17 @@ def server(tmp_path):
         thread.join()
 
 
-def test_a_server_without_ranges_is_read_and_its_faults_are_one_line(tmp_path, server):
+def test_a_server_without_ranges_is_read_and_its_faults_are_one_line(tmp_path, server, monkeypatch):
     source, _ = stream(tmp_path)
     settings = config(f"{server}/{{000..003}}.tar", val_source=f"{server}/000.tar")
     remote = open_pictures(settings, "train")
     assert remote.classes == ("cat", "dog", "owl")
     assert same(taken(remote, 7), taken(source, 7))
     assert same(taken(remote, 3, settings=replace(CONFIG, workers=2)), taken(source, 3))
+    (tmp_path / "classnames.txt").unlink()
+    monkeypatch.setattr(Quiet, "absent", 403)
+    assert open_pictures(settings, "train").classes == ()
+    monkeypatch.undo()
     missing = replace(remote, shards=(*remote.shards[:3], f"{server}/gone.tar"))
     with pytest.raises(GridcodeError, match=r"/gone\.tar: there is no such file; check data\.source"):
         taken(missing, 1)
@@ -276,6 +332,9 @@ def test_what_cannot_be_read_stops_or_is_left_out(tmp_path):
     keys = [key for batch in batches for key in batch.keys]
     assert [key.split(":")[0] for key in keys] == ["000.tar"] * 6 + ["001.tar"] + ["002.tar"] + ["003.tar"] * 6
     assert len([message for batch in batches for message in batch.skipped]) == 3
+    gone = replace(lenient, shards=(str(tmp_path / "damaged" / "gone.tar"),))
+    with pytest.raises(GridcodeError, match=r"^[^:]*damaged/gone\.tar: there is no such file"):
+        list(eval_batches(gone, settings, batch_size=4))
     trained = taken(lenient, 7, settings=settings, batch=2)
     assert {len(batch.keys) for batch in trained} == {2}
     empty = tmp_path / "empty.tar"

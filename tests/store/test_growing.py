@@ -12,7 +12,9 @@ import pytest
 from gridcode.cli.main import main
 from gridcode.errors import GridcodeError
 from gridcode.store import StoreWriter, TokenStore, merge_stores
+from gridcode.store import reader as reader_module
 from gridcode.store import writer as writer_module
+from gridcode.store.manifest import Manifest, newest_manifest
 from tests.store.test_store import HASH, rows, writer
 
 
@@ -66,6 +68,44 @@ def test_an_interrupted_store_is_continued_and_a_whole_one_is_added_to(tmp_path:
     ]  # fmt: skip
     with pytest.raises(GridcodeError, match="there is none in"):
         StoreWriter.append(tmp_path / "nowhere")
+    (tmp_path / "t" / "train-00001.parquet").unlink()
+    with pytest.raises(GridcodeError, match=r"train-00001\.parquet is missing"):
+        StoreWriter.append(tmp_path / "t")
+
+
+def test_overwriting_that_is_killed_lists_nothing_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writer(tmp_path / "t") as store:
+        store.write("train", *rows(8))
+
+    def killed(path: Path) -> None:
+        assert TokenStore.open(tmp_path / "t", growing=True).splits == ()
+        unlink(path)
+        raise KeyboardInterrupt
+
+    unlink = Path.unlink
+    monkeypatch.setattr(writer_module, "shard_files", lambda folder: [killed(folder / "train-00000.parquet")])
+    with pytest.raises(KeyboardInterrupt), writer(tmp_path / "t", overwrite=True):
+        pass
+    monkeypatch.undo()
+    assert TokenStore.open(tmp_path / "t", growing=True).splits == ()
+    with StoreWriter.append(tmp_path / "t") as store:
+        store.write("train", *rows(3))
+    assert TokenStore.open(tmp_path / "t").rows("train") == 3
+
+
+def test_a_writer_that_ends_while_a_reader_looks_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends_at_once(folder: Path) -> Manifest | None:
+        manifest = newest_manifest(folder)
+        if (folder / "manifest.partial.json").exists():
+            store.write("train", *rows(5, start=4))
+            store.__exit__(None, None, None)
+        return manifest
+
+    monkeypatch.setattr(reader_module, "newest_manifest", ends_at_once)
+    store = writer(tmp_path / "t").__enter__()
+    store.write("train", *rows(4))
+    assert TokenStore.open(tmp_path / "t", growing=True).rows("train") == 4
+    assert TokenStore.open(tmp_path / "t", growing=True).rows("train") == 9
 
 
 def test_any_rows_are_taken_out_of_the_row_groups_that_hold_them(

@@ -16,7 +16,7 @@ import pytest
 import scipy.stats
 
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.studies.engine import named, outcome, read_result, read_study, run_cell, run_study
+from gridcode.studies.engine import CellError, named, outcome, read_result, read_study, run_cell, run_study
 from gridcode.studies.study import Cell, cell_folder
 from gridcode.studies.summary import Difference, Spread, answered, difference
 from gridcode.training.signals import Stopped
@@ -138,6 +138,36 @@ def test_a_signal_is_no_fault_of_a_cell(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Toy, "run_cell", stop)
     with pytest.raises(Stopped):
+        run_cell(Toy(), Cell("2", 0), tmp_path)
+
+
+def test_a_cells_seconds_are_those_of_all_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, cell = iter([0.0, 2.0, 10.0, 13.0, 20.0, 24.0]), Cell("2", 0)
+    monkeypatch.setattr("gridcode.studies.engine.working_time", lambda: next(clock))
+    kept = cell_folder(tmp_path, cell) / "worked.json"
+    (tmp_path / "prepared").touch()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(CellError, match="ZeroDivisionError: no"):
+        run_cell(Toy(fails=(2,)), cell, tmp_path)
+    assert json.loads(kept.read_text()) == {"seconds": 2.0}
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "run_cell", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(Toy(), cell, tmp_path)
+    assert json.loads(kept.read_text()) == {"seconds": 5.0}
+    assert run_cell(Toy(), cell, tmp_path)["seconds"] == 9.0
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"seconds": "1"}'])
+def test_damaged_seconds_are_named(tmp_path: Path, text: str) -> None:
+    folder = cell_folder(tmp_path, Cell("2", 0))
+    folder.mkdir(parents=True)
+    (folder / "worked.json").write_text(text)
+    with pytest.raises(CellError, match=r"2-0/worked\.json"):
         run_cell(Toy(), Cell("2", 0), tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from gridcode.data.image import decode_image
 from gridcode.domains.image.config import LossConfig
 from gridcode.errors import GridcodeError
 from gridcode.features.extractor import Extractor, Features
+from gridcode.files import write_json
 from gridcode.studies.curves import PSNR, RECONSTRUCTION
 from gridcode.studies.engine import read_study, run_cell, write_study
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.perceptual.study import SECONDS, Perceptual, enlarged_crops, side_by_side, verdicts
+from gridcode.studies.study import Cell, cell_folder
 
 KERNEL, FRECHET = "reconstructions KD ({})", "reconstructions FD ({})"
 
@@ -141,3 +144,11 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 8 * 100 + 4, 3)
     assert "lite0 flatters its own pupil" in (tmp_path / "table.md").read_text()
     assert study.time_cell(study.cells()[1]) > 0
+    # A loss whose first seed diverged has no tokenizer, and no column in the pictures.
+    cell = Cell("lite0", 0)
+    diverged = {"cell": {"setting": "lite0", "seed": 0}, "found": {"diverged": True, "alarms": []}, "seconds": 1.0}
+    write_json(cell_folder(tmp_path, cell) / "result.json", diverged)
+    shutil.rmtree(cell_folder(tmp_path, cell) / "tokenizer")
+    write_study(study, {cell: run_cell(study, cell, tmp_path) for cell in study.cells()}, tmp_path)
+    assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 6 * 100 + 4, 3)
+    assert "right: the original, L2 alone, self-made network; then" in (tmp_path / "table.md").read_text()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from gridcode.codec import pack_stream
 from gridcode.errors import GridcodeError
+from gridcode.files import to_json
 from gridcode.prior.bits import measure_bits
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
@@ -94,3 +99,49 @@ def test_what_does_not_fit(store: TokenStore, prior: MaskGIT, tmp_path: Path) ->
     with pytest.raises(GridcodeError, match="learned the tokens of tokenizer 0000"):
         code_split(store, "val", path, prior=prior)
     prior.space.__dict__["tokenizer"] = store.manifest.tokenizer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": [0] * 4 + [2]},
+        {"labels": ["0"] * 5},
+        {"labels": 5},
+        {"keys": [7] * 5},
+        {"keys": ["a"]},
+        {"manifest": []},
+        {"manifest": {"classes": 3}},
+    ],
+)
+def test_what_a_file_says_of_its_examples_is_checked(
+    store: TokenStore, prior: MaskGIT, change: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "val.gc"
+    code_split(store, "val", path, prior=prior)
+    found = CodedTokens.open(path, prior=prior)
+    about = zlib.compress(to_json({**found.about, **change}).encode())
+    path.write_bytes(pack_stream(replace(found.stream.header, about=about), list(found.stream.payloads())))
+    with pytest.raises(GridcodeError, match=r"is not a coded token store|do not fit each other"):
+        CodedTokens.open(path, prior=prior)
+
+
+def test_a_file_that_claims_more_grids_at_a_time_than_it_has(store: TokenStore, prior: MaskGIT, tmp_path: Path) -> None:
+    path = tmp_path / "val.gc"
+    code_split(store, "val", path, prior=prior)
+    stream = CodedTokens.open(path, prior=prior).stream
+    assert stream.header.coding is not None
+    coding = replace(stream.header.coding, batch=2**12)
+    path.write_bytes(pack_stream(replace(stream.header, coding=coding), list(stream.payloads())))
+    with pytest.raises(GridcodeError, match="claims 4096 grids at a time, of 5 at most"):
+        CodedTokens.open(path, prior=prior)
+
+
+@pytest.mark.parametrize("tokenizer", ["mine", "ab", "0123456789ABCDEF0"])
+def test_a_store_whose_tokenizer_has_no_hash(tokenizer: str, tmp_path: Path) -> None:
+    with StoreWriter(
+        tmp_path / "tokens", quantizer={}, codebook_size=4, grid=(1, 2), tokenizer=tokenizer, data={}, classes=()
+    ) as writer:
+        writer.write("train", torch.tensor([[[0, 1]]]), torch.tensor([-1]), ["a"])
+    with pytest.raises(GridcodeError, match="which is no hash of weights"):
+        code_split(TokenStore.open(tmp_path / "tokens"), "train", tmp_path / "train.gc")
+    assert not (tmp_path / "train.gc").exists()

@@ -12,7 +12,7 @@ than it says, or of another version is refused in one line.
 
 Checksums are CRC-32 (zlib's, of Ethernet and PNG) because Python has it; CRC-32C would need one more package. The
 checksum in each block's payload is of the tokens themselves: bytes that decode to other tokens, by other probabilities,
-are an error and never a wrong picture.
+are an error (but for one in 2^32) and not a wrong picture.
 """
 
 from __future__ import annotations

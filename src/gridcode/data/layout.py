@@ -113,6 +113,16 @@ def tar_shards_of(path: Path) -> list[Path]:
     return [] if _holds_pictures(path) else shards_of(path, ".tar")
 
 
+def root_of_alike(paths: Sequence[str | Path]) -> str | None:
+    """The folder that keys name files from, where several have one name; None where their names tell them apart.
+
+    >>> root_of_alike(["x/a/0.tar", "x/b/0.tar"]), root_of_alike(["a/0.tar", "b/0.tar"]), root_of_alike(["a/0.tar"])
+    ('x', '.', None)
+    """
+    folders, names = zip(*(os.path.split(path) for path in paths), strict=True)
+    return (os.path.commonpath(folders) or ".") if len(set(names)) < len(names) else None
+
+
 def telling_names(path: Path, shards: Sequence[Path]) -> list[str]:
     """The name of each file of :func:`shards_of` that may tell its split: its folder's, or its own."""
     by_folder = {shard.parent for shard in shards}

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
-from gridcode.data.layout import Places, places_of_files
+from gridcode.data.layout import Places, places_of_files, root_of_alike
 from gridcode.data.mapped import cells_of, mapped_column, open_parquet
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
@@ -81,8 +81,7 @@ class ParquetImages(EncodedImages):
         self._cells = mapped_column(self.paths, self._image_column)
         if not len(self):
             raise GridcodeError(f"{self.paths[0]}: no rows; check data.source")
-        alike = len({path.name for path in self.paths}) < len(self.paths)
-        self._root = os.path.commonpath([path.parent for path in self.paths]) if alike else None
+        self._root = root_of_alike(self.paths)
         self._labels, self.classes = self._read_labels(features)
 
     def __len__(self) -> int:

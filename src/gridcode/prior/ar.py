@@ -149,7 +149,7 @@ class Autoregressive(Prior):
         hidden, found = self.hidden(tokens, given), torch.zeros(tokens.shape, device=tokens.device)
         for group in self.groups(steps):
             answer = self.vocabulary.distribution(hidden[:, group].flatten(0, 1))
-            found[:, group] = answer.log_prob(tokens[:, group].flatten()).view(len(tokens), -1).float()
+            found[:, group] = answer.log_prob(tokens[:, group].flatten()).view(len(tokens), -1)
         return found
 
     def _answer(self, hidden: Tensor, guidance: float | None) -> TokenDistribution:

@@ -34,7 +34,7 @@ class IndependentDigits:
     """One softmax for each digit.
 
     Attributes:
-        logits: (M, Σ L_i) float32.
+        logits: (M, Σ L_i) float32; float64 of a prior in float64.
         levels: [L_1 … L_d].
 
     >>> one = IndependentDigits(torch.tensor([[0.0, 9.0, 9.0, 0.0, 0.0]]), (2, 3))
@@ -151,6 +151,6 @@ def _draw_digits(
 
 
 def _log_prob(logits: Sequence[Tensor], digits: Sequence[Tensor]) -> Tensor:
-    """The digits' log-probabilities (M,), added up."""
+    """The digits' log-probabilities (M,) float32, added up."""
     parts = [one.log_softmax(-1).gather(-1, digit[:, None])[:, 0] for one, digit in zip(logits, digits, strict=True)]
-    return torch.stack(parts).sum(0)
+    return torch.stack(parts).sum(0).float()

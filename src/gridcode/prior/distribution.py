@@ -1,7 +1,7 @@
 """Distributions that a prior predicts for tokens.
 
 A sampler never sees logits: it draws, takes log-probabilities, and guides. So a head that never forms K
-logits (``digit_distributions.py``) has the same three methods.
+logits (``digit_distributions.py``) has the same methods.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CategoricalTokens:
     """One softmax over the whole codebook.
 
     Attributes:
-        logits: (M, K) float32.
+        logits: (M, K) float32; float64 of a prior in float64.
 
     >>> with_class, without = torch.tensor([[0.0, 2.0]]), torch.tensor([[0.0, 1.0]])
     >>> CategoricalTokens(with_class).guide(CategoricalTokens(without), 0.5).logits
@@ -68,7 +68,7 @@ class CategoricalTokens:
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`TokenDistribution`."""
-        return self.logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
+        return self.logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0].float()
 
     def guide(self, unconditional: CategoricalTokens, scale: float) -> CategoricalTokens:
         """See :class:`TokenDistribution`."""
@@ -88,7 +88,7 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
     """One draw from each row's softmax.
 
     Args:
-        logits: (M, V) float32.
+        logits: (M, V) float32 or float64.
         temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY_BELOW` the largest is taken,
             of equal ones the first.
         uniform: Numbers in [0, 1), (M,): which part of each row's probability is drawn.

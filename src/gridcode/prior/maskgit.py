@@ -145,7 +145,7 @@ class MaskGIT(Prior):
         found = torch.zeros(tokens.shape, device=tokens.device)
 
         def reveal(positions: Tensor, answer: TokenDistribution) -> Tensor:
-            found[positions] = answer.log_prob(tokens[positions]).float()
+            found[positions] = answer.log_prob(tokens[positions])
             return tokens[positions]
 
         self.uncover(torch.full_like(tokens, self.mask), given, reveal, steps=steps)

@@ -76,6 +76,8 @@ class TokenStore:
             GridcodeError: The store is incomplete or damaged, of a newer format, or another tokenizer's.
         """
         folder = Path(folder)
+        # In this order: a writer's next shard is there before it is listed, and its partial manifest until it is.
+        files, writing = sorted(path.name for path in folder.glob("*.parquet")), (folder / PARTIAL).exists()
         manifest = newest_manifest(folder) if growing else None
         if manifest is None:
             if not (folder / MANIFEST).is_file():
@@ -87,13 +89,13 @@ class TokenStore:
                 "that tokenizer, or tokenize again with this one"
             )
         listed = {shard.file for shard in manifest.shards}
-        extra = sorted(path.name for path in folder.glob("*.parquet") if path.name not in listed)
-        if extra and not (folder / PARTIAL).exists():  # a writer's next shard is there before it is listed
+        extra = [name for name in files if name not in listed]
+        if extra and not writing:
             raise GridcodeError(
                 f"token store: {folder} also holds {extra[0]}, which its manifest does not list; move it away"
             )
         for shard in manifest.shards:
-            _check_shard(folder / shard.file, shard, manifest, verify=verify)
+            check_shard(folder / shard.file, shard, manifest, verify=verify)
         return cls(folder, manifest)
 
     @property
@@ -202,8 +204,12 @@ def _what_is_missing(folder: Path) -> str:
     return f"token store: {folder} has no {MANIFEST}; give a folder that `gridcode tokenize` wrote"
 
 
-def _check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -> None:
-    """Compare a shard's bytes, columns and rows with what the manifest says."""
+def check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -> None:
+    """Compare a shard's columns and rows, and with ``verify`` its bytes, with what the manifest says.
+
+    Raises:
+        GridcodeError: It is missing or damaged, or they differ.
+    """
     if not path.is_file():
         raise MissingFileError(f"token store: the shard {path} is missing; copy the store again, or tokenize again")
     if verify and sha256(path) != shard.sha256:

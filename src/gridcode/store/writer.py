@@ -33,6 +33,7 @@ from gridcode.store.manifest import (
     shard_name,
     write_manifest,
 )
+from gridcode.store.reader import check_shard
 
 _ROW_GROUP = 8192
 
@@ -110,12 +111,14 @@ class StoreWriter:
             shard_rows: Rows of a new shard.
 
         Raises:
-            GridcodeError: There is no store in the folder.
+            GridcodeError: There is no store in the folder, or a shard of it is missing or has other rows.
         """
         folder = Path(folder)
         before = newest_manifest(folder)
         if before is None:
             raise MissingFileError(f"token store: there is none in {folder}; write one first")
+        for shard in before.shards:
+            check_shard(folder / shard.file, shard, before, verify=False)
         writer = cls(
             folder,
             quantizer=before.quantizer,
@@ -131,14 +134,16 @@ class StoreWriter:
         return writer
 
     def __enter__(self) -> Self:
-        if self._appends:
-            listed = {shard.file for shard in self._shards}
-            for path in shard_files(self.folder):
-                if path.name not in listed:
-                    path.unlink()
-        else:
-            _make_room(self.folder, self._overwrite)
+        if not self._appends:
+            _check_free(self.folder, self._overwrite)
+        # What is to go is first no longer listed: a kill in here leaves a store that lists nothing that is gone.
         write_manifest(self.folder / PARTIAL, self.manifest)
+        if not self._appends:
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+        listed = {shard.file for shard in self._shards}
+        for path in shard_files(self.folder):
+            if path.name not in listed:
+                path.unlink()
         self._open = True
         return self
 
@@ -210,8 +215,8 @@ class StoreWriter:
         write_manifest(self.folder / PARTIAL, self.manifest)
 
 
-def _make_room(folder: Path, overwrite: bool) -> None:
-    """An empty folder, or an error that says why not."""
+def _check_free(folder: Path, overwrite: bool) -> None:
+    """Make the folder; refuse one of other files, or without ``overwrite`` one of a store."""
     if folder.exists() and not folder.is_dir():
         raise FileError(f"token store: {folder} is a file; choose another folder")
     make_folder(folder)
@@ -223,11 +228,6 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         raise FileError(
             f"token store: {folder} already holds one; choose another folder, or set overwrite=True to replace it"
         )
-    # The manifest becomes the mark of an incomplete store: a kill in here leaves a folder known for what it is.
-    if (folder / MANIFEST).exists():
-        (folder / MANIFEST).replace(folder / PARTIAL)
-    for path in shard_files(folder):
-        path.unlink()
 
 
 def _record_batch(

@@ -3,6 +3,7 @@
     out/
       settings.json              what the study compares; another study wants another folder
       cells/SETTING-SEED/        one folder a cell; result.json is written last, and ends it
+                                 worked.json: seconds of sittings that an error or a signal ended; gone at the end
       study.json, table.md, plot.svg, pictures
 
 Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 RESULT = "result.json"
 """The file that ends a cell."""
+
+WORKED = "worked.json"
+"""The file that keeps the seconds a cell has worked so far, where an error or a signal ended it."""
 
 
 def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, only_time: bool = False) -> None:
@@ -249,6 +253,9 @@ def _as_cell_error() -> Iterator[None]:
 def run_cell(study: Study, cell: Cell, out: Path) -> Values:
     """Run a cell where it is not finished, and write its result.
 
+    Its seconds are those of all sittings, also of those that an error or a signal ended. A sitting whose process was
+    killed outright is not counted: by ``kill -9``, by SIGTERM outside a training, or because its parent had ended.
+
     Raises:
         CellError: It failed, by an error of ours or any other.
         Stopped: A signal ended it.
@@ -256,18 +263,35 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
     done = read_result(out, cell)
     if done is not None:
         return done
-    start = working_time()
+    folder, start = cell_folder(out, cell), working_time()
     with _as_cell_error():
-        found = study.run_cell(cell, out)
-    seconds = working_time() - start
-    folder = make_folder(cell_folder(out, cell))
+        before = _worked(folder)
+        try:
+            found = study.run_cell(cell, out)
+        except BaseException:  # also Ctrl-C between trainings, and what a signal raises
+            write_json(folder / WORKED, {"seconds": before + working_time() - start})
+            raise
+    seconds = before + working_time() - start
+    make_folder(folder)
     write_json(
         folder / RESULT, {"cell": {"setting": cell.setting, "seed": cell.seed}, "found": found, "seconds": seconds}
     )
+    (folder / WORKED).unlink(missing_ok=True)
     study.tidy(cell, out)
     result = read_result(out, cell)
     assert result is not None
     return result
+
+
+def _worked(folder: Path) -> float:
+    """Seconds that a cell worked before."""
+    file = folder / WORKED
+    if not file.is_file():
+        return 0.0
+    seconds = read_json(file, "seconds of a cell").get("seconds")
+    if not isinstance(seconds, float):
+        raise GridcodeError(f"{file} holds no seconds; remove it, and they are not counted")
+    return seconds
 
 
 def outcome(future: Future[T]) -> T:

@@ -10,9 +10,10 @@ the labels, which the prior is given, are in ``about``.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
@@ -70,7 +71,8 @@ def code_split(
         The file's bytes.
 
     Raises:
-        GridcodeError: There is no such split, the prior learned other tokens, or the store has columns of its own.
+        GridcodeError: There is no such split, the prior learned other tokens, or the store has columns of its own or
+            names its tokenizer by anything but a hash.
 
     >>> import tempfile
     >>> from gridcode.store.writer import StoreWriter
@@ -86,6 +88,11 @@ def code_split(
     coder = coder or ("static" if prior is None else "prior")
     if manifest.columns:
         raise GridcodeError(f"{store.folder} has the columns {', '.join(manifest.columns)}, which are not coded")
+    if not re.fullmatch("[0-9a-f]{16}", manifest.tokenizer):
+        raise GridcodeError(
+            f"{store.folder} was made by tokenizer {manifest.tokenizer!r}, which is no hash of weights (16 hexadecimal "
+            "digits), so that a coded file cannot name it; write the store with one"
+        )
     if coder == "prior" and prior is None:
         raise GridcodeError("the coder prior needs a prior: give one that was trained on this store")
     if prior is not None and prior.space.tokenizer != manifest.tokenizer:
@@ -121,7 +128,7 @@ def code_split(
             progress(len(keys), rows)
     fields = {name: value for name, value in asdict(manifest).items() if name != "shards"}
     about = zlib.compress(to_json({"manifest": fields, "split": split, "labels": labels, "keys": keys}).encode(), 9)
-    data = pack_stream(Header(**{**vars(header), "about": about}), payloads)
+    data = pack_stream(replace(header, about=about), payloads)
     write_atomic(Path(path), lambda temporary: temporary.write_bytes(data))
     return len(data)
 
@@ -162,6 +169,8 @@ class CodedTokens:
         if header.coding is not None and (found._coder is None or found._coder.hash != header.coding.prior):
             given = "none is given" if found._coder is None else f"the one given is {found._coder.hash}"
             raise GridcodeError(f"{path} was coded by prior {header.coding.prior}, and {given}; give that prior")
+        if header.coding is not None and found._coder is not None:
+            found._coder.check(header.coding, header.block, str(path))
         fits = prior is None or header.coding is None or prior.space.grid == header.grid
         if not fits or len(found.about["labels"]) != header.examples or len(found.about["keys"]) != header.examples:
             raise GridcodeError(f"{path}: its parts do not fit each other; it is damaged")
@@ -177,12 +186,13 @@ class CodedTokens:
         try:
             unpacking = zlib.decompressobj()
             found = from_json(unpacking.decompress(self.stream.header.about, _LARGEST_ABOUT))
-            return {
-                "manifest": found["manifest"],
-                "split": found["split"],
-                "labels": found["labels"],
-                "keys": found["keys"],
-            }
+            about = {name: found[name] for name in ("manifest", "split", "labels", "keys")}
+            classes = len(about["manifest"]["classes"])
+            if not all(type(label) is int and -1 <= label < classes for label in about["labels"]):
+                raise ValueError("a label is of no class")
+            if not all(isinstance(key, str) for key in about["keys"]):
+                raise ValueError("a key is no text")
+            return about
         except (zlib.error, ValueError, KeyError, TypeError) as error:
             raise GridcodeError(f"{self.stream.name} is not a coded token store ({error}); give one") from None
 

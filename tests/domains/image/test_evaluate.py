@@ -136,9 +136,12 @@ def test_a_kept_classifier_measures_as_the_one_that_was_trained(
         )
 
 
-def test_without_labels_nothing_is_said_of_classes() -> None:
+def test_without_labels_nothing_is_said_of_classes(tmp_path: Path) -> None:
     pictures = TorchDataset(list(torch.rand(12, 3, 16, 16)), name="plain")  # type: ignore[arg-type]
-    result = evaluate(subject_of(pictures, classes=()), CONFIG, say=lambda text: None)
+    subject = subject_of(pictures, classes=())
+    result = evaluate(subject, CONFIG, say=lambda text: None)
+    page = publish(image_findings(result, subject, CONFIG), Runs(), out=tmp_path, command="gridcode eval")
+    assert "given the class" not in page.read_text(encoding="utf-8")
     assert result.samples is not None
     assert result.classifier_accuracy is result.samples.class_accuracy is result.reconstruction.frechet is None
     assert list(result.samples.gallery) == ["samples"]
@@ -157,6 +160,7 @@ def test_publishing_writes_the_page_the_figures_and_the_picture(
     text = page.read_text(encoding="utf-8")
     assert "gridcode eval &lt;here&gt;" in text
     assert "not FID" in text
+    assert "codes only, unsmoothed, given the class; by step" in text
     stored = json.loads((tmp_path / "report.json").read_text())
     assert stored["figures"] == measured.figures()
     assert stored["settings"]["evaluation"]["sampler"]["steps"] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from gridcode.prior.coding.logits import MARGIN, OFFSET_FREQUENCIES, OFFSETS, as
 from gridcode.prior.coding.windows import turns
 from gridcode.prior.config import AutoregressiveConfig, MaskGITConfig, PriorConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.samplers.config import PROPORTIONAL
 from gridcode.store.reader import TokenTable
 
 LEVELS = (5, 4, 3)
@@ -74,6 +76,8 @@ def test_a_prior_in_float64_predicts_the_same() -> None:
             exact.log_probs(tokens, labels, steps=4), prior.log_probs(tokens, labels, steps=4), atol=1e-4, rtol=1e-4
         )
         assert next(prior.parameters()).dtype == torch.float32
+        drawn = exact.predict(labels, PROPORTIONAL)
+        assert torch.equal(drawn, prior.predict(labels, PROPORTIONAL))
 
 
 class Noisy(nn.Module):
@@ -118,8 +122,22 @@ def test_offsets_keep_logits_away_from_steps(seed: int, margin: float) -> None:
 
 
 def test_logits_that_are_not_finite() -> None:
-    with pytest.raises(GridcodeError, match="not finite"):
-        as_steps(np.array([[0.0, np.nan]]), np.array([0]))
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(GridcodeError, match="not finite"):
+            as_steps(np.array([[0.0, value]]), np.array([0]))
+        with pytest.raises(GridcodeError, match="not finite"):
+            safe_offsets(np.array([[0.0, value]]))
+
+
+def test_more_memory_than_an_encoder_takes_is_refused() -> None:
+    coder = PriorCoder(made("maskgit"))
+    how = coder.settings(20)
+    coder.check(how, 20, "a.gc")
+    with pytest.raises(GridcodeError, match=r"a\.gc claims 20 grids at a time, of 19 at most; it is damaged"):
+        coder.check(how, 19, "a.gc")
+    coder.check(replace(how, batch=64), 5000, "a.gc")
+    with pytest.raises(GridcodeError, match="claims 65 grids at a time, of 64 at most"):
+        coder.check(replace(how, batch=65), 5000, "a.gc")
 
 
 @settings(max_examples=40, deadline=None)

@@ -101,12 +101,14 @@ def described(path: Path) -> list[str]:
     Raises:
         GridcodeError: It cannot be read, is none, or is damaged.
     """
+    from gridcode.codec.bitstream import VERSION
+
     stream = read_stream(path)
     for _ in stream.payloads():
         pass  # each is checked
     header, size, picture = stream.header, len(stream.data), stream.header.picture
     count = header.tokens * header.examples
-    lines = [f"compressed tokens: {path}, {size:,} bytes, version 1, checksums right"]
+    lines = [f"compressed tokens: {path}, {size:,} bytes, version {VERSION}, checksums right"]
     if picture is not None:
         colours, pixels = "grey" if picture.channels == 1 else "RGB", picture.height * picture.width
         lines.append(f"picture: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits a pixel")

@@ -9,6 +9,7 @@ classnames.txt, classes.txt       beside the shards, or one folder above: names 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -93,7 +94,9 @@ def label_of(group: Group, read: Callable[[Member], bytes], where: str) -> int |
 
 def _field(told: Mapping[str, Any]) -> int | str | None:
     value = next((told[name] for name in _FIELDS if name in told), None)
-    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return value if isinstance(value, str) else _value(str(value))
 
 
 def _told(member: Member, read: Callable[[Member], bytes], where: str) -> str:
@@ -107,7 +110,8 @@ def _told(member: Member, read: Callable[[Member], bytes], where: str) -> str:
 
 
 def _value(text: str) -> int | str:
-    return int(text) if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() else text
+    """The number that a text is; one of more digits than int64 has is a name."""
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
 
 
 def class_names(text: str, where: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
-from gridcode.data.layout import Places, places_of_files
+from gridcode.data.layout import Places, places_of_files, root_of_alike
 from gridcode.data.parquet import labels_of_columns
 from gridcode.data.shards.example import CLASS_NAMES, class_names
 from gridcode.data.shards.index import read_picture, tar_index
@@ -69,8 +69,7 @@ class TarImages(EncodedImages):
         self._index = tar_index(self.paths, on_error)
         if not len(self):
             raise GridcodeError(f"{self.name}: no pictures in {_files(len(paths))}; check data.source")
-        alike = len({path.name for path in self.paths}) < len(self.paths)
-        self._root = os.path.commonpath([path.parent for path in self.paths]) if alike else None
+        self._root = root_of_alike(self.paths)
         unlabelled = self._unlabelled(on_error)
         self._labels, self.classes = self._numbered() if unlabelled < len(self) else (None, ())
         self.notes = self._said(unlabelled if self.classes else 0)

@@ -6,6 +6,7 @@ anything else                             a share of the shards is held out, at 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -102,12 +103,18 @@ def _classes(shard: str) -> tuple[str, ...]:
     if is_parquet(shard):
         with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
             return columns_of(file.schema_arrow, printable(shard)).classes
-    folder = shard.rpartition("/")[0] or "."
-    above = folder.rpartition("/")[0] if is_url(shard) else str(Path(folder).absolute().parent)
-    for place in (f"{folder}/{name}" for folder in (folder, above) for name in CLASS_NAMES):
+    for place in (f"{folder}/{name}" for folder in _folders(shard) for name in CLASS_NAMES):
         if (told := _read(place)) is not None:
             return class_names(told.decode("utf-8", "replace"), printable(place))
     return ()
+
+
+def _folders(shard: str) -> list[str]:
+    """A shard's folder and the one above; a server or a bucket has none above."""
+    if not is_url(shard):
+        return [str(Path(shard).parent), str(Path(shard).absolute().parent.parent)]
+    scheme, _, rest = shard.partition("?")[0].partition("://")
+    return [f"{scheme}://{above}" for above in PurePosixPath(rest).parents if above.name][:2]
 
 
 def _read(place: str) -> bytes | None:
@@ -117,5 +124,10 @@ def _read(place: str) -> bytes | None:
 
 
 def shared_shards(train: ImageStream, val: ImageStream) -> Sequence[str]:
-    """Shards that both read."""
-    return sorted(set(train.shards) & set(val.shards))
+    """Shards that both read, whatever the ways to them."""
+    places = {_place(shard) for shard in train.shards}
+    return sorted(shard for shard in val.shards if _place(shard) in places)
+
+
+def _place(shard: str) -> str:
+    return shard if is_url(shard) else os.path.realpath(Path(shard).expanduser())

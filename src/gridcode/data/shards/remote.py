@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -51,7 +52,7 @@ def expand_urls(pattern: str) -> list[str]:
 
 
 def read_url(url: str) -> bytes | None:
-    """A small file as a whole; None where there is none.
+    """A small file as a whole; None where there is none, or where the server does not say whether there is one.
 
     Raises:
         GridcodeError: The server cannot be asked.
@@ -59,7 +60,13 @@ def read_url(url: str) -> bytes | None:
     try:
         with telling(url):
             system, path = _system(url)
-            return bytes(system.cat_file(path))
+            try:
+                return bytes(system.cat_file(path))
+            except Exception as error:
+                # Buckets that may be read and not listed forbid what is not there.
+                if isinstance(error, PermissionError) or getattr(error, "status", None) == HTTPStatus.FORBIDDEN:
+                    return None
+                raise
     except MissingFileError:
         return None
 

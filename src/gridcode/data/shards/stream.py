@@ -6,8 +6,10 @@ classnames.txt beside tar files, the schema's metadata of Parquet files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -15,13 +17,14 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from gridcode.data.file_names import printable
+from gridcode.data.layout import root_of_alike
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.remote import ConnectionFailedError, open_anywhere, open_forward, wait_for_another_try
-from gridcode.data.shards.tar import Group, Member, read_member, tar_groups
-from gridcode.errors import FileError, GridcodeError
+from gridcode.data.shards.tar import BrokenTarError, Group, Member, read_member, tar_groups
+from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Encoded:
     Attributes:
         data: The file's bytes.
         label: Position in the classes; None where there are none.
-        key: The shard's name, a colon, and the key or the row in it.
+        key: The shard's name, with its folders where several have it, a colon, and the key or the row in it.
         where: What an error calls it.
     """
 
@@ -73,6 +76,14 @@ class ImageStream:
         few = self.shards[:: max(1, len(self.shards) // 8)][: min(8, count)]
         return replace(self, shards=few, limit=count)
 
+    @cached_property
+    def _root(self) -> str | None:
+        return root_of_alike(self.shards)
+
+    def _name_of(self, shard: str) -> str:
+        """A shard's name in keys; its folders, too, where shards have the same name."""
+        return os.path.relpath(shard, self._root) if self._root else PurePosixPath(shard).name
+
     def described(self) -> dict[str, Any]:
         """What makes its pictures the same ones: the names of its shards, and its classes."""
         names = [PurePosixPath(shard).name for shard in self.shards]
@@ -113,7 +124,7 @@ class ImageStream:
                 return
 
     def _of_tar(self, shard: str) -> Iterator[Encoded | GridcodeError]:
-        where = printable(shard)
+        where, name = printable(shard), self._name_of(shard)
         held: dict[str, bytes] = {}
 
         def passing(extension: str, member: Member) -> None:
@@ -123,20 +134,20 @@ class ImageStream:
         try:
             with open_forward(shard) as file:
                 for group in tar_groups(file, where, passing=passing):
-                    yield from self._example(group, held, where)
+                    yield from self._example(group, held, where, name)
                     for member in group.members.values():
                         held.pop(member.name, None)
-        except FileError as error:
-            if "cut short" not in str(error) and "damaged" not in str(error):
-                raise
+        except BrokenTarError as error:
             yield error
 
-    def _example(self, group: Group, held: dict[str, bytes], where: str) -> Iterator[Encoded | GridcodeError]:
+    def _example(
+        self, group: Group, held: dict[str, bytes], where: str, name: str
+    ) -> Iterator[Encoded | GridcodeError]:
         try:
             if (picture := picture_of(group, where)) is None:
                 return
             label = label_of(group, lambda member: held[member.name], where) if self.classes else None
-            key = printable(f"{PurePosixPath(where).name}:{group.key}")
+            key = printable(f"{name}:{group.key}")
             place = f"{where}, key {printable(group.key)}"
             yield Encoded(held[picture.name], self._number(label, place), key, place)
         except GridcodeError as error:
@@ -149,13 +160,14 @@ class ImageStream:
             if self.on_error == "stop":
                 raise GridcodeError(f"{where}: no class, though others have one; add a .cls, or set data.on_error=skip")
             return None
+        label = printable(label) if isinstance(label, str) else label
         number = self.classes.index(label) if label in self.classes else label
         if not isinstance(number, int) or number >= len(self.classes):
             raise GridcodeError(f"{where}: label {label!r}, but there are {len(self.classes)} class names; correct it")
         return number
 
     def _of_parquet(self, shard: str) -> Iterator[Encoded | GridcodeError]:
-        name = printable(PurePosixPath(shard).name)
+        name = printable(self._name_of(shard))
         row = 0
         with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
             found = columns_of(file.schema_arrow, printable(shard))
@@ -167,11 +179,13 @@ class ImageStream:
                 labels = batch.column(1).to_pylist() if len(columns) > 1 else [None] * len(cells)
                 for cell, told in zip(cells, labels, strict=True):
                     place = f"{printable(shard)}, row {row}"
-                    number = None if told is None else self._number(told, place)
-                    if cell.is_valid:
+                    try:
+                        if not cell.is_valid:
+                            raise GridcodeError(f"{place}: no bytes; embed the image in the file")
+                        number = None if told is None else self._number(told, place)
                         yield Encoded(cell.as_buffer().to_pybytes(), number, f"{name}:{row}", place)
-                    else:
-                        yield GridcodeError(f"{place}: no bytes; embed the image in the file")
+                    except GridcodeError as error:
+                        yield error
                     row += 1
 
 

@@ -28,6 +28,14 @@ BLOCK: Final = 512
 _NO_DATA: Final = frozenset(b"123456")
 _LONG_NAME, _PAX, _PAX_OF_ALL, _SPARSE = b"L", b"x", b"g", b"S"
 _FILE: Final = frozenset(b"0\x007")
+_MOST: Final = 1 << 43
+"""Bytes of a member; more is a damaged size, and no disk could be sought there."""
+_PIECE: Final = 1 << 26
+"""Bytes that are read at a time: a damaged size asks for no more memory than there are bytes."""
+
+
+class BrokenTarError(FileError):
+    """A :class:`FileError` about a tar that is cut short or damaged, whose beginning could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,11 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[Member]:
             return
         kind = header[156:157]
         if not _is_header(header):
-            raise _damaged(where, header, place)
+            raise _no_header(where, header, place)
         data = place + BLOCK
         length = _number(header[124:136], where) if size is None else size
+        if length > _MOST:
+            raise _damaged(where, f", by its header a member has {length:,} bytes")
         if kind in (_LONG_NAME, _PAX):
             told = _read(file, length, where)
             if kind == _LONG_NAME:
@@ -177,20 +187,26 @@ def _is_header(header: bytes) -> bool:
     return (over := sum(rest) - int(told[1], 8)) == 0 or over == 256 * sum(byte > 127 for byte in rest)
 
 
-def _damaged(where: str, header: bytes, place: int) -> GridcodeError:
+def _no_header(where: str, header: bytes, place: int) -> GridcodeError:
     if place == 0:
         if header.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
             return GridcodeError(f"{where}: compressed; unpack it to a plain .tar, for pictures are compressed already")
         return FileError(f"{where}: not a tar file; check data.source, or download it again")
-    return FileError(f"{where}: damaged at byte {place:,}; download or write it again, or set data.on_error=skip")
+    return _damaged(where, f" at byte {place:,}")
 
 
-def _cut_short(where: str, why: str) -> FileError:
-    return FileError(f"{where}: cut short, {why}; download or write it again, or set data.on_error=skip")
+def _damaged(where: str, why: str) -> BrokenTarError:
+    return BrokenTarError(f"{where}: damaged{why}; download or write it again, or set data.on_error=skip")
+
+
+def _cut_short(where: str, why: str) -> BrokenTarError:
+    return BrokenTarError(f"{where}: cut short, {why}; download or write it again, or set data.on_error=skip")
 
 
 def _read(file: BinaryIO, size: int, where: str) -> bytes:
-    data = file.read(size)
+    data = file.read(min(size, _PIECE))
+    while len(data) < size and (more := file.read(min(size - len(data), _PIECE))):
+        data += more
     if len(data) < size:
         raise _cut_short(where, f"a member of {size:,} bytes has {len(data):,}")
     return data
@@ -212,19 +228,19 @@ def _number(field: bytes, where: str) -> int:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     digits = field.strip(b"\0 ")
     if not re.fullmatch(rb"[0-7]*", digits):
-        raise FileError(f"{where}: damaged, {digits!r} is no size; download or write it again")
+        raise _damaged(where, f", {digits!r} is no size")
     return int(digits or b"0", 8)
 
 
 def _pax(told: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
     """Name and size as the records ``LENGTH KEY=VALUE`` of a pax header give them."""
-    while found := re.match(rb"(\d+) ([^=]+)=", told):
+    while found := re.match(rb"(\d{1,9}) ([^=]+)=", told):
         length = int(found[1])
         value = told[found.end() : length - 1]
         if found[2] == b"path":
             name = os.fsdecode(value)
         elif found[2] == b"size" and value.isdigit():
-            size = int(value)
+            size = int(value[:20])
         if length <= found.end():
             break
         told = told[length:]

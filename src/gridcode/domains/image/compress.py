@@ -27,7 +27,6 @@ from gridcode.codec.bitstream import (
     Coder,
     Header,
     Picture,
-    PriorCoding,
     check_seal,
     coded_part,
     pack_stream,
@@ -127,7 +126,8 @@ class Codec:
         height, width, channels = picture.shape
         pixels = to_channels(picture, self.tokenizer.config.channels)
         found = encode_picture(self.tokenizer, pixels, self.grid(height, width, coder))
-        tokens, coding = found.numpy(), self._coding(found.shape) if coder == "prior" else None
+        tokens = found.numpy()
+        coding = self.prior_coder.settings(self._windows(found.shape)) if coder == "prior" else None
         header = Header(
             coder,
             self.tokenizer.weights_hash(),
@@ -140,10 +140,10 @@ class Codec:
         coded = encode_windows(self.prior_coder, found, coding) if coding else encode_tokens(header, tokens)
         return pack_stream(header, [seal(tokens, coded)])
 
-    def _coding(self, grid: Sequence[int]) -> PriorCoding:
-        """How the prior codes a grid: as many windows at a time as lie side by side in it, up to the prior's limit."""
+    def _windows(self, grid: Sequence[int]) -> int:
+        """How many of the prior's grids lie side by side in a grid; they are coded together."""
         window = self.prior_coder.prior.space.grid
-        return self.prior_coder.settings((grid[0] // window[0]) * (grid[1] // window[1]))
+        return (grid[0] // window[0]) * (grid[1] // window[1])
 
     def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:
         """The tokens (h, w) that cover a picture of so many pixels; for a prior, at least as many as its own grid's."""
@@ -208,8 +208,7 @@ class Codec:
         if header.coding is None:
             tokens = decode_tokens(header, coded_part(payload), header.tokens).reshape(header.grid)
         else:
-            if header.coding.batch > self._coding(header.grid).batch:  # more memory than any encoder takes
-                raise GridcodeError(f"{stream.name} claims {header.coding.batch} windows at a time; it is damaged")
+            self.prior_coder.check(header.coding, self._windows(header.grid), stream.name)
             tokens = decode_windows(self.prior_coder, coded_part(payload), header.grid, header.coding).numpy()
         check_seal(payload, tokens, stream.name)
         return tokens

@@ -165,7 +165,8 @@ def _bits_rows(evaluation: Evaluation) -> list[Figure]:
     ]
     if second is not None:
         bits = second.bits
-        note = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed, given the class; {_by_step(bits)}"
+        given = ", given the class" if second.class_accuracy is not None else ""
+        note = f"uncovered in {len(bits.groups)} steps, codes only, unsmoothed{given}; {_by_step(bits)}"
         pixel = bits.per_token * first.tokens_per_pixel
         rows += [
             Figure("prior", bits.per_token, "bits", note),

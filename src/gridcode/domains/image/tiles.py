@@ -1,4 +1,6 @@
-"""Pictures of any size through a tokenizer, tile by tile, so that memory does not grow with the picture.
+"""Pictures of any size through a tokenizer, tile by tile: the networks' memory does not grow with the picture.
+
+Beside it there are the picture, its tokens and, in decoding, two rows of tiles.
 
 Along each side the tiles have one size and overlap by ``overlap`` tokens at least:
 

@@ -74,6 +74,21 @@ class PriorCoder:
         fitting = 2**23 // (largest * min(self.prior.space.codebook_size, LARGEST_CODEBOOK))
         return PriorCoding(self.hash, steps, max(1, min(64, fitting, grids)))
 
+    def check(self, settings: PriorCoding, grids: int, what: str) -> None:
+        """Refuse a stream that would take more memory than any encoder does.
+
+        Args:
+            settings: What it says.
+            grids: How many are coded together, at most.
+            what: What to call the stream.
+
+        Raises:
+            GridcodeError: It would.
+        """
+        most = self.settings(grids, steps=settings.steps).batch
+        if settings.batch > most:
+            raise GridcodeError(f"{what} claims {settings.batch} grids at a time, of {most} at most; it is damaged")
+
     def encode(self, tokens: Tensor, labels: Tensor, settings: PriorCoding) -> bytes:
         """Grids as bytes.
 

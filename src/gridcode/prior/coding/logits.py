@@ -51,8 +51,7 @@ def as_steps(logits: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray
     >>> as_steps(np.array([[0.13, -0.13]]), np.array([0])), as_steps(np.array([[0.13, -0.13]]), np.array([7]))
     (array([[ 2, -3]]), array([[ 2, -2]]))
     """
-    if not np.isfinite(logits).all():
-        raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
+    _check_finite(logits)
     # What is farther down is as impossible.
     scaled = np.clip(logits * STEPS_A_NAT, -_LARGEST, _LARGEST)
     steps: NDArray[np.int64] = np.floor(scaled + offsets[:, None] / OFFSETS).astype(np.int64)
@@ -69,9 +68,13 @@ def safe_offsets(logits: NDArray[np.float64], margin: float = MARGIN) -> NDArray
     Returns:
         int64 in [0, 8), (M,); the one whose nearest logit is the farthest, where none is safe.
 
+    Raises:
+        GridcodeError: A logit is not finite.
+
     >>> safe_offsets(np.array([[0.03, 0.04], [0.03, 1 / 16 - 1e-10]])).tolist()
     [0, 1]
     """
+    _check_finite(logits)
     found = np.zeros(len(logits), np.int64)
     near = _distance(logits, 0) < margin
     if near.any():
@@ -80,6 +83,11 @@ def safe_offsets(logits: NDArray[np.float64], margin: float = MARGIN) -> NDArray
         safe = distances >= margin
         found[rows] = np.where(safe.any(0), safe.argmax(0), distances.argmax(0))
     return found
+
+
+def _check_finite(logits: NDArray[np.float64]) -> None:
+    if not np.isfinite(logits).all():
+        raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
 
 
 def _distance(logits: NDArray[np.float64], offset: int) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ class Sampler(ABC):
             if step + 1 == config.steps:
                 break
             left = still_masked(at_start, unknown, step=step, steps=config.steps)
-            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn).float(), noise.fold(2 * step + 2))
+            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn), noise.fold(2 * step + 2))
             tokens[self.hide(draw)] = mask
         return tokens
 

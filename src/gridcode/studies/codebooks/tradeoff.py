@@ -109,9 +109,7 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
         found.append(_usage_stays(usage["fsq"]))
     if len(distance.get("fsq", {})) > 1:
         found.append(_keeps_improving(distance["fsq"]))
-    found += [
-        _has_a_bestsize_text(distance[family], NAMES[family]) for family in vqs if len(distance.get(family, {})) > 1
-    ]
+    found += [_has_a_best_size(distance[family], NAMES[family]) for family in vqs if len(distance.get(family, {})) > 1]
     best = _best_vq(distance)
     if best is not None and distance.get("fsq"):
         found.append(_vq_ahead_at_small_sizes(distance["fsq"], distance[best], NAMES[best]))
@@ -149,7 +147,7 @@ def _keeps_improving(curve: Curve) -> Verdict:
     return Verdict("FSQ reconstructs the better the larger the codebook", answered(change, expected=-1), figures)
 
 
-def _has_a_bestsize_text(curve: Curve, name: str) -> Verdict:
+def _has_a_best_size(curve: Curve, name: str) -> Verdict:
     sizes = sorted(curve)
     best, last = min(sizes, key=lambda size: fmean(curve[size])), sizes[-1]
     claim = f"{name} has a best size, beyond which it reconstructs worse"

@@ -31,6 +31,7 @@ from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_u
 from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
+from gridcode.studies.engine import read_result
 from gridcode.studies.images import ImageStudy, Recipe, pictures
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.study import Cell, Values, cell_folder
@@ -108,13 +109,13 @@ class Perceptual(ImageStudy):
             for measure in MEASURES
             if found[measure.key]
         ]
+        shown = [NAMES[loss] for loss in self.config.losses if PSNR in results.get(Cell(loss, 0), {})]
         note = (
-            "Pictures, from left to right: the original, "
-            f"{', '.join(names.values())}; then the crop of each with the most detail in the original, enlarged "
-            f"{CROP} times. Distances are those of reconstructions to the same pictures. The self-made network and the "
-            "classifier learned the labels of these data, lite0 and lite2 those of ImageNet: each grader is closer to "
-            "one of the two. Seconds a step are those of the clock, on a machine that cells, and maybe other programs, "
-            "shared."
+            f"Pictures, from left to right: {', '.join(['the original', *shown])}; then the crop of each with the most "
+            f"detail in the original, enlarged {CROP} times. Distances are those of reconstructions to the same "
+            "pictures. The self-made network and the classifier learned the labels of these data, lite0 and lite2 "
+            "those of ImageNet: each grader is closer to one of the two. Seconds a step are those of the clock, on a "
+            "machine that cells, and maybe other programs, shared."
         )
         title = f"A network in the loss of Stage I, {self.config.data.dataset}"
         tables = [StudyTable("Reconstructions by loss, at equal steps", ("", *names.values()), rows)]
@@ -122,9 +123,13 @@ class Perceptual(ImageStudy):
         return Summary(title, verdicts(found, count), tables, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
-        """``losses.png``: pictures, their reconstructions by the first seed of each loss, and a crop of all of them."""
-        cells = [cell_folder(out, Cell(loss, 0)) for loss in self.config.losses]
-        folders = [cell / "tokenizer" for cell in cells if (cell / "result.json").is_file()]
+        """``losses.png``: pictures, their reconstructions by the first seed of each loss, and a crop of all of them.
+
+        A loss whose first seed diverged, or is not finished, is left out.
+        """
+        cells = [Cell(loss, 0) for loss in self.config.losses]
+        measured = [cell for cell in cells if PSNR in (read_result(out, cell) or {})]
+        folders = [cell_folder(out, cell) / "tokenizer" for cell in measured]
         if folders:
             val = pictures(self.config).val
             images = next(eval_batches(fixed_subset(val, SHOWN), self.config.data, batch_size=SHOWN)).images
