@@ -8,7 +8,7 @@ from math import ceil, exp, log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -118,6 +118,7 @@ def drawn(seed: int, codes: int, count: int) -> tuple[NDArray[np.int64], NDArray
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS, st.sampled_from([1, 2, 3, 40, 300]), st.sampled_from([0, 1, 5, 60]))
+@example(2973004, 40, 60)  # ends in two words
 def test_range_coder_beside_integers(seed: int, codes: int, count: int) -> None:
     symbols, rows = drawn(seed, codes, count)
     encoder = RangeEncoder()
@@ -125,7 +126,7 @@ def test_range_coder_beside_integers(seed: int, codes: int, count: int) -> None:
     encoder.encode(symbols[count // 2 :], rows[count // 2 :])
     data = encoder.finish()
     information = -np.log2(rows[np.arange(count), symbols] / 2**PRECISION).sum()
-    assert 8 * len(data) <= information + 32 + count * 2**-8
+    assert 8 * len(data) <= information + 33 - count * log2(1 - 2**-8)
     decoder = RangeDecoder(data)
     np.testing.assert_array_equal(decoder.decode(rows), symbols)
     if codes > 1:

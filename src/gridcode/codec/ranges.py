@@ -8,8 +8,11 @@ Here p_j is f_j - 1, so that Σ p is 2^24 - n, the factor is 1, and every sum is
 takes place, and constriction codes with exactly the frequencies f, whatever the machine. The tests decode its words by
 a range decoder in plain integers (the same as constriction's queue: state of 64 bits, words of 32).
 
-The stream is a whole number of 32-bit words, little-endian, at most 4 bytes above the information in the symbols and,
-of n symbols, 2^-8 n bits.
+The stream is a whole number of 32-bit words, little-endian. It is at most 33 bits and, of n symbols, 0.0057 n bits
+above the information in the symbols. The interval [low, low + r) that the symbols leave has 2^32 <= r < 2^64: the
+stream ends in one word where a multiple of 2^32 and all that may follow it fit in, always if r >= 2^33, else in two.
+After w words the information is 32 w + 64 - log2 r, so that the excess is below 32 bits in the first case and 33 in
+the second. A symbol divides r by 2^24 and drops less than 1 of at least 2^8 parts: -log2(1 - 2^-8) = 0.0057 bits.
 
 Reference: Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems", 2022 (arXiv 2201.01741), and the
 library constriction; Martin, "Range encoding", 1979.
