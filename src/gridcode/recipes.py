@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from gridcode.domains.audio.config import AudioTokenizerRun
 from gridcode.domains.audio.recipes import AUDIO_RECIPES, AudioRecipe
+from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.recipes import DENSE_RECIPES, DenseRecipe
+from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.recipes import IMAGE_RECIPES, Recipe
 from gridcode.errors import GridcodeError
 
-AnyRecipe: TypeAlias = Recipe | DenseRecipe | AudioRecipe
+ClassRecipe: TypeAlias = Recipe | AudioRecipe
+"""A recipe whose prior is given a class, or nothing."""
+AnyRecipe: TypeAlias = ClassRecipe | DenseRecipe
 """A recipe of any kind of data; its ``kind`` says which."""
+AnyTokenizerRun: TypeAlias = TokenizerRun | LabelTokenizerRun | AudioTokenizerRun
+"""Stage I's settings, of any kind of data."""
 
-RECIPES: Final[dict[str, Callable[[], AnyRecipe]]] = {**IMAGE_RECIPES, **DENSE_RECIPES, **AUDIO_RECIPES}
+OF_KIND: Final[Mapping[str, Mapping[str, Callable[[], AnyRecipe]]]] = {
+    "image": IMAGE_RECIPES,
+    "dense": DENSE_RECIPES,
+    "audio": AUDIO_RECIPES,
+}
+"""The recipes of each kind of data."""
+
+RECIPES: Final[dict[str, Callable[[], AnyRecipe]]] = {
+    name: make for recipes in OF_KIND.values() for name, make in recipes.items()
+}
 """Every kind of data."""
 
 
@@ -61,18 +77,23 @@ def dense_recipe(name: str) -> DenseRecipe:
     return found
 
 
-def audio_recipe(name: str) -> AudioRecipe:
-    """The recipe of a name, for sounds.
+def recipe_of_kind(kind: str, name: str, *, nouns: str) -> AnyRecipe:
+    """The recipe of a name, for one kind of data.
+
+    Args:
+        kind: By the name of its folder in :mod:`gridcode.domains`.
+        name: The recipe's.
+        nouns: What the kind's examples are called in an error.
 
     Raises:
         GridcodeError: There is none of that name, or it is for another kind of data.
 
-    >>> audio_recipe("fsdd_laptop").tokenizer.data.rate
-    8000
+    >>> recipe_of_kind("audio", "fsdd_laptop", nouns="sounds").evaluation.guidance
+    1.0
     """
     found = recipe(name)
-    if not isinstance(found, AudioRecipe):
-        raise GridcodeError(f"{name} is no recipe of sounds; choose one of {', '.join(AUDIO_RECIPES)}")
+    if found.kind != kind:
+        raise GridcodeError(f"{name} is no recipe of {nouns}; choose one of {', '.join(OF_KIND[kind])}")
     return found
 
 
@@ -80,13 +101,16 @@ __all__ = [
     "AUDIO_RECIPES",
     "DENSE_RECIPES",
     "IMAGE_RECIPES",
+    "OF_KIND",
     "RECIPES",
     "AnyRecipe",
+    "AnyTokenizerRun",
     "AudioRecipe",
+    "ClassRecipe",
     "DenseRecipe",
     "Recipe",
-    "audio_recipe",
     "dense_recipe",
     "image_recipe",
     "recipe",
+    "recipe_of_kind",
 ]

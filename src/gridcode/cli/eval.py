@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_command
+from gridcode.cli.shared.kinds import own_verb
 from gridcode.cli.shared.models import DenseDataChange, DenseModels, MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Device, Output
 from gridcode.cli.shared.parse import option_value, parse, recipe_first
@@ -126,14 +127,7 @@ def run(arguments: list[str]) -> None:
     kind = kind_of_command(arguments)
     if kind != "dense" and option_value("--run", arguments):
         raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
-    if kind == "audio":
-        from gridcode.cli.sound.eval import eval_sounds
-
-        eval_sounds(arguments)
-    elif kind == "dense":
-        eval_dense(arguments)
-    else:
-        eval_images(arguments)
+    (own_verb(kind, "eval") or (eval_dense if kind == "dense" else eval_images))(arguments)
 
 
 def eval_images(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""``gridcode reconstruct``: pictures, or sounds, through a tokenizer and back, side by side."""
+"""``gridcode reconstruct``: pictures, or examples of another kind, through a tokenizer and back, side by side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_data
+from gridcode.cli.shared.kinds import own_verb
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, Reading, read_each
 from gridcode.cli.shared.parse import parse
@@ -44,11 +45,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    if kind_of_data(arguments) == "audio":
-        from gridcode.cli.sound.reconstruct import reconstruct_sounds
-
-        return reconstruct_sounds(arguments)
-    return _reconstruct_pictures(arguments)
+    return (own_verb(kind_of_data(arguments), "reconstruct") or _reconstruct_pictures)(arguments)
 
 
 def _reconstruct_pictures(arguments: list[str]) -> None:

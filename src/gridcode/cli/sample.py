@@ -1,4 +1,4 @@
-"""``gridcode sample``: new pictures, or sounds, from a prior and its tokenizer."""
+"""``gridcode sample``: new pictures, or examples of another kind, from a prior and its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import tyro
 
 from gridcode.cli.shared.folders import kind_of_command
+from gridcode.cli.shared.kinds import own_verb
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
@@ -94,11 +95,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    if kind_of_command(arguments) == "audio":
-        from gridcode.cli.sound.sample import sample_sounds
-
-        return sample_sounds(arguments)
-    return _sample_pictures(arguments)
+    return (own_verb(kind_of_command(arguments), "sample") or _sample_pictures)(arguments)
 
 
 def _sample_pictures(arguments: list[str]) -> None:

@@ -1,20 +1,22 @@
-"""``gridcode tokenize``: pictures, label maps or sounds to a token store."""
+"""``gridcode tokenize``: examples of any kind to a token store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
+from gridcode.cli.shared.kinds import own_verb
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import parse
 
 if TYPE_CHECKING:
     from gridcode.store.reader import TokenStore
+    from gridcode.tokenizer.model import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     kind = kind_of_data(arguments)
-    if kind == "audio":
-        from gridcode.cli.sound.tokenize import tokenize_sounds
-
-        return _print_what_is_next(*tokenize_sounds(arguments))
-    return (_tokenize_labels if kind == "dense" else _tokenize_pictures)(arguments)
+    return (own_verb(kind, "tokenize") or (_tokenize_labels if kind == "dense" else _tokenize_pictures))(arguments)
 
 
 def _tokenize_labels(arguments: list[str]) -> None:
@@ -110,6 +108,33 @@ def _check(parsed: Arguments | DenseArguments) -> None:
     """Refuse what is not there, before torch is imported."""
     check_source(parsed.data.source)
     check_folder("--tokenizer", parsed.model.tokenizer, "image tokenizer", "dense tokenizer")
+
+
+def tokenize_examples(tokenizer: Tokenizer, data: Any, output: Output, *, batch_size: int) -> None:
+    """Write the training and the validation examples of any kind of data as a token store, and say what comes next.
+
+    Args:
+        tokenizer: Its domain is the kind.
+        data: The kind's settings of data.
+        output: The store's folder.
+        batch_size: Examples at a time.
+
+    Raises:
+        GridcodeError: The examples cannot be read, or the folder cannot be written.
+    """
+    from gridcode.cli.shared.advice import narrator
+    from gridcode.tasks.tokenize import StoreOptions, tokenize
+    from gridcode.tokenizer.domain import Sources
+    from gridcode.training.log import ProgressBar
+
+    kind, say = tokenizer.domain, narrator()
+    sources = Sources(kind.open(data, "train"), kind.open(data, "val"))
+    for line in kind.understood(data, sources):
+        say(line)
+    options = StoreOptions(output.out, batch_size=batch_size, force=output.force)
+    with ProgressBar("tokenize", total=len(sources.train) + len(sources.val)) as bar:
+        store = tokenize(tokenizer, vars(sources), data, options, progress=lambda done, _: bar.advance(done))
+    _print_what_is_next(store, output.out)
 
 
 def _print_what_is_next(store: TokenStore, out: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from gridcode.cli.shared.folders import KindOfData, Sort, check_folder, check_source
+from gridcode.cli.shared.folders import check_folder, check_source
+from gridcode.cli.shared.kinds import KINDS, KindOfData, kind_of_tokens
 from gridcode.cli.shared.options import FLAT, RunFlags
 from gridcode.cli.shared.parse import option_value, parse
-from gridcode.domains.audio.config import AudioTokenizerRun
-from gridcode.domains.dense.config import LabelTokenizerRun, dense_from_json
+from gridcode.domains.dense.config import dense_from_json
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.recipes import DenseRun
@@ -21,12 +21,11 @@ from gridcode.files import read_json
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
 from gridcode.quantize.config import QUANTIZERS
 from gridcode.recipes import (
-    AUDIO_RECIPES,
-    DENSE_RECIPES,
-    IMAGE_RECIPES,
+    OF_KIND,
     RECIPES,
     AnyRecipe,
-    AudioRecipe,
+    AnyTokenizerRun,
+    ClassRecipe,
     DenseRecipe,
     Recipe,
     recipe,
@@ -35,18 +34,8 @@ from gridcode.recipes import (
 if TYPE_CHECKING:
     from gridcode.training.run import RunOptions
 
-AnyRun = TypeVar("AnyRun", bound=TokenizerRun | LabelTokenizerRun | AudioTokenizerRun)
+AnyRun = TypeVar("AnyRun", bound=AnyTokenizerRun)
 """Settings of a tokenizer of one kind of data."""
-
-NOUNS: Final[dict[KindOfData, str]] = {"image": "pictures", "dense": "label maps", "audio": "sounds"}
-"""What a person calls the examples of each kind."""
-
-OF_KIND: Final[dict[KindOfData, Iterable[str]]] = {
-    "image": IMAGE_RECIPES,
-    "dense": DENSE_RECIPES,
-    "audio": AUDIO_RECIPES,
-}
-"""The recipes of each kind."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class StageOne:
     """Stage I: train a tokenizer, into the folder --out."""
 
     flags: Annotated[RunFlags, FLAT]
-    run: Annotated[TokenizerRun | LabelTokenizerRun | AudioTokenizerRun, FLAT]
+    run: Annotated[AnyTokenizerRun, FLAT]
     quantizer: Literal[tuple(QUANTIZERS)]  # type: ignore[valid-type]  # the names are known when it runs
     """What turns latents into tokens; its settings are then the flags --model.quantizer.*"""
     init_from: str | None = None
@@ -105,14 +94,7 @@ quantizers:
 architectures:
 {architectures}
 
-recipes for pictures:
-{image}
-
-recipes for dense prediction:
-{dense}
-
-recipes for sounds:
-{audio}
+{recipes}
 """
 
 
@@ -123,8 +105,12 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        recipes = {kind: _indented(names) for kind, names in OF_KIND.items()}
-        print(USAGE.format(quantizers=_indented(QUANTIZERS), architectures=_indented(ARCHITECTURES), **recipes))
+        recipes = [
+            f"recipes for {KINDS[kind].subject or KINDS[kind].nouns}:\n{_indented(names)}"
+            for kind, names in OF_KIND.items()
+        ]
+        quantizers, architectures = _indented(QUANTIZERS), _indented(ARCHITECTURES)
+        print(USAGE.format(quantizers=quantizers, architectures=architectures, recipes="\n\n".join(recipes)))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -157,9 +143,8 @@ def _train_tokenizer(name: str, settings: AnyRecipe, words: Sequence[str]) -> No
         from gridcode.cli.shared.dry_run import describe_tokenizer_run
 
         return print(describe_tokenizer_run(arguments.run))
-    check_source(arguments.run.data.source, what="sounds" if settings.kind == "audio" else "pictures")
-    wanted: dict[str, Sort] = {"dense": "dense tokenizer", "audio": "audio tokenizer"}
-    check_folder("--init-from", arguments.init_from, wanted.get(settings.kind, "image tokenizer"))
+    check_source(arguments.run.data.source, settings.kind)
+    check_folder("--init-from", arguments.init_from, f"{settings.kind} tokenizer")
     options = _options(flags, arguments.init_from)
     from gridcode.cli.shared.advice import narrator
     from gridcode.tokenizer.train import train_tokenizer
@@ -248,15 +233,15 @@ def _checked_tokens(folder: Path | None) -> Path:
 
 def _check_kind(tokens: Path, recorded: Mapping[str, Any], wanted: KindOfData, name: str) -> None:
     """Refuse a token store of another kind of data than a recipe's, which is called ``name`` in the error."""
-    found: KindOfData = "dense" if "task" in recorded else "audio" if "rate" in recorded else "image"
+    found = kind_of_tokens(recorded)
     if found != wanted:
         raise GridcodeError(
-            f"--tokens {tokens} holds tokens of {NOUNS[found]}, and {name} is a recipe of {NOUNS[wanted]}; give one of "
-            f"{', '.join(OF_KIND[found])}"
+            f"--tokens {tokens} holds tokens of {KINDS[found].nouns}, and {name} is a recipe of "
+            f"{KINDS[wanted].nouns}; give one of {', '.join(OF_KIND[found])}"
         )
 
 
-def _train_prior(name: str, settings: Recipe | AudioRecipe, words: Sequence[str]) -> None:
+def _train_prior(name: str, settings: ClassRecipe, words: Sequence[str]) -> None:
     run = settings.prior
     own = _kind(run)
     wanted = option_value("--prior", words)

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from gridcode.domains.audio.recipes import AudioRecipe
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.recipes import DenseRun
-from gridcode.domains.image.recipes.base import Recipe
 from gridcode.files import to_json
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
+from gridcode.recipes import ClassRecipe
 from gridcode.store.reader import TokenStore
 from gridcode.tokenizer.domain import Domain, count_parameters, domain_of
 from gridcode.tokenizer.model import Tokenizer
@@ -72,7 +71,7 @@ def stored_space(folder: Path) -> TokenSpace:
     return token_space(TokenStore.open(folder))
 
 
-def assumed_space(recipe: Recipe | AudioRecipe) -> TokenSpace:
+def assumed_space(recipe: ClassRecipe) -> TokenSpace:
     """The tokens that a recipe's own tokenizer will make of its own examples, before there are any."""
     run = recipe.tokenizer
     domain = domain_of(run).of_settings(run.data)

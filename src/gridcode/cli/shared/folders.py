@@ -8,37 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from gridcode.cli.shared.kinds import KINDS, KindOfData
 from gridcode.cli.shared.options import Device
 from gridcode.cli.shared.parse import option_value
 from gridcode.data.shards.names import is_pattern, is_url, local_shards, shard_urls
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import read_json
 
-Sort: TypeAlias = Literal[
-    "image tokenizer",
-    "dense tokenizer",
-    "audio tokenizer",
-    "class prior",
-    "picture prior",
-    "features",
-    "tokens",
-    "parts",
-    "other",
-]
-"""What a folder is to a command line."""
-
-KindOfData: TypeAlias = Literal["image", "dense", "audio"]
-"""The kinds of data that verbs tell apart."""
+Sort: TypeAlias = str
+"""What a folder is to a command line: a key of :data:`NAMES`."""
 
 PARTS: Final = ("tokenizer", "tokens", "prior")
 """Folders that gridcode demo and gridcode dense train make in one folder."""
 
 NAMES: Final[Mapping[Sort, str]] = {
-    "image tokenizer": "a tokenizer of pictures",
-    "dense tokenizer": "a tokenizer of label maps",
-    "audio tokenizer": "a tokenizer of sounds",
+    **{f"{name} tokenizer": f"a tokenizer of {kind.nouns}" for name, kind in KINDS.items()},
     "class prior": "a prior of pictures",
     "picture prior": "a prior of label maps",
     "features": "a network that measures",
@@ -49,9 +35,7 @@ NAMES: Final[Mapping[Sort, str]] = {
 """What a person calls it."""
 
 USES: Final[Mapping[Sort, str]] = {
-    "image tokenizer": "gridcode reconstruct, tokenize, eval, sample and edit take it as --tokenizer",
-    "dense tokenizer": "gridcode tokenize, predict and eval take it as --tokenizer",
-    "audio tokenizer": "gridcode reconstruct, tokenize, eval and sample take it as --tokenizer",
+    **{f"{name} tokenizer": f"gridcode {kind.uses} take it as --tokenizer" for name, kind in KINDS.items()},
     "class prior": "gridcode sample and gridcode edit make pictures with it",
     "picture prior": "gridcode predict makes label maps with it",
     "features": "gridcode eval takes a classifier as --classifier",
@@ -90,8 +74,7 @@ def _sort_of_model(config: Mapping[str, Any]) -> Sort:
     kind = config.get("kind")
     kind, domain = _OLD_KINDS.get(str(kind), (kind, config.get("domain", "image")))
     if kind == "tokenizer":
-        sorts: dict[str, Sort] = {"dense": "dense tokenizer", "audio": "audio tokenizer"}
-        return sorts.get(str(domain), "image tokenizer")
+        return f"{domain if domain in KINDS else 'image'} tokenizer"
     if kind == "prior":
         return "picture prior" if domain == "dense" or config.get("example_shape") else "class prior"
     return "features" if kind in ("classifier", "observer") else "other"
@@ -153,8 +136,10 @@ def kind_of_data(words: Sequence[str]) -> KindOfData:
 
         Device(option_value("--device", words) or "cpu").usable()  # before anything is downloaded
         folder = find_model(named)
-    kinds: dict[Sort, KindOfData] = {"dense tokenizer": "dense", "picture prior": "dense", "audio tokenizer": "audio"}
-    return kinds.get(sort_of(folder), "image") if folder.is_dir() else "image"
+    sort = sort_of(folder) if folder.is_dir() else "other"
+    if sort == "picture prior":
+        return "dense"
+    return next((kind for kind in KINDS if sort == f"{kind} tokenizer"), "image")
 
 
 def kind_of_command(words: Sequence[str]) -> KindOfData:
@@ -174,28 +159,28 @@ def is_hub_id(source: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
 
 
-def check_source(place: str | None, *, what: str = "pictures") -> None:
+def check_source(place: str | None, kind: KindOfData = "image") -> None:
     """Refuse a place of examples at which there is nothing, before the libraries that read them are imported.
 
     Args:
-        place: The path; None passes, and of pictures 'scenes'.
-        what: What should lie there.
+        place: The path; None passes, and the word for examples that no file holds.
+        kind: The kind of data that should lie there.
 
     Raises:
-        GridcodeError: It is neither a path of anything nor 'scenes', or a folder that gridcode wrote.
+        GridcodeError: It is neither a path of anything nor such a word, or a folder that gridcode wrote.
     """
-    built_in = what == "pictures"
-    if place is None or (built_in and place == "scenes"):
+    nouns, built_in = KINDS[kind].files or KINDS[kind].nouns, KINDS[kind].built_in
+    if place is None or (built_in and place == built_in):
         return
-    if built_in and is_url(place):
+    if kind == "image" and is_url(place):
         shard_urls(place)
         return
-    if built_in and is_pattern(place):
+    if kind == "image" and is_pattern(place):
         local_shards(place)
         return
     folder = Path(place)
     if not folder.exists():
-        or_scenes = ", or 'scenes' for the built-in pictures" if built_in else f" of {what}"
-        raise MissingFileError(f"{place}: no such file or folder; give the path of a data set{or_scenes}")
+        of_what = f", or '{built_in}' for the built-in {nouns}" if built_in else f" of {nouns}"
+        raise MissingFileError(f"{place}: no such file or folder; give the path of a data set{of_what}")
     if folder.is_dir() and (found := sort_of(folder)) != "other":
-        raise GridcodeError(f"{place} is {NAMES[found]}, not {what}; {_use(folder, found)}")
+        raise GridcodeError(f"{place} is {NAMES[found]}, not {nouns}; {_use(folder, found)}")

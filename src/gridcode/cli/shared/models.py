@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gridcode.cli.shared.folders import Sort, check_folder, check_source
+from gridcode.cli.shared.kinds import KindOfData
 from gridcode.cli.shared.options import FLAT, Device, Drawing, Output
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
 from gridcode.errors import GridcodeError, MissingFileError
@@ -88,14 +89,14 @@ class MeasuredModels:
     prior: str | None = None
     """A prior's folder or hub id; without one only the tokenizer is measured."""
 
-    def check(self, source: str | None, wanted: Sort = "image tokenizer", *, what: str = "pictures") -> None:
+    def check(self, source: str | None, kind: KindOfData = "image") -> None:
         """Refuse data that are not there and folders that hold something else, before libraries are imported.
 
         Raises:
             GridcodeError: There is nothing, or something else.
         """
-        check_source(source, what=what)
-        self.model.check(wanted)
+        check_source(source, kind)
+        self.model.check(f"{kind} tokenizer")
         check_folder("--prior", self.prior, "class prior")
 
     def load(self) -> tuple[Tokenizer, Generator | None]:

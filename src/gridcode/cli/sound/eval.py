@@ -8,10 +8,11 @@ from typing import Annotated
 
 import tyro
 
+from gridcode.cli.shared.kinds import recipe_settings
 from gridcode.cli.shared.models import MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse
-from gridcode.cli.sound.options import SoundChange, recipe_of_sounds
+from gridcode.cli.sound.options import SoundChange
 from gridcode.domains.audio.config import AudioEvaluationConfig
 
 
@@ -28,16 +29,16 @@ class Arguments(MeasuredModels):
     """How much is measured."""
 
 
-def eval_sounds(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> None:
     """Measure and report.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    evaluation, words = recipe_of_sounds(arguments)
+    evaluation, words = recipe_settings("audio", arguments, AudioEvaluationConfig())
     default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
     parsed = parse(Arguments, words, prog="gridcode eval", default=default)
-    parsed.check(parsed.data.source, "audio tokenizer", what="sounds")
+    parsed.check(parsed.data.source, "audio")
     from gridcode.cli.shared.advice import narrator
     from gridcode.domains.audio.data.source import open_sounds
     from gridcode.domains.audio.domain import data_of

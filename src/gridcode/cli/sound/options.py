@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, Labels
+from gridcode.domains.audio.config import AudioConfig, Labels
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,3 @@ class SoundChange(SoundReading):
     def applied(self, data: AudioConfig) -> AudioConfig:
         """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
         return super().applied(data if self.source is None else replace(data, val_source=None))
-
-
-def recipe_of_sounds(words: Sequence[str]) -> tuple[AudioEvaluationConfig, Sequence[str]]:
-    """A recipe's measuring and sampling settings, if its name is the first word, and the words after it.
-
-    Raises:
-        GridcodeError: The first word is no option and no recipe of sounds.
-    """
-    if words and not words[0].startswith("-"):
-        from gridcode.recipes import audio_recipe
-
-        return audio_recipe(words[0]).evaluation, words[1:]
-    return AudioEvaluationConfig(), words

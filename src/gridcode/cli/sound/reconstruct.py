@@ -37,14 +37,14 @@ class Arguments:
     """Of the files."""
 
 
-def reconstruct_sounds(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> None:
     """Reconstruct sounds.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
-    check_source(parsed.input, what="sounds")
+    check_source(parsed.input, "audio")
     parsed.model.check("audio tokenizer")
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")

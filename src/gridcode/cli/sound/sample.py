@@ -8,10 +8,11 @@ from typing import Literal
 import tyro
 
 from gridcode.cli import sample
+from gridcode.cli.shared.kinds import recipe_settings
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import Output
 from gridcode.cli.shared.parse import parse
-from gridcode.cli.sound.options import recipe_of_sounds
+from gridcode.domains.audio.config import AudioEvaluationConfig
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Arguments(sample.Arguments):
     """Of the files."""
 
 
-def sample_sounds(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> None:
     """Sample sounds.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    settings, words = recipe_of_sounds(arguments)
+    settings, words = recipe_settings("audio", arguments, AudioEvaluationConfig())
     default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
     parsed = parse(Arguments, words, prog="gridcode sample", default=default)
     parsed.models.check("audio tokenizer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -12,11 +12,7 @@ from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse
 from gridcode.cli.sound.options import SoundChange
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gridcode.store.reader import TokenStore
+from gridcode.cli.tokenize import tokenize_examples
 
 
 @dataclass(frozen=True)
@@ -31,27 +27,17 @@ class Arguments:
     """Sounds at a time."""
 
 
-def tokenize_sounds(arguments: list[str]) -> tuple[TokenStore, Path]:
-    """Write a store; returns it and its folder.
+def run(arguments: list[str]) -> None:
+    """Write a store.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse(Arguments, arguments, prog="gridcode tokenize")
-    check_source(parsed.data.source, what="sounds")
+    check_source(parsed.data.source, "audio")
     parsed.model.check("audio tokenizer")
-    from gridcode.cli.shared.advice import narrator
     from gridcode.domains.audio.domain import data_of
-    from gridcode.tasks.tokenize import StoreOptions, tokenize
-    from gridcode.tokenizer.domain import Sources
-    from gridcode.training.log import ProgressBar
 
     tokenizer = parsed.model.load()
-    data, kind, say = parsed.data.applied(data_of(tokenizer)), tokenizer.domain, narrator()
-    sources = Sources(kind.open(data, "train"), kind.open(data, "val"))
-    for line in kind.understood(data, sources):
-        say(line)
-    options = StoreOptions(parsed.output.out, batch_size=parsed.batch_size, force=parsed.output.force)
-    with ProgressBar("tokenize", total=len(sources.train) + len(sources.val)) as bar:
-        store = tokenize(tokenizer, vars(sources), data, options, progress=lambda done, _: bar.advance(done))
-    return store, parsed.output.out
+    data = parsed.data.applied(data_of(tokenizer))
+    tokenize_examples(tokenizer, data, parsed.output, batch_size=parsed.batch_size)

@@ -1,0 +1,92 @@
+"""The kinds of data that verbs tell apart: what each is called, and where the verbs stand that it has for itself.
+
+A new kind adds a row to :data:`KINDS`, its recipes to :mod:`gridcode.recipes`, and a folder of ``cli/`` with a module
+for each verb (``tokenize``, ``sample``, ``reconstruct``, ``eval``), each with a function ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, TypeAlias, cast
+
+KindOfData: TypeAlias = str
+"""A kind of data, by the name of its folder in :mod:`gridcode.domains`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How verbs speak of a kind of data.
+
+    Attributes:
+        nouns: What a person calls its examples.
+        folder: Of ``cli/``, with the verbs that it has for itself; the verbs' own modules serve it where it is empty.
+        built_in: The word that names examples which no file holds, in the place of a path; empty for none.
+        setting: What token stores of this kind alone record of their data.
+        uses: The verbs that take its tokenizers.
+        subject: What its recipes are for, where that is not its examples.
+        files: What its files hold, where that is not its examples.
+    """
+
+    nouns: str
+    folder: str = ""
+    built_in: str = ""
+    setting: str = ""
+    uses: str = "reconstruct, tokenize, eval and sample"
+    subject: str = ""
+    files: str = ""
+
+
+KINDS: Final[Mapping[KindOfData, Kind]] = {
+    "image": Kind("pictures", built_in="scenes", uses="reconstruct, tokenize, eval, sample and edit"),
+    "dense": Kind(
+        "label maps",
+        built_in="scenes",
+        setting="task",
+        uses="tokenize, predict and eval",
+        subject="dense prediction",
+        files="pictures",
+    ),
+    "audio": Kind("sounds", "sound", setting="rate"),
+}
+"""Every kind, in the order of help."""
+
+
+def own_verb(kind: KindOfData, verb: str) -> Callable[[list[str]], None] | None:
+    """What a verb does with a kind of data, where the kind has that for itself; None where the verb's own module does.
+
+    >>> own_verb("audio", "sample").__module__, own_verb("image", "sample")
+    ('gridcode.cli.sound.sample', None)
+    """
+    folder = KINDS[kind].folder
+    if not folder:
+        return None
+    return cast("Callable[[list[str]], None]", import_module(f"gridcode.cli.{folder}.{verb}").run)
+
+
+def kind_of_tokens(recorded: Mapping[str, Any]) -> KindOfData:
+    """The kind of data of a token store, by what it records of its data.
+
+    >>> kind_of_tokens({"rate": 8000}), kind_of_tokens({"size": 32})
+    ('audio', 'image')
+    """
+    return next((name for name, kind in KINDS.items() if kind.setting and kind.setting in recorded), "image")
+
+
+def recipe_settings(kind: KindOfData, words: Sequence[str], default: Any) -> tuple[Any, Sequence[str]]:
+    """The measuring and sampling settings of a kind's recipe, if its name is the first word, and the words after it.
+
+    Args:
+        kind: The kind of data.
+        words: The command line after the verb.
+        default: The settings where no recipe is named.
+
+    Raises:
+        GridcodeError: The first word is no option and no recipe of that kind.
+    """
+    if words and not words[0].startswith("-"):
+        from gridcode.recipes import recipe_of_kind
+
+        return recipe_of_kind(kind, words[0], nouns=KINDS[kind].nouns).evaluation, words[1:]
+    return default, words
