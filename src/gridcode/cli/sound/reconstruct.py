@@ -51,8 +51,9 @@ def run(arguments: list[str]) -> None:
     import torch
 
     from gridcode.data.file_names import file_stem
+    from gridcode.data.labelled.source import some_of
     from gridcode.domains.audio.data.decode import without_ending
-    from gridcode.domains.audio.data.source import open_input, open_sounds, some_of
+    from gridcode.domains.audio.data.source import open_input, open_sounds
     from gridcode.domains.audio.domain import data_of
     from gridcode.domains.audio.files import FileResult, reconstruct_file
     from gridcode.domains.audio.show import save_sheet

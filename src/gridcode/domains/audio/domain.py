@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 from torch import Tensor, nn
 
+from gridcode.data.labelled.source import some_of
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig, audio_from_json, codec_from_json
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
-from gridcode.domains.audio.data.source import SoundSource, open_sounds, some_of
+from gridcode.domains.audio.data.source import SoundSource, open_sounds
 from gridcode.domains.audio.loss import AudioObjective
 from gridcode.domains.audio.measure import measure_reconstructions
 from gridcode.domains.audio.networks import Decoder, Encoder

@@ -15,11 +15,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from gridcode.data.labelled.source import some_of
 from gridcode.data.loader import Batch
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
-from gridcode.domains.audio.data.source import SoundSource, some_of
+from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel

@@ -5,26 +5,23 @@ The stream is that of :mod:`gridcode.data.workers`: training sound number p and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
+from gridcode.data.labelled.fetch import Fetch, Rows, readable_batches
+from gridcode.data.workers import TrainOrder, fetch_in_order, useful_workers
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Waveform
 from gridcode.domains.audio.data.source import Sound, SoundSource
-from gridcode.errors import FileError, GridcodeError
 
 PEAK = 0.9
 """Where a normalised sound's loudest sample lies."""
 _MOST_GAIN = 100.0
-_MOST_IN_A_ROW = 100
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,58 +81,19 @@ def _fitted(samples: Waveform, length: int, config: AudioConfig, *, before: int 
     return fitted * np.float32(gain(float(np.abs(fitted).max()))) if config.normalise else fitted
 
 
-class Fetch(Dataset[AudioBatch | GridcodeError]):
-    """Maps a run of positions to a batch; it runs in the worker processes, and returns an error instead of raising it.
+def _read(sound: Sound, generator: np.random.Generator | None, *, config: AudioConfig) -> Waveform:
+    return whole(sound, config) if generator is None else train_crop(sound, config, generator)
 
-    Args:
-        source: The sounds.
-        config: How they are read.
-        seed: Of the training order and crops; None reads the source in its own order, whole.
 
-    Raises:
-        GridcodeError: The source is empty.
-    """
+def _batch(rows: Rows, *, length: int) -> AudioBatch:
+    stacked = np.stack(rows.values) if rows.values else np.zeros((0, length), np.float32)
+    return AudioBatch(torch.from_numpy(stacked)[:, None], torch.tensor(rows.labels), rows.keys, rows.skipped)
 
-    def __init__(self, source: SoundSource, config: AudioConfig, *, seed: int | None) -> None:
-        if not len(source):
-            raise GridcodeError(f"{source.name}: no sounds; check data.source")
-        self._source, self._config, self._seed = source, config, seed
 
-    def __getitem__(self, positions: range) -> AudioBatch | GridcodeError:
-        waveforms, labels, keys, skipped = list[Waveform](), list[int](), list[str](), list[str]()
-        try:
-            for position in positions:
-                first, generator = example_at(position, count=len(self._source), seed=self._seed)
-                if (read := self._read(first, generator, skipped)) is None:
-                    continue
-                sound, waveform = read
-                waveforms.append(waveform)
-                labels.append(-1 if sound.label is None else sound.label)
-                keys.append(sound.key)
-        except GridcodeError as error:
-            return error.with_traceback(None)
-        length = self._config.samples if self._seed is None else self._config.crop
-        stacked = np.stack(waveforms) if waveforms else np.zeros((0, length), np.float32)
-        return AudioBatch(torch.from_numpy(stacked)[:, None], torch.tensor(labels), tuple(keys), tuple(skipped))
-
-    def _read(
-        self, first: int, generator: np.random.Generator | None, skipped: list[str]
-    ) -> tuple[Sound, Waveform] | None:
-        """The sound of that number; for an unreadable one, in training the next readable one, else None."""
-        tries = 1 if generator is None else min(len(self._source), _MOST_IN_A_ROW)
-        for step in range(tries):
-            try:
-                sound = self._source[(first + step) % len(self._source)]
-                if generator is None:
-                    return sound, whole(sound, self._config)
-                return sound, train_crop(sound, self._config, generator)
-            except GridcodeError as error:
-                if self._config.on_error == "stop":
-                    raise
-                skipped.append(str(error))
-        if generator is None:
-            return None
-        raise FileError(f"{self._source.name}: {tries} sounds in a row cannot be read; the last: {skipped[-1]}")
+def _fetch(source: SoundSource, config: AudioConfig, *, seed: int | None) -> Fetch[AudioBatch, Sound]:
+    length = config.samples if seed is None else config.crop
+    read, batch = partial(_read, config=config), partial(_batch, length=length)
+    return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="sounds")
 
 
 def train_batches(source: SoundSource, config: AudioConfig, order: TrainOrder) -> Iterator[AudioBatch]:
@@ -145,7 +103,7 @@ def train_batches(source: SoundSource, config: AudioConfig, order: TrainOrder) -
         GridcodeError: The source is empty, or a sound cannot be read.
     """
     workers = useful_workers(config.workers, in_memory=False)
-    return fetch_in_order(Fetch(source, config, seed=order.seed), order.positions(), workers)
+    return fetch_in_order(_fetch(source, config, seed=order.seed), order.positions(), workers)
 
 
 def eval_batches(source: SoundSource, config: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
@@ -154,14 +112,5 @@ def eval_batches(source: SoundSource, config: AudioConfig, *, batch_size: int) -
     Raises:
         GridcodeError: A setting is out of range, the source is empty, or a sound (or every sound) cannot be read.
     """
-    fetch = Fetch(source, config, seed=None)
-    failed, found = list[str](), False
-    for batch in eval_stream(fetch, total=len(source), workers=config.workers, batch_size=batch_size):
-        for message in batch.skipped:
-            _log.warning("skipped %s", message)
-        failed += batch.skipped
-        if batch.keys:
-            yield replace(batch, skipped=tuple(failed))
-            failed, found = [], True
-    if not found:
-        raise FileError(f"{source.name}: none of the {len(failed)} sounds can be read; the first: {failed[0]}")
+    fetch = _fetch(source, config, seed=None)
+    return readable_batches(fetch, source, workers=config.workers, batch_size=batch_size, nouns="sounds")

@@ -9,17 +9,17 @@ digits/train.parquet, digits/test.parquet      column 'audio' {bytes, path}, 'la
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from gridcode.data.file_names import printable, walk
-from gridcode.data.layout import layout_of, shards_of
-from gridcode.data.source import Part, Source, split_keys
+from gridcode.data.file_names import printable
+from gridcode.data.labelled.source import LabelledSource, existing, files_below, folder_class, open_all, open_split
+from gridcode.data.layout import shards_of
 from gridcode.domains.audio.config import AudioConfig, Labels
 from gridcode.domains.audio.data.decode import SUFFIXES, Recording
-from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.training.seeding import fixed_sample
+from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,11 @@ class Sound:
     key: str
 
 
-class SoundSource(Source[Sound]):
-    """An ordered, finite set of sounds."""
-
-    classes: tuple[str, ...] = ()
-    """Class names in label order; empty where the sounds have no labels."""
-
-    def key(self, index: int) -> str:
-        """The key of sound number ``index``."""
-        return self[index].key
+SoundSource: TypeAlias = LabelledSource[Sound]
+"""An ordered, finite set of sounds."""
 
 
-class SoundFiles(SoundSource):
+class SoundFiles(LabelledSource[Sound]):
     """Sound files that are named one by one.
 
     Args:
@@ -71,7 +64,7 @@ class SoundFiles(SoundSource):
         return Sound(Recording(path, printable(str(path))), number, printable(key))
 
 
-class SoundTable(SoundSource):
+class SoundTable(LabelledSource[Sound]):
     """The rows of Parquet files.
 
     Args:
@@ -105,50 +98,8 @@ class SoundTable(SoundSource):
         return Sound(recording, self._rows.label(index) if self.classes else None, self.key(index))
 
     def key(self, index: int) -> str:
-        """See :class:`SoundSource`."""
+        """See :class:`LabelledSource`."""
         return self._rows.key(index)
-
-
-class SoundPart(Part[Sound], SoundSource):
-    """Some sounds of a source, in the order given."""
-
-    def __init__(self, source: SoundSource, indices: Sequence[int], *, name: str) -> None:
-        super().__init__(source, indices, name=name)
-        self.classes = source.classes
-        self._whole = source
-
-    def key(self, index: int) -> str:
-        """See :class:`SoundSource`."""
-        return self._whole.key(self._indices[index])
-
-
-class Renamed(SoundSource):
-    """A source whose labels are renumbered to the training classes; without classes it has no labels.
-
-    Raises:
-        GridcodeError: It has a class that is none of these.
-    """
-
-    def __init__(self, source: SoundSource, classes: Sequence[str]) -> None:
-        unknown = next((name for name in source.classes if name not in classes), None)
-        if classes and unknown is not None:
-            raise GridcodeError(
-                f"{source.name}: class '{unknown}' is not among the {len(classes)} training classes; rename it or use "
-                "another data.val_source"
-            )
-        self.name, self.classes, self._whole = source.name, tuple(classes), source
-        self._number = {number: classes.index(name) for number, name in enumerate(source.classes) if classes}
-
-    def __len__(self) -> int:
-        return len(self._whole)
-
-    def __getitem__(self, index: int) -> Sound:
-        sound = self._whole[index]
-        return sound if sound.label is None else replace(sound, label=self._number.get(sound.label))
-
-    def key(self, index: int) -> str:
-        """See :class:`SoundSource`."""
-        return self._whole.key(index)
 
 
 def open_sounds(config: AudioConfig, split: Literal["train", "val"]) -> SoundSource:
@@ -157,16 +108,7 @@ def open_sounds(config: AudioConfig, split: Literal["train", "val"]) -> SoundSou
     Raises:
         GridcodeError: The source is missing, of no known kind, or cannot be split.
     """
-    layout = layout_of(_path(config.source))
-    pool = _part(config, config.source, layout.train)
-    own_val = bool(config.val_source or layout.val)
-    classes = pool.classes if len(pool.classes) > 1 else ()  # one class is none
-    found = pool if own_val else _held(pool, config, train=split == "train")
-    if own_val and split == "val":
-        place = config.val_source or config.source
-        parts = layout_of(_path(place))
-        found = _part(config, place, parts.val or parts.train)
-    return found if found.classes == classes else Renamed(found, classes)
+    return open_split(config, split, partial(_part, config), nouns="sounds")
 
 
 def open_input(config: AudioConfig) -> SoundSource:
@@ -175,36 +117,12 @@ def open_input(config: AudioConfig) -> SoundSource:
     Raises:
         GridcodeError: The source is missing or of no known kind.
     """
-    layout = layout_of(_path(config.source))
-    return _part(config, config.source, layout.val or layout.train)
-
-
-def some_of(source: SoundSource, count: int) -> SoundSource:
-    """At most ``count`` sounds from all over a source, always the same ones, in its order."""
-    if count >= len(source):
-        return source
-    return SoundPart(source, fixed_sample(len(source), count).tolist(), name=source.name)
-
-
-def _held(pool: SoundSource, config: AudioConfig, *, train: bool) -> SoundSource:
-    if len(pool) < 2:
-        raise GridcodeError(f"{pool.name}: one sound cannot be split; add sounds or set data.val_source")
-    keys = [pool.key(index) for index in range(len(pool))]
-    kept, held = split_keys(keys, config.val_fraction, seed=config.seed)
-    name = f"{pool.name} (train)" if train else f"{pool.name} (held out)"
-    return SoundPart(pool, kept if train else held, name=name)
-
-
-def _path(source: str) -> Path:
-    path = Path(source)
-    if not path.exists():
-        raise MissingFileError(f"{source}: no such file or folder; give data.source the path of a folder of sounds")
-    return path
+    return open_all(config.source, partial(_part, config), nouns="sounds")
 
 
 def _part(config: AudioConfig, place: str, part: tuple[Path, ...]) -> SoundSource:
     """The files of one split, or everything at ``place`` where it has no splits."""
-    paths = part or (_path(place),)
+    paths = part or (existing(place, nouns="sounds"),)
     whole = paths[0]
     shards = list(paths) if whole.suffix.lower() == ".parquet" else shards_of(whole) if whole.is_dir() else []
     if shards:
@@ -218,14 +136,11 @@ def _part(config: AudioConfig, place: str, part: tuple[Path, ...]) -> SoundSourc
 
 
 def _files(folder: Path, labels: Labels) -> Iterator[tuple[str, str | None, Path]]:
-    for visit in walk(folder):
-        inside = visit.path.relative_to(folder).parts
-        for name in visit.files:
-            if Path(name).suffix.lower() in SUFFIXES:
-                yield "/".join((*inside, name)), _class_of(name, inside, labels), visit.path / name
+    for key, folders, path in files_below(folder, SUFFIXES):
+        yield key, _class_of(path.name, folders, labels), path
 
 
 def _class_of(name: str, folders: Sequence[str], labels: Labels) -> str | None:
     if labels == "name":
         return printable(Path(name).stem.split("_")[0])
-    return printable(folders[0]) if folders and labels in ("auto", "folder") else None
+    return folder_class(folders) if labels in ("auto", "folder") else None
