@@ -39,6 +39,10 @@ class MissingFileError(FileError, FileNotFoundError):
     """A :class:`GridcodeError` about a file or folder that is not there; a ``FileNotFoundError``."""
 
 
+class NothingReadableError(FileError):
+    """A :class:`GridcodeError` where all that cannot be read was to be left out, and nothing is left."""
+
+
 def check_numbers(
     settings: object,
     owner: str,

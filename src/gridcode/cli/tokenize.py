@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from gridcode.cli.shared.kinds import own_verb
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import parse
+from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
     from gridcode.store.reader import TokenStore
@@ -33,6 +36,13 @@ class Arguments:
     """What the encoder computes in; bf16 is faster where the hardware has it and changes about one token in fifty."""
     batch_size: int = 128
     """Pictures at a time."""
+    engine: Literal["local", "ray"] = "local"
+    """Where it is computed: in this process, or by the actors of a Ray cluster, which go on with a store that a killed
+    command left."""
+    actors: int | None = None
+    """Actors of --engine ray; one a GPU, or one for each group of CPUs, where none are given."""
+    address: str | None = None
+    """A running Ray cluster, such as auto; where none is given, one is started on this machine."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,9 @@ def _tokenize_pictures(arguments: list[str]) -> None:
     from gridcode.tasks.tokenize import StoreOptions, tokenize, total_of
     from gridcode.training.log import ProgressBar
 
+    if parsed.engine == "local" and (parsed.actors is not None or parsed.address is not None):
+        raise GridcodeError("--actors and --address are of --engine ray; add it, or leave them out")
+    make = _on_ray(parsed) if parsed.engine == "ray" else None
     tokenizer = parsed.model.load()
     data = parsed.data.applied(data_of(tokenizer))
     splits = {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
@@ -100,8 +113,24 @@ def _tokenize_pictures(arguments: list[str]) -> None:
         force=parsed.output.force,
     )
     with ProgressBar("tokenize", total=total_of(splits.values())) as bar:
-        store = tokenize(tokenizer, splits, data, options, progress=lambda done, _: bar.advance(done))
+
+        def progress(done: int, _: int | None) -> None:
+            bar.advance(done)
+
+        if make is None:
+            store = tokenize(tokenizer, splits, data, options, progress=progress)
+        else:
+            store = make(splits, data, options, progress=progress, say=say)
     _print_what_is_next(store, parsed.output.out)
+
+
+def _on_ray(parsed: Arguments) -> Callable[..., TokenStore]:
+    """What makes the store on a cluster; its options and the package are checked before anything is read."""
+    from gridcode.tasks.on_ray import RayOptions, package, tokenize_on_ray
+
+    where = RayOptions(parsed.actors, parsed.address)
+    package()
+    return partial(tokenize_on_ray, parsed.model.tokenizer, where=where)
 
 
 def _check(parsed: Arguments | DenseArguments) -> None:

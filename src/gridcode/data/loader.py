@@ -26,7 +26,7 @@ from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import Example, ImageSource
 from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 MOST_IN_A_ROW: Final = 100
 """Unreadable images that are passed over; more than that is a broken data set, not a few broken files."""
@@ -244,7 +244,7 @@ def with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
         held = replace(batch_of(chunk), skipped=waiting + chunk.skipped)
         waiting = ()
     if held is None:
-        raise FileError(f"{name}: none of the {len(waiting)} images can be read; the first: {waiting[0]}")
+        raise NothingReadableError(f"{name}: none of the {len(waiting)} images can be read; the first: {waiting[0]}")
     yield replace(held, skipped=held.skipped + waiting)
 
 

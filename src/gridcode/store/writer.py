@@ -100,6 +100,21 @@ class StoreWriter:
         self._appends = False
 
     @classmethod
+    def of(cls, folder: str | Path, manifest: Manifest, **settings: Any) -> Self:
+        """A writer of a new store that says what a manifest says; settings are those of the class."""
+        return cls(
+            folder,
+            quantizer=manifest.quantizer,
+            codebook_size=manifest.codebook_size,
+            grid=manifest.grid,
+            tokenizer=manifest.tokenizer,
+            data=manifest.data,
+            classes=manifest.classes,
+            columns=manifest.columns,
+            **settings,
+        )
+
+    @classmethod
     def append(cls, folder: str | Path, *, shard_rows: int = 65536) -> Self:
         """A writer that adds shards to a store, complete or interrupted; ``rows`` says how many are there.
 
@@ -119,23 +134,13 @@ class StoreWriter:
             raise MissingFileError(f"token store: there is none in {folder}; write one first")
         for shard in before.shards:
             check_shard(folder / shard.file, shard, before, verify=False)
-        writer = cls(
-            folder,
-            quantizer=before.quantizer,
-            codebook_size=before.codebook_size,
-            grid=before.grid,
-            tokenizer=before.tokenizer,
-            data=before.data,
-            classes=before.classes,
-            columns=before.columns,
-            shard_rows=shard_rows,
-        )
+        writer = cls.of(folder, before, shard_rows=shard_rows)
         writer._shards, writer._appends = list(before.shards), True
         return writer
 
     def __enter__(self) -> Self:
         if not self._appends:
-            _check_free(self.folder, self._overwrite)
+            check_free(self.folder, self._overwrite)
         # What is to go is first no longer listed: a kill in here leaves a store that lists nothing that is gone.
         write_manifest(self.folder / PARTIAL, self.manifest)
         if not self._appends:
@@ -189,7 +194,7 @@ class StoreWriter:
         if not self._open:
             raise GridcodeError("StoreWriter: write was called outside its block; use `with StoreWriter(...)`")
         shard_name(split, 0)
-        batch = _record_batch(self._manifest, tokens, labels, keys, columns or {})
+        batch = record_batch(self._manifest, tokens, labels, keys, columns or {})
         if batch.num_rows:
             self._waiting.setdefault(split, []).append(batch)
             self._write_shards(split, least=self._shard_rows)
@@ -206,16 +211,20 @@ class StoreWriter:
 
     def _write_shard(self, split: str, table: pa.Table) -> None:
         number = sum(shard.split == split for shard in self._shards)
-        path = self.folder / shard_name(split, number)
-        write_atomic(
-            path,
-            lambda temporary: pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP),
-        )
-        self._shards.append(Shard(path.name, split, table.num_rows, sha256(path)))
+        self._shards.append(save_shard(self.folder, split, number, table))
         write_manifest(self.folder / PARTIAL, self.manifest)
 
 
-def _check_free(folder: Path, overwrite: bool) -> None:
+def save_shard(folder: Path, split: str, number: int, table: pa.Table) -> Shard:
+    """Write a shard's file, atomically; nothing lists it yet."""
+    path = folder / shard_name(split, number)
+    write_atomic(
+        path, lambda temporary: pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+    )
+    return Shard(path.name, split, table.num_rows, sha256(path))
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
     """Make the folder; refuse one of other files, or without ``overwrite`` one of a store."""
     if folder.exists() and not folder.is_dir():
         raise FileError(f"token store: {folder} is a file; choose another folder")
@@ -230,10 +239,14 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _record_batch(
+def record_batch(
     manifest: Manifest, tokens: Tensor, labels: Tensor, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
 ) -> pa.RecordBatch:
-    """Rows of the store's schema from a checked batch."""
+    """Rows of the store's schema from a batch, as :meth:`StoreWriter.write` takes it.
+
+    Raises:
+        GridcodeError: A shape, a token, a label or a key does not fit the store.
+    """
     rows = len(keys)
     if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
         raise GridcodeError("token store: keys must be a sequence of strings, one for each example")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from gridcode.store.manifest import Manifest, make_manifest
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.tokenizer.model import Tokenizer
@@ -62,35 +63,73 @@ def tokenize(
         GridcodeError: An example cannot be read, the folder is occupied, or the examples are others than those that the
             tokenizer learned.
     """
-    domain, device = tokenizer.domain, tokenizer.device
-    domain.check_data(data)
+    manifest = manifest_of(tokenizer, splits, data, options)
     done, total = 0, total_of(splits.values())
+    with StoreWriter.of(options.out, manifest, overwrite=options.force) as writer:
+        for split, source in splits.items():
+            for rows in encoded(tokenizer, source, data, options, flips=options.flips and split == "train"):
+                writer.write(split, rows.tokens, rows.labels, rows.keys)
+                done += rows.examples
+                if progress is not None:
+                    progress(done, total)
+    return TokenStore.open(options.out, tokenizer=manifest.tokenizer)
 
-    def encode(inputs: tuple[Tensor, ...]) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            return tokenizer.encode(*(tensor.to(device) for tensor in inputs)).cpu()
 
-    with StoreWriter(
-        options.out,
+def manifest_of(tokenizer: Tokenizer, splits: Mapping[str, Any], data: Any, options: StoreOptions) -> Manifest:
+    """What a store of these examples says of itself, without shards.
+
+    Raises:
+        GridcodeError: The examples are others than those that the tokenizer learned.
+    """
+    domain = tokenizer.domain
+    domain.check_data(data)
+    return make_manifest(
         quantizer=tokenizer.quantizer.spec(),
         codebook_size=tokenizer.codebook_size,
         grid=tokenizer.token_grid(*domain.shape(data)),
         tokenizer=tokenizer.weights_hash(),
         data=domain.store_record(data, splits, flips=options.flips, precision=options.precision),
         classes=tuple(getattr(next(iter(splits.values())), "classes", ())),
-        overwrite=options.force,
-    ) as writer:
-        for split, source in splits.items():
-            for batch in domain.eval_batches(source, data, batch_size=options.batch_size):
-                labels, keys = domain.class_labels(batch), tuple(batch.keys)
-                writer.write(split, encode(domain.encode_inputs(batch)), labels, keys)
-                if options.flips and split == "train":
-                    mirrored = encode(domain.mirrored(batch))
-                    writer.write(split, mirrored, labels, tuple(f"{key}{FLIP}" for key in keys))
-                done += len(keys)
-                if progress is not None:
-                    progress(done, total)
-    return TokenStore.open(options.out, tokenizer=tokenizer.weights_hash())
+        columns={},
+    )
+
+
+class Rows(NamedTuple):
+    """Rows of a store."""
+
+    tokens: Tensor
+    """Indices in [0, K), (B, *grid)."""
+    labels: Tensor
+    """int64, (B,); -1 where there is none."""
+    keys: tuple[str, ...]
+    """B names."""
+    examples: int
+    """How many examples they complete: none, where they are those of the last rows, mirrored."""
+    skipped: tuple[str, ...] = ()
+    """One message for each example that could not be read on the way."""
+
+
+def encoded(tokenizer: Tokenizer, source: Any, data: Any, options: StoreOptions, *, flips: bool) -> Iterator[Rows]:
+    """The rows of a source's examples, in order.
+
+    Args:
+        tokenizer: In evaluation mode.
+        source: The examples.
+        data: How they are read.
+        options: Size of a batch, and precision.
+        flips: Also the rows of the mirrored examples, batch by batch.
+    """
+    domain, device = tokenizer.domain, tokenizer.device
+
+    def encode(inputs: tuple[Tensor, ...]) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            return tokenizer.encode(*(tensor.to(device) for tensor in inputs)).cpu()
+
+    for batch in domain.eval_batches(source, data, batch_size=options.batch_size):
+        labels, keys = domain.class_labels(batch), tuple(batch.keys)
+        yield Rows(encode(domain.encode_inputs(batch)), labels, keys, len(keys), tuple(getattr(batch, "skipped", ())))
+        if flips:
+            yield Rows(encode(domain.mirrored(batch)), labels, tuple(f"{key}{FLIP}" for key in keys), 0)
 
 
 def total_of(sources: Iterable[Any]) -> int | None:

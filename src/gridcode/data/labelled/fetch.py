@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from gridcode.data.labelled.source import ExampleT, LabelledSource
 from gridcode.data.workers import eval_stream, example_at
-from gridcode.errors import FileError, GridcodeError
+from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 _MOST_IN_A_ROW = 100
 _log = logging.getLogger(__name__)
@@ -129,4 +129,4 @@ def readable_batches(
             yield told
             failed, found = [], True
     if not found:
-        raise FileError(f"{source.name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}")
+        raise NothingReadableError(f"{source.name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}")

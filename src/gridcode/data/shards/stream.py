@@ -76,6 +76,12 @@ class ImageStream:
         few = self.shards[:: max(1, len(self.shards) // 8)][: min(8, count)]
         return replace(self, shards=few, limit=count)
 
+    def of(self, places: range) -> ImageStream:
+        """The pictures of some of the shards, with the keys that they have in this stream."""
+        part = replace(self, shards=self.shards[places.start : places.stop])
+        part.__dict__["_root"] = self._root
+        return part
+
     @cached_property
     def _root(self) -> str | None:
         return root_of_alike(self.shards)

@@ -1,0 +1,219 @@
+"""Tokenizing by shards that are handed out.
+
+A stand-in for Ray calls the actors in this process; ``python -m tests.faults`` kills those of a real cluster.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gridcode.cli.main import main
+from gridcode.data.config import DataConfig
+from gridcode.data.open import open_pictures
+from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
+from gridcode.tasks import on_ray
+from gridcode.tasks.on_ray import RayOptions, tokenize_on_ray
+from gridcode.tasks.tokenize import StoreOptions, tokenize
+from gridcode.tokenizer.model import Tokenizer
+from tests.data.test_shards import packed, picture
+
+DATA = DataConfig(size=16, train_count=11, val_count=5, workers=0)
+
+
+class DiedError(Exception):
+    """What Ray raises of an actor that died too often."""
+
+
+@dataclass(eq=False)
+class Reference:
+    """What a task, or a value, will be."""
+
+    value: Any = None
+    actor: Any = None
+    task: tuple[Any, ...] = ()
+
+
+class StandIn:
+    """As much of Ray as is used. A task runs when it is waited for, the newest first.
+
+    Args:
+        dies_after: Tasks until the driver is killed.
+        kills: The number of a training shard that kills every actor.
+    """
+
+    exceptions = SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=DiedError)
+
+    def __init__(self, dies_after: int = 99, kills: int | None = None) -> None:
+        self.left, self.kills, self.made, self.asked = dies_after, kills, list[tuple[str, int]](), dict[str, Any]()
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": self.cluster_resources()}]
+
+    def put(self, value: Any) -> Reference:
+        return Reference(pickle.loads(pickle.dumps(value)))
+
+    def remote(self, kind: Any) -> Any:
+        def start(*arguments: Any) -> Any:
+            actor = kind(*pickle.loads(pickle.dumps(arguments)))
+            return SimpleNamespace(make=SimpleNamespace(remote=lambda *task: Reference(None, actor, task)))
+
+        def options(**settings: Any) -> Any:
+            self.asked = settings
+            return SimpleNamespace(remote=start)
+
+        return SimpleNamespace(options=options)
+
+    def wait(self, references: list[Reference]) -> tuple[list[Reference], list[Reference]]:
+        return references[-1:], references[:-1]
+
+    def get(self, reference: Reference) -> Any:
+        if reference.actor is None:
+            return reference.value
+        _, split, number, _ = reference.task
+        if not self.left:
+            raise KeyboardInterrupt
+        if (split, number) == ("train", self.kills):
+            raise DiedError("The actor died.\nAnd more.")
+        self.left -= 1
+        self.made.append((split, number))
+        return pickle.loads(pickle.dumps(reference.actor.make(*reference.task)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    config = TokenizerConfig(quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
+    folder = tmp_path_factory.mktemp("model") / "tokenizer"
+    Tokenizer(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
+    def start(**settings: int) -> StandIn:
+        found = StandIn(**settings)
+        monkeypatch.setattr(on_ray, "package", lambda: found)
+        return found
+
+    monkeypatch.setattr(on_ray, "SHARD_EXAMPLES", 4)
+    return start
+
+
+def opened(data: DataConfig) -> dict[str, Any]:
+    return {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
+
+
+def test_the_store_is_that_of_the_local_engine(ray: Any, model: str, tmp_path: Path) -> None:
+    cluster, splits, seen = ray(), opened(DATA), list[tuple[int, int | None]]()
+    options = StoreOptions(tmp_path / "alone", batch_size=4, flips=True)
+    alone = tokenize(Tokenizer.from_pretrained(model), splits, DATA, options)
+    options = replace(options, out=tmp_path / "store")
+    store = tokenize_on_ray(model, splits, DATA, options, progress=lambda *line: seen.append(line))
+    for split in ("train", "val"):
+        one, other = alone.load(split), store.load(split)
+        assert (one.keys, one.labels.tolist()) == (other.keys, other.labels.tolist())
+        assert torch.equal(one.tokens, other.tokens)
+    assert replace(store.manifest, shards=()) == replace(alone.manifest, shards=())
+    assert sorted(cluster.made) == [("train", 0), ("train", 1), ("train", 2), ("val", 0), ("val", 1)]
+    assert cluster.made != sorted(cluster.made)
+    assert seen[-1] == (16, 16)
+
+
+def test_a_command_that_was_killed_is_gone_on_with(ray: Any, model: str, tmp_path: Path) -> None:
+    options, said = StoreOptions(tmp_path / "store", batch_size=4), list[str]()
+    first = ray(dies_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        tokenize_on_ray(model, opened(DATA), DATA, options)
+    second, fewer = ray(), replace(DATA, train_count=7)
+    with pytest.raises(GridcodeError, match="was begun with another train_count"):
+        tokenize_on_ray(model, opened(fewer), fewer, options)
+    store = tokenize_on_ray(model, opened(DATA), DATA, options, say=said.append)
+    assert not set(first.made) & set(second.made)
+    assert said[0] == "going on: 2 of 5 shards are there"
+    assert (store.rows("train"), store.rows("val")) == (11, 5)
+
+
+def test_a_shard_that_kills_ends_the_command(ray: Any, model: str, tmp_path: Path) -> None:
+    ray(kills=1)
+    with pytest.raises(
+        GridcodeError, match=r"train-00001\.parquet: the process that makes it died 21 times \(The actor"
+    ):
+        tokenize_on_ray(model, opened(DATA), DATA, StoreOptions(tmp_path / "store", batch_size=4))
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> DataConfig:
+    """A stream of three tar files, one of them broken, and one for validation."""
+    for name in ("0", "1", "2", "val"):
+        members = [(f"{row}.png", picture(row)) for row in range(2)] if name != "1" else [("0.png", b"no picture")]
+        (tmp_path / f"{name}.tar").write_bytes(packed(members))
+    return DataConfig(
+        source=str(tmp_path / "{0..2}.tar"), val_source=str(tmp_path / "val.tar"), size=16, workers=0, stream=True
+    )
+
+
+def test_a_shard_of_a_stream_is_a_shard(ray: Any, model: str, shards: DataConfig, tmp_path: Path, caplog: Any) -> None:
+    options = StoreOptions(tmp_path / "store", batch_size=4)
+    ray()
+    with pytest.raises(GridcodeError, match=r"1\.tar, key 0: not an image"):
+        tokenize_on_ray(model, opened(shards), shards, options)
+    data = replace(shards, on_error="skip")
+    store = tokenize_on_ray(model, opened(data), data, replace(options, force=True))
+    assert store.load("train").keys == ("0.tar:0", "0.tar:1", "2.tar:0", "2.tar:1")
+    assert [shard.file for shard in store.manifest.shards] == [
+        "train-00000.parquet", "train-00002.parquet", "val-00000.parquet"
+    ]  # fmt: skip
+    assert "none of the 1 images can be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("where", "workers", "asked"),
+    [
+        (RayOptions(), 0, (2, 1)),
+        (RayOptions(), 1, (1, 2)),
+        (RayOptions(), 7, (1, 2)),
+        (RayOptions(actors=2), 1, (2, 1)),
+        (RayOptions(actors=4), 0, (4, 0.5)),
+        (RayOptions(actors=9), 0, (5, 0.4)),
+    ],
+)
+def test_actors_fit_the_cluster(
+    where: RayOptions, workers: int, asked: tuple[int, float], ray: Any, model: str, tmp_path: Path
+) -> None:
+    cluster, said = ray(dies_after=0), list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        tokenize_on_ray(
+            model, opened(DATA), replace(DATA, workers=workers), StoreOptions(tmp_path / "store", batch_size=4), where,
+            say=said.append,
+        )  # fmt: skip
+    assert said[0].startswith(f"ray: {asked[0]} actors on cpu, with {asked[1]:g} CPU")
+    assert (cluster.asked["num_cpus"], cluster.asked["num_gpus"]) == (asked[1], 0)
+
+
+def test_what_cannot_be_is_one_line(model: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    words = ["tokenize", "--tokenizer", model, "--out", str(tmp_path / "store")]
+    assert main([*words, "--actors", "2"]) == 2
+    assert "--actors and --address are of --engine ray" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*words, "--engine", "ray", "--actors", "0"]) == 2
+    assert "actors must be at least 1, got 0" in capsys.readouterr().err
+    assert main([*words, "--engine", "ray"]) == 2
+    assert "pip install 'gridcode[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
