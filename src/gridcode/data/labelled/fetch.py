@@ -129,4 +129,6 @@ def readable_batches(
             yield told
             failed, found = [], True
     if not found:
-        raise NothingReadableError(f"{source.name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}")
+        raise NothingReadableError(
+            f"{source.name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}"
+        )
