@@ -27,7 +27,7 @@ ENGINE = (
 """
 
 KINDS = re.compile(
-    r"dense|(?<!\.)depth(?!wise|=)|panoptic|colou?ri[sz]|label.?maps?\b|labeltokenizer|vq_?gan|uvim|audio|waveform|spectrogram",
+    r"dense|(?<!\.)depth(?!wise|=)|panoptic|colou?ri[sz]|label.?maps?\b|labeltokenizer|vq_?gan|uvim|audio|waveform|spectrogram|point.?cloud|chamfer|\bclouds\b",
     re.I,
 )
 """Words that only a kind of data uses; a setting may be called ``model.encoder.depth``."""

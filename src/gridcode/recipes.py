@@ -11,19 +11,22 @@ from gridcode.domains.dense.config import LabelTokenizerRun
 from gridcode.domains.dense.recipes import DENSE_RECIPES, DenseRecipe
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.recipes import IMAGE_RECIPES, Recipe
+from gridcode.domains.points.config import PointsTokenizerRun
+from gridcode.domains.points.recipes import POINTS_RECIPES, PointsRecipe
 from gridcode.errors import GridcodeError
 
-ClassRecipe: TypeAlias = Recipe | AudioRecipe
+ClassRecipe: TypeAlias = Recipe | AudioRecipe | PointsRecipe
 """A recipe whose prior is given a class, or nothing."""
 AnyRecipe: TypeAlias = ClassRecipe | DenseRecipe
 """A recipe of any kind of data; its ``kind`` says which."""
-AnyTokenizerRun: TypeAlias = TokenizerRun | LabelTokenizerRun | AudioTokenizerRun
+AnyTokenizerRun: TypeAlias = TokenizerRun | LabelTokenizerRun | AudioTokenizerRun | PointsTokenizerRun
 """Stage I's settings, of any kind of data."""
 
 OF_KIND: Final[Mapping[str, Mapping[str, Callable[[], AnyRecipe]]]] = {
     "image": IMAGE_RECIPES,
     "dense": DENSE_RECIPES,
     "audio": AUDIO_RECIPES,
+    "points": POINTS_RECIPES,
 }
 """The recipes of each kind of data."""
 
@@ -102,12 +105,14 @@ __all__ = [
     "DENSE_RECIPES",
     "IMAGE_RECIPES",
     "OF_KIND",
+    "POINTS_RECIPES",
     "RECIPES",
     "AnyRecipe",
     "AnyTokenizerRun",
     "AudioRecipe",
     "ClassRecipe",
     "DenseRecipe",
+    "PointsRecipe",
     "Recipe",
     "dense_recipe",
     "image_recipe",

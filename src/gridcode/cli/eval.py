@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -21,6 +21,9 @@ from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.recipes import dense_recipe
+
+if TYPE_CHECKING:
+    from gridcode.evaluation.publish import Findings
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,38 @@ def run(arguments: list[str]) -> None:
     if kind != "dense" and option_value("--run", arguments):
         raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
     (own_verb(kind, "eval") or (eval_dense if kind == "dense" else eval_images))(arguments)
+
+
+def write_report(
+    parsed: MeasuredModels,
+    subject: Any,
+    config: Any,
+    evaluate: Callable[..., Any],
+    findings: Callable[[Any, Any, Any], Findings],
+    arguments: Sequence[str],
+) -> None:
+    """Measure examples of any kind of data, write the report, and print the figures.
+
+    Args:
+        parsed: The command line.
+        subject: What is measured.
+        config: How much of it.
+        evaluate: Measures: takes ``subject``, ``config`` and ``say``; what it returns has ``figures()``.
+        findings: Makes the report's contents of what was measured, ``subject`` and ``config``.
+        arguments: The words after the verb.
+
+    Raises:
+        GridcodeError: The data cannot be read, or the report cannot be written.
+    """
+    from gridcode.cli.shared.advice import narrator
+    from gridcode.evaluation.publish import print_figures, publish
+
+    out = parsed.output.make()
+    found = evaluate(subject, config, say=narrator())
+    command = shlex.join(["gridcode", "eval", *arguments])
+    report = publish(findings(found, subject, config), parsed.runs(), out=out, command=command)
+    print_figures(found.figures())
+    print(f"report in {report}")
 
 
 def eval_images(arguments: list[str]) -> None:

@@ -19,6 +19,7 @@ from gridcode.errors import GridcodeError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
 
 ANY: Final = "any"
@@ -43,8 +44,11 @@ class Arguments:
     first: int = 0
     """Number of the first, to go on where an earlier command ended."""
 
-    def draw(self) -> Drawn:
+    def draw(self, generator: Generator | None = None) -> Drawn:
         """Load both stages and draw; --out is made in between, so that nothing is drawn in vain.
+
+        Args:
+            generator: Both stages, where they are loaded already.
 
         Raises:
             GridcodeError: An option is out of range, a model cannot be loaded, or there is no such class.
@@ -53,7 +57,7 @@ class Arguments:
             raise GridcodeError(f"--first must be at least 0, got {self.first}")
         if self.count < 1:
             raise GridcodeError(f"--count must be at least 1, got {self.count}")
-        generator, drawing = self.models.load(), self.models.drawing
+        generator, drawing = generator or self.models.load(), self.models.drawing
         names = generator.prior.space.classes
         labels = [label for label in wanted_classes(self.classes, names) for _ in range(self.count)]
         out = self.output.make()

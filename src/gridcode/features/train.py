@@ -22,6 +22,22 @@ Progress = Callable[[int, int, float], None]
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class ShortTraining(Protocol):
+    """How long a network learns, and how fast."""
+
+    @property
+    def seed(self) -> int:
+        """Of the weights."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+
+
 class LabelledBatch(Protocol):
     """What is read of a batch, such as a ``gridcode.data.Batch``."""
 
@@ -70,7 +86,7 @@ def train_classifier(
         return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
 
     examples = (_labelled(batch, config.classes) for batch in batches)
-    return _train(lambda: Classifier(config), config, examples, loss, progress, torch.device(device)).eval()
+    return train_network(lambda: Classifier(config), config, examples, loss, progress, torch.device(device)).eval()
 
 
 def train_observer(
@@ -109,7 +125,7 @@ def train_observer(
         return total / (targets >= 0).sum().clamp(min=1)
 
     examples = (_targets(batch, rotations=config.rotations) for batch in batches)
-    observer = _train(lambda: Observer(config), config, examples, loss, progress, torch.device(device))
+    observer = train_network(lambda: Observer(config), config, examples, loss, progress, torch.device(device))
     return observer.eval().requires_grad_(False)
 
 
@@ -154,15 +170,30 @@ def _labelled(batch: LabelledBatch, classes: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _train(
+def train_network(
     make: Callable[[], Network],
-    config: ClassifierConfig | ObserverConfig,
+    config: ShortTraining,
     examples: Iterator[tuple[Tensor, Tensor]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
     progress: Progress | None,
     device: torch.device,
 ) -> Network:
-    """AdamW with linear warm-up and cosine decay over images (B, C, H, W) and their targets (B,)."""
+    """AdamW with linear warm-up and cosine decay.
+
+    Args:
+        make: Makes the network, seeded by ``config.seed``.
+        config: Seed, steps and learning rate.
+        examples: Inputs (B, …), such as images (B, C, H, W), and their targets (B, …); at least ``config.steps``.
+        loss_of: Of outputs, float32, and targets: a scalar.
+        progress: Called after every step with (steps done, steps in all, loss).
+        device: Where to train.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        GridcodeError: The examples ended early.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = make().to(device)

@@ -49,6 +49,7 @@ KINDS: Final[Mapping[KindOfData, Kind]] = {
         files="pictures",
     ),
     "audio": Kind("sounds", "sound", setting="rate"),
+    "points": Kind("clouds", "points", built_in="solids", setting="points"),
 }
 """Every kind, in the order of help."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
 
+from gridcode.cli.eval import write_report
 from gridcode.cli.shared.kinds import recipe_settings
 from gridcode.cli.shared.models import MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
@@ -39,19 +39,12 @@ def run(arguments: list[str]) -> None:
     default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
     parsed = parse(Arguments, words, prog="gridcode eval", default=default)
     parsed.check(parsed.data.source, "audio")
-    from gridcode.cli.shared.advice import narrator
     from gridcode.domains.audio.data.source import open_sounds
     from gridcode.domains.audio.domain import data_of
     from gridcode.domains.audio.evaluate import AudioSubject, evaluate_audio
     from gridcode.domains.audio.report import audio_findings
-    from gridcode.evaluation.publish import print_figures, publish
 
     tokenizer, generator = parsed.load()
     data = parsed.data.applied(data_of(tokenizer))
     subject = AudioSubject(tokenizer, generator, data, open_sounds(data, "train"), open_sounds(data, "val"))
-    out = parsed.output.make()
-    found = evaluate_audio(subject, parsed.evaluation, say=narrator())
-    findings = audio_findings(found, subject, parsed.evaluation)
-    report = publish(findings, parsed.runs(), out=out, command=shlex.join(["gridcode", "eval", *arguments]))
-    print_figures(found.figures())
-    print(f"report in {report}")
+    write_report(parsed, subject, parsed.evaluation, evaluate_audio, audio_findings, arguments)

@@ -1,0 +1,1 @@
+"""Reading of clouds: built-in solids, files, patches of depth maps."""

@@ -1,0 +1,185 @@
+"""Sources of clouds: built-in solids, files in a folder with or without a subfolder a class, patches of depth maps.
+
+solids                                          five classes, endless points of known surfaces
+chairs/1.npy, chairs/2.ply, tables/1.npz        classes 'chairs', 'tables', by the first subfolder
+train/chairs/1.ply, test/chairs/9.ply           the split by the folder's name
+room/train.parquet, room/test.parquet           column 'depth' {bytes, path}: patches of depth maps, without classes
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridcode.data.file_names import printable
+from gridcode.data.labelled.source import LabelledSource, existing, files_below, folder_class, open_all, open_split
+from gridcode.data.layout import shards_of
+from gridcode.data.scenes.shapes import SHAPES
+from gridcode.domains.points.config import SOLIDS, PointsConfig
+from gridcode.domains.points.data.decode import SUFFIXES, read_points
+from gridcode.domains.points.data.solids import Solid, draw_solid
+from gridcode.errors import GridcodeError
+
+Points: TypeAlias = NDArray[np.float32]
+"""(N, 3)."""
+
+
+class Shape(ABC):
+    """What points come from."""
+
+    @abstractmethod
+    def points(self, count: int, generator: np.random.Generator) -> Points:
+        """Points of it, (n, 3): ``count`` of a surface, else all there are.
+
+        Raises:
+            GridcodeError: It cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Surface(Shape):
+    """A solid's: as many points as one wants, new ones each time.
+
+    Attributes:
+        solid: The solid.
+    """
+
+    solid: Solid
+
+    def points(self, count: int, generator: np.random.Generator) -> Points:
+        """See :class:`Shape`."""
+        return self.solid.sample(count, generator)
+
+
+@dataclass(frozen=True)
+class CloudFile(Shape):
+    """A file's.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    def points(self, count: int, generator: np.random.Generator) -> Points:
+        """See :class:`Shape`."""
+        return read_points(self.path)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One cloud of a source, not read yet.
+
+    Attributes:
+        shape: What its points come from.
+        label: Position in the source's ``classes``, or None.
+        key: Name inside its source; unique, and the same on every run.
+    """
+
+    shape: Shape
+    label: int | None
+    key: str
+
+
+CloudSource: TypeAlias = LabelledSource[Cloud]
+"""An ordered, finite set of clouds."""
+
+
+class Solids(LabelledSource[Cloud]):
+    """Solids of a seed, numbers ``start`` to ``start + count - 1``.
+
+    >>> Solids(PointsConfig(), start=0, count=10)[7].label
+    2
+    """
+
+    classes = SHAPES
+    name = SOLIDS
+
+    def __init__(self, config: PointsConfig, *, start: int, count: int) -> None:
+        self._config, self._start, self._count = config, start, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Cloud:
+        config, number = self._config, self._start + index
+        solid = draw_solid(config.seed, number, rotation=config.rotation, scale=config.scale)
+        return Cloud(Surface(solid), solid.shape, self.key(index))
+
+    def key(self, index: int) -> str:
+        """See :class:`LabelledSource`."""
+        return f"{SHAPES[(self._start + index) % len(SHAPES)]}-{self._start + index}"
+
+
+class CloudFiles(LabelledSource[Cloud]):
+    """Files that are named one by one.
+
+    Args:
+        name: What to record as the origin.
+        files: Key, class and path of each; the class None for none.
+    """
+
+    def __init__(self, name: str, files: Iterable[tuple[str, str | None, Path]]) -> None:
+        self.name = printable(name)
+        self._files = tuple(files)
+        self.classes = tuple(sorted({label for _, label, _ in self._files if label is not None}))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Cloud:
+        key, label, path = self._files[index]
+        number = self.classes.index(label) if self.classes and label is not None else None
+        return Cloud(CloudFile(path), number, printable(key))
+
+    def key(self, index: int) -> str:
+        """See :class:`LabelledSource`."""
+        return printable(self._files[index][0])
+
+
+def open_clouds(config: PointsConfig, split: Literal["train", "val"]) -> CloudSource:
+    """The training or the validation clouds that a config names; those of 'val' are labelled by the classes of 'train'.
+
+    Raises:
+        GridcodeError: The source is missing, of no known kind, or cannot be split.
+    """
+    if config.source != SOLIDS:
+        return open_split(config, split, partial(_part, config), nouns="clouds")
+    if split == "train":
+        return Solids(config, start=0, count=config.train_count)
+    return Solids(config, start=config.train_count, count=config.val_count)
+
+
+def open_input(config: PointsConfig) -> CloudSource:
+    """The clouds to use: those of validation where the source has a split of its own, else all.
+
+    Raises:
+        GridcodeError: The source is missing or of no known kind.
+    """
+    if config.source == SOLIDS:
+        return open_clouds(config, "val")
+    return open_all(config.source, partial(_part, config), nouns="clouds")
+
+
+def _part(config: PointsConfig, place: str, part: tuple[Path, ...]) -> CloudSource:
+    """The files of one split, or everything at ``place`` where it has no splits."""
+    paths = part or (existing(place, nouns="clouds"),)
+    whole = paths[0]
+    shards = list(paths) if whole.suffix.lower() == ".parquet" else shards_of(whole) if whole.is_dir() else []
+    if shards:
+        from gridcode.domains.points.data.depth import DepthPatches
+
+        return DepthPatches(shards, config, name=place)
+    if whole.is_file():
+        return CloudFiles(place, [(whole.name, None, whole)])
+    files = [(key, folder_class(folders), path) for key, folders, path in files_below(whole, SUFFIXES)]
+    if not files:
+        raise GridcodeError(f"{place}: no clouds here ({', '.join(sorted(SUFFIXES))}); check data.source")
+    return CloudFiles(place, files)

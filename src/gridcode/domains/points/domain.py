@@ -1,0 +1,239 @@
+"""Point clouds as a kind of data: how they are read, tokenized, measured and shown.
+
+clouds (B, N, 3) in the unit ball --Encoder--> latents (B, d, 1, M);   codes (B, d, 1, M) --Decoder--> clouds (B, N, 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import log2, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from gridcode.data.labelled.source import some_of
+from gridcode.data.workers import TrainOrder
+from gridcode.domains.points.config import (
+    CloudConfig,
+    PointsConfig,
+    PointsTokenizerRun,
+    cloud_from_json,
+    points_from_json,
+)
+from gridcode.domains.points.data.loader import PointsBatch, eval_batches, train_batches
+from gridcode.domains.points.data.source import CloudSource, open_clouds
+from gridcode.domains.points.loss import PointsObjective
+from gridcode.domains.points.measure import NEAR, measure_reconstructions
+from gridcode.domains.points.networks import Decoder, Encoder, template
+from gridcode.domains.points.show import save_sheet
+from gridcode.errors import GridcodeError
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
+from gridcode.tokenizer.model import Tokenizer
+from gridcode.tokenizer.range import seen_range, within_range
+from gridcode.training.resume import describe
+from gridcode.training.run import RunOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@final
+class PointsDomain(Domain):
+    """Clouds of any number of points, that come back with a number that can be chosen.
+
+    Args:
+        points: How many points tokens are decoded to; it may be changed at any time.
+    """
+
+    name: ClassVar[str] = "points"
+
+    def __init__(self, points: int) -> None:
+        self.points = points
+
+    @classmethod
+    def of(cls, data: PointsConfig, source: CloudSource) -> Self:
+        """As many points as the settings say."""
+        return cls(data.points)
+
+    @classmethod
+    def of_settings(cls, data: PointsConfig) -> Self:
+        """See :meth:`of`."""
+        return cls(data.points)
+
+    @classmethod
+    def open(cls, data: PointsConfig, split: Literal["train", "val"]) -> CloudSource:
+        """See :func:`gridcode.domains.points.data.source.open_clouds`."""
+        return open_clouds(data, split)
+
+    @classmethod
+    def train_batches(cls, source: CloudSource, data: PointsConfig, **settings: Any) -> Iterator[PointsBatch]:
+        """See :func:`gridcode.domains.points.data.loader.train_batches`."""
+        return train_batches(source, data, TrainOrder(**settings))
+
+    @classmethod
+    def eval_batches(cls, source: CloudSource, data: PointsConfig, *, batch_size: int) -> Iterator[PointsBatch]:
+        """See :func:`gridcode.domains.points.data.loader.eval_batches`."""
+        return eval_batches(source, data, batch_size=batch_size)
+
+    @classmethod
+    def part(cls, source: CloudSource, count: int) -> CloudSource:
+        """See :class:`Domain`."""
+        return some_of(source, count)
+
+    @classmethod
+    def identity(cls, source: CloudSource) -> dict[str, Any]:
+        """Number, classes and names of the clouds."""
+        return describe(len(source), source.classes, (source.key(index) for index in range(len(source))))
+
+    @classmethod
+    def understood(cls, data: PointsConfig, sources: Sources) -> Sequence[str]:
+        """Splits, counts and classes."""
+        classes = sources.train.classes
+        shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+        return [
+            *super().understood(data, sources),
+            f"classes: {len(classes)} ({shown})" if classes else "classes: none",
+        ]
+
+    @classmethod
+    def recorded(cls, data: PointsConfig, source: CloudSource) -> PointsConfig:
+        """See :class:`Domain`."""
+        return replace(data, source=source.name, val_source=None)
+
+    def shape(self, data: PointsConfig) -> tuple[int]:
+        """Points."""
+        return (data.points,)
+
+    @classmethod
+    def architecture(cls, values: Mapping[str, Any]) -> CloudConfig:
+        """See :func:`gridcode.domains.points.config.cloud_from_json`."""
+        return cloud_from_json(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The number of points."""
+        return {"points": self.points}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The kind; 512 points where no number is given."""
+        return cls(int(values.get("points", PointsConfig.points)))
+
+    def make_networks(self, config: CloudConfig, latents: int) -> tuple[nn.Module, nn.Module]:
+        """See :mod:`gridcode.domains.points.networks`."""
+        return Encoder(config, latents), Decoder(config, latents)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """The layers."""
+        assert isinstance(network, Encoder | Decoder)
+        return list(network.blocks)
+
+    def encoder_inputs(self, config: CloudConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
+        """The clouds, (B, N, 3).
+
+        Raises:
+            GridcodeError: They have another shape or no points, or there is a context.
+        """
+        if context is not None:
+            raise GridcodeError("a tokenizer of clouds sees clouds alone; give no context")
+        if examples.ndim != 3 or examples.shape[2] != 3 or not examples.shape[1]:
+            raise GridcodeError(
+                f"the tokenizer takes clouds (B, N, 3) of at least one point, got shape {tuple(examples.shape)}"
+            )
+        return (examples,)
+
+    def check_range(self, config: CloudConfig, examples: Tensor, context: Tensor | None, *, check_values: bool) -> None:
+        """Refuse integers, and coordinates outside [-1, 1]."""
+        if not examples.is_floating_point():
+            raise GridcodeError(f"clouds must be floats in [-1, 1], got {examples.dtype}; move and scale them")
+        if check_values and (seen := seen_range(examples)) is not None and not within_range(*seen):
+            raise GridcodeError(
+                f"coordinates must be in [-1, 1], got {seen[0]:.4g} to {seen[1]:.4g}; set data.normalise=True, or move "
+                "and scale the clouds and mend NaN"
+            )
+
+    def decoder_inputs(
+        self, config: CloudConfig, count: int, context: Tensor | None, dropped: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """The places of the points on the charts."""
+        super().decoder_inputs(config, count, context, dropped)
+        return (template(self.points, config.charts),)
+
+    def decoded(self, config: CloudConfig, outputs: Tensor) -> Tensor:
+        """Clouds (B, N, 3), float32."""
+        return outputs.float()
+
+    def bits(self, tokenizer: Tokenizer) -> float:
+        """Bits of a cloud's tokens, each of log2 K."""
+        return prod(tokenizer.token_grid(self.points)) * log2(tokenizer.codebook_size)
+
+    def outline(self, tokenizer: Tokenizer, run: PointsTokenizerRun, *, bytes_per_value: int) -> Outline:
+        """See :class:`Domain`; with the bits of a cloud."""
+        plain = super().outline(tokenizer, run, bytes_per_value=bytes_per_value)
+        return replace(plain, facts={"cloud": f"{run.data.points} points in {self.bits(tokenizer):,.0f} bits"})
+
+    def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
+        """See :class:`Domain`."""
+        sides = "".join(f", {count}" for count in tokenizer.quantizer.index_shape)
+        return {
+            "networks": "attention from learned queries to points, and from points on charts to tokens",
+            "clouds": f"{self.points} points of the unit ball, in any order",
+            "size": f"{self.bits(tokenizer):,.0f} bits a cloud",
+            "data": f"{tokenizer.info.get('dataset', 'unknown')}",
+            "example": "indices = tokenizer.encode(clouds)   # (B, N, 3) in the unit ball -> "
+            f"(B, 1, {tokenizer.config.tokens}{sides})\nclouds = tokenizer.decode(indices)",
+        }
+
+    def encode_inputs(self, batch: PointsBatch) -> tuple[Tensor]:
+        """The clouds."""
+        return (batch.points,)
+
+    def class_labels(self, batch: PointsBatch) -> Tensor:
+        """See :class:`Domain`."""
+        return batch.labels
+
+    def make_objective(
+        self, run: PointsTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
+    ) -> PointsObjective:
+        """See :class:`gridcode.domains.points.loss.PointsObjective`."""
+        return PointsObjective(run.loss)
+
+    def measure(self, tokenizer: Tokenizer, batches: Iterable[PointsBatch]) -> Measurement:
+        """``chamfer``, ``distance``, ``f_score_0.05``, ``usage``, ``perplexity``."""
+        found = measure_reconstructions(tokenizer, batches)
+        pooled = found.usage.pooled
+        scores = {
+            "chamfer": found.chamfer,
+            "distance": found.distance,
+            f"f_score_{NEAR}": found.f_score,
+            "usage": pooled.usage,
+            "perplexity": pooled.perplexity,
+        }
+        return Measurement(scores | found.usage.by_book(), found.usage, score=-found.chamfer)
+
+    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: PointsBatch) -> None:
+        """Scatter plots in a row, those of the reconstructions below."""
+        clouds = batch.points
+        with torch.inference_mode():
+            save_sheet(path, clouds, tokenizer.decode(tokenizer.encode(clouds.to(tokenizer.device))))
+
+
+def data_of(tokenizer: Tokenizer) -> PointsConfig:
+    """The :class:`PointsConfig` in the tokenizer's own record.
+
+    Raises:
+        GridcodeError: It has none, or one that this version cannot read.
+    """
+    try:
+        return points_from_json(tokenizer.info["data"])
+    except GridcodeError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise GridcodeError(
+            f"the tokenizer does not say what clouds it was trained on ({error}); train it again"
+        ) from None
+
+
+DOMAIN = PointsDomain

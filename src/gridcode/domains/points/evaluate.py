@@ -1,0 +1,277 @@
+"""Measure a tokenizer of clouds, and a prior on top of it, on the clouds that they were trained on.
+
+validation clouds -> tokenizer -> Chamfer and earth mover's distance, F-score, usage; beside them those of a second
+                                  drawing of points from the same surface, and the distance to the surface itself
+labels            -> a small classifier, trained here: share of originals, of reconstructions and of samples that it
+                     recognises as what they are, or were asked to be
+validation tokens -> prior     -> bits a token
+samples           -> coverage, MMD and 1-NN accuracy against validation clouds, beside those of training clouds
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from gridcode.data.labelled.source import some_of
+from gridcode.data.workers import TrainOrder
+from gridcode.domains.points.config import PointsConfig, PointsEvaluationConfig
+from gridcode.domains.points.data.loader import PointsBatch, eval_batches, train_batches
+from gridcode.domains.points.data.source import CloudSource, Surface
+from gridcode.domains.points.distance import earth_movers_distance
+from gridcode.domains.points.domain import PointsDomain
+from gridcode.domains.points.measure import PointsMeter, PointsScores
+from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
+from gridcode.domains.points.sets import SetScores, compare_sets
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.charts import CodeUsage
+from gridcode.evaluation.subject import Subject
+from gridcode.prior.bits import measure_bits
+from gridcode.store.reader import TokenTable
+from gridcode.tasks.generate import Generator
+from gridcode.training.log import Say
+from gridcode.training.seeding import fixed_sample
+
+SHOWN = 10
+"""Reconstructions that are kept to be seen."""
+PER_CLASS = 4
+"""Samples of each class that are kept to be seen."""
+
+PointsSubject: TypeAlias = Subject[PointsConfig, CloudSource]
+"""Clouds, and what is measured on them."""
+
+
+@dataclass(frozen=True)
+class SecondDrawing:
+    """What clouds of the same surfaces are apart that were drawn twice: what a perfect tokenizer would get.
+
+    Attributes:
+        scores: Of the second drawing, as of reconstructions.
+        emd: Its earth mover's distance.
+        surface: Mean distance of the reconstructions' points to the true surface.
+    """
+
+    scores: PointsScores
+    emd: float
+    surface: float
+
+
+@dataclass(frozen=True)
+class PointsSamples:
+    """Stage II's figures.
+
+    Attributes:
+        bits_per_token: What validation tokens cost under the prior.
+        accuracy: Share of samples recognised as what was asked for; None without classes.
+        by_class: The same of each class.
+        count: Samples drawn.
+        sets: Against validation clouds.
+        real_sets: The same of as many training clouds.
+        shown: By class name, (n, N, 3).
+    """
+
+    bits_per_token: float
+    accuracy: float | None
+    by_class: dict[str, float]
+    count: int
+    sets: SetScores
+    real_sets: SetScores
+    shown: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PointsEvaluation:
+    """Everything that was measured.
+
+    Attributes:
+        scores: Of reconstructions.
+        emd: Their earth mover's distance, over ``config.matched`` clouds.
+        second: Of a second drawing; None where the surfaces are not known.
+        codes: How often every code and digit is used.
+        bits: Of a cloud's tokens.
+        originals_accuracy: Share of validation clouds that the classifier recognises; None without classes.
+        reconstructions_accuracy: The same of their reconstructions.
+        samples: Stage II; None without a prior.
+        clouds: (n, N, 3), validation clouds to be seen.
+        reconstructions: The same, decoded.
+    """
+
+    scores: PointsScores
+    emd: float
+    second: SecondDrawing | None
+    codes: CodeUsage
+    bits: float
+    originals_accuracy: float | None
+    reconstructions_accuracy: float | None
+    samples: PointsSamples | None
+    clouds: Tensor
+    reconstructions: Tensor
+
+    def figures(self) -> dict[str, float | int | None]:
+        """The numbers by name, as ``report.json`` holds them."""
+        usage = self.scores.usage.pooled
+        figures: dict[str, float | int | None] = {
+            "chamfer": self.scores.chamfer,
+            "distance": self.scores.distance,
+            "earth_movers_distance": self.emd,
+            "f_score": self.scores.f_score,
+            "bits_per_cloud": self.bits,
+            "codebook_size": usage.codebook_size,
+            "usage": usage.usage,
+            **self.scores.usage.by_book(),
+            "perplexity": usage.perplexity,
+            "classifier_accuracy_on_originals": self.originals_accuracy,
+            "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
+        }
+        if self.second is not None:
+            figures |= {
+                "chamfer_of_second_drawing": self.second.scores.chamfer,
+                "chamfer_ratio": self.scores.chamfer / self.second.scores.chamfer,
+                "distance_of_second_drawing": self.second.scores.distance,
+                "distance_ratio": self.scores.distance / self.second.scores.distance,
+                "earth_movers_distance_of_second_drawing": self.second.emd,
+                "f_score_of_second_drawing": self.second.scores.f_score,
+                "distance_to_surface": self.second.surface,
+            }
+        if self.samples is not None:
+            found = self.samples
+            figures |= {
+                "bits_per_token": found.bits_per_token,
+                "samples": found.count,
+                "classifier_accuracy_on_samples": found.accuracy,
+                **{f"classifier_accuracy_on_samples_{name}": share for name, share in found.by_class.items()},
+                "coverage": found.sets.coverage,
+                "coverage_of_training_clouds": found.real_sets.coverage,
+                "minimum_matching_distance": found.sets.matching,
+                "minimum_matching_distance_of_training_clouds": found.real_sets.matching,
+                "nearest_neighbour_accuracy": found.sets.nearest_accuracy,
+                "nearest_neighbour_accuracy_of_training_clouds": found.real_sets.nearest_accuracy,
+            }
+        return figures
+
+
+def evaluate_points(
+    subject: PointsSubject, config: PointsEvaluationConfig, *, say: Say = lambda text: None
+) -> PointsEvaluation:
+    """Measure everything that the data allows.
+
+    Args:
+        subject: What is measured.
+        config: How much of it.
+        say: Told what is being done.
+
+    Raises:
+        GridcodeError: The data cannot be read, or the prior's classes are not the data's.
+    """
+    tokenizer, generator, classes = subject.tokenizer, subject.generator, subject.train.classes
+    if generator is not None and generator.prior.space.classes != classes:
+        raise GridcodeError(
+            f"the prior's classes are not those of {subject.train.name}: measure it on clouds of its own classes"
+        )
+    recogniser = None
+    if classes and subject.val.classes:
+        say("training the classifier that measures")
+        recogniser = _recogniser(subject, config)
+    say("measuring reconstructions")
+    domain = tokenizer.domain
+    assert isinstance(domain, PointsDomain)
+    domain.points = subject.data.points
+    meter = PointsMeter(tokenizer, near=config.distance)
+    batches, backs, tokens = list[PointsBatch](), list[Tensor](), list[Tensor]()
+    val = some_of(subject.val, config.count)
+    for batch in eval_batches(val, subject.data, batch_size=config.batch_size):
+        indices = tokenizer.encode(batch.points.to(tokenizer.device))
+        back = tokenizer.decode(indices).cpu()
+        meter.update(batch.points, back, indices)
+        batches.append(batch)
+        backs.append(back)
+        tokens.append(indices.cpu().flatten(1))
+    clouds, back = torch.cat([batch.points for batch in batches]), torch.cat(backs)
+    table = TokenTable(torch.cat(tokens), torch.cat([batch.labels for batch in batches]), ())
+    chosen = torch.from_numpy(fixed_sample(len(clouds), min(SHOWN, len(clouds))))
+    return PointsEvaluation(
+        scores=meter.compute(),
+        emd=_matched(clouds, back, config),
+        second=_second_drawing(subject, val, clouds, back, config),
+        codes=CodeUsage.from_indices(table.tokens.numpy(), tokenizer.quantizer.levels),
+        bits=domain.bits(tokenizer),
+        originals_accuracy=_accuracy(recogniser, clouds, table.labels),
+        reconstructions_accuracy=_accuracy(recogniser, back, table.labels),
+        samples=None if generator is None else _samples(generator, subject, clouds, table, config, recogniser, say),
+        clouds=clouds[chosen],
+        reconstructions=back[chosen],
+    )
+
+
+def _matched(clouds: Tensor, others: Tensor, config: PointsEvaluationConfig) -> float:
+    places = torch.from_numpy(fixed_sample(len(clouds), min(config.matched, len(clouds))))
+    return earth_movers_distance(clouds[places], others[places]).mean().item()
+
+
+def _second_drawing(
+    subject: PointsSubject, val: CloudSource, clouds: Tensor, back: Tensor, config: PointsEvaluationConfig
+) -> SecondDrawing | None:
+    shapes = [val[index].shape for index in range(len(val))]
+    surfaces = [shape for shape in shapes if isinstance(shape, Surface)]
+    if len(surfaces) < len(clouds):
+        return None
+    drawings = eval_batches(val, subject.data, batch_size=config.batch_size, draw=1)
+    again = torch.cat([batch.points for batch in drawings])
+    meter = PointsMeter(subject.tokenizer, near=config.distance)
+    meter.update(clouds, again, subject.tokenizer.encode(again[:1].to(subject.tokenizer.device)))
+    distances = [shape.solid.distance(cloud.numpy()).mean() for shape, cloud in zip(surfaces, back, strict=True)]
+    return SecondDrawing(meter.compute(), _matched(clouds, again, config), float(sum(distances) / len(distances)))
+
+
+def _samples(
+    generator: Generator,
+    subject: PointsSubject,
+    clouds: Tensor,
+    table: TokenTable,
+    config: PointsEvaluationConfig,
+    recogniser: Recogniser | None,
+    say: Say,
+) -> PointsSamples:
+    say(f"drawing {config.samples} samples")
+    bits = measure_bits(generator.prior, table, batch_size=config.batch_size, limit=config.count)
+    classes = generator.prior.space.classes
+    labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
+    drawn = generator.sample(
+        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
+    ).cpu()
+    say("comparing sets of clouds")
+    real = next(train_batches(subject.train, subject.data, TrainOrder(config.compared, config.seed))).points
+    held = _compared(clouds, config)
+    names = dict(enumerate(classes)) or {-1: ""}
+    shares = {} if recogniser is None else {name: labels == label for label, name in names.items()}
+    return PointsSamples(
+        bits_per_token=bits.per_token,
+        accuracy=_accuracy(recogniser, drawn, labels),
+        by_class={name: _accuracy(recogniser, drawn[of], labels[of]) or 0.0 for name, of in shares.items() if of.any()},
+        count=len(drawn),
+        sets=compare_sets(_compared(drawn, config), held),
+        real_sets=compare_sets(_compared(real, config), held),
+        shown={name: drawn[labels == label][:PER_CLASS] for label, name in names.items()},
+    )
+
+
+def _compared(clouds: Tensor, config: PointsEvaluationConfig) -> Tensor:
+    """The clouds, and the points of each, that sets are compared by; evenly from all over either."""
+    places = fixed_sample(len(clouds), min(config.compared, len(clouds)))
+    points = fixed_sample(clouds.shape[1], min(config.compared_points, clouds.shape[1]))
+    return clouds[torch.from_numpy(places)][:, torch.from_numpy(points)]
+
+
+def _recogniser(subject: PointsSubject, config: PointsEvaluationConfig) -> Recogniser:
+    settings = RecogniserConfig(len(subject.train.classes), steps=config.classifier_steps, seed=config.seed)
+    data = replace(subject.data, points=min(subject.data.points, 256))
+    return train_recogniser(settings, train_batches(subject.train, data, TrainOrder(32, config.seed)))
+
+
+def _accuracy(recogniser: Recogniser | None, clouds: Tensor, labels: Tensor) -> float | None:
+    if recogniser is None:
+        return None
+    return (recognised(recogniser, clouds) == labels).float().mean().item()

@@ -1,0 +1,83 @@
+"""Recipes of clouds: the built-in solids.
+
+Commands::
+
+    gridcode train tokenizer solids_laptop --out runs/solids/tokenizer
+    gridcode tokenize --tokenizer runs/solids/tokenizer --out runs/solids/tokens
+    gridcode train prior solids_laptop --tokens runs/solids/tokens --out runs/solids/prior
+    gridcode sample solids_laptop --prior runs/solids/prior --tokenizer runs/solids/tokenizer --out runs/solids/samples
+    gridcode eval solids_laptop --tokenizer runs/solids/tokenizer --prior runs/solids/prior --out runs/solids/report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final, Literal
+
+from gridcode.domains.points.config import CloudConfig, PointsConfig, PointsEvaluationConfig, PointsTokenizerRun
+from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
+from gridcode.quantize.config import FSQConfig
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class PointsRecipe:
+    """What one command line after another needs to go from clouds to new clouds.
+
+    Attributes:
+        tokenizer: Stage I.
+        prior: Stage II.
+        evaluation: How the result is measured.
+        classes: Classes that the clouds have.
+    """
+
+    kind: ClassVar[Literal["points"]] = "points"
+    """The kind of data."""
+
+    tokenizer: PointsTokenizerRun
+    prior: PriorRun
+    evaluation: PointsEvaluationConfig = field(default_factory=PointsEvaluationConfig)
+    classes: int = 5
+
+
+def laptop() -> PointsRecipe:
+    """512 points in 16 tokens of a codebook of 1000 codes: 159 bits, turned anyhow, of sizes 0.45 to 0.7."""
+    return PointsRecipe(
+        tokenizer=PointsTokenizerRun(
+            data=PointsConfig(),
+            model=CloudConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5))),
+            optim=OptimConfig(lr=2e-3, warmup=100, ema=0.995),
+            loop=LoopConfig(steps=2000, batch_size=16, val_every=400, val_count=200, checkpoint_every=200),
+        ),
+        prior=PriorRun(
+            model=MaskGITConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.1),
+            masking=MaskingConfig(min_masked=0.0),
+            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
+            loop=LoopConfig(steps=3000, batch_size=64, val_every=500, val_count=500, checkpoint_every=250),
+        ),
+        evaluation=PointsEvaluationConfig(guidance=1.0),
+    )
+
+
+def smoke() -> PointsRecipe:
+    """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
+    full = laptop()
+    loop = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, val_count=8, checkpoint_every=4)
+    return replace(
+        full,
+        tokenizer=replace(
+            full.tokenizer,
+            data=replace(full.tokenizer.data, points=64, train_count=40, val_count=20),
+            model=replace(full.tokenizer.model, tokens=4, width=16, heads=2, encoder_depth=1, decoder_depth=1),
+            loop=loop,
+        ),
+        prior=replace(full.prior, model=MaskGITConfig(width=16, depth=1, heads=2, mlp=32), loop=loop),
+        evaluation=PointsEvaluationConfig(
+            count=20, samples=10, classifier_steps=4, batch_size=10, matched=4, compared=6, compared_points=32
+        ),
+    )
+
+
+POINTS_RECIPES: Final[dict[str, Callable[[], PointsRecipe]]] = {"solids_laptop": laptop, "solids_smoke": smoke}
+"""Each by name."""
