@@ -28,7 +28,7 @@ from ray.cluster_utils import Cluster
 from gridcode.cli.main import main as gridcode
 from gridcode.store.reader import TokenStore
 
-PICTURES, SIZE, SHARD = 1200, 64, 32
+PICTURES, SIZE, SHARD = 1600, 64, 32
 COMMAND = f"""
 import sys
 from gridcode.cli.main import main
@@ -123,7 +123,7 @@ def main() -> int:
         # A kill a second after another hits what only starts: most wait until something was made since the last one.
         if kills < arguments.kills and (there > seen or time.monotonic() - since > 60 or draw.random() < 0.002):
             time.sleep(draw.uniform(0, 3))
-            if trial.command.poll() is None:
+            if trial.command.poll() is None and not (folder / "store" / "manifest.json").exists():
                 kills += 1
                 print(f"{time.monotonic() - started:5.0f} s  {there} shards there; killed: {trial.hurt()}", flush=True)
                 seen, since = len(list((folder / "store").glob("*.parquet"))), time.monotonic()
