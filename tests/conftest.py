@@ -11,7 +11,13 @@ import pytest
 
 # What a forkserver's processes find imported. Nothing here computes: threads of OpenMP would not survive a fork.
 multiprocessing.set_forkserver_preload(
-    ["gridcode.tokenizer.train", "gridcode.prior.train", "lightning_fabric", "torch._dynamo", "torch.utils.tensorboard"]
+    [
+        "gridcode.tokenizer.train",
+        "gridcode.prior.train",
+        "gridcode.training.lightning",
+        "torch._dynamo",
+        "torch.utils.tensorboard",
+    ]
 )
 
 StartPython = Callable[[str, Path], BaseProcess]

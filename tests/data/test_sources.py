@@ -223,7 +223,7 @@ def test_the_column_that_shows_pictures_is_taken(tmp_path):
         ParquetImages([path])
 
 
-def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
+def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch, start_python):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     images = [png(number) + bytes(10_000) for number in range(9)]  # what follows a PNG's end is not read
@@ -238,9 +238,17 @@ def test_a_parquet_file_is_mapped_once_for_all_processes(tmp_path, monkeypatch):
     assert os.stat(file).st_size > 90_000
     assert pa.total_allocated_bytes() - before < 45_000
     assert sys.platform != "linux" or not list((tmp_path / "temporary").iterdir())  # nothing to leave, if killed now
-    code = "import pickle, sys; a = pickle.loads(sys.stdin.buffer.read()); print(a._cells.file, a[8].image[0, 0, 0])"
-    told = subprocess.run([sys.executable, "-c", code], input=stored, capture_output=True, check=True)
-    assert told.stdout.decode().split() == [file, "8"]
+    told = tmp_path / "told"
+    code = f"""
+import pickle
+from pathlib import Path
+a = pickle.loads({stored!r})
+Path({str(told)!r}).write_text(f"{{a._cells.file}} {{a[8].image[0, 0, 0]}}")
+"""
+    process = start_python(code, tmp_path / "errors")
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "errors").read_text()
+    assert told.read_text().split() == [file, "8"]
     del source, copy
     gc.collect()
     assert not os.path.exists(file)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import pickle
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -171,22 +172,22 @@ def test_damaged_seconds_are_named(tmp_path: Path, text: str) -> None:
         run_cell(Toy(), Cell("2", 0), tmp_path)
 
 
-DRIVER = """
-import os
+STUDY = """
+from pathlib import Path
 from gridcode.studies.engine import processes
 
-if __name__ == "__main__":
-    with processes(1) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
-        os.kill(os.getpid(), 9)
+with processes(1) as pool:
+    Path({told!r}).write_text(str(pool.submit(os.getpid).result()))
+    os.kill(os.getpid(), 9)
 """
 
 
-def test_processes_end_with_the_study(tmp_path: Path) -> None:
-    (tmp_path / "driver.py").write_text(DRIVER)
-    killed = subprocess.run([sys.executable, str(tmp_path / "driver.py")], capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    command = Path(f"/proc/{int(killed.stdout)}/cmdline")
+def test_processes_end_with_the_study(tmp_path: Path, start_python: Callable[[str, Path], BaseProcess]) -> None:
+    told = tmp_path / "told"
+    study = start_python(STUDY.format(told=str(told)), tmp_path / "errors")
+    study.join()
+    assert study.exitcode == -signal.SIGKILL, (tmp_path / "errors").read_text()
+    command = Path(f"/proc/{int(told.read_text())}/cmdline")
     deadline = time.monotonic() + 60
     while _spawned(command) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from gridcode.training import fabric
+from gridcode.training import lightning
 
 
 def test_a_start_does_without_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("torchmetrics", "lightning_fabric"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    with fabric._without_torchmetrics(), pytest.raises(ModuleNotFoundError):
+    with lightning.without_torchmetrics(), pytest.raises(ModuleNotFoundError):
         importlib.import_module("torchmetrics")
     assert "torchmetrics" not in sys.modules

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BUCKETS: Final = 240
+# In points: a chart, the name of its upright axis and the ticks, one digit of a tick's label, names below it.
+_WIDTH, _HEIGHT, _LABEL, _DIGIT, _LABELS = 388.8, 216.0, 28.0, 5.8, 38.0
 _LOG_FROM: Final = 30.0
 
 # Colours as the light page has them, and the names under which the page's style sheet knows them.
@@ -151,8 +153,9 @@ def draw_chart(chart: Chart) -> str | None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-        figure = Figure(figsize=(5.4, 3.0), layout="constrained")
+        figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72))
         axes = figure.add_subplot()
+        _leave_margins(figure, left=_LABEL, bottom=_LABELS, right=14, top=8)
         for number, (name, points) in enumerate(curves):
             marker = "o" if len(points) == 1 else ""
             axes.plot(points[:, 0], points[:, 1], label=name, color=f"C{number % len(_CURVES)}", marker=marker)
@@ -176,6 +179,9 @@ def draw_chart(chart: Chart) -> str | None:
         axes.set_ylabel(chart.y)
         if len(curves) > 1:
             axes.legend()
+        low, high = axes.get_ylim()
+        ticks = [readable(value) for value in axes.yaxis.get_majorticklocs() if low <= value <= high]
+        _leave_margins(figure, left=_LABEL + _DIGIT * max(map(len, ticks), default=0))
         return _svg(figure)
 
 
@@ -196,7 +202,8 @@ def draw_digits(usage: CodeUsage) -> str | None:
 
         columns = min(len(usage.digits), 6)
         rows = math.ceil(len(usage.digits) / columns)
-        figure = Figure(figsize=(5.4, max(3.0, 1.6 * rows)), layout="constrained")
+        height = max(_HEIGHT, 115 * rows)
+        figure = Figure(figsize=(_WIDTH / 72, height / 72))
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
         for number, (panel, counts) in enumerate(zip(panels, usage.digits, strict=False), 1):
             panel.bar(np.arange(len(counts)), counts / max(1, counts.sum()), color="C0", width=0.8)
@@ -205,8 +212,14 @@ def draw_digits(usage: CodeUsage) -> str | None:
             panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         for panel in panels[len(usage.digits) :]:
             panel.set_visible(False)
-        figure.supxlabel("digit", fontsize=9, color=_INK)
-        figure.supylabel("share of tokens", fontsize=9, color=_INK)
+        left, top, between_columns, between_rows = _LABEL + 5 * _DIGIT, 18, 8, 36
+        _leave_margins(figure, left=left, bottom=_LABELS, right=8, top=top)
+        wide = (_WIDTH - left - 8 - (columns - 1) * between_columns) / columns
+        high = (height - _LABELS - top - (rows - 1) * between_rows) / rows
+        figure.subplots_adjust(wspace=between_columns / wide, hspace=between_rows / high)
+        middle = figure.subplotpars
+        figure.supxlabel("digit", x=(middle.left + middle.right) / 2, fontsize=9, color=_INK)
+        figure.supylabel("share of tokens", x=0.005, y=(middle.bottom + middle.top) / 2, fontsize=9, color=_INK)
         return _svg(figure)
 
 
@@ -278,6 +291,14 @@ def chart_style() -> Iterator[None]:
     }
     with mpl.rc_context(settings):
         yield
+
+
+def _leave_margins(figure: Figure, **points: float) -> None:
+    """Margins in points around a figure's panels; a layout engine of matplotlib's would draw the figure twice more."""
+    width, height = figure.get_size_inches() * 72
+    for side, room in points.items():
+        share = room / (width if side in ("left", "right") else height)
+        figure.subplots_adjust(**{side: share if side in ("left", "bottom") else 1 - share})
 
 
 def _svg(figure: Figure) -> str:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -60,9 +57,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
     Raises:
         GridcodeError: The machine has no such device.
     """
-    with _without_torchmetrics():
-        from lightning_fabric import Fabric, seed_everything
-        from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from gridcode.training.lightning import Fabric, MisconfigurationException, seed_everything
 
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -110,22 +105,6 @@ def loop_device(config: LoopConfig) -> torch.device:
     if config.accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
-
-
-@contextmanager
-def _without_torchmetrics() -> Iterator[None]:
-    """lightning_fabric imports all of torchmetrics, scipy.signal and matplotlib with it, to compare its version.
-
-    That is two seconds of every start, for a detector of spikes that is not used here.
-    """
-    if "torchmetrics" in sys.modules or "lightning_fabric" in sys.modules:
-        yield
-        return
-    sys.modules["torchmetrics"] = None  # type: ignore[assignment]  # "not there", for an import statement
-    try:
-        yield
-    finally:
-        del sys.modules["torchmetrics"]
 
 
 def _scaled(config: LoopConfig) -> MixedPrecision:
