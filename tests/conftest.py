@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def start_python() -> StartPython:
     second, where a new Python takes five.
     """
     context = multiprocessing.get_context("forkserver")
+    forkserver.ensure_running()  # now: a test may change where temporary files go
 
     def start(code: str, errors: Path) -> BaseProcess:
         whole = _ALONE.format(errors=str(errors)) + code
