@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from gridcode.domains.points.config import PointsConfig
+from gridcode.cli.shared.options import Changes
 
 
 @dataclass(frozen=True)
-class PointsReading:
+class PointsReading(Changes):
     """How clouds are read, where it is not as the tokenizer was trained."""
 
     points: int | None = None
@@ -18,10 +18,6 @@ class PointsReading:
     """A cloud of fewer points: draw some of them more than once, or refuse it."""
     on_error: Literal["stop", "skip"] | None = None
     """At a cloud that cannot be read: stop, or skip it and say so."""
-
-    def applied(self, data: PointsConfig) -> PointsConfig:
-        """The settings with these changes."""
-        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,3 @@ class PointsChange(PointsReading):
     """Clouds for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read clouds."""
-
-    def applied(self, data: PointsConfig) -> PointsConfig:
-        """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
-        return super().applied(data if self.source is None else replace(data, val_source=None))

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import tyro
 
 from gridcode.cli.shared.advice import as_typed
-from gridcode.data.config import DataConfig
 from gridcode.errors import FileError, GridcodeError
 from gridcode.files import make_folder
 from gridcode.prior.samplers.config import SamplerConfig
@@ -123,6 +122,7 @@ class Drawing:
     """Same seed, same result: a picture's noise depends on the seed and its number."""
 
 
+Data = TypeVar("Data")
 Read = TypeVar("Read")
 
 
@@ -156,18 +156,27 @@ def read_each(
         raise FileError(f"{name}: none of {failed} {what} can be read; check --input")
 
 
+class Changes:
+    """Settings that a command line gives in the place of a tokenizer's own; subclasses are frozen dataclasses."""
+
+    def applied(self, data: Data) -> Data:
+        """The settings with what was given; a new source leaves the old one's ``val_source`` behind."""
+        settings: Any = data
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "source" in given:
+            settings = replace(settings, val_source=None)
+        changed: Data = replace(settings, **given)
+        return changed
+
+
 @dataclass(frozen=True)
-class Reading:
+class Reading(Changes):
     """How pictures are read, where it is not as the tokenizer was trained."""
 
     on_error: Literal["stop", "skip"] | None = None
     """At a picture that cannot be read: stop, or skip it and say so."""
     max_pixels: int | None = None
     """Refuse pictures of more pixels; Pillow's limit of 89 million by default."""
-
-    def applied(self, data: DataConfig) -> DataConfig:
-        """The settings with these changes."""
-        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,3 @@ class DataChange(Reading):
     """Pictures for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read pictures."""
-
-    def applied(self, data: DataConfig) -> DataConfig:
-        """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
-        return super().applied(data if self.source is None else replace(data, val_source=None))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from gridcode.domains.audio.config import AudioConfig, Labels
+from gridcode.cli.shared.options import Changes
+from gridcode.domains.audio.config import Labels
 
 
 @dataclass(frozen=True)
-class SoundReading:
+class SoundReading(Changes):
     """How sounds are read, where it is not as the tokenizer was trained."""
 
     on_error: Literal["stop", "skip"] | None = None
     """At a sound that cannot be read: stop, or skip it and say so."""
-
-    def applied(self, data: AudioConfig) -> AudioConfig:
-        """The settings with these changes."""
-        return replace(data, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,3 @@ class SoundChange(SoundReading):
     """Sounds for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read sounds."""
-
-    def applied(self, data: AudioConfig) -> AudioConfig:
-        """The settings with these changes; a new source leaves the old one's ``val_source`` behind."""
-        return super().applied(data if self.source is None else replace(data, val_source=None))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 from torch import Tensor, nn
 
-from gridcode.data.labelled.source import some_of
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig, audio_from_json, codec_from_json
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
@@ -23,10 +22,10 @@ from gridcode.domains.audio.measure import measure_reconstructions
 from gridcode.domains.audio.networks import Decoder, Encoder
 from gridcode.domains.audio.show import save_sheet
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
+from gridcode.tokenizer.domain import Measurement, Outline, Sources
+from gridcode.tokenizer.labelled import LabelledDomain, recorded_data
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import seen_range, within_range
-from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @final
-class AudioDomain(Domain):
+class AudioDomain(LabelledDomain):
     """Mono waveforms of one rate, of any length that is a multiple of the tokenizer's stride.
 
     Args:
@@ -42,6 +41,7 @@ class AudioDomain(Domain):
     """
 
     name: ClassVar[str] = "audio"
+    no_classes = " (data.labels=name reads file names)"
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
@@ -70,29 +70,6 @@ class AudioDomain(Domain):
     def eval_batches(cls, source: SoundSource, data: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
         """See :func:`gridcode.domains.audio.data.loader.eval_batches`."""
         return eval_batches(source, data, batch_size=batch_size)
-
-    @classmethod
-    def part(cls, source: SoundSource, count: int) -> SoundSource:
-        """See :class:`Domain`."""
-        return some_of(source, count)
-
-    @classmethod
-    def identity(cls, source: SoundSource) -> dict[str, Any]:
-        """Number, classes and names of the sounds."""
-        return describe(len(source), source.classes, (source.key(index) for index in range(len(source))))
-
-    @classmethod
-    def understood(cls, data: AudioConfig, sources: Sources) -> Sequence[str]:
-        """Splits, counts and classes."""
-        classes = sources.train.classes
-        shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-        told = f"classes: {len(classes)} ({shown})" if classes else "classes: none (data.labels=name reads file names)"
-        return [*super().understood(data, sources), told]
-
-    @classmethod
-    def recorded(cls, data: AudioConfig, source: SoundSource) -> AudioConfig:
-        """See :class:`Domain`."""
-        return replace(data, source=source.name, val_source=None)
 
     def shape(self, data: AudioConfig) -> tuple[int]:
         """Samples."""
@@ -186,10 +163,6 @@ class AudioDomain(Domain):
         """The waveforms."""
         return (batch.waveforms,)
 
-    def class_labels(self, batch: AudioBatch) -> Tensor:
-        """See :class:`Domain`."""
-        return batch.labels
-
     def make_objective(
         self, run: AudioTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
     ) -> AudioObjective:
@@ -221,14 +194,7 @@ def data_of(tokenizer: Tokenizer) -> AudioConfig:
     Raises:
         GridcodeError: It has none, or one that this version cannot read.
     """
-    try:
-        return audio_from_json(tokenizer.info["data"])
-    except GridcodeError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise GridcodeError(
-            f"the tokenizer does not say what sounds it was trained on ({error}); train it again"
-        ) from None
+    return recorded_data(tokenizer.info, audio_from_json, nouns="sounds")
 
 
 DOMAIN = AudioDomain

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import torch
 from torch import Tensor, nn
 
-from gridcode.data.labelled.source import some_of
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.points.config import (
     CloudConfig,
@@ -30,10 +29,10 @@ from gridcode.domains.points.measure import NEAR, measure_reconstructions
 from gridcode.domains.points.networks import Decoder, Encoder, template
 from gridcode.domains.points.show import save_sheet
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
+from gridcode.tokenizer.domain import Measurement, Outline, Sources
+from gridcode.tokenizer.labelled import LabelledDomain, recorded_data
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import seen_range, within_range
-from gridcode.training.resume import describe
 from gridcode.training.run import RunOptions
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @final
-class PointsDomain(Domain):
+class PointsDomain(LabelledDomain):
     """Clouds of any number of points, that come back with a number that can be chosen.
 
     Args:
@@ -77,31 +76,6 @@ class PointsDomain(Domain):
     def eval_batches(cls, source: CloudSource, data: PointsConfig, *, batch_size: int) -> Iterator[PointsBatch]:
         """See :func:`gridcode.domains.points.data.loader.eval_batches`."""
         return eval_batches(source, data, batch_size=batch_size)
-
-    @classmethod
-    def part(cls, source: CloudSource, count: int) -> CloudSource:
-        """See :class:`Domain`."""
-        return some_of(source, count)
-
-    @classmethod
-    def identity(cls, source: CloudSource) -> dict[str, Any]:
-        """Number, classes and names of the clouds."""
-        return describe(len(source), source.classes, (source.key(index) for index in range(len(source))))
-
-    @classmethod
-    def understood(cls, data: PointsConfig, sources: Sources) -> Sequence[str]:
-        """Splits, counts and classes."""
-        classes = sources.train.classes
-        shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-        return [
-            *super().understood(data, sources),
-            f"classes: {len(classes)} ({shown})" if classes else "classes: none",
-        ]
-
-    @classmethod
-    def recorded(cls, data: PointsConfig, source: CloudSource) -> PointsConfig:
-        """See :class:`Domain`."""
-        return replace(data, source=source.name, val_source=None)
 
     def shape(self, data: PointsConfig) -> tuple[int]:
         """Points."""
@@ -190,10 +164,6 @@ class PointsDomain(Domain):
         """The clouds."""
         return (batch.points,)
 
-    def class_labels(self, batch: PointsBatch) -> Tensor:
-        """See :class:`Domain`."""
-        return batch.labels
-
     def make_objective(
         self, run: PointsTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
     ) -> PointsObjective:
@@ -226,14 +196,7 @@ def data_of(tokenizer: Tokenizer) -> PointsConfig:
     Raises:
         GridcodeError: It has none, or one that this version cannot read.
     """
-    try:
-        return points_from_json(tokenizer.info["data"])
-    except GridcodeError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise GridcodeError(
-            f"the tokenizer does not say what clouds it was trained on ({error}); train it again"
-        ) from None
+    return recorded_data(tokenizer.info, points_from_json, nouns="clouds")
 
 
 DOMAIN = PointsDomain
