@@ -45,15 +45,21 @@ SHORT = [
 SMALL = CloudConfig(tokens=6, width=16, heads=2, encoder_depth=1, decoder_depth=1, charts=3)
 
 
+GUIDE = Path(__file__).parents[3] / "docs/guides/points.md"
+BEHIND = {"train": SHORT, "sample": ["--steps", "2", "--count", "1"], "reconstruct": ["--count", "2"]}
+"""What the guide's commands are given in addition, so that they take no time."""
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both stages on solids through the command line."""
+    """The guide's first commands, with the smoke recipe, and an autoregressive prior beside."""
     folder = tmp_path_factory.mktemp("solids")
-    assert main(["train", "tokenizer", "solids_smoke", *SHORT, "--out", str(folder / "tokenizer")]) == 0
-    assert main(["tokenize", "--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "tokens")]) == 0
-    for prior in ("maskgit", "ar"):
-        words = ["--tokens", str(folder / "tokens"), "--prior", prior, "--out", str(folder / prior), *SHORT]
-        assert main(["train", "prior", "solids_smoke", *words]) == 0
+    block = GUIDE.read_text(encoding="utf-8").split("```sh\n")[1].split("```")[0]
+    for line in block.splitlines():
+        words = line.replace("solids_laptop", "solids_smoke").replace("runs/solids", str(folder)).split()[1:]
+        assert main([*words, *BEHIND.get(words[0], [])]) == 0, line
+    words = ["--tokens", str(folder / "tokens"), "--prior", "ar", "--out", str(folder / "ar"), *SHORT]
+    assert main(["train", "prior", "solids_smoke", *words]) == 0
     return folder
 
 
@@ -69,9 +75,9 @@ def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
     assert manifest["classes"] == ["sphere", "cube", "cylinder", "cone", "torus"]
 
 
-@pytest.mark.parametrize(("prior", "form", "points"), [("maskgit", "npy", 64), ("ar", "ply", 90)])
+@pytest.mark.parametrize(("prior", "form", "points"), [("prior", "npy", 64), ("ar", "ply", 90)])
 def test_sample_writes_clouds_and_scatter_plots(runs: Path, prior: str, form: str, points: int, capsys) -> None:
-    out = runs / f"samples-{prior}"
+    out = runs / f"samples of {prior}"
     words = ["--prior", str(runs / prior), "--tokenizer", str(runs / "tokenizer"), "--out", str(out), "--count", "1"]
     words += ["--steps", "2", "--classes", "cone", "any", "--format", form, "--points", str(points)]
     assert main(["sample", *words]) == 0
@@ -93,29 +99,26 @@ def test_reconstruct_takes_files_and_skips_what_is_broken(runs: Path, tmp_path: 
     assert main([*words, "--out", str(tmp_path / "skip"), "--data.on-error", "skip", "--data.points", "32"]) == 0
     assert {path.name for path in (tmp_path / "skip").iterdir()} == {"0000-a.npy", "0001-b.npy", "comparison.png"}
     assert read_points(tmp_path / "skip/0000-a.npy").shape == (32, 3)
-    assert main([*words[:3], "--out", str(tmp_path / "own"), "--count", "2"]) == 0
-    assert len(list((tmp_path / "own").iterdir())) == 3
+    assert len(list((runs / "reconstructions").iterdir())) == 3
 
 
 def test_eval_writes_figures_and_scatter_plots(runs: Path, tmp_path: Path) -> None:
-    models = ["--tokenizer", str(runs / "tokenizer/best"), "--prior", str(runs / "maskgit/best")]
-    assert main(["eval", "solids_smoke", *models, "--steps", "2", "--out", str(tmp_path / "report")]) == 0
-    figures = json.loads((tmp_path / "report/report.json").read_text())["figures"]
+    figures = json.loads((runs / "report/report.json").read_text())["figures"]
     assert figures["bits_per_cloud"] == pytest.approx(4 * np.log2(1000))
     assert figures["chamfer_ratio"] > 2  # nothing was learned
     assert figures["distance_to_surface"] > 0.05
     for name in ("originals", "reconstructions", "samples", "samples_torus"):
         assert 0 <= figures[f"classifier_accuracy_on_{name}"] <= 1
     assert figures["coverage_of_training_clouds"] > 0
-    page = (tmp_path / "report/report.html").read_text()
+    page = (runs / "report/report.html").read_text()
     assert "Recognised by a classifier of clouds" in page
     assert page.count('src="data:image/png') >= 2 * 10 + 5
     for number in range(4):
         place = tmp_path / "in" / f"{number}.npy"
         place.parent.mkdir(exist_ok=True)
         write_cloud(place, torch.rand(40, 3))
-    words = ["--data.source", str(tmp_path / "in"), "--out", str(tmp_path / "plain")]
-    assert main(["eval", "solids_smoke", *models[:2], *words]) == 0
+    words = ["--tokenizer", str(runs / "tokenizer/best"), "--data.source", str(tmp_path / "in")]
+    assert main(["eval", "solids_smoke", *words, "--out", str(tmp_path / "plain")]) == 0
     figures = json.loads((tmp_path / "plain/report.json").read_text())["figures"]
     assert figures["classifier_accuracy_on_originals"] is None
     assert "chamfer_ratio" not in figures
