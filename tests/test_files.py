@@ -152,7 +152,7 @@ values = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(values)
 def test_any_value_is_strict_json_and_comes_back(value: Any) -> None:
     text = to_json(value)
