@@ -68,6 +68,14 @@ class Source(ABC, Generic[ExampleT]):
         """All examples in order."""
         return (self[index] for index in range(len(self)))
 
+    def cuts(self, count: int) -> list[range]:
+        """All places, in runs of ``count``."""
+        return [range(start, min(start + count, len(self))) for start in range(0, len(self), count)]
+
+    def cut(self, places: range) -> Source[ExampleT]:
+        """The examples of a run of :meth:`cuts`."""
+        return Part(self, places, name=self.name)
+
 
 class Part(Source[ExampleT]):
     """Some examples of a source, in the order given: what :class:`Subset` and other kinds' parts share."""

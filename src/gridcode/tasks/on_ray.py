@@ -117,7 +117,7 @@ class ShardMaker:
             splits: A list of one reference to the examples, by split name; Ray would fetch a bare one every time.
             split: The shard's split.
             number: The shard's number in it.
-            places: Its examples, as the domain cut them.
+            places: Its examples, as the source cut them.
         """
         try:
             if self._splits is None:
@@ -130,7 +130,7 @@ class ShardMaker:
         job, batches = self._job, []
         with writing(Path(job.folder)):
             os.chdir(job.folder)
-        source = self._tokenizer.domain.cut(examples, places)
+        source = examples.cut(places)
         count, skipped = 0, list[str]()
         flips = job.options.flips and split == "train"
         try:
@@ -159,7 +159,7 @@ def tokenize_on_ray(
 
     Args:
         tokenizer: Its folder or hub id.
-        splits: The examples, by split name.
+        splits: The examples, by split name: sources that can be cut, as :class:`gridcode.data.source.Source`.
         data: How they are read; ``data.workers`` processes read for each actor.
         options: Where and how.
         where: The cluster.
@@ -176,9 +176,9 @@ def tokenize_on_ray(
     ray = package()
     model = Tokenizer.from_pretrained(tokenizer, device="cpu")
     manifest = manifest_of(model, splits, data, options)
-    domain, total = model.domain, total_of(splits.values())
+    total = total_of(splits.values())
     size = -(-SHARD_EXAMPLES // options.batch_size) * options.batch_size
-    cuts = {split: domain.cuts(source, size) for split, source in splits.items()}
+    cuts = {split: source.cuts(size) for split, source in splits.items()}
     plan = Plan(size, {split: len(places) for split, places in cuts.items()})
     shards = begin(options.out, manifest, plan, overwrite=options.force)
     say = say or (lambda line: None)

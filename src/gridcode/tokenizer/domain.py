@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from gridcode.data.source import Part
 from gridcode.errors import GridcodeError
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.tokenizer.usage import TokenUsage
@@ -165,16 +164,6 @@ class Domain(ABC):
     @abstractmethod
     def part(cls, source: Any, count: int) -> Any:
         """At most ``count`` examples from all over a source, always the same ones, in its order."""
-
-    @classmethod
-    def cuts(cls, source: Any, count: int) -> Sequence[range]:
-        """A source cut into runs of about ``count`` examples, each a range that :meth:`cut` takes."""
-        return [range(start, min(start + count, len(source))) for start in range(0, len(source), count)]
-
-    @classmethod
-    def cut(cls, source: Any, places: range) -> Any:
-        """The examples of a range that :meth:`cuts` gave, in order."""
-        return Part(source, places, name=source.name)
 
     @classmethod
     @abstractmethod

@@ -76,7 +76,11 @@ class ImageStream:
         few = self.shards[:: max(1, len(self.shards) // 8)][: min(8, count)]
         return replace(self, shards=few, limit=count)
 
-    def of(self, places: range) -> ImageStream:
+    def cuts(self, count: int) -> list[range]:
+        """All shards one by one, for nobody knows which ones hold ``count`` pictures."""
+        return [range(place, place + 1) for place in range(len(self.shards))]
+
+    def cut(self, places: range) -> ImageStream:
         """The pictures of some of the shards, with the keys that they have in this stream."""
         part = replace(self, shards=self.shards[places.start : places.stop])
         part.__dict__["_root"] = self._root

@@ -81,20 +81,6 @@ class ImageDomain(Domain):
         return source.first(count) if isinstance(source, ImageStream) else fixed_subset(source, count)
 
     @classmethod
-    def cuts(cls, source: ImageSource | ImageStream, count: int) -> Sequence[range]:
-        """See :class:`Domain`; of a stream, each of its shards, for how many pictures they hold is not known."""
-        if isinstance(source, ImageStream):
-            return [range(place, place + 1) for place in range(len(source.shards))]
-        return super().cuts(source, count)
-
-    @classmethod
-    def cut(cls, source: ImageSource | ImageStream, places: range) -> Any:
-        """See :class:`Domain`."""
-        if isinstance(source, ImageStream):
-            return source.of(places)
-        return super().cut(source, places)
-
-    @classmethod
     def identity(cls, source: ImageSource | ImageStream) -> dict[str, Any]:
         """Number, classes and names of the pictures; of a stream the names of its shards."""
         return source.described() if isinstance(source, ImageStream) else described(source)
