@@ -80,6 +80,11 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, atomically."""
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """A value as JSON by the letter of its standard.
 

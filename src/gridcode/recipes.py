@@ -13,13 +13,17 @@ from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.recipes import IMAGE_RECIPES, Recipe
 from gridcode.domains.points.config import PointsTokenizerRun
 from gridcode.domains.points.recipes import POINTS_RECIPES, PointsRecipe
+from gridcode.domains.text.config import TextTokenizerRun
+from gridcode.domains.text.recipes import TEXT_RECIPES, TextRecipe
 from gridcode.errors import GridcodeError
 
-ClassRecipe: TypeAlias = Recipe | AudioRecipe | PointsRecipe
+ClassRecipe: TypeAlias = Recipe | AudioRecipe | PointsRecipe | TextRecipe
 """A recipe whose prior is given a class, or nothing."""
 AnyRecipe: TypeAlias = ClassRecipe | DenseRecipe
 """A recipe of any kind of data; its ``kind`` says which."""
-AnyTokenizerRun: TypeAlias = TokenizerRun | LabelTokenizerRun | AudioTokenizerRun | PointsTokenizerRun
+AnyTokenizerRun: TypeAlias = (
+    TokenizerRun | LabelTokenizerRun | AudioTokenizerRun | PointsTokenizerRun | TextTokenizerRun
+)
 """Stage I's settings, of any kind of data."""
 
 OF_KIND: Final[Mapping[str, Mapping[str, Callable[[], AnyRecipe]]]] = {
@@ -27,6 +31,7 @@ OF_KIND: Final[Mapping[str, Mapping[str, Callable[[], AnyRecipe]]]] = {
     "dense": DENSE_RECIPES,
     "audio": AUDIO_RECIPES,
     "points": POINTS_RECIPES,
+    "text": TEXT_RECIPES,
 }
 """The recipes of each kind of data."""
 
@@ -107,6 +112,7 @@ __all__ = [
     "OF_KIND",
     "POINTS_RECIPES",
     "RECIPES",
+    "TEXT_RECIPES",
     "AnyRecipe",
     "AnyTokenizerRun",
     "AudioRecipe",
@@ -114,6 +120,7 @@ __all__ = [
     "DenseRecipe",
     "PointsRecipe",
     "Recipe",
+    "TextRecipe",
     "dense_recipe",
     "image_recipe",
     "recipe",

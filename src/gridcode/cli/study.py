@@ -14,6 +14,7 @@ from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.checkpoints.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
+from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.uvim.config import UvimConfig
 
 USAGE = """usage: gridcode study NAME --out DIR [options]      gridcode study NAME --help
@@ -118,6 +119,13 @@ class Perceptual(Arguments):
     study: Annotated[PerceptualStudyConfig, FLAT] = field(default_factory=PerceptualStudyConfig)
 
 
+@dataclass(frozen=True)
+class Text(Arguments):
+    """Text through tokens: windows that come back whole, bits a character of the whole path, beside bytes and gzip."""
+
+    study: Annotated[TextStudyConfig, FLAT] = field(default_factory=TextStudyConfig)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
@@ -131,6 +139,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "long": Long,
     "capacity": Capacity,
     "perceptual": Perceptual,
+    "text": Text,
 }
 """The studies by name."""
 
@@ -152,7 +161,7 @@ def run(arguments: list[str]) -> None:
     parsed: Any = parse(kind, arguments[1:], prog=f"gridcode study {name}")
     data = getattr(parsed.study, "data", None)
     for place in () if data is None else (data.source, data.val_source):
-        check_source(place)
+        check_source(place, "text" if name == "text" else "image")
     from gridcode.cli.shared.advice import narrator
     from gridcode.studies.engine import run_study
     from gridcode.studies.registry import make_study

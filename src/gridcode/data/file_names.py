@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
@@ -105,6 +105,16 @@ def file_stem(key: str) -> str:
         return stem
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore') or 'picture'}-{digest}"
+
+
+def without_ending(key: str, endings: Collection[str]) -> str:
+    """A key without its ending, if that is one of these, which are in lower case.
+
+    >>> without_ending("seven/1.FLAC", {".flac"}), without_ending("test.parquet:7", {".flac"})
+    ('seven/1', 'test.parquet:7')
+    """
+    ending = Path(key).suffix
+    return key.removesuffix(ending) if ending.lower() in endings else key
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any, Final
 import torch
 
 from gridcode.evaluation.charts import Chart, CodeUsage, Curve, Mark
+from gridcode.evaluation.passages import Passages
 from gridcode.evaluation.pictures import Pictures, save_png
 from gridcode.evaluation.report import AlarmMark, Figure, Gallery, Report, Table, write_report
 from gridcode.files import read_json, write_json
@@ -81,6 +82,7 @@ class Findings:
         settings: Everything the figures depend on, JSON values.
         warnings: What the reader must know before believing a figure.
         more: What else ``report.json`` holds, by name.
+        passages: Examples that are texts.
     """
 
     title: str
@@ -93,6 +95,7 @@ class Findings:
     settings: Mapping[str, Any]
     warnings: Sequence[str] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+    passages: Sequence[Passages] = ()
 
 
 def publish(
@@ -134,6 +137,7 @@ def publish(
         warnings=[*findings.warnings, *_warnings(runs)],
         alarms=alarms,
         galleries=findings.galleries,
+        passages=findings.passages,
         charts=_charts(runs, alarms),
         usage=findings.codes,
         tables=[*findings.tables, *_times(seconds or {})],

@@ -13,6 +13,7 @@ from typing import Any
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import Chart, CodeUsage, draw_chart, draw_digits, rank_chart, readable
+from gridcode.evaluation.passages import Passages
 from gridcode.evaluation.pictures import Pictures, check_pictures, data_uri, magnification
 from gridcode.files import to_json, write_text
 
@@ -169,6 +170,7 @@ class Report:
         warnings: What the reader must know before believing a figure.
         alarms: What training warned of.
         galleries: Pictures.
+        passages: Texts.
         charts: Training curves.
         usage: How often each code was used.
         tables: All figures.
@@ -183,6 +185,7 @@ class Report:
     warnings: Sequence[str] = ()
     alarms: Sequence[AlarmMark] = ()
     galleries: Sequence[Gallery] = ()
+    passages: Sequence[Passages] = ()
     charts: Sequence[Chart] = ()
     usage: CodeUsage | None = None
     tables: Sequence[Table] = ()
@@ -216,6 +219,7 @@ def write_report(report: Report, path: Path) -> None:
     page = environment.get_template("report.html.j2").render(
         report=report,
         galleries=[gallery for gallery in report.galleries if gallery.groups],
+        passages=[section for section in report.passages if section.rows],
         charts=_drawn((chart.title, draw_chart(chart)) for chart in report.charts),
         usage_charts=_usage_charts(report.usage) if report.usage is not None else [],
         tables=[table for table in report.tables if table.rows],

@@ -24,6 +24,7 @@ from gridcode.studies.codebooks.scaling import Scaling
 from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.perceptual.study import Perceptual
 from gridcode.studies.study import Study
+from gridcode.studies.text.study import TextStudy
 from gridcode.studies.uvim.study import UvimStudy
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ STUDIES: Final[dict[str, type[Study]]] = {
         Long,
         Capacity,
         Perceptual,
+        TextStudy,
     )
 }
 """The studies by name."""

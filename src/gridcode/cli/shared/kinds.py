@@ -50,6 +50,7 @@ KINDS: Final[Mapping[KindOfData, Kind]] = {
     ),
     "audio": Kind("sounds", "sound", setting="rate"),
     "points": Kind("clouds", "points", built_in="solids", setting="points"),
+    "text": Kind("texts", "text", setting="window"),
 }
 """Every kind, in the order of help."""
 

@@ -50,9 +50,9 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     import torch
 
-    from gridcode.data.file_names import file_stem
+    from gridcode.data.file_names import file_stem, without_ending
     from gridcode.data.labelled.source import some_of
-    from gridcode.domains.audio.data.decode import without_ending
+    from gridcode.domains.audio.data.decode import SUFFIXES
     from gridcode.domains.audio.data.source import open_input, open_sounds
     from gridcode.domains.audio.domain import data_of
     from gridcode.domains.audio.files import FileResult, reconstruct_file
@@ -65,7 +65,7 @@ def run(arguments: list[str]) -> None:
 
     def pass_through(number: int) -> FileResult:
         sound = chosen[number]
-        path = out / f"{number:04d}-{file_stem(without_ending(sound.key))}.{parsed.format}"
+        path = out / f"{number:04d}-{file_stem(without_ending(sound.key, SUFFIXES))}.{parsed.format}"
         found = reconstruct_file(tokenizer, sound.recording, path, data)
         print(f"{sound.key}  {found.seconds:.2f} s  {found.si_sdr:.2f} dB")
         return found

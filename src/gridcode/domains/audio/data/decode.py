@@ -175,16 +175,6 @@ def encode(samples: Waveform, rate: int, *, format: str = "FLAC") -> bytes:
     return buffer.getvalue()
 
 
-def without_ending(key: str) -> str:
-    """A sound's key without the ending of a sound file.
-
-    >>> without_ending("seven/1.FLAC"), without_ending("test.parquet:7")
-    ('seven/1', 'test.parquet:7')
-    """
-    ending = Path(key).suffix
-    return key.removesuffix(ending) if ending.lower() in SUFFIXES else key
-
-
 @contextmanager
 def writer(path: Path, rate: int) -> Iterator[Callable[[Waveform], None]]:
     """A mono file of 16 bits that is written part by part, and is there only when all of it is.

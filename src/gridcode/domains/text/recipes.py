@@ -1,0 +1,89 @@
+"""Recipes of texts: Shakespeare's plays in one file of 1.1 MB (tinyshakespeare.txt), as bytes.
+
+Commands::
+
+    gridcode train tokenizer tinyshakespeare_laptop --data.source DATA/tinyshakespeare.txt --out runs/plays/tokenizer
+    gridcode tokenize --tokenizer runs/plays/tokenizer --out runs/plays/tokens
+    gridcode train prior tinyshakespeare_laptop --tokens runs/plays/tokens --out runs/plays/prior
+    gridcode sample tinyshakespeare_laptop --prior runs/plays/prior --tokenizer runs/plays/tokenizer --out S
+    gridcode eval tinyshakespeare_laptop --tokenizer runs/plays/tokenizer --prior runs/plays/prior --out R
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final, Literal
+
+from gridcode.domains.text.config import TextConfig, TextEvaluationConfig, TextTokenizerConfig, TextTokenizerRun
+from gridcode.prior.config import AutoregressiveConfig, MaskingConfig, PriorRun
+from gridcode.quantize.config import FSQConfig
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """What one command line after another needs to go from texts to new texts.
+
+    Attributes:
+        tokenizer: Stage I.
+        prior: Stage II.
+        evaluation: How the result is measured.
+        classes: Classes that the texts have: none.
+    """
+
+    kind: ClassVar[Literal["text"]] = "text"
+    """The kind of data."""
+
+    tokenizer: TextTokenizerRun
+    prior: PriorRun
+    evaluation: TextEvaluationConfig = field(default_factory=TextEvaluationConfig)
+    classes: int = 0
+
+
+def laptop() -> TextRecipe:
+    """Windows of 64 bytes as 32 tokens of 4,375 codes, and an autoregressive prior that predicts them digit by digit.
+
+    Expected result: see ``gridcode study text`` (docs/results/studies/text.md), whose cells train this shape.
+    Cost: about 4 minutes of CPU time for the tokenizer, 10 for the prior.
+    """
+    return TextRecipe(
+        tokenizer=TextTokenizerRun(
+            data=TextConfig(source="tinyshakespeare.txt"),
+            model=TextTokenizerConfig(quantizer=FSQConfig(levels=(7, 5, 5, 5, 5))),
+            optim=OptimConfig(lr=4e-3, warmup=50, ema=0.99),
+            loop=LoopConfig(steps=1500, batch_size=32, val_every=500, val_count=500, checkpoint_every=250),
+        ),
+        prior=PriorRun(
+            model=AutoregressiveConfig(head="chain", width=128, depth=3, heads=4, mlp=512, dropout=0.0),
+            masking=MaskingConfig(min_masked=0.0, label_dropout=0.0, label_smoothing=0.0),
+            optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=50, ema=0.99),
+            loop=LoopConfig(steps=1500, batch_size=32, val_every=500, val_count=500, checkpoint_every=250),
+        ),
+    )
+
+
+def smoke() -> TextRecipe:
+    """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
+    full = laptop()
+    loop = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, val_count=8, checkpoint_every=4)
+    return replace(
+        full,
+        tokenizer=replace(
+            full.tokenizer,
+            data=replace(full.tokenizer.data, window=32),
+            model=TextTokenizerConfig(width=16, head=8, units=1),
+            loop=loop,
+        ),
+        prior=replace(
+            full.prior, model=AutoregressiveConfig(head="chain", width=16, depth=1, heads=2, mlp=32), loop=loop
+        ),
+        evaluation=TextEvaluationConfig(count=8, samples=3, batch_size=4),
+    )
+
+
+TEXT_RECIPES: Final[dict[str, Callable[[], TextRecipe]]] = {
+    "tinyshakespeare_laptop": laptop,
+    "tinyshakespeare_smoke": smoke,
+}
+"""Each by name."""

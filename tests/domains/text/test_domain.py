@@ -1,0 +1,155 @@
+"""Texts through every verb at smoke size, and what tokenizers of texts refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gridcode.cli.main import main
+from gridcode.domains.text.config import TextConfig, TextTokenizerConfig, TextTokenizerRun
+from gridcode.domains.text.domain import data_of
+from gridcode.domains.text.files import reconstruct_text
+from gridcode.domains.text.recipes import TEXT_RECIPES
+from gridcode.errors import GridcodeError
+from gridcode.quantize.config import FSQConfig
+from gridcode.studies.study import Cell
+from gridcode.studies.text.config import TextStudyConfig
+from gridcode.studies.text.study import TextStudy
+from gridcode.tokenizer.model import Tokenizer
+
+SHORT = ["--loop.steps", "2", "--loop.log-every", "1", "--loop.val-every", "2", "--loop.checkpoint-every", "2"]
+WORDS = b"To be, or not to be, that is the question:\nWhether 'tis nobler \xff in the mind to suffer\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short text, and both stages on it through the command line."""
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "play.txt").write_bytes(WORDS * 8)
+    here = ["--data.source", str(folder / "play.txt"), "--data.val-fraction", "0.2"]
+    assert main(["train", "tokenizer", "tinyshakespeare_smoke", *here, *SHORT, "--out", str(folder / "tokenizer")]) == 0
+    assert main(["tokenize", "--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "tokens")]) == 0
+    for prior in ("maskgit", "ar"):
+        words = ["--tokens", str(folder / "tokens"), "--prior", prior, "--out", str(folder / prior), *SHORT]
+        assert main(["train", "prior", "tinyshakespeare_smoke", *words]) == 0
+    return folder
+
+
+def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
+    assert "| bit rate | 6.05 bits a character, at most |" in (runs / "tokenizer/best/README.md").read_text()
+    assert (runs / "tokenizer/pictures/step-00000002.png").is_file()
+    assert data_of(Tokenizer.from_pretrained(runs / "tokenizer")).window == 32
+    manifest = json.loads((runs / "tokens/manifest.json").read_text())
+    assert (manifest["grid"], manifest["classes"], manifest["data"]["window"]) == ([1, 16], [], 32)
+
+
+@pytest.mark.parametrize("prior", ["maskgit", "ar"])
+def test_sample_writes_texts(runs: Path, prior: str) -> None:
+    models = ["--prior", str(runs / prior), "--tokenizer", str(runs / "tokenizer")]
+    assert main(["sample", *models, "--out", str(runs / f"samples-{prior}"), "--count", "2", "--steps", "2"]) == 0
+    files = sorted(path.name for path in (runs / f"samples-{prior}").iterdir())
+    assert files == ["0000-any.txt", "0001-any.txt", "samples.txt"]
+    assert (runs / f"samples-{prior}/samples.txt").read_text().count("\n") == 2
+
+
+def test_reconstruct_keeps_each_length_and_skips_what_is_empty(runs: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_bytes(WORDS)
+    (tmp_path / "in/b.txt").write_bytes(b"")
+    words = ["reconstruct", "--tokenizer", str(runs / "tokenizer"), "--input", str(tmp_path / "in")]
+    assert main([*words, "--out", str(tmp_path / "stop")]) == 2
+    err = capsys.readouterr().err
+    assert "b.txt: empty" in err
+    assert err.count("\n") == 1
+    assert main([*words, "--out", str(tmp_path / "skip"), "--data.on-error", "skip"]) == 0
+    assert {path.name for path in (tmp_path / "skip").iterdir()} == {"0000-a.txt", "comparison.html"}
+    assert len((tmp_path / "skip/0000-a.txt").read_bytes()) == len(WORDS)
+    assert "<mark>" in (tmp_path / "skip/comparison.html").read_text()
+
+
+def test_eval_writes_figures_and_texts_side_by_side(runs: Path, tmp_path: Path) -> None:
+    models = ["--tokenizer", str(runs / "tokenizer/best"), "--prior", str(runs / "ar/best")]
+    assert main(["eval", "tinyshakespeare_smoke", *models, "--out", str(tmp_path / "report")]) == 0
+    figures = json.loads((tmp_path / "report/report.json").read_text())["figures"]
+    path = figures["bits_per_token"] * 16 * figures["windows"]
+    size = 4 * 32 - (-len(WORDS * 8) % 32)
+    assert figures["windows"] == 4
+    assert figures["bits_per_character"] == pytest.approx(path / size + figures["decoder_bits_per_character"])
+    page = (tmp_path / "report/report.html").read_text()
+    assert "<th>reconstruction</th>" in page
+    assert "to be" in page
+
+
+def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: Path, capsys) -> None:
+    tokenizer, tokens = str(runs / "tokenizer"), str(runs / "tokens")
+    for words, said in (
+        (["train", "prior", "scenes_smoke", "--tokens", tokens],
+         "holds tokens of texts, and scenes_smoke is a recipe of pictures; give one of tinyshakespeare_laptop"),
+        (["train", "tokenizer", "tinyshakespeare_smoke", "--data.source", "/none"], "/none: no such file or folder"),
+        (["sample", "fsdd_smoke", "--prior", str(runs / "ar"), "--tokenizer", tokenizer],
+         "is a tokenizer of texts, not a tokenizer of sounds"),
+        (["eval", "fsdd_smoke", "--tokenizer", tokenizer], "is a tokenizer of texts, not a tokenizer of sounds"),
+    ):  # fmt: skip
+        assert main([*words, "--out", str(tmp_path / "out")]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+
+
+def test_the_study_ends_with_a_table_of_every_way(runs: Path, tmp_path: Path) -> None:
+    config = TextStudyConfig(data=TextConfig(source=str(runs / "play.txt"), window=32), bits=(8, 10), size="smoke")
+    study, results = TextStudy(config), {}
+    for cell in study.cells():
+        if cell.setting != "fsq-1024" and cell.seed == 0:
+            results[cell] = study.run_cell(cell, tmp_path) | {"seconds": 1.0}
+    assert [cell.setting for cell in results] == ["compressors", "bytes", "fsq-256"]
+    found = results[Cell("fsq-256", 0)]
+    assert found["bits_per_character"] == pytest.approx(
+        found["token_bits_per_character"] + found["decoder_bits_per_character"]
+    )
+    text = study.summary(results).markdown()
+    for row in ("tokens of 2^8 codes", "bytes, causal transformer", "gzip |", "xz after training text", "zstd |"):
+        assert f"| {row}" in text
+    assert "costs fewer bits through tokens" in text
+
+
+@pytest.mark.parametrize("name", TEXT_RECIPES)
+def test_recipes_are_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tokenizer", name, "--dry-run"]) == 0
+    assert "bits a character, at most" in capsys.readouterr().out
+    assert main(["train", "prior", name, "--dry-run"]) == 0
+    assert "tokens of 4,375 codes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    (torch.zeros(64, dtype=torch.uint8), r"takes bytes \(B, T\) as integers, got torch.uint8 of shape \(64,\)"),
+    (torch.zeros(1, 64), "got torch.float32"),
+    (torch.zeros(1, 63, dtype=torch.uint8), "multiple of 2 bytes, got 63"),
+    (torch.full((1, 64), 256), r"must be in \[0, 256\), got 256 to 256"),
+    (torch.full((1, 64), -1), r"must be in \[0, 256\), got -1 to -1"),
+])  # fmt: skip
+def test_what_is_no_bytes_is_refused(text: torch.Tensor, said: str) -> None:
+    tokenizer = Tokenizer(TextTokenizerConfig(width=16, head=4, quantizer=FSQConfig(levels=(5, 5))))
+    with pytest.raises(GridcodeError, match=said):
+        tokenizer.encode(text)
+
+
+def test_texts_of_any_length_pass_through_the_networks() -> None:
+    tokenizer = Tokenizer(TextTokenizerConfig(width=16, head=4, quantizer=FSQConfig(levels=(5, 5))))
+    content = torch.arange(150, dtype=torch.uint8).numpy()
+    assert reconstruct_text(tokenizer.eval(), content, window=64, batch_size=2).shape == (150,)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: TextConfig(source=""), lambda: TextConfig(on_error="x"), lambda: TextConfig(val_fraction=1.0),
+    lambda: TextConfig(window=0), lambda: TextTokenizerConfig(stride=3), lambda: TextTokenizerConfig(kernel=4),
+    lambda: TextTokenizerConfig(head=0),
+    lambda: TextTokenizerRun(data=TextConfig(window=65)), lambda: TextTokenizerRun(quantizer_dropout=2.0),
+    lambda: TextStudyConfig(seeds=0), lambda: TextStudyConfig(bits=(13,)), lambda: TextStudyConfig(bits=(8, 8)),
+])  # fmt: skip
+def test_settings_that_cannot_be_are_refused(make) -> None:
+    with pytest.raises(GridcodeError, match=r"must|need|is empty|takes|has none"):
+        make()
