@@ -54,7 +54,7 @@ def laptop() -> PointsRecipe:
             model=MaskGITConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.1),
             masking=MaskingConfig(min_masked=0.0),
             optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
-            loop=LoopConfig(steps=3000, batch_size=64, val_every=500, val_count=500, checkpoint_every=250),
+            loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=500, checkpoint_every=250),
         ),
         evaluation=PointsEvaluationConfig(guidance=1.0),
     )

@@ -11,19 +11,16 @@ not those that were written.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gridcode.data.image import STRETCH, load_image, oriented, too_many_pixels
+from gridcode.data.labelled.arrays import ARRAY_ERRORS, load_array
 from gridcode.domains.dense.data.config import Orientation
 from gridcode.domains.dense.data.source import Planes
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -35,23 +32,6 @@ SATURATED: Final = 65535
 """The value of a 16-bit depth file that says invalid in some data sets; it is never written as a depth."""
 MOST_UNNAMED: Final = 9_999
 """Classes without names end here: a higher value is an instance id or a mark, and would make so many classes."""
-# What NumPy raises on damaged files: an array's header is parsed as Python, a zip may ask for a password.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RuntimeError,  # NotImplementedError too
-    MemoryError,
-    struct.error,
-    zlib.error,
-    BadZipFile,
-    TokenError,
-)
 
 
 def read_values(
@@ -270,17 +250,9 @@ def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
 def _read_array(encoded: bytes, *, name: str) -> NDArray[Any]:
     """The array of an .npy file, or the only one (or that called depth or arr_0) of an .npz file."""
     try:
-        values = np.load(BytesIO(encoded), allow_pickle=False)
-        if not isinstance(values, np.ndarray):
-            keys = list(values)
-            key = keys[0] if len(keys) == 1 else next((word for word in ("depth", "arr_0") if word in keys), None)
-            if key is None:
-                raise ValueError(f"arrays {', '.join(keys[:5])}, none of them called depth")
-            values = values[key]
-    except _DECODE_ERRORS as error:
+        return load_array(encoded, ("depth", "arr_0"))
+    except ARRAY_ERRORS as error:
         line = " ".join(str(error).split())[:160]
         raise FileError(
             f"{name}: not a readable .npy or .npz file of one array ({line}); write it with numpy.save"
         ) from None
-    result: NDArray[Any] = values
-    return result

@@ -9,8 +9,6 @@ Floats of any size and integers are taken over as float32. No pickled object is 
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
+from gridcode.data.labelled.arrays import ARRAY_ERRORS, load_array
 from gridcode.errors import FileError, MissingFileError
 
 SUFFIXES: Final = frozenset({".npy", ".npz", ".ply"})
@@ -51,19 +50,9 @@ def read_points(path: Path) -> NDArray[np.float32]:
         raise FileError(f"{name}: cannot be read ({error.strerror or error})") from None
     if not encoded:
         raise FileError(f"{name}: is empty; remove it, or set data.on_error=skip")
-    read = {".npy": _npy, ".npz": _npz, ".ply": _ply}.get(path.suffix.lower(), _npy)
     try:
-        values = read(encoded)
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-        UnicodeError,
-        OverflowError,
-    ) as error:
+        values = _ply(encoded) if path.suffix.lower() == ".ply" else load_array(encoded, _NAMES)
+    except ARRAY_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         raise FileError(
             f"{name}: not a readable cloud ({reason}); mend or remove it, or set data.on_error=skip"
@@ -93,21 +82,6 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[np.float32]:
             f"{name}: {broken} of {len(points)} points are NaN or infinite; remove them, or set data.on_error=skip"
         )
     return points
-
-
-def _npy(encoded: bytes) -> NDArray[Any]:
-    values: NDArray[Any] = np.load(io.BytesIO(encoded), allow_pickle=False)
-    return values
-
-
-def _npz(encoded: bytes) -> NDArray[Any]:
-    with np.load(io.BytesIO(encoded), allow_pickle=False) as arrays:
-        names = list(arrays)
-        name = next((name for name in _NAMES if name in names), names[0] if len(names) == 1 else None)
-        if name is None:
-            raise ValueError(f"no array 'points' among {', '.join(names) or 'none'}")
-        values: NDArray[Any] = arrays[name]
-    return values
 
 
 def _ply(encoded: bytes) -> NDArray[Any]:
