@@ -37,8 +37,10 @@ demo: setup                 ## train, sample and report on built-in scenes: abou
 	$(BIN)/gridcode demo --out demo --force
 	@echo "open demo/report/report.html"
 
+# Rewriting every assert takes each process 8 s; only tests that fail are run again with it, to show their values.
+test: export OMP_NUM_THREADS ?= 1
 test: setup                 ## the default tests: offline, on the CPU, warnings are errors
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --assert=plain || { $(BIN)/python -m pytest --last-failed; false; }
 
 check: setup                ## lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py

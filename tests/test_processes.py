@@ -134,6 +134,19 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+def plain(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run of one plain process for a stage, made once."""
+    folder = tmp_path_factory.mktemp("plain")
+
+    def run(stage: str) -> Path:
+        if not (folder / stage).exists():
+            alone(commands[stage], folder / stage)
+        return folder / stage
+
+    return run
+
+
 FSDP = ["--loop.strategy", "fsdp"]
 
 
@@ -161,10 +174,8 @@ def by_two(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("stage", ["vq with a game", "prior"])
-def test_two_processes_have_the_losses_of_one(
-    stage: str, commands: dict[str, list[str]], by_two: Path, tmp_path: Path
-) -> None:
-    one = alone(commands[stage], tmp_path / "one")
+def test_two_processes_have_the_losses_of_one(stage: str, plain: Callable[[str], Path], by_two: Path) -> None:
+    one = losses(plain(stage))
     torch.testing.assert_close(losses(by_two / stage), one, rtol=0, atol=1e-5)
     seen = {name for name, taken in zip(TERMS, one.ne(0).any(0), strict=True) if taken}
     # This codebook moves by statistics and has no loss of its own.
@@ -173,10 +184,10 @@ def test_two_processes_have_the_losses_of_one(
 
 @pytest.mark.parametrize("stage", ["vq", "prior"])
 def test_two_processes_with_half_the_model_each_have_the_losses_of_one(
-    stage: str, commands: dict[str, list[str]], by_two: Path, tmp_path: Path
+    stage: str, plain: Callable[[str], Path], by_two: Path
 ) -> None:
-    one, two = tmp_path / "one", by_two / f"sharded {stage}"
-    torch.testing.assert_close(losses(two), alone(commands[stage], one), rtol=0, atol=1e-5)
+    one, two = plain(stage), by_two / f"sharded {stage}"
+    torch.testing.assert_close(losses(two), losses(one), rtol=0, atol=1e-5)
     kept = [load_file(run / "last" / "model.safetensors") for run in (one, two)]
     assert kept[0].keys() == kept[1].keys()
     for name, tensor in kept[0].items():
@@ -192,18 +203,21 @@ def test_two_processes_train_both_stages_of_dense_prediction(by_two: Path) -> No
 @pytest.mark.parametrize("stage", ["game", "prior"])
 @pytest.mark.parametrize("settings", [["--loop.accumulate", "3"], ["--loop.recompute"]], ids=lambda words: words[0])
 def test_saving_memory_changes_no_loss(
-    stage: str, settings: list[str], commands: dict[str, list[str]], tmp_path: Path
+    stage: str, settings: list[str], commands: dict[str, list[str]], plain: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    plain = alone(commands[stage], tmp_path / "plain")
     sparing = alone([*commands[stage], *settings], tmp_path / "sparing")
-    torch.testing.assert_close(sparing, plain, rtol=0, atol=1e-5)
+    torch.testing.assert_close(sparing, losses(plain(stage)), rtol=0, atol=1e-5)
 
 
 # Dynamo looks at the .grad of whatever enters a graph, and PyTorch warns where that is no leaf.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("stage", ["game", "prior"])
 def test_compilation_changes_no_loss(
-    stage: str, commands: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: str,
+    commands: dict[str, list[str]],
+    plain: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The graphs are captured and run as they are: what the default backend makes of them is PyTorch's to test."""
     captured: list[int] = []
@@ -213,13 +227,13 @@ def test_compilation_changes_no_loss(
         return graph
 
     compile_with = torch.nn.Module.compile
-    plain = alone(commands[stage], tmp_path / "plain")
+    usual = plain(stage)
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(compile_with, backend=backend))
     compiled = alone([*commands[stage], "--loop.compile"], tmp_path / "compiled")
-    torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-5)
+    torch.testing.assert_close(compiled, losses(usual), rtol=0, atol=1e-5)
     assert sum(captured) > 20
     # The saved names are those of a plain model.
-    names = [load_file(tmp_path / name / "last" / "model.safetensors").keys() for name in ("plain", "compiled")]
+    names = [load_file(run / "last" / "model.safetensors").keys() for run in (usual, tmp_path / "compiled")]
     assert names[0] == names[1]
 
 
