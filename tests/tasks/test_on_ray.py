@@ -217,3 +217,10 @@ def test_what_cannot_be_is_one_line(model: str, tmp_path: Path, monkeypatch: Any
     assert main([*words, "--engine", "ray"]) == 2
     assert "pip install 'gridcode[ray]'" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "auto"])
+def test_a_cluster_that_does_not_answer_is_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(GridcodeError, match=rf"no Ray cluster at {address} \(.*refused.*\); check address"):
+        on_ray._join(None, address)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -270,12 +271,28 @@ def _join(ray: Any, address: str | None) -> None:
     Raises:
         GridcodeError: There is no cluster at the address.
     """
-    settings = {"include_dashboard": False} if address is None else {"address": address}
+    settings = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     try:
+        if address is not None:
+            _knock(address)
         ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GridcodeError(f"no Ray cluster at {address or 'this machine'} ({reason}); check address") from None
+
+
+def _knock(address: str) -> None:
+    """Open a connection to a cluster's head: where none answers, ``ray.init`` would wait for minutes without a word.
+
+    Raises:
+        OSError: None answers.
+    """
+    latest = Path("/tmp/ray/ray_current_cluster")  # what "auto" means, where RAY_ADDRESS does not say
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or (latest.read_text() if latest.is_file() else "")
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _makers(ray: Any, job: Job, most: int, where: RayOptions, say: Callable[[str], None]) -> list[Any]:
