@@ -146,7 +146,7 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Tensor, places: Tensor) -> Tensor:
         """(B, d, 1, M) and a template (N, 3) -> (B, N, 3)."""
-        memory = self.mix(self.stem(codes.squeeze(2).mT) + self.positions)
+        memory, places = self.mix(self.stem(codes.squeeze(2).mT) + self.positions), places.to(codes.device)
         x = (self.charts[places[:, 0].long()] + self.place(waves(places[:, 1:], self.octaves))).expand(
             len(codes), -1, -1
         )
