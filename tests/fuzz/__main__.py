@@ -1,4 +1,4 @@
-"""Thousands of fuzzed images, folders and JSON files through gridcode, counted by what came of them.
+"""Thousands of fuzzed images, folders, point clouds and JSON files through gridcode, counted by what came of them.
 
     python -m tests.fuzz --count 10000 --seed 0
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.fuzz import test_folders, test_images, test_json, test_streams
+from tests.fuzz import test_clouds, test_folders, test_images, test_json, test_streams
 
 OUTCOMES = ("decoded", "refused", "traceback", "changed")
 SHARES: dict[str, tuple[float, Callable[[tuple[int, ...]], tuple[str, str]]]] = {
@@ -24,6 +24,7 @@ SHARES: dict[str, tuple[float, Callable[[tuple[int, ...]], tuple[str, str]]]] = 
         for kind, (share, make) in test_images.KINDS.items()
     },
     "folders": (0.1, test_folders.check),
+    "clouds": (0.1, test_clouds.check),
     "JSON, values": (0.1, lambda seed: test_json.check_value(np.random.default_rng(seed))),
     **{
         kind: (0.1, lambda seed, make=make: test_streams.judge(make(np.random.default_rng(seed))))
