@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QuantizerConfig
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -33,6 +34,30 @@ class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro i
         Raises:
             GridcodeError: There are none of examples of that shape.
         """
+
+
+def row_of_tokens(shape: tuple[int, ...], stride: int, *, examples: str, unit: str, advice: str) -> tuple[int, int]:
+    """The grid (1, t) of an example of one length, t = length / stride.
+
+    Args:
+        shape: (length,).
+        stride: How much of it a place stands for.
+        examples: What an error calls the examples.
+        unit: What it counts their length in.
+        advice: What it tells to do.
+
+    Raises:
+        GridcodeError: The length is not a multiple of the stride.
+
+    >>> row_of_tokens((64,), 4, examples="rows", unit="entries", advice="cut them")
+    (1, 16)
+    """
+    (length,) = shape
+    if length < 1 or length % stride:
+        raise GridcodeError(
+            f"the tokenizer takes {examples} whose length is a multiple of {stride} {unit}, got {length}; {advice}"
+        )
+    return 1, length // stride
 
 
 class TokenizerSettings:

@@ -36,7 +36,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
-from gridcode.tokenizer.config import Architecture, TokenizerSettings
+from gridcode.tokenizer.config import Architecture, TokenizerSettings, row_of_tokens
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Labels = Literal["auto", "folder", "name", "none"]
@@ -166,13 +166,8 @@ class CodecConfig(Architecture):
         Raises:
             GridcodeError: T is not a multiple of the stride.
         """
-        (samples,) = shape
-        if samples < 1 or samples % self.stride:
-            raise GridcodeError(
-                f"the tokenizer takes waveforms whose length is a multiple of {self.stride} samples, got {samples}; "
-                "set data.samples and data.crop to multiples, or pad with zeros"
-            )
-        return 1, samples // self.stride
+        advice = "set data.samples and data.crop to multiples, or pad with zeros"
+        return row_of_tokens(shape, self.stride, examples="waveforms", unit="samples", advice=advice)
 
 
 def codec_from_json(values: Mapping[str, Any]) -> CodecConfig:

@@ -21,7 +21,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
-from gridcode.tokenizer.config import Architecture, TokenizerSettings
+from gridcode.tokenizer.config import Architecture, TokenizerSettings, row_of_tokens
 from gridcode.training.config import LoopConfig, OptimConfig
 
 VALUES = 256
@@ -117,13 +117,8 @@ class TextTokenizerConfig(Architecture):
         Raises:
             GridcodeError: T is not a multiple of the stride.
         """
-        (length,) = shape
-        if length < 1 or length % self.stride:
-            raise GridcodeError(
-                f"the tokenizer takes texts whose length is a multiple of {self.stride} bytes, got {length}; set "
-                "data.window to a multiple, or fill the text up with zero bytes"
-            )
-        return 1, length // self.stride
+        advice = "set data.window to a multiple, or fill the text up with zero bytes"
+        return row_of_tokens(shape, self.stride, examples="texts", unit="bytes", advice=advice)
 
 
 def tokenizer_from_json(values: Mapping[str, Any]) -> TextTokenizerConfig:

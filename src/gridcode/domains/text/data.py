@@ -15,7 +15,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.data.file_names import printable, walk
+from gridcode.data.source import Source
 from gridcode.data.workers import TrainOrder, example_at
 from gridcode.domains.text.config import TextConfig
 from gridcode.errors import FileError, GridcodeError, MissingFileError
@@ -80,8 +81,8 @@ class TextBatch:
         return torch.arange(self.text.shape[1]) < self.lengths[:, None]
 
 
-class TextSource(Sequence[Stretch]):
-    """Windows of texts that are in memory; item number i is window i with what else of its text may be read.
+class TextSource(Source[Stretch]):
+    """Windows of texts that are in memory.
 
     Args:
         name: What to record as the origin.
@@ -89,6 +90,8 @@ class TextSource(Sequence[Stretch]):
         window: Bytes of a window.
         chosen: The windows, by number; all of them where not given.
     """
+
+    in_memory = True
 
     def __init__(self, name: str, stretches: Sequence[Stretch], window: int, chosen: Sequence[int] | None = None):
         self.name, self.stretches, self.window = name, tuple(stretches), window
@@ -98,7 +101,7 @@ class TextSource(Sequence[Stretch]):
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def __getitem__(self, index: int) -> Stretch:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Stretch:
         """Window number ``index`` alone, shorter than a window at the end of its text."""
         stretch, start = self.place(index)
         return Stretch(stretch.key, stretch.start + start, stretch.content[start : start + self.window])
@@ -117,10 +120,14 @@ class TextSource(Sequence[Stretch]):
 
     def part(self, count: int) -> TextSource:
         """At most ``count`` windows from all over the source, always the same ones, in its order."""
-        if count >= len(self):
-            return self
-        chosen = [self._chosen[index] for index in fixed_sample(len(self), count).tolist()]
-        return TextSource(self.name, self.stretches, self.window, chosen)
+        return self if count >= len(self) else self._of(fixed_sample(len(self), count).tolist())
+
+    def cut(self, places: range) -> TextSource:
+        """See :class:`Source`."""
+        return self._of(places)
+
+    def _of(self, places: Iterable[int]) -> TextSource:
+        return TextSource(self.name, self.stretches, self.window, [self._chosen[place] for place in places])
 
     @property
     def size(self) -> int:

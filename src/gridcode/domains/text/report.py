@@ -60,7 +60,7 @@ def _key_figures(found: TextEvaluation) -> list[Figure]:
         Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"),
     ]
     if found.path_bits is not None:
-        figures.insert(0, Figure("whole path", round(found.path_bits, 3), "bits a character", "tokens, then bytes"))
+        figures.insert(0, Figure("whole path", round(found.path_bits, 3), "bits", "a character: tokens, then bytes"))
     return figures
 
 
