@@ -100,6 +100,7 @@ def parts_of(network: nn.Module) -> list[nn.Module]:
 def log_probs(logits: Tensor, text: Tensor) -> Tensor:
     """Log-probability of every byte of a text (B, T) under logits (B, 256, T), in nats, (B, T).
 
+    >>> import torch
     >>> round(log_probs(torch.zeros(1, 256, 1), torch.zeros(1, 1)).exp().item() * 256, 4)
     1.0
     """
