@@ -81,17 +81,18 @@ def nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     there, best, back = [], None, None
     size = max(1, BLOCK // (second.shape[0] * second.shape[1]))
     lengths = second.square().sum(2)
-    for start in range(0, first.shape[1], size):
-        part = first[:, start : start + size]
-        # |q|^2 - 2 p q: without |p|^2, which decides nothing for one p; it is added for the way back
-        distances = torch.baddbmm(lengths[:, None], part, second.mT, alpha=-2.0)
-        there.append(distances.argmin(2))
-        least, place = (distances + part.square().sum(2)[..., None]).min(1)
-        if best is None or back is None:
-            best, back = least, place
-        else:
-            better = least < best
-            best, back = torch.where(better, least, best), torch.where(better, place + start, back)
+    with torch.autocast(first.device.type, enabled=False):  # neighbours are close: bf16 could not tell them apart
+        for start in range(0, first.shape[1], size):
+            part = first[:, start : start + size]
+            # |q|^2 - 2 p q: without |p|^2, which decides nothing for one p; it is added for the way back
+            distances = torch.baddbmm(lengths[:, None], part, second.mT, alpha=-2.0)
+            there.append(distances.argmin(2))
+            least, place = (distances + part.square().sum(2)[..., None]).min(1)
+            if best is None or back is None:
+                best, back = least, place
+            else:
+                better = least < best
+                best, back = torch.where(better, least, best), torch.where(better, place + start, back)
     assert back is not None
     return torch.cat(there, 1), back
 

@@ -23,7 +23,7 @@ from gridcode.domains.points.data.loader import PointsBatch, eval_batches, train
 from gridcode.domains.points.data.source import CloudSource, Surface
 from gridcode.domains.points.distance import earth_movers_distance
 from gridcode.domains.points.domain import PointsDomain
-from gridcode.domains.points.measure import PointsMeter, PointsScores
+from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
 from gridcode.errors import GridcodeError
@@ -49,12 +49,16 @@ class SecondDrawing:
     """What clouds of the same surfaces are apart that were drawn twice: what a perfect tokenizer would get.
 
     Attributes:
-        scores: Of the second drawing, as of reconstructions.
-        emd: Its earth mover's distance.
+        chamfer: Squared Chamfer distance of the two.
+        distance: Mean distance to the nearest point of the other.
+        f_score: In [0, 1].
+        emd: Earth mover's distance.
         surface: Mean distance of the reconstructions' points to the true surface.
     """
 
-    scores: PointsScores
+    chamfer: float
+    distance: float
+    f_score: float
     emd: float
     surface: float
 
@@ -128,12 +132,12 @@ class PointsEvaluation:
         }
         if self.second is not None:
             figures |= {
-                "chamfer_of_second_drawing": self.second.scores.chamfer,
-                "chamfer_ratio": self.scores.chamfer / self.second.scores.chamfer,
-                "distance_of_second_drawing": self.second.scores.distance,
-                "distance_ratio": self.scores.distance / self.second.scores.distance,
+                "chamfer_of_second_drawing": self.second.chamfer,
+                "chamfer_ratio": self.scores.chamfer / self.second.chamfer,
+                "distance_of_second_drawing": self.second.distance,
+                "distance_ratio": self.scores.distance / self.second.distance,
                 "earth_movers_distance_of_second_drawing": self.second.emd,
-                "f_score_of_second_drawing": self.second.scores.f_score,
+                "f_score_of_second_drawing": self.second.f_score,
                 "distance_to_surface": self.second.surface,
             }
         if self.samples is not None:
@@ -220,10 +224,10 @@ def _second_drawing(
         return None
     drawings = eval_batches(val, subject.data, batch_size=config.batch_size, draw=1)
     again = torch.cat([batch.points for batch in drawings])
-    meter = PointsMeter(subject.tokenizer, near=config.distance)
-    meter.update(clouds, again, subject.tokenizer.encode(again[:1].to(subject.tokenizer.device)))
-    distances = [shape.solid.distance(cloud.numpy()).mean() for shape, cloud in zip(surfaces, back, strict=True)]
-    return SecondDrawing(meter.compute(), _matched(clouds, again, config), float(sum(distances) / len(distances)))
+    chamfer, distance, f_score = distances(clouds, again, config.distance).mean(1).tolist()
+    apart = [shape.solid.distance(cloud.numpy()).mean() for shape, cloud in zip(surfaces, back, strict=True)]
+    emd = _matched(clouds, again, config)
+    return SecondDrawing(chamfer, distance, f_score, emd, surface=float(sum(apart) / len(apart)))
 
 
 def _samples(

@@ -34,6 +34,12 @@ class PointsScores:
     usage: TokenUsage
 
 
+def distances(clouds: Tensor, others: Tensor, near: float) -> Tensor:
+    """Chamfer distance, mean distance to the nearest point and F-score of clouds (B, N, 3) and others: (3, B)."""
+    found = squares(others, clouds)
+    return torch.stack([found.chamfer(), found.unsquared(), found.f_score(near)]).cpu()
+
+
 class PointsMeter:
     """Adds up batches of clouds and their reconstructions.
 
@@ -49,8 +55,7 @@ class PointsMeter:
     def update(self, clouds: Tensor, reconstructions: Tensor, indices: Tensor) -> None:
         """Add clouds (B, N, 3), their reconstructions and their tokens."""
         self._codes.update(indices)
-        found = squares(reconstructions, clouds)
-        self._found.append(torch.stack([found.chamfer(), found.unsquared(), found.f_score(self._near)]).cpu())
+        self._found.append(distances(clouds, reconstructions, self._near))
 
     def compute(self) -> PointsScores:
         """The means so far."""

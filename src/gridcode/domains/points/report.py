@@ -47,7 +47,7 @@ def points_findings(found: PointsEvaluation, subject: PointsSubject, config: Poi
 
 def _key_figures(found: PointsEvaluation, config: PointsEvaluationConfig) -> list[Figure]:
     usage, scores = found.scores.usage.pooled, found.scores
-    beside = "" if found.second is None else f"; two drawings from the same surface: {found.second.scores.chamfer:.4f}"
+    beside = "" if found.second is None else f"; two drawings from the same surface: {found.second.chamfer:.4f}"
     figures = [
         Figure("Chamfer distance", f"{scores.chamfer:.4f}", "", f"of reconstructions, squared{beside}"),
         Figure("F-score", f"{scores.f_score:.1%}", "", f"at a distance of {config.distance:g}"),
@@ -73,14 +73,14 @@ def _tables(found: PointsEvaluation, config: PointsEvaluationConfig) -> list[Tab
     tables = [Table("Reconstruction", rows)]
     if found.second is not None:
         rows.insert(4, Figure("distance to the surface", found.second.surface, "", "mean over reconstructed points"))
-        again = found.second.scores
+        again = found.second
         tables.append(
             Table(
                 "Two drawings of points from the same surface",
                 [
                     Figure("Chamfer distance", again.chamfer),
                     Figure("distance to the nearest point", again.distance),
-                    Figure("earth mover's distance", found.second.emd),
+                    Figure("earth mover's distance", again.emd),
                     Figure("F-score", again.f_score),
                 ],
             )
