@@ -21,6 +21,7 @@ from gridcode.evaluation import (
     sample_gallery,
     write_report,
 )
+from gridcode.evaluation.passages import Passages
 
 EVIL = "<script>alert('x')</script>\"&"
 
@@ -170,3 +171,15 @@ def test_pictures_that_do_not_fit_are_refused() -> None:
         PictureGroup("cat", [pictures(2), pictures(3)])
     with pytest.raises(GridcodeError, match=r"pictures of cat: needs uint8 .* got float64"):
         PictureGroup("cat", [np.zeros((2, 8, 8, 3))])  # type: ignore[list-item]
+
+
+def test_passages_stand_side_by_side_with_what_differs_marked(tmp_path: Path) -> None:
+    rows = [((("same ", False), (EVIL, True)), (("<b>", False),))]
+    write_report(
+        Report("texts", passages=[Passages("Plays", ("one", "other"), rows), Passages("None", (), [])]), tmp_path / "a"
+    )
+    text = (tmp_path / "a").read_text(encoding="utf-8")
+    assert Page(text).tags.count("mark") == 1
+    assert f"same {EVIL}" in Page(text).text
+    assert "<td>&lt;b&gt;</td>" in text
+    assert "<h2>None</h2>" not in text

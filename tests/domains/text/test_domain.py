@@ -20,21 +20,25 @@ from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.text.study import TextStudy
 from gridcode.tokenizer.model import Tokenizer
 
+GUIDE = Path(__file__).parents[3] / "docs/guides/text.md"
 SHORT = ["--loop.steps", "2", "--loop.log-every", "1", "--loop.val-every", "2", "--loop.checkpoint-every", "2"]
+BEHIND = {"train": SHORT, "sample": ["--steps", "2", "--count", "2"]}
+"""What the guide's commands are given in addition, so that they take no time."""
 WORDS = b"To be, or not to be, that is the question:\nWhether 'tis nobler \xff in the mind to suffer\n"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short text, and both stages on it through the command line."""
+    """The guide's first commands on a short text, with the smoke recipe, and a masked prior beside."""
     folder = tmp_path_factory.mktemp("texts")
-    (folder / "play.txt").write_bytes(WORDS * 8)
-    here = ["--data.source", str(folder / "play.txt"), "--data.val-fraction", "0.2"]
-    assert main(["train", "tokenizer", "tinyshakespeare_smoke", *here, *SHORT, "--out", str(folder / "tokenizer")]) == 0
-    assert main(["tokenize", "--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "tokens")]) == 0
-    for prior in ("maskgit", "ar"):
-        words = ["--tokens", str(folder / "tokens"), "--prior", prior, "--out", str(folder / prior), *SHORT]
-        assert main(["train", "prior", "tinyshakespeare_smoke", *words]) == 0
+    (folder / "play.txt").write_bytes(WORDS * 40)
+    block = GUIDE.read_text(encoding="utf-8").split("```sh\n")[1].split("```")[0]
+    assert block.count("\n") == 6
+    for line in block.replace("DATA/tinyshakespeare.txt", str(folder / "play.txt")).splitlines():
+        words = line.replace("_laptop", "_smoke").replace("runs/plays", str(folder)).split()[1:]
+        assert main([*words, *BEHIND.get(words[0], [])]) == 0, line
+    words = ["--tokens", str(folder / "tokens"), "--prior", "maskgit", "--out", str(folder / "maskgit"), *SHORT]
+    assert main(["train", "prior", "tinyshakespeare_smoke", *words]) == 0
     return folder
 
 
@@ -46,13 +50,12 @@ def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
     assert (manifest["grid"], manifest["classes"], manifest["data"]["window"]) == ([1, 16], [], 32)
 
 
-@pytest.mark.parametrize("prior", ["maskgit", "ar"])
-def test_sample_writes_texts(runs: Path, prior: str) -> None:
-    models = ["--prior", str(runs / prior), "--tokenizer", str(runs / "tokenizer")]
-    assert main(["sample", *models, "--out", str(runs / f"samples-{prior}"), "--count", "2", "--steps", "2"]) == 0
-    files = sorted(path.name for path in (runs / f"samples-{prior}").iterdir())
-    assert files == ["0000-any.txt", "0001-any.txt", "samples.txt"]
-    assert (runs / f"samples-{prior}/samples.txt").read_text().count("\n") == 2
+def test_sample_writes_texts(runs: Path) -> None:
+    models = ["--prior", str(runs / "maskgit"), "--tokenizer", str(runs / "tokenizer")]
+    assert main(["sample", *models, "--out", str(runs / "masked"), "--count", "2", "--steps", "2"]) == 0
+    for out in (runs / "samples", runs / "masked"):
+        assert sorted(path.name for path in out.iterdir()) == ["0000-any.txt", "0001-any.txt", "samples.txt"]
+        assert (out / "samples.txt").read_text().count("\n") == 2
 
 
 def test_reconstruct_keeps_each_length_and_skips_what_is_empty(runs: Path, tmp_path: Path, capsys) -> None:
@@ -70,15 +73,13 @@ def test_reconstruct_keeps_each_length_and_skips_what_is_empty(runs: Path, tmp_p
     assert "<mark>" in (tmp_path / "skip/comparison.html").read_text()
 
 
-def test_eval_writes_figures_and_texts_side_by_side(runs: Path, tmp_path: Path) -> None:
-    models = ["--tokenizer", str(runs / "tokenizer/best"), "--prior", str(runs / "ar/best")]
-    assert main(["eval", "tinyshakespeare_smoke", *models, "--out", str(tmp_path / "report")]) == 0
-    figures = json.loads((tmp_path / "report/report.json").read_text())["figures"]
+def test_eval_writes_figures_and_texts_side_by_side(runs: Path) -> None:
+    figures = json.loads((runs / "report/report.json").read_text())["figures"]
     path = figures["bits_per_token"] * 16 * figures["windows"]
-    size = 4 * 32 - (-len(WORDS * 8) % 32)
-    assert figures["windows"] == 4
+    size = 5 * 32 - (-len(WORDS * 40) % 32)  # the last of the 5 windows held out ends with the text
+    assert figures["windows"] == 5
     assert figures["bits_per_character"] == pytest.approx(path / size + figures["decoder_bits_per_character"])
-    page = (tmp_path / "report/report.html").read_text()
+    page = (runs / "report/report.html").read_text()
     assert "<th>reconstruction</th>" in page
     assert "to be" in page
 
@@ -89,7 +90,7 @@ def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: P
         (["train", "prior", "scenes_smoke", "--tokens", tokens],
          "holds tokens of texts, and scenes_smoke is a recipe of pictures; give one of tinyshakespeare_laptop"),
         (["train", "tokenizer", "tinyshakespeare_smoke", "--data.source", "/none"], "/none: no such file or folder"),
-        (["sample", "fsdd_smoke", "--prior", str(runs / "ar"), "--tokenizer", tokenizer],
+        (["sample", "fsdd_smoke", "--prior", str(runs / "prior"), "--tokenizer", tokenizer],
          "is a tokenizer of texts, not a tokenizer of sounds"),
         (["eval", "fsdd_smoke", "--tokenizer", tokenizer], "is a tokenizer of texts, not a tokenizer of sounds"),
     ):  # fmt: skip
