@@ -51,6 +51,16 @@ def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
     write_text(path, buffer.getvalue())
 
 
+def power_text(value: float, base: int) -> str:
+    """A power as the axes show it; reports do not set formulas, which matplotlib's own labels are.
+
+    >>> power_text(1024.0, 2), power_text(0.01, 10)
+    ('2¹⁰', '10⁻²')
+    """
+    exponent = f"{math.log(value, base):.3g}"
+    return f"{base}{exponent.translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 def _draw_curves(place: Axes, panel: Panel) -> None:
     """A line a series, through the means of the seeds, and the seeds' range."""
     from matplotlib.ticker import PercentFormatter
@@ -70,8 +80,10 @@ def _draw_curves(place: Axes, panel: Panel) -> None:
         )
     if panel.log_x:
         place.set_xscale("log", base=2)
+        place.xaxis.set_major_formatter(lambda x, _: power_text(x, 2))
     if panel.log_y:
         place.set_yscale("log")
+        place.yaxis.set_major_formatter(lambda y, _: power_text(y, 10))
     if panel.percent:
         place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     place.set_xlabel(panel.x)

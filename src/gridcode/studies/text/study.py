@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from math import log2
 from pathlib import Path
 from statistics import fmean
 from typing import ClassVar, Final
@@ -61,13 +62,15 @@ BYTES: Final = "bytes"
 COMPRESSORS: Final = "compressors"
 PATH: Final = "bits_per_character"
 WHOLE: Final = "whole_windows"
+ENTROPY: Final = "token_entropy_per_character"
 
 MEASURES: Final = (
     Column(WHOLE, "windows that come back whole", 1, percent=True),
     Column("byte_accuracy", "bytes right", 2, percent=True),
-    Column("decoder_bits_per_character", "decoder, given the tokens", 3),
-    Column("token_bits_per_character", "prior, of the tokens", 3),
-    Column(PATH, "whole path (bits a character)", 3),
+    Column("decoder_bits_per_character", "decoder, given the tokens (bits)", 3),
+    Column("token_bits_per_character", "prior, of the tokens (bits)", 3),
+    Column(ENTROPY, "entropy of single tokens (bits)", 3),
+    Column(PATH, "whole path (bits)", 3),
     Column("usage_of_ceiling", "usage, of what so many tokens can show", 1, percent=True),
     Column("perplexity", "perplexity", 0),
 )
@@ -162,10 +165,15 @@ class TextStudy(Study):
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
+        stride = self.config.recipe.tokenizer.model.stride
+        entropies = {
+            cell: {ENTROPY: log2(values["perplexity"]) / stride} if "perplexity" in values else {}
+            for cell, values in results.items()
+        }
+        results = {cell: dict(values) | entropies[cell] for cell, values in results.items()}
         curves = curves_of(results, lines_by_size(["fsq"], sorted(self.config.bits)), MEASURES)
-        table = curve_table(
-            curves, "fsq", title="By size of the codebook", x="codes", label=size_text, measures=MEASURES
-        )
+        title = "By size of the codebook, bits a character"
+        table = curve_table(curves, "fsq", title=title, x="codes", label=size_text, measures=MEASURES)
         panels = curve_panels(
             curves,
             {"fsq": "FSQ"},
