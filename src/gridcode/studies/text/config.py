@@ -30,7 +30,7 @@ AnyRun = TypeVar("AnyRun", TextTokenizerRun, PriorRun)
 class TextStudyConfig:
     """The texts, the sizes of the codebook, and how large the networks are."""
 
-    data: TextConfig = field(default_factory=lambda: TextConfig(source="tinyshakespeare.txt"))
+    data: TextConfig = field(default_factory=TextConfig)
     """The texts."""
     bits: tuple[int, ...] = (8, 10, 12, 14, 16, 18, 20)
     """Sizes of the codebook, log2."""
