@@ -24,17 +24,15 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
-from gridcode.errors import GridcodeError
+from gridcode.evaluation.both_stages import both_ways, check_classes, draw_by_class
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.train import accuracy, train_classifier
-from gridcode.prior.bits import measure_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.training.log import Say
-from gridcode.training.seeding import fixed_sample
 
 SHOWN = 12
 """Reconstructions that are kept to be heard."""
@@ -126,40 +124,27 @@ def evaluate_audio(
     Raises:
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
-    tokenizer, generator, classes = subject.tokenizer, subject.generator, subject.train.classes
-    if generator is not None and generator.prior.space.classes != classes:
-        raise GridcodeError(
-            f"the prior's classes are not those of {subject.train.name}: measure it on sounds of its own classes"
-        )
+    tokenizer, generator, rate = subject.tokenizer, subject.generator, subject.data.rate
+    check_classes(subject, nouns="sounds")
     classifier = None
-    if classes and subject.val.classes:
+    if subject.train.classes and subject.val.classes:
         say("training the classifier that measures")
         classifier = sound_classifier(subject.train, subject.data, config)
     say("measuring reconstructions")
-    meter, rate = AudioMeter(tokenizer, subject.data.rate), subject.data.rate
-    batches, backs, tokens = list[AudioBatch](), list[Tensor](), list[Tensor]()
-    val = some_of(subject.val, config.count)
-    for batch in eval_batches(val, subject.data, batch_size=config.batch_size):
-        indices = tokenizer.encode(batch.waveforms.to(tokenizer.device))
-        back = tokenizer.decode(indices).cpu()
-        meter.update(batch.waveforms, back, indices)
-        batches.append(batch)
-        backs.append(back)
-        tokens.append(indices.cpu().flatten(1))
-    sounds, back = torch.cat([batch.waveforms for batch in batches]), torch.cat(backs)
-    table = TokenTable(torch.cat(tokens), torch.cat([batch.labels for batch in batches]), ())
-    chosen = torch.from_numpy(fixed_sample(len(sounds), min(SHOWN, len(sounds))))
+    meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
+    found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)
+    labels, (sounds, reconstructions) = found.table.labels, found.some(SHOWN)
     domain = tokenizer.domain
     assert isinstance(domain, AudioDomain)
     return AudioEvaluation(
         scores=meter.compute(),
-        codes=CodeUsage.from_indices(table.tokens.numpy(), tokenizer.quantizer.levels),
+        codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits_per_second=domain.bits_per_second(tokenizer),
-        originals_accuracy=_recognised(classifier, sounds, table.labels, rate),
-        reconstructions_accuracy=_recognised(classifier, back, table.labels, rate),
-        samples=None if generator is None else _samples(generator, table, config, classifier, rate, say),
-        sounds=sounds[chosen],
-        reconstructions=back[chosen],
+        originals_accuracy=_recognised(classifier, found.examples, labels, rate),
+        reconstructions_accuracy=_recognised(classifier, found.reconstructions, labels, rate),
+        samples=None if generator is None else _samples(generator, found.table, config, classifier, rate, say),
+        sounds=sounds,
+        reconstructions=reconstructions,
     )
 
 
@@ -172,15 +157,9 @@ def _samples(
     say: Say,
 ) -> AudioSamples:
     say(f"drawing {config.samples} samples")
-    bits = measure_bits(generator.prior, table, batch_size=config.batch_size, limit=config.count)
-    classes = generator.prior.space.classes
-    labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
-    sounds = generator.sample(
-        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
-    )
-    names = dict(enumerate(classes)) or {-1: ""}
-    shown = {name: sounds[labels == label][:PER_CLASS] for label, name in names.items()}
-    return AudioSamples(bits.per_token, _recognised(classifier, sounds, labels, rate), len(sounds), shown)
+    drawn = draw_by_class(generator, table, config)
+    share = _recognised(classifier, drawn.examples, drawn.labels, rate)
+    return AudioSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
 
 
 def sound_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluationConfig) -> Classifier:

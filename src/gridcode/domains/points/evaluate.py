@@ -19,18 +19,16 @@ from torch import Tensor
 from gridcode.data.labelled.source import some_of
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.points.config import PointsConfig, PointsEvaluationConfig
-from gridcode.domains.points.data.loader import PointsBatch, eval_batches, train_batches
+from gridcode.domains.points.data.loader import eval_batches, train_batches
 from gridcode.domains.points.data.source import CloudSource, Surface
 from gridcode.domains.points.distance import earth_movers_distance
 from gridcode.domains.points.domain import PointsDomain
 from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
-from gridcode.errors import GridcodeError
+from gridcode.evaluation.both_stages import BothWays, both_ways, check_classes, draw_by_class
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
-from gridcode.prior.bits import measure_bits
-from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
@@ -170,43 +168,30 @@ def evaluate_points(
     Raises:
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
-    tokenizer, generator, classes = subject.tokenizer, subject.generator, subject.train.classes
-    if generator is not None and generator.prior.space.classes != classes:
-        raise GridcodeError(
-            f"the prior's classes are not those of {subject.train.name}: measure it on clouds of its own classes"
-        )
+    tokenizer, generator = subject.tokenizer, subject.generator
+    check_classes(subject, nouns="clouds")
     recogniser = None
-    if classes and subject.val.classes:
+    if subject.train.classes and subject.val.classes:
         say("training the classifier that measures")
         recogniser = _recogniser(subject, config)
     say("measuring reconstructions")
     domain = tokenizer.domain
     assert isinstance(domain, PointsDomain)
     domain.points = subject.data.points
-    meter = PointsMeter(tokenizer, near=config.distance)
-    batches, backs, tokens = list[PointsBatch](), list[Tensor](), list[Tensor]()
-    val = some_of(subject.val, config.count)
-    for batch in eval_batches(val, subject.data, batch_size=config.batch_size):
-        indices = tokenizer.encode(batch.points.to(tokenizer.device))
-        back = tokenizer.decode(indices).cpu()
-        meter.update(batch.points, back, indices)
-        batches.append(batch)
-        backs.append(back)
-        tokens.append(indices.cpu().flatten(1))
-    clouds, back = torch.cat([batch.points for batch in batches]), torch.cat(backs)
-    table = TokenTable(torch.cat(tokens), torch.cat([batch.labels for batch in batches]), ())
-    chosen = torch.from_numpy(fixed_sample(len(clouds), min(SHOWN, len(clouds))))
+    meter, val = PointsMeter(tokenizer, near=config.distance), some_of(subject.val, config.count)
+    found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)
+    labels, (clouds, reconstructions) = found.table.labels, found.some(SHOWN)
     return PointsEvaluation(
         scores=meter.compute(),
-        emd=_matched(clouds, back, config),
-        second=_second_drawing(subject, val, clouds, back, config),
-        codes=CodeUsage.from_indices(table.tokens.numpy(), tokenizer.quantizer.levels),
+        emd=_matched(found.examples, found.reconstructions, config),
+        second=_second_drawing(subject, val, found, config),
+        codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits=domain.bits(tokenizer),
-        originals_accuracy=_accuracy(recogniser, clouds, table.labels),
-        reconstructions_accuracy=_accuracy(recogniser, back, table.labels),
-        samples=None if generator is None else _samples(generator, subject, clouds, table, config, recogniser, say),
-        clouds=clouds[chosen],
-        reconstructions=back[chosen],
+        originals_accuracy=_accuracy(recogniser, found.examples, labels),
+        reconstructions_accuracy=_accuracy(recogniser, found.reconstructions, labels),
+        samples=None if generator is None else _samples(generator, subject, found, config, recogniser, say),
+        clouds=clouds,
+        reconstructions=reconstructions,
     )
 
 
@@ -216,8 +201,9 @@ def _matched(clouds: Tensor, others: Tensor, config: PointsEvaluationConfig) -> 
 
 
 def _second_drawing(
-    subject: PointsSubject, val: CloudSource, clouds: Tensor, back: Tensor, config: PointsEvaluationConfig
+    subject: PointsSubject, val: CloudSource, found: BothWays, config: PointsEvaluationConfig
 ) -> SecondDrawing | None:
+    clouds, back = found.examples, found.reconstructions
     shapes = [val[index].shape for index in range(len(val))]
     surfaces = [shape for shape in shapes if isinstance(shape, Surface)]
     if len(surfaces) < len(clouds):
@@ -233,32 +219,28 @@ def _second_drawing(
 def _samples(
     generator: Generator,
     subject: PointsSubject,
-    clouds: Tensor,
-    table: TokenTable,
+    found: BothWays,
     config: PointsEvaluationConfig,
     recogniser: Recogniser | None,
     say: Say,
 ) -> PointsSamples:
     say(f"drawing {config.samples} samples")
-    bits = measure_bits(generator.prior, table, batch_size=config.batch_size, limit=config.count)
-    classes = generator.prior.space.classes
-    labels = torch.arange(config.samples) % len(classes) if classes else torch.full((config.samples,), -1)
-    drawn = generator.sample(
-        labels, sampler=config.sampler, guidance=config.guidance, seed=config.seed, batch_size=config.batch_size
-    ).cpu()
+    drawn = draw_by_class(generator, found.table, config)
+    clouds, labels = drawn.examples, drawn.labels
     say("comparing sets of clouds")
     real = next(train_batches(subject.train, subject.data, TrainOrder(config.compared, config.seed))).points
-    held = _compared(clouds, config)
-    names = dict(enumerate(classes)) or {-1: ""}
-    shares = {} if recogniser is None else {name: labels == label for label, name in names.items()}
+    held = _compared(found.examples, config)
+    shares = {} if recogniser is None else {name: labels == label for label, name in drawn.names.items()}
     return PointsSamples(
-        bits_per_token=bits.per_token,
-        accuracy=_accuracy(recogniser, drawn, labels),
-        by_class={name: _accuracy(recogniser, drawn[of], labels[of]) or 0.0 for name, of in shares.items() if of.any()},
-        count=len(drawn),
-        sets=compare_sets(_compared(drawn, config), held),
+        bits_per_token=drawn.bits_per_token,
+        accuracy=_accuracy(recogniser, clouds, labels),
+        by_class={
+            name: _accuracy(recogniser, clouds[of], labels[of]) or 0.0 for name, of in shares.items() if of.any()
+        },
+        count=len(clouds),
+        sets=compare_sets(_compared(clouds, config), held),
         real_sets=compare_sets(_compared(real, config), held),
-        shown={name: drawn[labels == label][:PER_CLASS] for label, name in names.items()},
+        shown=drawn.shown(PER_CLASS),
     )
 
 
