@@ -115,6 +115,21 @@ def test_what_is_no_text_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_damaged_gzip_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    whole, path = gzip.compress(b"To be, or not to be" * 9), tmp_path / "a.txt.gz"
+    for seed in range(200):
+        draws, damaged = np.random.default_rng(seed), bytearray(whole)
+        for _ in range(draws.integers(1, 4)):
+            damaged[draws.integers(len(damaged))] = draws.integers(256)
+        path.write_bytes(bytes(damaged[: draws.integers(len(damaged)) if seed % 2 else None]))
+        said = ""
+        try:
+            assert len(read_texts(str(path))[0].content)
+        except FileError as error:
+            said = str(error)
+        assert not said or (said.startswith(str(path)) and "\n" not in said)
+
+
 def test_a_corpus_with_a_broken_file_names_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "a.txt", b"x" * 200)
     write(tmp_path / "b.txt", b"")
