@@ -44,8 +44,9 @@ class TextRecipe:
 def laptop() -> TextRecipe:
     """Windows of 64 bytes as 32 tokens of 4,375 codes, and an autoregressive prior that predicts them digit by digit.
 
-    Expected result: see ``gridcode study text`` (docs/results/studies/text.md), whose cells train this shape.
-    Cost: about 4 minutes of CPU time for the tokenizer, 10 for the prior.
+    Expected result: not measured at full length. With 300 steps of the tokenizer and 1200 of the prior 26 % of the
+    held-out windows come back whole, and the whole path takes 3.86 bits a character (LOG.md).
+    Cost: about 3 minutes of CPU time for the tokenizer (0.1 s a step), 4 for the prior (0.14 s a step).
     """
     return TextRecipe(
         tokenizer=TextTokenizerRun(
