@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
-from gridcode.cli.shared.kinds import own_verb
+from gridcode.cli.shared.kinds import KindOfData, own_verb
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import parse
@@ -19,7 +20,6 @@ from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
     from gridcode.store.reader import TokenStore
-    from gridcode.tokenizer.model import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -139,28 +139,40 @@ def _check(parsed: Arguments | DenseArguments) -> None:
     check_folder("--tokenizer", parsed.model.tokenizer, "image tokenizer", "dense tokenizer")
 
 
-def tokenize_examples(tokenizer: Tokenizer, data: Any, output: Output, *, batch_size: int) -> None:
-    """Write the training and the validation examples of any kind of data as a token store, and say what comes next.
+@dataclass(frozen=True)
+class KindArguments:
+    """What the command lines of kinds with modules of their own share; each adds ``data``, its changes."""
+
+    model: Annotated[TokenizerModel, FLAT]
+    output: Annotated[Output, FLAT]
+    batch_size: int = 64
+    """Examples at a time."""
+
+
+def tokenize_examples(parsed: Any, kind: KindOfData) -> None:
+    """Write the training and the validation examples of a kind of data as a token store, and say what comes next.
 
     Args:
-        tokenizer: Its domain is the kind.
-        data: The kind's settings of data.
-        output: The store's folder.
-        batch_size: Examples at a time.
+        parsed: Its command line, a :class:`KindArguments` with ``data``.
+        kind: The kind.
 
     Raises:
-        GridcodeError: The examples cannot be read, or the folder cannot be written.
+        GridcodeError: What it names is wrong, the examples cannot be read, or the folder cannot be written.
     """
+    check_source(parsed.data.source, kind)
+    parsed.model.check(f"{kind} tokenizer")
     from gridcode.cli.shared.advice import narrator
     from gridcode.tasks.tokenize import StoreOptions, tokenize
     from gridcode.tokenizer.domain import Sources
     from gridcode.training.log import ProgressBar
 
-    kind, say = tokenizer.domain, narrator()
-    sources = Sources(kind.open(data, "train"), kind.open(data, "val"))
-    for line in kind.understood(data, sources):
+    tokenizer, say = parsed.model.load(), narrator()
+    domain, output = tokenizer.domain, parsed.output
+    data = parsed.data.applied(import_module(f"gridcode.domains.{kind}.domain").data_of(tokenizer))
+    sources = Sources(domain.open(data, "train"), domain.open(data, "val"))
+    for line in domain.understood(data, sources):
         say(line)
-    options = StoreOptions(output.out, batch_size=batch_size, force=output.force)
+    options = StoreOptions(output.out, batch_size=parsed.batch_size, force=output.force)
     with ProgressBar("tokenize", total=len(sources.train) + len(sources.val)) as bar:
         store = tokenize(tokenizer, vars(sources), data, options, progress=lambda done, _: bar.advance(done))
     _print_what_is_next(store, output.out)
