@@ -29,6 +29,9 @@ from gridcode.training.seeding import fixed_sample
 SHOWN: Final = 24
 """Reconstructions that are kept to be read."""
 
+MOST: Final = 2**24
+"""Bytes that compressors are given of either text, at most: they take a second for one or two million."""
+
 TextSubject: TypeAlias = Subject[TextConfig, TextSource]
 """Texts, and what is measured on them."""
 
@@ -133,13 +136,13 @@ def compressed_bits(train: bytes, val: bytes) -> dict[str, float]:
     What a text costs behind another is the growth of the compressed file when it is put behind it.
 
     Args:
-        train: What the models learned from.
-        val: The text.
+        train: What the models learned from; of more than 16 MB the end counts.
+        val: The text; of more than 16 MB the beginning counts.
 
     >>> sorted(compressed_bits(b"to be or not to be", b"to be"))
     ['gzip', 'gzip_after_training_text', 'xz', 'xz_after_training_text', 'zstd', 'zstd_after_training_text']
     """
-    found = {}
+    train, val, found = train[-MOST:], val[:MOST], dict[str, float]()
     for name, size in _compressors().items():
         found[name] = 8 * size(val) / len(val)
         found[f"{name}_after_training_text"] = 8 * (size(train + val) - size(train)) / len(val)
