@@ -47,8 +47,23 @@ class CropPolicy:
         return f"{train}{'-flip' if self.flip else ''}/center"
 
 
+class SourceSettings:
+    """What the settings of any kind's data have; subclasses are frozen dataclasses.
+
+    Attributes:
+        source: The path or word that names the examples.
+    """
+
+    source: str
+
+    @property
+    def dataset(self) -> str:
+        """The last part of the source's path: what people call it, without where it is on this machine."""
+        return PurePath(self.source).name or self.source
+
+
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(SourceSettings):
     """Which images to read, their shape in a batch, and which of them to hold out.
 
     >>> config = DataConfig(source="/home/me/photos", size=64)
@@ -100,11 +115,6 @@ class DataConfig:
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
         check_reading(self, sizes=("size", "shuffle_buffer"))
-
-    @property
-    def dataset(self) -> str:
-        """The last part of the source's path: what people call it, without where it is on this machine."""
-        return PurePath(self.source).name or self.source
 
 
 def check_reading(config: Any, *, sizes: tuple[str, ...]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
 
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
@@ -29,3 +29,19 @@ class Subject(Generic[Data, Examples]):
     data: Data
     train: Examples
     val: Examples
+
+    def settings(self, evaluation: Any) -> dict[str, Any]:
+        """Everything the figures depend on, by name.
+
+        Args:
+            evaluation: How much is measured; a dataclass, as ``data`` is.
+        """
+        data: Any = self.data
+        settings = {
+            "data": asdict(data),
+            "tokenizer": asdict(self.tokenizer.config) | {"hash": self.tokenizer.weights_hash()},
+            "evaluation": asdict(evaluation),
+        }
+        if self.generator is not None:
+            settings["prior"] = asdict(self.generator.prior.config)
+        return settings

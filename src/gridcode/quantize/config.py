@@ -190,6 +190,15 @@ def quantizer_to_json(config: QuantizerConfig) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
+def with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings read from JSON, whose lists were tuples.
+
+    >>> with_tuples({"levels": [8, 5], "eps": None})
+    {'levels': (8, 5), 'eps': None}
+    """
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
 def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
     """The settings that :func:`quantizer_to_json` wrote.
 
@@ -202,9 +211,7 @@ def quantizer_from_json(values: Mapping[str, Any]) -> QuantizerConfig:
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise GridcodeError(f"a quantizer's settings are an object with its name, got {values!r}")
     kind = quantizer_kind(values["name"])
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
+    settings = with_tuples(values)
     del settings["name"]
     try:
         return kind(**settings)

@@ -79,6 +79,15 @@ class TokenizerSettings:
     alarms: AlarmConfig
     quantizer_dropout: float = 0.0
 
+    def check_dropout(self) -> None:
+        """Refuse a ``quantizer_dropout`` that is no share.
+
+        Raises:
+            GridcodeError: It lies outside [0, 1].
+        """
+        if not 0 <= self.quantizer_dropout <= 1:
+            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+
     def check_files(self) -> None:
         """Refuse settings that name files which are not there, before a run's folder is made.
 

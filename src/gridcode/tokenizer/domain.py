@@ -64,6 +64,14 @@ class Measurement:
     score: float
     signs: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, scores: dict[str, float], usage: TokenUsage, *, score: float, signs: Mapping[str, float] | None = None
+    ) -> Self:
+        """The kind's own scores, with those of the codes behind them."""
+        codes = {"usage": usage.pooled.usage, "perplexity": usage.pooled.perplexity} | usage.by_book()
+        return cls(scores | codes, usage, score, signs or {})
+
 
 @dataclass(frozen=True)
 class Outline:

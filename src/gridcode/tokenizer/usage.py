@@ -39,6 +39,12 @@ class TokenUsage:
             return {}
         return {f"usage_book_{number}": usage.usage for number, usage in enumerate(self.codebooks, 1)}
 
+    def figures(self) -> dict[str, float | int]:
+        """``codebook_size``, ``usage``, that of each codebook where there are several, ``perplexity``."""
+        pooled = self.pooled
+        sizes = {"codebook_size": pooled.codebook_size, "usage": pooled.usage}
+        return {**sizes, **self.by_book(), "perplexity": pooled.perplexity}
+
 
 @final
 class TokenUsageMeter:

@@ -27,14 +27,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
+from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings, row_of_tokens
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -43,7 +43,7 @@ Labels = Literal["auto", "folder", "name", "none"]
 
 
 @dataclass(frozen=True)
-class AudioConfig:
+class AudioConfig(SourceSettings):
     """Which sounds to read, their shape in a batch, and which of them to hold out.
 
     >>> AudioConfig(source="/home/me/digits").dataset
@@ -85,11 +85,6 @@ class AudioConfig:
         if not 0.0 < self.val_fraction < 1.0:
             raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
         check_numbers(self, "data.", counts=("rate", "samples", "crop"), not_negative=("seed", "workers"))
-
-    @property
-    def dataset(self) -> str:
-        """The last part of the source's path."""
-        return PurePath(self.source).name or self.source
 
 
 def audio_from_json(values: Mapping[str, Any]) -> AudioConfig:
@@ -176,10 +171,7 @@ def codec_from_json(values: Mapping[str, Any]) -> CodecConfig:
     >>> codec_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "strides": [4, 4], "widths": [8, 8]}).stride
     16
     """
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return CodecConfig(**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
+    return CodecConfig(**with_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 @dataclass(frozen=True)
@@ -243,8 +235,7 @@ class AudioTokenizerRun(TokenizerSettings):
         longest = max((*self.loss.windows, *self.loss.mel_windows), default=1)
         if self.data.crop < longest:
             raise GridcodeError(f"data.crop={self.data.crop} is shorter than a window of the loss, {longest} samples")
-        if not 0 <= self.quantizer_dropout <= 1:
-            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+        self.check_dropout()
 
 
 @dataclass(frozen=True)

@@ -172,15 +172,12 @@ class AudioDomain(LabelledDomain):
     def measure(self, tokenizer: Tokenizer, batches: Iterable[AudioBatch]) -> Measurement:
         """``mel_distance`` (nats), ``stft_distance`` (dB), ``si_sdr`` (dB), ``usage``, ``perplexity``."""
         found = measure_reconstructions(tokenizer, batches, self.rate)
-        pooled = found.usage.pooled
         scores = {
             "mel_distance": found.mel_distance,
             "stft_distance": found.stft_distance,
             "si_sdr": found.si_sdr,
-            "usage": pooled.usage,
-            "perplexity": pooled.perplexity,
         }
-        return Measurement(scores | found.usage.by_book(), found.usage, score=-found.mel_distance)
+        return Measurement.of(scores, found.usage, score=-found.mel_distance)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: AudioBatch) -> None:
         """Spectrograms in a row, those of the reconstructions below."""

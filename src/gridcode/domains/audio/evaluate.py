@@ -89,16 +89,12 @@ class AudioEvaluation:
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
-        usage = self.scores.usage.pooled
         figures: dict[str, float | int | None] = {
             "mel_distance_nats": self.scores.mel_distance,
             "stft_distance_db": self.scores.stft_distance,
             "si_sdr_db": self.scores.si_sdr,
             "bits_per_second": self.bits_per_second,
-            "codebook_size": usage.codebook_size,
-            "usage": usage.usage,
-            **self.scores.usage.by_book(),
-            "perplexity": usage.perplexity,
+            **self.scores.usage.figures(),
             "classifier_accuracy_on_originals": self.originals_accuracy,
             "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
         }

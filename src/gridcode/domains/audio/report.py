@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -26,13 +25,6 @@ def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioE
         config: How it was measured.
     """
     rate = subject.data.rate
-    settings = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
     rows = [found.sounds, found.reconstructions]
     if found.samples is not None:
         drawn = torch.cat(list(found.samples.shown.values()))
@@ -45,7 +37,7 @@ def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioE
         galleries=_galleries(found, rate),
         codes=found.codes,
         overview=contact_sheet(spectrograms(torch.cat(rows), rate=rate), columns=len(found.sounds)),
-        settings=settings,
+        settings=subject.settings(config),
     )
 
 

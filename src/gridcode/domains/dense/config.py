@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.errors import GridcodeError, check_numbers
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -142,7 +142,7 @@ def label_config_from_json(values: Mapping[str, Any]) -> LabelTokenizerConfig:
     >>> label_config_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "codes": [4, 2]}).codes
     (4, 2)
     """
-    return LabelTokenizerConfig(**_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
+    return LabelTokenizerConfig(**with_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 def dense_from_json(values: Mapping[str, Any]) -> DenseConfig:
@@ -154,16 +154,12 @@ def dense_from_json(values: Mapping[str, Any]) -> DenseConfig:
         TypeError: A setting is not known.
     """
     parts = {"crop": CropPolicy(**values["crop"]), "depth": DepthConfig(**values["depth"])}
-    return DenseConfig(**_tuples(values) | parts)
+    return DenseConfig(**with_tuples(values) | parts)
 
 
 def categories_from_json(values: Mapping[str, Any] | None) -> Categories | None:
     """The classes, read from JSON; None where there are none."""
-    return None if values is None else Categories(**_tuples(values))
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return None if values is None else Categories(**with_tuples(values))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import quantizer_from_json
+from gridcode.quantize.config import quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -187,9 +187,7 @@ def architecture_from_json(values: Mapping[str, Any]) -> ArchitectureConfig:
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"{values!r} are no settings of a model")
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
+    settings = with_tuples(values)
     name = settings.pop("name", "conv")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise GridcodeError(f"there is no architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
@@ -222,8 +220,7 @@ class TokenizerRun(TokenizerSettings):
                 f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
             )
         self.model.grid(self.data.size, self.data.size)
-        if not 0 <= self.quantizer_dropout <= 1:
-            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+        self.check_dropout()
 
     def check_files(self) -> None:
         """Refuse LPIPS without its weights."""

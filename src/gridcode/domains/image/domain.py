@@ -218,11 +218,9 @@ class ImageDomain(Domain):
         scores = {
             "psnr": float(torch.cat(quality).mean()),
             "mse": float(torch.cat(errors).mean()),
-            "usage": usage.pooled.usage,
-            "perplexity": usage.pooled.perplexity,
         }
         signs = {"validation_psnr": scores["psnr"]}
-        return Measurement(scores | usage.by_book(), usage, score=scores["psnr"], signs=signs)
+        return Measurement.of(scores, usage, score=scores["psnr"], signs=signs)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
         """Pictures in a row, their reconstructions below."""

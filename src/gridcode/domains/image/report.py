@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from math import log2
 from typing import Any
 
@@ -34,7 +33,7 @@ def image_findings(evaluation: Evaluation, subject: Subject, config: EvaluationC
         galleries=_galleries(evaluation),
         codes=evaluation.reconstruction.codes,
         overview=overview(evaluation),
-        settings=settings_of(subject, config),
+        settings=subject.settings(config),
         warnings=evaluation.warnings,
         more=_more(evaluation, config),
     )
@@ -70,18 +69,6 @@ def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
         shown = min(len(samples), 2 * columns)
         rows.append(samples[torch.arange(shown) * len(samples) // shown])
     return contact_sheet(to_uint8(torch.cat(rows)), columns=columns)
-
-
-def settings_of(subject: Subject, config: EvaluationConfig) -> dict[str, Any]:
-    """Everything the figures depend on."""
-    settings: dict[str, Any] = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
-    return settings
 
 
 def _key_figures(evaluation: Evaluation) -> list[Figure]:

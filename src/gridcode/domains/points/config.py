@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from tyro.conf import arg
 
+from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -29,7 +29,7 @@ Rotation = Literal["none", "upright", "any"]
 
 
 @dataclass(frozen=True)
-class PointsConfig:
+class PointsConfig(SourceSettings):
     """Which clouds to read, how many points of each, and which of them to hold out.
 
     >>> PointsConfig(source="/home/me/chairs").dataset
@@ -87,11 +87,6 @@ class PointsConfig:
         counts = ("points", "train_count", "val_count", "patch")
         check_numbers(self, "data.", counts=counts, positive=("focal",), not_negative=("seed", "workers"))
 
-    @property
-    def dataset(self) -> str:
-        """The last part of the source's path."""
-        return PurePath(self.source).name or self.source
-
 
 def points_from_json(values: Mapping[str, Any]) -> PointsConfig:
     """The settings that a tokenizer's record holds.
@@ -99,10 +94,7 @@ def points_from_json(values: Mapping[str, Any]) -> PointsConfig:
     Raises:
         TypeError: A setting is not known.
     """
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return PointsConfig(**settings)
+    return PointsConfig(**with_tuples(values))
 
 
 @dataclass(frozen=True)
@@ -193,8 +185,7 @@ class PointsTokenizerRun(TokenizerSettings):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if not 0 <= self.quantizer_dropout <= 1:
-            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+        self.check_dropout()
 
 
 @dataclass(frozen=True)

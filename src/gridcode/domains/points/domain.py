@@ -173,15 +173,12 @@ class PointsDomain(LabelledDomain):
     def measure(self, tokenizer: Tokenizer, batches: Iterable[PointsBatch]) -> Measurement:
         """``chamfer``, ``distance``, ``f_score_0.05``, ``usage``, ``perplexity``."""
         found = measure_reconstructions(tokenizer, batches)
-        pooled = found.usage.pooled
         scores = {
             "chamfer": found.chamfer,
             "distance": found.distance,
             f"f_score_{NEAR}": found.f_score,
-            "usage": pooled.usage,
-            "perplexity": pooled.perplexity,
         }
-        return Measurement(scores | found.usage.by_book(), found.usage, score=-found.chamfer)
+        return Measurement.of(scores, found.usage, score=-found.chamfer)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: PointsBatch) -> None:
         """Scatter plots in a row, those of the reconstructions below."""

@@ -114,17 +114,13 @@ class PointsEvaluation:
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
-        usage = self.scores.usage.pooled
         figures: dict[str, float | int | None] = {
             "chamfer": self.scores.chamfer,
             "distance": self.scores.distance,
             "earth_movers_distance": self.emd,
             "f_score": self.scores.f_score,
             "bits_per_cloud": self.bits,
-            "codebook_size": usage.codebook_size,
-            "usage": usage.usage,
-            **self.scores.usage.by_book(),
-            "perplexity": usage.perplexity,
+            **self.scores.usage.figures(),
             "classifier_accuracy_on_originals": self.originals_accuracy,
             "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import torch
 
 from gridcode.domains.points.config import PointsEvaluationConfig
@@ -22,13 +20,6 @@ def points_findings(found: PointsEvaluation, subject: PointsSubject, config: Poi
         subject: What it was measured on.
         config: How it was measured.
     """
-    settings = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
     rows = [found.clouds, found.reconstructions]
     if found.samples is not None:
         drawn = torch.cat([clouds[:2] for clouds in found.samples.shown.values()])
@@ -41,7 +32,7 @@ def points_findings(found: PointsEvaluation, subject: PointsSubject, config: Poi
         galleries=_galleries(found),
         codes=found.codes,
         overview=contact_sheet(scatter_plots(torch.cat(rows)), columns=len(found.clouds)),
-        settings=settings,
+        settings=subject.settings(config),
     )
 
 

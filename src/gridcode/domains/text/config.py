@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
+from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
@@ -29,7 +29,7 @@ VALUES = 256
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextConfig(SourceSettings):
     """Which texts to read, how long an example is, and which part of them to hold out.
 
     >>> TextConfig(source="/home/me/novel.txt").dataset
@@ -57,11 +57,6 @@ class TextConfig:
         if not 0.0 < self.val_fraction < 1.0:
             raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
         check_numbers(self, "data.", counts=("window",))
-
-    @property
-    def dataset(self) -> str:
-        """The last part of the source's path."""
-        return PurePath(self.source).name or self.source
 
 
 def text_from_json(values: Mapping[str, Any]) -> TextConfig:
@@ -150,8 +145,7 @@ class TextTokenizerRun(TokenizerSettings):
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
         self.model.grid(self.data.window)
-        if not 0 <= self.quantizer_dropout <= 1:
-            raise GridcodeError(f"quantizer_dropout must be in [0, 1], got {self.quantizer_dropout}")
+        self.check_dropout()
 
 
 @dataclass(frozen=True)

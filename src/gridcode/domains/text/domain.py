@@ -193,15 +193,12 @@ class TextDomain(Domain):
     def measure(self, tokenizer: Tokenizer, batches: Iterable[TextBatch]) -> Measurement:
         """``byte_accuracy``, ``whole_windows``, ``decoder_bits`` (a character), ``usage``, ``perplexity``."""
         found = measure_reconstructions(tokenizer, batches)
-        pooled = found.usage.pooled
         scores = {
             "byte_accuracy": found.byte_accuracy,
             "whole_windows": found.whole_windows,
             "decoder_bits": found.decoder_bits,
-            "usage": pooled.usage,
-            "perplexity": pooled.perplexity,
         }
-        return Measurement(scores | found.usage.by_book(), found.usage, score=-found.decoder_bits)
+        return Measurement.of(scores, found.usage, score=-found.decoder_bits)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: TextBatch) -> None:
         """The windows, each with its reconstruction to the right and wrong characters in red."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from gridcode.domains.text.config import TextEvaluationConfig
 from gridcode.domains.text.evaluate import TextEvaluation, TextSubject
 from gridcode.domains.text.show import marked, picture
@@ -20,13 +18,6 @@ def text_findings(found: TextEvaluation, subject: TextSubject, config: TextEvalu
         subject: What it was measured on.
         config: How it was measured.
     """
-    settings = {
-        "data": asdict(subject.data),
-        "tokenizer": asdict(subject.tokenizer.config) | {"hash": subject.tokenizer.weights_hash()},
-        "evaluation": asdict(config),
-    }
-    if subject.generator is not None:
-        settings["prior"] = asdict(subject.generator.prior.config)
     originals, backs = found.texts.numpy(), found.reconstructions.numpy()
     pairs = [(marked(text, text), marked(back, text)) for text, back in zip(originals, backs, strict=True)]
     samples = [(marked(sample, sample),) for sample in found.samples.numpy()]
@@ -47,7 +38,7 @@ def text_findings(found: TextEvaluation, subject: TextSubject, config: TextEvalu
         galleries=[],
         codes=found.codes,
         overview=picture([one for pair in pairs for one in pair]),
-        settings=settings,
+        settings=subject.settings(config),
         passages=passages,
     )
 
