@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_command
-from gridcode.cli.shared.kinds import own_verb
+from gridcode.cli.shared.kinds import KindOfData, data_of, own_verb, recipe_settings
 from gridcode.cli.shared.models import DenseDataChange, DenseModels, MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Device, Output
 from gridcode.cli.shared.parse import option_value, parse, recipe_first
@@ -24,6 +24,8 @@ from gridcode.recipes import dense_recipe
 
 if TYPE_CHECKING:
     from gridcode.evaluation.publish import Findings
+
+FormT = TypeVar("FormT", bound=MeasuredModels)
 
 
 @dataclass(frozen=True)
@@ -133,22 +135,39 @@ def run(arguments: list[str]) -> None:
     (own_verb(kind, "eval") or (eval_dense if kind == "dense" else eval_images))(arguments)
 
 
-def write_report(
-    parsed: MeasuredModels,
-    subject: Any,
-    config: Any,
+def parse_measured(form: type[FormT], kind: KindOfData, arguments: Sequence[str]) -> FormT:
+    """Read the command line of a kind with a module of its own, and refuse what is not there.
+
+    Args:
+        form: Its arguments, with ``data`` and ``evaluation``.
+        kind: The kind.
+        arguments: The words after the verb; the name of a recipe, where it comes first, sets the defaults.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    default: Any = form(TokenizerModel(tyro.MISSING), Output(tyro.MISSING))
+    settings, words = recipe_settings(kind, arguments, default.evaluation)
+    parsed: Any = parse(form, words, prog="gridcode eval", default=replace(default, evaluation=settings))
+    parsed.check(parsed.data.source, kind)
+    found: FormT = parsed
+    return found
+
+
+def measure_examples(
+    parsed: Any,
+    kind: KindOfData,
     evaluate: Callable[..., Any],
     findings: Callable[[Any, Any, Any], Findings],
     arguments: Sequence[str],
 ) -> None:
-    """Measure examples of any kind of data, write the report, and print the figures.
+    """Measure examples of a kind with a module of its own, write the report, and print the figures.
 
     Args:
-        parsed: The command line.
-        subject: What is measured.
-        config: How much of it.
-        evaluate: Measures: takes ``subject``, ``config`` and ``say``; what it returns has ``figures()``.
-        findings: Makes the report's contents of what was measured, ``subject`` and ``config``.
+        parsed: Its command line, of :func:`parse_measured`.
+        kind: The kind.
+        evaluate: Measures: takes the subject, ``parsed.evaluation`` and ``say``; what it returns has ``figures()``.
+        findings: Makes the report's contents of what was measured, the subject and ``parsed.evaluation``.
         arguments: The words after the verb.
 
     Raises:
@@ -156,11 +175,15 @@ def write_report(
     """
     from gridcode.cli.shared.advice import narrator
     from gridcode.evaluation.publish import print_figures, publish
+    from gridcode.evaluation.subject import Subject
 
+    tokenizer, generator = parsed.load()
+    data, domain = parsed.data.applied(data_of(kind, tokenizer)), tokenizer.domain
+    subject = Subject(tokenizer, generator, data, domain.open(data, "train"), domain.open(data, "val"))
     out = parsed.output.make()
-    found = evaluate(subject, config, say=narrator())
+    found = evaluate(subject, parsed.evaluation, say=narrator())
     command = shlex.join(["gridcode", "eval", *arguments])
-    report = publish(findings(found, subject, config), parsed.runs(), out=out, command=command)
+    report = publish(findings(found, subject, parsed.evaluation), parsed.runs(), out=out, command=command)
     print_figures(found.figures())
     print(f"report in {report}")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_data
-from gridcode.cli.shared.kinds import own_verb
+from gridcode.cli.shared.kinds import KindOfData, own_verb
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, Reading, read_each
 from gridcode.cli.shared.parse import parse
@@ -18,6 +18,8 @@ from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
     from gridcode.data.source import Example, ImageSource
+
+FormT = TypeVar("FormT")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,26 @@ class Arguments:
     """Each picture at its own size instead of the tokenizer's training size."""
 
 
+def parse_reconstructed(form: type[FormT], kind: KindOfData, arguments: Sequence[str]) -> FormT:
+    """Read a command line, and refuse what is not there before libraries are imported.
+
+    Args:
+        form: The arguments, with ``model``, ``input`` and ``count``.
+        kind: The kind of data.
+        arguments: The words after the verb.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    parsed: Any = parse(form, arguments, prog="gridcode reconstruct")
+    check_source(parsed.input, kind)
+    parsed.model.check(f"{kind} tokenizer")
+    if parsed.count < 1:
+        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    found: FormT = parsed
+    return found
+
+
 def run(arguments: list[str]) -> None:
     """Reconstruct. The tokenizer says which kind of data it is.
 
@@ -49,9 +71,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _reconstruct_pictures(arguments: list[str]) -> None:
-    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
-    check_source(parsed.input)
-    parsed.model.check()
+    parsed = parse_reconstructed(Arguments, "image", arguments)
     import numpy as np
     import torch
 
@@ -62,8 +82,6 @@ def _reconstruct_pictures(arguments: list[str]) -> None:
     from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
 
-    if parsed.count < 1:
-        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     tokenizer = parsed.model.load()
     data = parsed.data.applied(data_of(tokenizer))
     source = open_split(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import tyro
 
 from gridcode.cli.shared.folders import kind_of_command
-from gridcode.cli.shared.kinds import own_verb
+from gridcode.cli.shared.kinds import KindOfData, own_verb, recipe_settings
 from gridcode.cli.shared.models import PictureModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
@@ -76,6 +76,9 @@ class Arguments:
         return Drawn(examples, stems, out, generator.tokenizer)
 
 
+FormT = TypeVar("FormT", bound=Arguments)
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Examples that were drawn.
@@ -91,6 +94,21 @@ class Drawn:
     stems: Sequence[str]
     out: Path
     tokenizer: Tokenizer
+
+
+def parse_sampled(form: type[FormT], kind: KindOfData, arguments: Sequence[str], default: Any) -> FormT:
+    """Read the command line ``form`` of a kind with a module of its own, and refuse models that are not there.
+
+    Examples are drawn as the recipe says whose name comes first, or as ``default``, the kind's measuring settings.
+
+    Raises:
+        GridcodeError: The command line or what it names is wrong.
+    """
+    settings, words = recipe_settings(kind, arguments, default)
+    defaults = form(PictureModels.defaults(settings), Output(tyro.MISSING))
+    parsed = parse(form, words, prog="gridcode sample", default=defaults)
+    parsed.models.check(f"{kind} tokenizer")
+    return parsed
 
 
 def run(arguments: list[str]) -> None:

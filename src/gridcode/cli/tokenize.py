@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
-from gridcode.cli.shared.kinds import KindOfData, own_verb
+from gridcode.cli.shared.kinds import KindOfData, data_of, own_verb
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import parse
@@ -168,7 +167,7 @@ def tokenize_examples(parsed: Any, kind: KindOfData) -> None:
 
     tokenizer, say = parsed.model.load(), narrator()
     domain, output = tokenizer.domain, parsed.output
-    data = parsed.data.applied(import_module(f"gridcode.domains.{kind}.domain").data_of(tokenizer))
+    data = parsed.data.applied(data_of(kind, tokenizer))
     sources = Sources(domain.open(data, "train"), domain.open(data, "val"))
     for line in domain.understood(data, sources):
         say(line)

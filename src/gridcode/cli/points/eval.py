@@ -7,12 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.eval import write_report
+from gridcode.cli.eval import measure_examples, parse_measured
 from gridcode.cli.points.options import PointsChange
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import MeasuredModels, TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output
-from gridcode.cli.shared.parse import parse
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT
 from gridcode.domains.points.config import PointsEvaluationConfig
 
 
@@ -35,16 +33,8 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    evaluation, words = recipe_settings("points", arguments, PointsEvaluationConfig())
-    default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
-    parsed = parse(Arguments, words, prog="gridcode eval", default=default)
-    parsed.check(parsed.data.source, "points")
-    from gridcode.domains.points.data.source import open_clouds
-    from gridcode.domains.points.domain import data_of
-    from gridcode.domains.points.evaluate import PointsSubject, evaluate_points
+    parsed = parse_measured(Arguments, "points", arguments)
+    from gridcode.domains.points.evaluate import evaluate_points
     from gridcode.domains.points.report import points_findings
 
-    tokenizer, generator = parsed.load()
-    data = parsed.data.applied(data_of(tokenizer))
-    subject = PointsSubject(tokenizer, generator, data, open_clouds(data, "train"), open_clouds(data, "val"))
-    write_report(parsed, subject, parsed.evaluation, evaluate_points, points_findings, arguments)
+    measure_examples(parsed, "points", evaluate_points, points_findings, arguments)

@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 import tyro
 
 from gridcode.cli.points.options import PointsReading
-from gridcode.cli.shared.folders import check_source
+from gridcode.cli.reconstruct import parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, read_each
-from gridcode.cli.shared.parse import parse
-from gridcode.errors import GridcodeError
 
 _SHOWN = 16
 """Clouds in the picture, at most."""
@@ -44,11 +42,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
-    check_source(parsed.input, "points")
-    parsed.model.check("points tokenizer")
-    if parsed.count < 1:
-        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    parsed = parse_reconstructed(Arguments, "points", arguments)
     import torch
 
     from gridcode.data.file_names import file_stem

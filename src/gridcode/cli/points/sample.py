@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import tyro
-
 from gridcode.cli import sample
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import PictureModels
-from gridcode.cli.shared.options import Output
-from gridcode.cli.shared.parse import parse
 from gridcode.domains.points.config import PointsEvaluationConfig
 from gridcode.errors import GridcodeError
 
@@ -38,10 +32,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    settings, words = recipe_settings("points", arguments, PointsEvaluationConfig())
-    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
-    parsed = parse(Arguments, words, prog="gridcode sample", default=default)
-    parsed.models.check("points tokenizer")
+    parsed = sample.parse_sampled(Arguments, "points", arguments, PointsEvaluationConfig())
     if parsed.points is not None and parsed.points < 1:
         raise GridcodeError(f"--points must be at least 1, got {parsed.points}")
     from gridcode.domains.points.domain import PointsDomain

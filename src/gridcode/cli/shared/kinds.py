@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from gridcode.tokenizer.model import Tokenizer
 
 KindOfData: TypeAlias = str
 """A kind of data, by the name of its folder in :mod:`gridcode.domains`."""
@@ -65,6 +68,15 @@ def own_verb(kind: KindOfData, verb: str) -> Callable[[list[str]], None] | None:
     if not folder:
         return None
     return cast("Callable[[list[str]], None]", import_module(f"gridcode.cli.{folder}.{verb}").run)
+
+
+def data_of(kind: KindOfData, tokenizer: Tokenizer) -> Any:
+    """The settings of data in a tokenizer's own record, of a kind that has its verbs for itself.
+
+    Raises:
+        GridcodeError: It has none, or ones that this version cannot read.
+    """
+    return import_module(f"gridcode.domains.{kind}.domain").data_of(tokenizer)
 
 
 def kind_of_tokens(recorded: Mapping[str, Any]) -> KindOfData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -16,10 +16,8 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import GREEDY
 
 if TYPE_CHECKING:
-    from gridcode.domains.audio.config import AudioEvaluationConfig
     from gridcode.domains.dense.predictor import DensePredictor
     from gridcode.domains.image.compress import Codec
-    from gridcode.domains.image.config import EvaluationConfig
     from gridcode.evaluation.publish import Runs
     from gridcode.tasks.generate import Generator
     from gridcode.tokenizer.model import Tokenizer
@@ -133,8 +131,8 @@ class PictureModels:
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     @classmethod
-    def defaults(cls, evaluation: EvaluationConfig | AudioEvaluationConfig) -> PictureModels:
-        """Models that must be given, and a recipe's way of drawing."""
+    def defaults(cls, evaluation: Any) -> PictureModels:
+        """Models that must be given, and a recipe's way of drawing: ``evaluation`` has ``sampler`` and ``guidance``."""
         drawing, guidance = Drawing(evaluation.sampler), evaluation.guidance
         return cls(tyro.MISSING, tyro.MISSING, drawing=drawing, guidance=guidance)
 

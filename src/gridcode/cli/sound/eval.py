@@ -7,11 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.eval import write_report
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import MeasuredModels, TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output
-from gridcode.cli.shared.parse import parse
+from gridcode.cli.eval import measure_examples, parse_measured
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT
 from gridcode.cli.sound.options import SoundChange
 from gridcode.domains.audio.config import AudioEvaluationConfig
 
@@ -35,16 +33,8 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    evaluation, words = recipe_settings("audio", arguments, AudioEvaluationConfig())
-    default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
-    parsed = parse(Arguments, words, prog="gridcode eval", default=default)
-    parsed.check(parsed.data.source, "audio")
-    from gridcode.domains.audio.data.source import open_sounds
-    from gridcode.domains.audio.domain import data_of
-    from gridcode.domains.audio.evaluate import AudioSubject, evaluate_audio
+    parsed = parse_measured(Arguments, "audio", arguments)
+    from gridcode.domains.audio.evaluate import evaluate_audio
     from gridcode.domains.audio.report import audio_findings
 
-    tokenizer, generator = parsed.load()
-    data = parsed.data.applied(data_of(tokenizer))
-    subject = AudioSubject(tokenizer, generator, data, open_sounds(data, "train"), open_sounds(data, "val"))
-    write_report(parsed, subject, parsed.evaluation, evaluate_audio, audio_findings, arguments)
+    measure_examples(parsed, "audio", evaluate_audio, audio_findings, arguments)

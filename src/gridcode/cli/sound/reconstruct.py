@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gridcode.cli.shared.folders import check_source
+from gridcode.cli.reconstruct import parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, read_each
-from gridcode.cli.shared.parse import parse
 from gridcode.cli.sound.options import SoundReading
-from gridcode.errors import GridcodeError
 
 _SHOWN = 16
 """Sounds in the picture, at most."""
@@ -43,11 +41,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
-    check_source(parsed.input, "audio")
-    parsed.model.check("audio tokenizer")
-    if parsed.count < 1:
-        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    parsed = parse_reconstructed(Arguments, "audio", arguments)
     import torch
 
     from gridcode.data.file_names import file_stem, without_ending

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import tyro
-
 from gridcode.cli import sample
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import PictureModels
-from gridcode.cli.shared.options import Output
-from gridcode.cli.shared.parse import parse
 from gridcode.domains.audio.config import AudioEvaluationConfig
 
 
@@ -35,10 +29,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    settings, words = recipe_settings("audio", arguments, AudioEvaluationConfig())
-    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
-    parsed = parse(Arguments, words, prog="gridcode sample", default=default)
-    parsed.models.check("audio tokenizer")
+    parsed = sample.parse_sampled(Arguments, "audio", arguments, AudioEvaluationConfig())
     from gridcode.domains.audio.data.decode import write
     from gridcode.domains.audio.domain import data_of
     from gridcode.domains.audio.show import spectrograms

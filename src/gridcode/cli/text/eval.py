@@ -7,11 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.eval import write_report
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import MeasuredModels, TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output
-from gridcode.cli.shared.parse import parse
+from gridcode.cli.eval import measure_examples, parse_measured
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT
 from gridcode.cli.text.options import TextChange
 from gridcode.domains.text.config import TextEvaluationConfig
 
@@ -36,16 +34,8 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    evaluation, words = recipe_settings("text", arguments, TextEvaluationConfig())
-    default = Arguments(TokenizerModel(tyro.MISSING), Output(tyro.MISSING), evaluation=evaluation)
-    parsed = parse(Arguments, words, prog="gridcode eval", default=default)
-    parsed.check(parsed.data.source, "text")
-    from gridcode.domains.text.data import open_texts
-    from gridcode.domains.text.domain import data_of
-    from gridcode.domains.text.evaluate import TextSubject, evaluate_text
+    parsed = parse_measured(Arguments, "text", arguments)
+    from gridcode.domains.text.evaluate import evaluate_text
     from gridcode.domains.text.report import text_findings
 
-    tokenizer, generator = parsed.load()
-    data = parsed.data.applied(data_of(tokenizer))
-    subject = TextSubject(tokenizer, generator, data, open_texts(data, "train"), open_texts(data, "val"))
-    write_report(parsed, subject, parsed.evaluation, evaluate_text, text_findings, arguments)
+    measure_examples(parsed, "text", evaluate_text, text_findings, arguments)

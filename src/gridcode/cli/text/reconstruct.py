@@ -7,12 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.shared.folders import check_source
+from gridcode.cli.reconstruct import parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
-from gridcode.cli.shared.parse import parse
 from gridcode.cli.text.options import TextReading
-from gridcode.errors import GridcodeError
 
 _SHOWN = 40
 """Windows in the comparison, at most."""
@@ -41,11 +39,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    parsed = parse(Arguments, arguments, prog="gridcode reconstruct")
-    check_source(parsed.input, "text")
-    parsed.model.check("text tokenizer")
-    if parsed.count < 1:
-        raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
+    parsed = parse_reconstructed(Arguments, "text", arguments)
     from gridcode.data.file_names import file_stem, without_ending
     from gridcode.domains.text.data import SUFFIXES, open_texts, read_texts
     from gridcode.domains.text.domain import data_of

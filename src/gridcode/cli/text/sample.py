@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import tyro
-
 from gridcode.cli import sample
-from gridcode.cli.shared.kinds import recipe_settings
-from gridcode.cli.shared.models import PictureModels
-from gridcode.cli.shared.options import Drawing, Output
-from gridcode.cli.shared.parse import parse
 from gridcode.domains.text.config import TextEvaluationConfig
 
 
@@ -32,11 +26,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    settings, words = recipe_settings("text", arguments, TextEvaluationConfig())
-    models = PictureModels(tyro.MISSING, tyro.MISSING, drawing=Drawing(settings.sampler), guidance=0.0)
-    default = Arguments(models, Output(tyro.MISSING))
-    parsed = parse(Arguments, words, prog="gridcode sample", default=default)
-    parsed.models.check("text tokenizer")
+    parsed = sample.parse_sampled(Arguments, "text", arguments, TextEvaluationConfig())
     from gridcode.domains.text.files import text_bytes
     from gridcode.domains.text.show import shown
     from gridcode.files import write_bytes, write_text

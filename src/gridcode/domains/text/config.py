@@ -152,6 +152,9 @@ class TextTokenizerRun(TokenizerSettings):
 class TextEvaluationConfig:
     """What ``gridcode eval`` does with texts."""
 
+    guidance: ClassVar[float] = 0.0
+    """Texts have no classes that samples could be guided to."""
+
     count: int = 1000
     """Validation windows, at most."""
     samples: int = 16

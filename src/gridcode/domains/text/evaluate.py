@@ -114,7 +114,11 @@ def evaluate_text(
         bits = measure_bits(generator.prior, table, batch_size=config.batch_size).per_token
         path = scores.path_bits(bits, found.shape[1])
         samples = generator.sample(
-            [-1] * config.samples, sampler=config.sampler, guidance=0.0, seed=config.seed, batch_size=config.batch_size
+            [-1] * config.samples,
+            sampler=config.sampler,
+            guidance=config.guidance,
+            seed=config.seed,
+            batch_size=config.batch_size,
         )
     chosen = torch.from_numpy(fixed_sample(len(found), min(SHOWN, len(found))))
     return TextEvaluation(
