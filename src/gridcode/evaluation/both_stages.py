@@ -1,5 +1,6 @@
 """What is measured of every kind of data with classes: validation examples there and back, and samples by class.
 
+training classes    -> classifier that measures        measuring_classifier
 validation examples -> tokens -> examples again        both_ways
 classes in turn     -> prior  -> new examples          draw_by_class
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +20,10 @@ from gridcode.prior.bits import measure_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
+
+ClassifierT = TypeVar("ClassifierT")
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,28 @@ def both_ways(
     return BothWays(torch.cat(examples), torch.cat(backs), TokenTable(torch.cat(tokens), torch.cat(labels), ()))
 
 
-def check_classes(subject: Subject[Any, Any], *, nouns: str) -> None:
-    """Refuse a prior of other classes than the data's.
+def measuring_classifier(
+    subject: Subject[Any, Any], train: Callable[[], ClassifierT], *, nouns: str, say: Say
+) -> ClassifierT | None:
+    """A classifier of the data's own classes; None where the training or the validation examples have none.
 
     Args:
         subject: What is measured.
+        train: Trains it.
         nouns: What the examples are called in the error.
+        say: Told that it is trained.
 
     Raises:
-        GridcodeError: The classes differ.
+        GridcodeError: The classes of the prior are not the data's.
     """
     if subject.generator is not None and subject.generator.prior.space.classes != subject.train.classes:
         raise GridcodeError(
             f"the prior's classes are not those of {subject.train.name}: measure it on {nouns} of its own classes"
         )
+    if not (subject.train.classes and subject.val.classes):
+        return None
+    say("training the classifier that measures")
+    return train()
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,25 @@ def masked(run: PriorRun) -> PriorRun:
     return replace(run, model=MaskGITConfig(**shape), masking=masking)
 
 
+def laptop_prior(loop: LoopConfig) -> PriorRun:
+    """A masked prior of short rows of tokens that a laptop trains: width 128, four layers.
+
+    >>> laptop_prior(LoopConfig(steps=2000)).model.width
+    128
+    """
+    return PriorRun(
+        model=MaskGITConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.1),
+        masking=MaskingConfig(min_masked=0.0),
+        optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
+        loop=loop,
+    )
+
+
+def smoke_prior(run: PriorRun, loop: LoopConfig) -> PriorRun:
+    """The same run with a tiny masked prior: every part runs, nothing is learned."""
+    return replace(run, model=MaskGITConfig(width=16, depth=1, heads=2, mlp=32), loop=loop)
+
+
 def _check_sizes(what: str, width: int, depth: int, heads: int, mlp: int) -> None:
     """Refuse sizes below 1, and widths that the heads do not divide."""
     if min(width, depth, heads, mlp) < 1 or width % heads:

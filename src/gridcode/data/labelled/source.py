@@ -6,13 +6,14 @@ there are none, and labels the validation examples by the classes of the trainin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from gridcode.data.file_names import printable, walk
-from gridcode.data.layout import layout_of
+from gridcode.data.layout import layout_of, shards_of
 from gridcode.data.source import Part, Source, split_keys
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.training.seeding import fixed_sample
@@ -89,6 +90,35 @@ class Renamed(LabelledSource[ExampleT]):
         return self._whole.key(index)
 
 
+class LabelledFiles(LabelledSource[ExampleT]):
+    """Files that are named one by one, an example each; a kind says in :meth:`example` what it makes of one.
+
+    Args:
+        name: What to record as the origin.
+        files: Key, class and path of each; the class None for none.
+    """
+
+    def __init__(self, name: str, files: Iterable[tuple[str, str | None, Path]]) -> None:
+        self.name = printable(name)
+        self._files = tuple(files)
+        self.classes = tuple(sorted({label for _, label, _ in self._files if label is not None}))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> ExampleT:
+        _, label, path = self._files[index]
+        return self.example(path, None if label is None else self.classes.index(label), self.key(index))
+
+    def key(self, index: int) -> str:
+        """See :class:`LabelledSource`."""
+        return printable(self._files[index][0])
+
+    @abstractmethod
+    def example(self, path: Path, label: int | None, key: str) -> ExampleT:
+        """The example of a file, which is not read yet."""
+
+
 def some_of(source: LabelledSource[ExampleT], count: int) -> LabelledSource[ExampleT]:
     """At most ``count`` examples from all over a source, always the same ones, in its order."""
     if count >= len(source):
@@ -145,6 +175,19 @@ def _held(pool: LabelledSource[ExampleT], config: Any, *, train: bool, noun: str
     kept, held = split_keys(keys, config.val_fraction, seed=config.seed)
     name = f"{pool.name} (train)" if train else f"{pool.name} (held out)"
     return LabelledPart(pool, kept if train else held, name=name)
+
+
+def paths_of(place: str, part: tuple[Path, ...], *, nouns: str) -> tuple[Path, list[Path]]:
+    """The first path of a split, or of everything at ``place`` where it has no splits, and its Parquet files.
+
+    Raises:
+        GridcodeError: There is nothing.
+    """
+    paths = part or (existing(place, nouns=nouns),)
+    whole = paths[0]
+    if whole.suffix.lower() == ".parquet":
+        return whole, list(paths)
+    return whole, shards_of(whole) if whole.is_dir() else []
 
 
 def existing(source: str, *, nouns: str) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -24,7 +25,7 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
-from gridcode.evaluation.both_stages import both_ways, check_classes, draw_by_class
+from gridcode.evaluation.both_stages import both_ways, draw_by_class, measuring_classifier
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
@@ -121,11 +122,8 @@ def evaluate_audio(
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
     tokenizer, generator, rate = subject.tokenizer, subject.generator, subject.data.rate
-    check_classes(subject, nouns="sounds")
-    classifier = None
-    if subject.train.classes and subject.val.classes:
-        say("training the classifier that measures")
-        classifier = sound_classifier(subject.train, subject.data, config)
+    train = partial(sound_classifier, subject.train, subject.data, config)
+    classifier = measuring_classifier(subject, train, nouns="sounds", say=say)
     say("measuring reconstructions")
     meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
     found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)

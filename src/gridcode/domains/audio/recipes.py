@@ -16,27 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal
 
 from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioTokenizerRun, CodecConfig
-from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
+from gridcode.prior.config import laptop_prior, smoke_prior
 from gridcode.quantize.config import FSQConfig
+from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
-class AudioRecipe:
-    """What one command line after another needs to go from sounds to new sounds.
-
-    Attributes:
-        tokenizer: Stage I.
-        prior: Stage II.
-        evaluation: How the result is measured.
-        classes: Classes that the sounds have.
-    """
+class AudioRecipe(TwoStages[AudioTokenizerRun, AudioEvaluationConfig]):
+    """From sounds to new sounds."""
 
     kind: ClassVar[Literal["audio"]] = "audio"
-    """The kind of data."""
-
-    tokenizer: AudioTokenizerRun
-    prior: PriorRun
     evaluation: AudioEvaluationConfig = field(default_factory=AudioEvaluationConfig)
     classes: int = 10
 
@@ -54,12 +44,7 @@ def laptop() -> AudioRecipe:
             optim=OptimConfig(lr=1e-3, warmup=100, ema=0.995),
             loop=LoopConfig(steps=2000, batch_size=16, val_every=500, val_count=300, checkpoint_every=250),
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.1),
-            masking=MaskingConfig(min_masked=0.0),
-            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
-            loop=LoopConfig(steps=2000, batch_size=32, val_every=250, val_count=300, checkpoint_every=250),
-        ),
+        prior=laptop_prior(LoopConfig(steps=2000, batch_size=32, val_every=250, val_count=300, checkpoint_every=250)),
         evaluation=AudioEvaluationConfig(guidance=1.0),
     )
 
@@ -67,16 +52,15 @@ def laptop() -> AudioRecipe:
 def smoke() -> AudioRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
     full = laptop()
-    loop = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, val_count=8, checkpoint_every=4)
     return replace(
         full,
         tokenizer=replace(
             full.tokenizer,
             data=replace(full.tokenizer.data, samples=2048, crop=1024),
             model=replace(full.tokenizer.model, widths=(8, 8, 8), dilations=(1,), head=4),
-            loop=loop,
+            loop=SMOKE_LOOP,
         ),
-        prior=replace(full.prior, model=MaskGITConfig(width=16, depth=1, heads=2, mlp=32), loop=loop),
+        prior=smoke_prior(full.prior, SMOKE_LOOP),
         evaluation=AudioEvaluationConfig(count=20, samples=10, classifier_steps=4, batch_size=10),
     )
 

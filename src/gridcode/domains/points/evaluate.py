@@ -11,6 +11,7 @@ samples           -> coverage, MMD and 1-NN accuracy against validation clouds, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from gridcode.domains.points.domain import PointsDomain
 from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
-from gridcode.evaluation.both_stages import BothWays, both_ways, check_classes, draw_by_class
+from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, measuring_classifier
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.tasks.generate import Generator
@@ -165,11 +166,7 @@ def evaluate_points(
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
     tokenizer, generator = subject.tokenizer, subject.generator
-    check_classes(subject, nouns="clouds")
-    recogniser = None
-    if subject.train.classes and subject.val.classes:
-        say("training the classifier that measures")
-        recogniser = _recogniser(subject, config)
+    recogniser = measuring_classifier(subject, partial(_recogniser, subject, config), nouns="clouds", say=say)
     say("measuring reconstructions")
     domain = tokenizer.domain
     assert isinstance(domain, PointsDomain)

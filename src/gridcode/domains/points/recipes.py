@@ -16,27 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal
 
 from gridcode.domains.points.config import CloudConfig, PointsConfig, PointsEvaluationConfig, PointsTokenizerRun
-from gridcode.prior.config import MaskGITConfig, MaskingConfig, PriorRun
+from gridcode.prior.config import laptop_prior, smoke_prior
 from gridcode.quantize.config import FSQConfig
+from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
-class PointsRecipe:
-    """What one command line after another needs to go from clouds to new clouds.
-
-    Attributes:
-        tokenizer: Stage I.
-        prior: Stage II.
-        evaluation: How the result is measured.
-        classes: Classes that the clouds have.
-    """
+class PointsRecipe(TwoStages[PointsTokenizerRun, PointsEvaluationConfig]):
+    """From clouds to new clouds."""
 
     kind: ClassVar[Literal["points"]] = "points"
-    """The kind of data."""
-
-    tokenizer: PointsTokenizerRun
-    prior: PriorRun
     evaluation: PointsEvaluationConfig = field(default_factory=PointsEvaluationConfig)
     classes: int = 5
 
@@ -55,12 +45,7 @@ def laptop() -> PointsRecipe:
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.995),
             loop=LoopConfig(steps=2000, batch_size=16, val_every=400, val_count=200, checkpoint_every=200),
         ),
-        prior=PriorRun(
-            model=MaskGITConfig(width=128, depth=4, heads=4, mlp=512, dropout=0.1),
-            masking=MaskingConfig(min_masked=0.0),
-            optim=OptimConfig(lr=1e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=200),
-            loop=LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=500, checkpoint_every=250),
-        ),
+        prior=laptop_prior(LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=500, checkpoint_every=250)),
         evaluation=PointsEvaluationConfig(guidance=1.0),
     )
 
@@ -68,16 +53,15 @@ def laptop() -> PointsRecipe:
 def smoke() -> PointsRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
     full = laptop()
-    loop = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, val_count=8, checkpoint_every=4)
     return replace(
         full,
         tokenizer=replace(
             full.tokenizer,
             data=replace(full.tokenizer.data, points=64, train_count=40, val_count=20),
             model=replace(full.tokenizer.model, tokens=4, width=16, heads=2, encoder_depth=1, decoder_depth=1),
-            loop=loop,
+            loop=SMOKE_LOOP,
         ),
-        prior=replace(full.prior, model=MaskGITConfig(width=16, depth=1, heads=2, mlp=32), loop=loop),
+        prior=smoke_prior(full.prior, SMOKE_LOOP),
         evaluation=PointsEvaluationConfig(
             count=20, samples=10, classifier_steps=4, batch_size=10, matched=4, compared=6, compared_points=32
         ),

@@ -18,25 +18,15 @@ from typing import ClassVar, Final, Literal
 from gridcode.domains.text.config import TextConfig, TextEvaluationConfig, TextTokenizerConfig, TextTokenizerRun
 from gridcode.prior.config import AutoregressiveConfig, MaskingConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
+from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
-class TextRecipe:
-    """What one command line after another needs to go from texts to new texts.
-
-    Attributes:
-        tokenizer: Stage I.
-        prior: Stage II.
-        evaluation: How the result is measured.
-        classes: Classes that the texts have: none.
-    """
+class TextRecipe(TwoStages[TextTokenizerRun, TextEvaluationConfig]):
+    """From texts to new texts; texts have no classes."""
 
     kind: ClassVar[Literal["text"]] = "text"
-    """The kind of data."""
-
-    tokenizer: TextTokenizerRun
-    prior: PriorRun
     evaluation: TextEvaluationConfig = field(default_factory=TextEvaluationConfig)
     classes: int = 0
 
@@ -67,17 +57,16 @@ def laptop() -> TextRecipe:
 def smoke() -> TextRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
     full = laptop()
-    loop = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, val_count=8, checkpoint_every=4)
     return replace(
         full,
         tokenizer=replace(
             full.tokenizer,
             data=replace(full.tokenizer.data, window=32),
             model=TextTokenizerConfig(width=16, head=8, units=1),
-            loop=loop,
+            loop=SMOKE_LOOP,
         ),
         prior=replace(
-            full.prior, model=AutoregressiveConfig(head="chain", width=16, depth=1, heads=2, mlp=32), loop=loop
+            full.prior, model=AutoregressiveConfig(head="chain", width=16, depth=1, heads=2, mlp=32), loop=SMOKE_LOOP
         ),
         evaluation=TextEvaluationConfig(count=8, samples=3, batch_size=4),
     )

@@ -8,15 +8,22 @@ digits/train.parquet, digits/test.parquet      column 'audio' {bytes, path}, 'la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gridcode.data.file_names import printable
-from gridcode.data.labelled.source import LabelledSource, existing, files_below, folder_class, open_all, open_split
-from gridcode.data.layout import shards_of
+from gridcode.data.labelled.source import (
+    LabelledFiles,
+    LabelledSource,
+    files_below,
+    folder_class,
+    open_all,
+    open_split,
+    paths_of,
+)
 from gridcode.domains.audio.config import AudioConfig, Labels
 from gridcode.domains.audio.data.decode import SUFFIXES, Recording
 from gridcode.errors import GridcodeError
@@ -41,27 +48,12 @@ SoundSource: TypeAlias = LabelledSource[Sound]
 """An ordered, finite set of sounds."""
 
 
-class SoundFiles(LabelledSource[Sound]):
-    """Sound files that are named one by one.
+class SoundFiles(LabelledFiles[Sound]):
+    """Sounds in files that are named one by one."""
 
-    Args:
-        name: What to record as the origin.
-        files: Key, class and path of each; the class None for none.
-    """
-
-    def __init__(self, name: str, files: Iterable[tuple[str, str | None, Path]]) -> None:
-        self.name = printable(name)
-        self._files = tuple(files)
-        told = {label for _, label, _ in self._files if label is not None}
-        self.classes = tuple(sorted(told))
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Sound:
-        key, label, path = self._files[index]
-        number = self.classes.index(label) if self.classes and label is not None else None
-        return Sound(Recording(path, printable(str(path))), number, printable(key))
+    def example(self, path: Path, label: int | None, key: str) -> Sound:
+        """See :class:`LabelledFiles`."""
+        return Sound(Recording(path, printable(str(path))), label, key)
 
 
 class SoundTable(LabelledSource[Sound]):
@@ -122,9 +114,7 @@ def open_input(config: AudioConfig) -> SoundSource:
 
 def _part(config: AudioConfig, place: str, part: tuple[Path, ...]) -> SoundSource:
     """The files of one split, or everything at ``place`` where it has no splits."""
-    paths = part or (existing(place, nouns="sounds"),)
-    whole = paths[0]
-    shards = list(paths) if whole.suffix.lower() == ".parquet" else shards_of(whole) if whole.is_dir() else []
+    whole, shards = paths_of(place, part, nouns="sounds")
     if shards:
         return SoundTable(shards, name=place, labelled=config.labels != "none")
     if whole.is_file():

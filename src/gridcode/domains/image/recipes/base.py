@@ -9,26 +9,20 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
+from gridcode.tasks.recipe import TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What one command line after another needs to go from pictures to new pictures.
+class Recipe(TwoStages[TokenizerRun, EvaluationConfig]):
+    """From pictures to new pictures.
 
     Attributes:
-        tokenizer: Stage I.
-        prior: Stage II.
-        evaluation: How the result is measured.
         flips: Whether the token store also holds mirrored training pictures.
         classes: Classes that the pictures have.
     """
 
     kind: ClassVar[Literal["image"]] = "image"
-    """The kind of data."""
-
-    tokenizer: TokenizerRun
-    prior: PriorRun
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     flips: bool = False
     classes: int = 10

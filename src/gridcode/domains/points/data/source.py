@@ -9,7 +9,6 @@ room/train.parquet, room/test.parquet           column 'depth' {bytes, path}: pa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gridcode.data.file_names import printable
-from gridcode.data.labelled.source import LabelledSource, existing, files_below, folder_class, open_all, open_split
-from gridcode.data.layout import shards_of
+from gridcode.data.labelled.source import (
+    LabelledFiles,
+    LabelledSource,
+    files_below,
+    folder_class,
+    open_all,
+    open_split,
+    paths_of,
+)
 from gridcode.data.scenes.shapes import SHAPES
 from gridcode.domains.points.config import SOLIDS, PointsConfig
 from gridcode.domains.points.data.decode import SUFFIXES, read_points
@@ -118,30 +123,12 @@ class Solids(LabelledSource[Cloud]):
         return f"{SHAPES[(self._start + index) % len(SHAPES)]}-{self._start + index}"
 
 
-class CloudFiles(LabelledSource[Cloud]):
-    """Files that are named one by one.
+class CloudFiles(LabelledFiles[Cloud]):
+    """Clouds in files that are named one by one."""
 
-    Args:
-        name: What to record as the origin.
-        files: Key, class and path of each; the class None for none.
-    """
-
-    def __init__(self, name: str, files: Iterable[tuple[str, str | None, Path]]) -> None:
-        self.name = printable(name)
-        self._files = tuple(files)
-        self.classes = tuple(sorted({label for _, label, _ in self._files if label is not None}))
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Cloud:
-        key, label, path = self._files[index]
-        number = self.classes.index(label) if self.classes and label is not None else None
-        return Cloud(CloudFile(path), number, printable(key))
-
-    def key(self, index: int) -> str:
-        """See :class:`LabelledSource`."""
-        return printable(self._files[index][0])
+    def example(self, path: Path, label: int | None, key: str) -> Cloud:
+        """See :class:`LabelledFiles`."""
+        return Cloud(CloudFile(path), label, key)
 
 
 def open_clouds(config: PointsConfig, split: Literal["train", "val"]) -> CloudSource:
@@ -170,9 +157,7 @@ def open_input(config: PointsConfig) -> CloudSource:
 
 def _part(config: PointsConfig, place: str, part: tuple[Path, ...]) -> CloudSource:
     """The files of one split, or everything at ``place`` where it has no splits."""
-    paths = part or (existing(place, nouns="clouds"),)
-    whole = paths[0]
-    shards = list(paths) if whole.suffix.lower() == ".parquet" else shards_of(whole) if whole.is_dir() else []
+    whole, shards = paths_of(place, part, nouns="clouds")
     if shards:
         from gridcode.domains.points.data.depth import DepthPatches
 
