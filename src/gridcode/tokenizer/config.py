@@ -36,28 +36,42 @@ class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro i
         """
 
 
-def row_of_tokens(shape: tuple[int, ...], stride: int, *, examples: str, unit: str, advice: str) -> tuple[int, int]:
-    """The grid (1, t) of an example of one length, t = length / stride.
+class RowArchitecture(Architecture):
+    """Of examples of one length: the grid is a row of t = length / stride places.
 
-    Args:
-        shape: (length,).
-        stride: How much of it a place stands for.
+    Attributes:
         examples: What an error calls the examples.
         unit: What it counts their length in.
-        advice: What it tells to do.
-
-    Raises:
-        GridcodeError: The length is not a multiple of the stride.
-
-    >>> row_of_tokens((64,), 4, examples="rows", unit="entries", advice="cut them")
-    (1, 16)
+        advice: What it tells to do about a length that is no multiple of the stride.
     """
-    (length,) = shape
-    if length < 1 or length % stride:
-        raise GridcodeError(
-            f"the tokenizer takes {examples} whose length is a multiple of {stride} {unit}, got {length}; {advice}"
-        )
-    return 1, length // stride
+
+    examples: ClassVar[str]
+    unit: ClassVar[str]
+    advice: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """How much of an example a place of the grid stands for."""
+
+    @property
+    def grid_names(self) -> tuple[str, ...]:
+        """One row of t tokens."""
+        return "1", "t"
+
+    def grid(self, *shape: int) -> tuple[int, ...]:
+        """(1, t) of a length.
+
+        Raises:
+            GridcodeError: It is not a multiple of the stride.
+        """
+        (length,) = shape
+        if length < 1 or length % self.stride:
+            raise GridcodeError(
+                f"the tokenizer takes {self.examples} whose length is a multiple of {self.stride} {self.unit}, got "
+                f"{length}; {self.advice}"
+            )
+        return 1, length // self.stride
 
 
 class TokenizerSettings:

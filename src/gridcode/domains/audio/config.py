@@ -36,7 +36,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
-from gridcode.tokenizer.config import Architecture, TokenizerSettings, row_of_tokens
+from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Labels = Literal["auto", "folder", "name", "none"]
@@ -97,7 +97,7 @@ def audio_from_json(values: Mapping[str, Any]) -> AudioConfig:
 
 
 @dataclass(frozen=True)
-class CodecConfig(Architecture):
+class CodecConfig(RowArchitecture):
     """A convolutional codec: strided convolutions with dilated residual units between them, and the mirror of it.
 
     >>> CodecConfig(strides=(8, 4, 2)).grid(8192)
@@ -105,6 +105,9 @@ class CodecConfig(Architecture):
     """
 
     domain: ClassVar[str] = "audio"
+    examples: ClassVar[str] = "waveforms"
+    unit: ClassVar[str] = "samples"
+    advice: ClassVar[str] = "set data.samples and data.crop to multiples, or pad with zeros"
 
     quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(8, 5, 5, 5)))
     """What turns latents into tokens."""
@@ -149,20 +152,6 @@ class CodecConfig(Architecture):
             step *= stride
             reach += step * sum(dilation * (self.kernel // 2) for dilation in self.dilations)
         return -(-(reach + step) // step) + 1
-
-    @property
-    def grid_names(self) -> tuple[str, ...]:
-        """One row of t tokens."""
-        return "1", "t"
-
-    def grid(self, *shape: int) -> tuple[int, ...]:
-        """(1, t) of T samples.
-
-        Raises:
-            GridcodeError: T is not a multiple of the stride.
-        """
-        advice = "set data.samples and data.crop to multiples, or pad with zeros"
-        return row_of_tokens(shape, self.stride, examples="waveforms", unit="samples", advice=advice)
 
 
 def codec_from_json(values: Mapping[str, Any]) -> CodecConfig:

@@ -21,7 +21,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
 from gridcode.tokenizer.alarms import AlarmConfig
-from gridcode.tokenizer.config import Architecture, TokenizerSettings, row_of_tokens
+from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
 
 VALUES = 256
@@ -69,7 +69,7 @@ def text_from_json(values: Mapping[str, Any]) -> TextConfig:
 
 
 @dataclass(frozen=True)
-class TextTokenizerConfig(Architecture):
+class TextTokenizerConfig(RowArchitecture):
     """Residual units of convolutions at the rate of the bytes, and at that of the tokens.
 
     >>> TextTokenizerConfig(stride=4).grid(64)
@@ -77,6 +77,9 @@ class TextTokenizerConfig(Architecture):
     """
 
     domain: ClassVar[str] = "text"
+    examples: ClassVar[str] = "texts"
+    unit: ClassVar[str] = "bytes"
+    advice: ClassVar[str] = "set data.window to a multiple, or fill the text up with zero bytes"
 
     quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(7, 5, 5, 5, 5)))
     """What turns latents into tokens."""
@@ -100,20 +103,6 @@ class TextTokenizerConfig(Architecture):
             raise GridcodeError(f"model.stride must be an even number, got {self.stride}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise GridcodeError(f"model.kernel must be an odd number, got {self.kernel}")
-
-    @property
-    def grid_names(self) -> tuple[str, ...]:
-        """One row of t tokens."""
-        return "1", "t"
-
-    def grid(self, *shape: int) -> tuple[int, ...]:
-        """(1, t) of T bytes.
-
-        Raises:
-            GridcodeError: T is not a multiple of the stride.
-        """
-        advice = "set data.window to a multiple, or fill the text up with zero bytes"
-        return row_of_tokens(shape, self.stride, examples="texts", unit="bytes", advice=advice)
 
 
 def tokenizer_from_json(values: Mapping[str, Any]) -> TextTokenizerConfig:
