@@ -70,7 +70,7 @@ def tokenize(
             for rows in encoded(tokenizer, source, data, options, flips=options.flips and split == "train"):
                 writer.write(split, rows.tokens, rows.labels, rows.keys)
                 done += rows.examples
-                if progress is not None:
+                if progress is not None and rows.examples:
                     progress(done, total)
     return TokenStore.open(options.out, tokenizer=manifest.tokenizer)
 
@@ -104,7 +104,7 @@ class Rows(NamedTuple):
     keys: tuple[str, ...]
     """B names."""
     examples: int
-    """How many examples they complete: none, where they are those of the last rows, mirrored."""
+    """How many examples they complete: none, where the mirrored ones are to come."""
     skipped: tuple[str, ...] = ()
     """One message for each example that could not be read on the way."""
 
@@ -127,9 +127,10 @@ def encoded(tokenizer: Tokenizer, source: Any, data: Any, options: StoreOptions,
 
     for batch in domain.eval_batches(source, data, batch_size=options.batch_size):
         labels, keys = domain.class_labels(batch), tuple(batch.keys)
-        yield Rows(encode(domain.encode_inputs(batch)), labels, keys, len(keys), tuple(getattr(batch, "skipped", ())))
+        skipped = tuple(getattr(batch, "skipped", ()))
+        yield Rows(encode(domain.encode_inputs(batch)), labels, keys, 0 if flips else len(keys), skipped)
         if flips:
-            yield Rows(encode(domain.mirrored(batch)), labels, tuple(f"{key}{FLIP}" for key in keys), 0)
+            yield Rows(encode(domain.mirrored(batch)), labels, tuple(f"{key}{FLIP}" for key in keys), len(keys))
 
 
 def total_of(sources: Iterable[Any]) -> int | None:
