@@ -1,4 +1,4 @@
-"""What is done to a whole module: its weights are initialised or loaded, or it is in evaluation mode for a while.
+"""What is done to a whole module: weights are initialised, loaded or counted, or it is in evaluation mode for a while.
 
 Initial weights keep the size of what goes through them, at any width:
 
@@ -115,3 +115,8 @@ def in_evaluation(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(training)
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """Learned numbers of modules."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())

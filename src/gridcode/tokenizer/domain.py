@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
+from gridcode.nn.module import count_parameters
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.tokenizer.usage import TokenUsage
 from gridcode.training.run import RunOptions
@@ -202,7 +203,7 @@ class Domain(ABC):
     def shape(self, data: Any) -> tuple[int, ...]:
         """The shape of an example, as :meth:`Architecture.grid` takes it."""
 
-    # --- networks -----------------------------------------------------------------------------------------------------
+    # --- networks and tokens ------------------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
@@ -283,8 +284,6 @@ class Domain(ABC):
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """What the model card tells of this kind, by what it is called."""
 
-    # --- tokens -------------------------------------------------------------------------------------------------------
-
     def check_data(self, data: Any) -> None:
         """Refuse settings of examples that mean something else than those that the tokenizer learned."""
         return
@@ -321,11 +320,6 @@ class Domain(ABC):
     @abstractmethod
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
         """Write a picture (PNG) of a batch and of what comes back, for a person to see."""
-
-
-def count_parameters(*modules: nn.Module) -> int:
-    """Learned numbers of modules."""
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 _registered: dict[str, type[Domain]] = {}

@@ -14,13 +14,14 @@ from torch import nn
 from gridcode.domains.dense.domain import DenseDomain, dense_domain
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.files import to_json
+from gridcode.nn.module import count_parameters
 from gridcode.prior import TokenSpace
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.make import make_prior
 from gridcode.prior.train import token_levels, token_space
 from gridcode.recipes import ClassRecipe
 from gridcode.store.reader import TokenStore
-from gridcode.tokenizer.domain import Domain, count_parameters, domain_of
+from gridcode.tokenizer.domain import Domain, domain_of
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.config import LoopConfig
 from gridcode.training.fabric import resolve_precision

@@ -42,7 +42,8 @@ from gridcode.domains.dense.measure import measure_labels
 from gridcode.domains.dense.networks import LabelDecoder, LabelEncoder, LabelShape, to_maps, to_patches
 from gridcode.domains.dense.show import save_strip
 from gridcode.errors import GridcodeError
-from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources, count_parameters
+from gridcode.nn.module import count_parameters
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.training.resume import describe

@@ -26,7 +26,8 @@ from gridcode.domains.image.networks.make import blocks_of, make_networks
 from gridcode.domains.image.show import save_strip
 from gridcode.errors import GridcodeError
 from gridcode.metrics.image import psnr
-from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources, count_parameters
+from gridcode.nn.module import count_parameters
+from gridcode.tokenizer.domain import Domain, Measurement, Outline, Sources
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.range import check_images
 from gridcode.tokenizer.usage import TokenUsageMeter
