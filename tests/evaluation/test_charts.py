@@ -75,6 +75,18 @@ def test_marks_are_named_at_their_step_and_names_are_not_formulas() -> None:
     assert svg.count("stroke: var(--warn)") == 2
 
 
+@pytest.mark.parametrize(("last", "value"), [(960_000, 1.0), (9_523_810, 123_456.0), (10, -4e-7), (1, 0.001234)])
+def test_labels_of_ticks_are_within_the_picture(last: int, value: float) -> None:
+    svg = drawn(Curve("train", [(0, value), (last, 1.001 * value)]))
+    labels = [element for element in ElementTree.fromstring(svg).iter() if "rotate(-0 " in element.get("transform", "")]
+    assert len(labels) > 4
+    for label in labels:
+        style, text = label.get("style", ""), label.text or ""
+        width, x = 5.73 * len(text), float(label.get("x", "nan"))
+        left = x - (width / 2 if "text-anchor: middle" in style else width)
+        assert 0 <= left < left + width <= 388.8, text
+
+
 def test_the_rank_chart_shows_the_unused_part_of_the_book() -> None:
     svg = draw_chart(rank_chart(CodeUsage.from_indices(np.arange(10), (8, 8))))
     assert svg is not None

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _BUCKETS: Final = 240
@@ -179,9 +180,9 @@ def draw_chart(chart: Chart) -> str | None:
         axes.set_ylabel(chart.y)
         if len(curves) > 1:
             axes.legend()
-        low, high = axes.get_ylim()
-        ticks = [readable(value) for value in axes.yaxis.get_majorticklocs() if low <= value <= high]
-        _leave_margins(figure, left=_LABEL + _DIGIT * max(map(len, ticks), default=0))
+        # Labels of the upright axis stand beside it; the last one below may stick out by half its length.
+        below, beside = (_longest(axis) for axis in (axes.xaxis, axes.yaxis))
+        _leave_margins(figure, left=_LABEL + beside, right=max(14, below / 2 + 2))
         return _svg(figure)
 
 
@@ -299,6 +300,13 @@ def _leave_margins(figure: Figure, **points: float) -> None:
     for side, room in points.items():
         share = room / (width if side in ("left", "right") else height)
         figure.subplots_adjust(**{side: share if side in ("left", "bottom") else 1 - share})
+
+
+def _longest(axis: Axis) -> float:
+    """How long the longest label of an axis's ticks is, in points."""
+    low, high = axis.get_view_interval()
+    ticks = [readable(value) for value in axis.get_majorticklocs() if low <= value <= high]
+    return _DIGIT * max(map(len, ticks), default=0)
 
 
 def _svg(figure: Figure) -> str:
