@@ -64,7 +64,8 @@ def run(arguments: list[str]) -> None:
         )
         right = (back == text.content).mean()
         print(f"{text.key}  {len(back):,} bytes  {right:.2%} right")
-        rows = in_lines(text.content, back, data.window)[:_SHOWN]
+        seen = slice(_SHOWN * data.window)
+        rows = in_lines(text.content[seen], back[seen], data.window)
         sections.append(Passages(text.key, ("original", "reconstruction"), rows))
     page = out / "comparison.html"
     write_report(Report("Texts and their reconstructions", passages=sections), page)
