@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gridcode.cli.main import main
 from gridcode.domains.text.config import TextConfig, TextTokenizerConfig, TextTokenizerRun
+from gridcode.domains.text.data import Stretch, TextSource
 from gridcode.domains.text.domain import data_of
 from gridcode.domains.text.files import reconstruct_text
 from gridcode.domains.text.recipes import TEXT_RECIPES
 from gridcode.errors import GridcodeError
+from gridcode.prior.config import AutoregressiveConfig, TokenSpace
+from gridcode.prior.make import make_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.study import Cell
 from gridcode.studies.text.config import TextStudyConfig
-from gridcode.studies.text.study import TextStudy
+from gridcode.studies.text.study import TextStudy, bits_of_bytes
 from gridcode.tokenizer.model import Tokenizer
 
 GUIDE = Path(__file__).parents[3] / "docs/guides/text.md"
@@ -112,9 +117,35 @@ def test_the_study_ends_with_a_table_of_every_way(runs: Path, tmp_path: Path) ->
         found["token_bits_per_character"] + found["decoder_bits_per_character"]
     )
     text = study.summary(results).markdown()
-    for row in ("tokens of 2^8 codes", "bytes, causal transformer", "gzip |", "xz after training text", "zstd |"):
+    ways = ("tokens of 2^8 codes | 1 |", "bytes, causal transformer | 1 |", "gzip |  |", "xz after training text")
+    for row in (*ways, "zstd |"):
         assert f"| {row}" in text
     assert "costs fewer bits through tokens" in text
+
+
+def test_answers_of_a_study_under_way_rest_on_what_has_as_many_seeds_as_any() -> None:
+    results = {
+        Cell(f"fsq-{2**bits}", seed): {"whole_windows": whole + seed / 100, "bits_per_character": path + seed / 10}
+        for bits, whole, path, seeds in ((8, 0.1, 4.0, 2), (10, 0.3, 3.0, 1), (12, 0.5, 5.0, 2))
+        for seed in range(seeds)
+    } | {Cell("bytes", seed): {"bits_per_character": 3.5 + seed / 10} for seed in range(2)}
+    text = TextStudy(TextStudyConfig(bits=(8, 10, 12))).summary(results).markdown()
+    assert "From 10.5% at 2^8 codes to 50.5% at 2^12: +40.0 points" in text
+    assert "The best codebook, 2^8, takes 4.050 bits a character, bytes 3.550: +0.500 bits" in text
+    assert "fewer seeds than others: 2^10 codes." in text
+    assert "| tokens of 2^10 codes | 1 | 3.000 |" in text
+    del results[Cell("fsq-1024", 0)]
+    assert "fewer seeds" not in TextStudy(TextStudyConfig(bits=(8, 10, 12))).summary(results).markdown()
+
+
+def test_zeros_that_fill_up_a_window_cost_no_bits() -> None:
+    space = TokenSpace(256, (1, 4), classes=(), tokenizer="bytes", data={})
+    torch.manual_seed(0)
+    prior = make_prior(AutoregressiveConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
+    found = bits_of_bytes(prior, TextSource("a", [Stretch("a", 0, np.frombuffer(b"abcdef", np.uint8))], 4))
+    with torch.no_grad():  # what stands behind the text's end is not seen before it
+        rows = prior.log_probs(torch.tensor([[*b"abcd"], [*b"efxy"]]), torch.tensor([-1, -1]), steps=1)
+    assert found == pytest.approx(-float(rows.flatten()[:6].sum()) / math.log(2) / 6, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", TEXT_RECIPES)

@@ -8,17 +8,18 @@
     bits a character of the path = bits of the tokens under the prior + bits of the bytes under the decoder
 
 Every model sees one window at a time and nothing of the text before it; compressors see all of the text up to a byte.
+The zeros that fill up a text's last window cost nothing as bytes; as tokens they count.
 Stages are trained for equally many steps of equally many windows.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from math import log2
 from pathlib import Path
 from statistics import fmean
 from typing import ClassVar, Final
@@ -32,12 +33,11 @@ from gridcode.domains.text.report import text_findings
 from gridcode.evaluation.pictures import save_png
 from gridcode.evaluation.subject import Subject
 from gridcode.prior.base import Prior
-from gridcode.prior.bits import measure_bits
 from gridcode.prior.config import PriorRun
 from gridcode.prior.train import train_prior
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.studies.curves import Curves, curve_panels, curve_table, curves_of, lines_by_size, size_text
+from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of, lines_by_size, size_text
 from gridcode.studies.images import continued
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import (
@@ -64,6 +64,9 @@ PATH: Final = "bits_per_character"
 WHOLE: Final = "whole_windows"
 ENTROPY: Final = "token_entropy_per_character"
 
+PICTURES: Final = (
+    "Pictures: held-out windows, each with its reconstruction to the right, wrong characters in red; ¶ is a line's end."
+)
 MEASURES: Final = (
     Column(WHOLE, "windows that come back whole", 1, percent=True),
     Column("byte_accuracy", "bytes right", 2, percent=True),
@@ -129,10 +132,8 @@ class TextStudy(Study):
         if cell.setting == COMPRESSORS:
             return dict(compressed_bits(*(source.content() for source in vars(texts(config.data)).values())))
         if cell.setting == BYTES:
-            prior, table = train_on_bytes(config, config.byte_prior(cell.seed), folder)
-            bits = measure_bits(prior, table.load("val")).per_token
-            windows, size = len(texts(config.data).val), texts(config.data).val.size
-            return {PATH: bits * config.data.window * windows / size, "parameters": prior.parameter_count}
+            prior = train_on_bytes(config, config.byte_prior(cell.seed), folder)
+            return {PATH: bits_of_bytes(prior, texts(config.data).val), "parameters": prior.parameter_count}
         generator = train_both(config, self.bits(cell), cell.seed, folder)
         sources = texts(config.data)
         subject = Subject(generator.tokenizer, generator, config.data, sources.train, sources.val)
@@ -167,7 +168,7 @@ class TextStudy(Study):
         """See :class:`Study`."""
         stride = self.config.recipe.tokenizer.model.stride
         entropies = {
-            cell: {ENTROPY: log2(values["perplexity"]) / stride} if "perplexity" in values else {}
+            cell: {ENTROPY: math.log2(values["perplexity"]) / stride} if "perplexity" in values else {}
             for cell, values in results.items()
         }
         results = {cell: dict(values) | entropies[cell] for cell, values in results.items()}
@@ -188,6 +189,7 @@ class TextStudy(Study):
             verdicts(curves, by_setting(results, PATH).get(BYTES, [])),
             [found for found in (rows, table) if found.rows],
             panels,
+            notes(curves[PATH]["fsq"]),
         )
 
 
@@ -205,8 +207,8 @@ def compared(results: Mapping[Cell, Values], curves: Mapping[str, Curves]) -> St
     for cell, found in results.items():
         if cell.setting == COMPRESSORS:
             names = [name for name in found if name != "seconds"]
-            rows += [(found[name], [name.replace("_", " "), f"{found[name]:.3f}", "", ""]) for name in names]
-    head = ("way", "bits a character", "weights", "CPU seconds")
+            rows += [(found[name], [name.replace("_", " "), "", f"{found[name]:.3f}", "", ""]) for name in names]
+    head = ("way", "seeds", "bits a character", "weights", "CPU seconds")
     return StudyTable("Bits a character of the held-out text", head, [row for _, row in sorted(rows)])
 
 
@@ -219,17 +221,37 @@ def _row(
 ) -> list[str]:
     weights = f"{fmean(parameters[setting]) / 1e6:.2f}M" if setting in parameters else ""
     taken = f"{fmean(seconds[setting]):.0f}" if setting in seconds else ""
-    return [way, Spread.of(bits).text(3), weights, taken]
+    return [way, str(len(bits)), Spread.of(bits).text(3), weights, taken]
+
+
+def with_most_seeds(curve: Curve) -> Curve:
+    """The places that have as many seeds as any; of a study under way, verdicts rest on these.
+
+    >>> with_most_seeds({256.0: [1.0, 2.0], 1024.0: [3.0]})
+    {256.0: [1.0, 2.0]}
+    """
+    most = max(map(len, curve.values()), default=0)
+    return {place: values for place, values in curve.items() if len(values) == most}
+
+
+def notes(path: Curve) -> list[str]:
+    """What pictures show, and which codebooks verdicts leave out because others have more seeds."""
+    most = with_most_seeds(path)
+    fewer = ", ".join(size_text(size) for size in path if size not in most)
+    left_out = [f"The answers leave out the codebooks with fewer seeds than others: {fewer} codes."] if fewer else []
+    return [PICTURES, *left_out] if path else []
 
 
 def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdict]:
     """Whether windows come back whole, and whether tokens make text cheaper than bytes are.
 
+    Codebooks with fewer seeds than others are left out.
+
     Args:
         curves: By measure and line.
         of_bytes: Bits a character of the transformer over bytes, over seeds.
     """
-    whole, path = curves[WHOLE]["fsq"], curves[PATH]["fsq"]
+    whole, path = (with_most_seeds(curves[measure]["fsq"]) for measure in (WHOLE, PATH))
     found = list[Verdict]()
     if len(whole) > 1:
         first, last = min(whole), max(whole)
@@ -271,13 +293,29 @@ def train_both(config: TextStudyConfig, bits: int, seed: int, folder: Path, *, s
     return Generator(train_prior(second, opened, continued(folder / "prior")).eval(), tokenizer)
 
 
-def train_on_bytes(config: TextStudyConfig, run: PriorRun, folder: Path) -> tuple[Prior, TokenStore]:
+def train_on_bytes(config: TextStudyConfig, run: PriorRun, folder: Path) -> Prior:
     """Train a prior on the bytes of windows, each a token of 256, or go on with it."""
     store = folder / "tokens"
     if not (store / "manifest.json").is_file():
         write_bytes_as_tokens(vars(texts(config.data)), store, config.data)
-    opened = TokenStore.open(store)
-    return train_prior(run, opened, continued(folder / "prior")).eval(), opened
+    return train_prior(run, TokenStore.open(store), continued(folder / "prior")).eval()
+
+
+@torch.inference_mode()
+def bits_of_bytes(prior: Prior, source: TextSource) -> float:
+    """Bits a character of texts under an autoregressive prior on their bytes, without the zeros that fill up a window.
+
+    Args:
+        prior: In evaluation mode, on windows of the source's length.
+        source: The texts.
+    """
+    nats, size = 0.0, 0
+    for batch in eval_batches(source, batch_size=100):
+        labels = torch.full((len(batch.keys),), -1, device=prior.device)
+        found = prior.log_probs(batch.text.to(prior.device).long(), labels, steps=1).cpu().double()
+        nats -= float(found[batch.own].sum())
+        size += int(batch.lengths.sum())
+    return nats / math.log(2) / size
 
 
 def write_bytes_as_tokens(splits: Mapping[str, TextSource], folder: Path, data: TextConfig) -> None:
