@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from gridcode.errors import GridcodeError
-from gridcode.store.manifest import MANIFEST, PARTIAL, Manifest, Shard
+from gridcode.store.manifest import MANIFEST, PARTIAL, PLAN, Manifest, Shard
 from gridcode.store.reader import TokenStore
-from gridcode.store.shared import PLAN, Plan, begin, commit, complete, make_shard
-from gridcode.store.writer import record_batch
+from gridcode.store.shared import Plan, begin, commit, complete, make_shard
+from gridcode.store.writer import StoreWriter, record_batch
 
 MANIFEST_OF_ALL = Manifest({"name": "fsq", "levels": [8, 5]}, 40, (2, 2), "0123456789abcdef", {"size": 8}, ())
 WHOLE = Plan(3, {"train": 2, "val": 1})
@@ -53,7 +53,8 @@ def test_what_is_there_is_found_listed_or_not(tmp_path: Path) -> None:
     [
         (replace(MANIFEST_OF_ALL, tokenizer="fedcba9876543210"), WHOLE, "another tokenizer"),
         (replace(MANIFEST_OF_ALL, data={"size": 9, "channels": 1}), WHOLE, "another channels, size"),
-        (MANIFEST_OF_ALL, replace(WHOLE, rows=4), r"another plan of shards \(data or batch_size\)"),
+        (MANIFEST_OF_ALL, replace(WHOLE, rows=4), "another size of a shard or of a batch"),
+        (MANIFEST_OF_ALL, replace(WHOLE, examples={"train": {"count": 7}}), "another set of examples"),
     ],
 )
 def test_what_was_begun_otherwise_is_kept(tmp_path: Path, manifest: Manifest, plan: Plan, told: str) -> None:
@@ -98,3 +99,26 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 def test_no_rows_are_no_shard(tmp_path: Path) -> None:
     begin(tmp_path, MANIFEST_OF_ALL, WHOLE)
     assert make_shard(tmp_path, MANIFEST_OF_ALL, "train", 0, []) is None
+
+
+def test_an_appended_shard_never_takes_the_name_of_one_that_is_there(tmp_path: Path) -> None:
+    begin(tmp_path, MANIFEST_OF_ALL, WHOLE)
+    made = make(tmp_path, "train", 1)  # train 0 had nothing to hold
+    assert made
+    with pytest.raises(GridcodeError, match="is being made shard by shard"):
+        StoreWriter.append(tmp_path)
+    complete(tmp_path, MANIFEST_OF_ALL, {("train", 1): made}, WHOLE)
+    with StoreWriter.append(tmp_path) as writer:
+        writer.write("train", torch.zeros(1, 2, 2, dtype=torch.int64), torch.tensor([-1]), ["last"])
+    assert TokenStore.open(tmp_path).load("train").keys == ("train1:0", "train1:1", "train1:2", "last")
+
+
+def test_a_local_writer_that_takes_the_folder_over_takes_the_plan_away(tmp_path: Path) -> None:
+    begin(tmp_path, MANIFEST_OF_ALL, WHOLE)
+    make(tmp_path, "train", 0)
+    writer = StoreWriter.of(tmp_path, MANIFEST_OF_ALL, overwrite=True, shard_rows=1)
+    writer.__enter__()
+    writer.write("train", torch.zeros(2, 2, 2, dtype=torch.int64), torch.tensor([-1, -1]), ["a", "b"])
+    writer.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)  # killed
+    with pytest.raises(GridcodeError, match="already holds one"):
+        begin(tmp_path, MANIFEST_OF_ALL, WHOLE)

@@ -13,13 +13,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.open import open_pictures
+from gridcode.domains.audio.config import AudioConfig, CodecConfig
+from gridcode.domains.audio.data.decode import write
+from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.image.architectures import TokenizerConfig
+from gridcode.domains.points.config import CloudConfig, PointsConfig
+from gridcode.domains.points.domain import PointsDomain
+from gridcode.domains.text.config import TextConfig, TextTokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks import on_ray
@@ -55,19 +62,20 @@ class StandIn:
     exceptions = SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=DiedError)
 
     def __init__(self, dies_after: int = 99, kills: int | None = None) -> None:
+        self.gpus = 0
         self.left, self.kills, self.made, self.asked = dies_after, kills, list[tuple[str, int]](), dict[str, Any]()
 
     def is_initialized(self) -> bool:
         return True
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
+        return {"CPU": 2.0, "GPU": self.gpus}
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Alive": True, "Resources": self.cluster_resources()}]
 
     def put(self, value: Any) -> Reference:
-        return Reference(pickle.loads(pickle.dumps(value)))
+        return Reference(pickle.dumps(value))
 
     def remote(self, kind: Any) -> Any:
         def start(*arguments: Any) -> Any:
@@ -83,9 +91,11 @@ class StandIn:
     def wait(self, references: list[Reference]) -> tuple[list[Reference], list[Reference]]:
         return references[-1:], references[:-1]
 
-    def get(self, reference: Reference) -> Any:
+    def get(self, reference: Any) -> Any:
+        if isinstance(reference, list):
+            return [self.get(each) for each in reference]
         if reference.actor is None:
-            return reference.value
+            return pickle.loads(reference.value)
         _, split, number, _ = reference.task
         if not self.left:
             raise KeyboardInterrupt
@@ -97,12 +107,10 @@ class StandIn:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+def model() -> Tokenizer:
     torch.manual_seed(0)
     config = TokenizerConfig(quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
-    folder = tmp_path_factory.mktemp("model") / "tokenizer"
-    Tokenizer(config).save_pretrained(folder)
-    return str(folder)
+    return Tokenizer(config).eval()
 
 
 @pytest.fixture
@@ -120,10 +128,10 @@ def opened(data: DataConfig) -> dict[str, Any]:
     return {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
 
 
-def test_the_store_is_that_of_the_local_engine(ray: Any, model: str, tmp_path: Path) -> None:
+def test_the_store_is_that_of_the_local_engine(ray: Any, model: Tokenizer, tmp_path: Path) -> None:
     cluster, splits, seen = ray(), opened(DATA), list[tuple[int, int | None]]()
     options = StoreOptions(tmp_path / "alone", batch_size=4, flips=True)
-    alone = tokenize(Tokenizer.from_pretrained(model), splits, DATA, options)
+    alone = tokenize(model, splits, DATA, options)
     options = replace(options, out=tmp_path / "store")
     store = tokenize_on_ray(model, splits, DATA, options, progress=lambda *line: seen.append(line))
     for split in ("train", "val"):
@@ -136,12 +144,46 @@ def test_the_store_is_that_of_the_local_engine(ray: Any, model: str, tmp_path: P
     assert seen[-1] == (16, 16)
 
 
-def test_a_command_that_was_killed_is_gone_on_with(ray: Any, model: str, tmp_path: Path) -> None:
+def kinds(folder: Path) -> dict[str, tuple[Tokenizer, Any]]:
+    """A tokenizer of each other kind that ``gridcode tokenize`` shares its code with, and its data."""
+    (folder / "a.txt").write_bytes(bytes(range(256)) * 3)
+    for number in range(9):
+        write(folder / f"{number}.wav", np.sin(np.arange(300 + 40 * number) / (number + 1)).astype(np.float32), 8000)
+    texts = TextConfig(source=str(folder / "a.txt"), window=64, val_fraction=0.3)
+    sounds = AudioConfig(source=str(folder), samples=256, val_fraction=0.4, labels="none", workers=0)
+    solids = PointsConfig(train_count=9, val_count=5, points=16, workers=0)
+    quantizer = FSQConfig(levels=(4, 3))
+    attention = CloudConfig(quantizer=quantizer, tokens=4, width=16, heads=2, encoder_depth=1, decoder_depth=1)
+    codec = CodecConfig(quantizer=quantizer, strides=(4, 2), widths=(6, 8), dilations=(1,))
+    return {
+        "text": (Tokenizer(TextTokenizerConfig(width=16, head=4, quantizer=quantizer)), texts),
+        "audio": (Tokenizer(codec, AudioDomain(8000)), sounds),
+        "points": (Tokenizer(attention, PointsDomain(16)), solids),
+    }
+
+
+@pytest.mark.parametrize("kind", ["text", "audio", "points"])
+def test_other_kinds_of_data_too(kind: str, ray: Any, tmp_path: Path) -> None:
+    cluster = ray()
+    tokenizer, data = kinds(tmp_path)[kind]
+    splits = {split: tokenizer.domain.open(data, split) for split in ("train", "val")}
+    alone = tokenize(tokenizer.eval(), splits, data, StoreOptions(tmp_path / "alone", batch_size=2))
+    store = tokenize_on_ray(tokenizer, splits, data, StoreOptions(tmp_path / "store", batch_size=2))
+    assert len(cluster.made) > 2
+    for split in ("train", "val"):
+        one, other = alone.load(split), store.load(split)
+        assert (one.keys, one.labels.tolist()) == (other.keys, other.labels.tolist())
+        assert torch.equal(one.tokens, other.tokens)
+
+
+def test_a_command_that_was_killed_is_gone_on_with(ray: Any, model: Tokenizer, tmp_path: Path) -> None:
     options, said = StoreOptions(tmp_path / "store", batch_size=4), list[str]()
     first = ray(dies_after=2)
     with pytest.raises(KeyboardInterrupt):
         tokenize_on_ray(model, opened(DATA), DATA, options)
     second, fewer = ray(), replace(DATA, train_count=7)
+    with pytest.raises(GridcodeError, match="was begun with another set of examples"):  # as many, and other ones
+        tokenize_on_ray(model, opened(DATA) | {"val": opened(replace(DATA, seed=5))["val"]}, DATA, options)
     with pytest.raises(GridcodeError, match="was begun with another train_count"):
         tokenize_on_ray(model, opened(fewer), fewer, options)
     store = tokenize_on_ray(model, opened(DATA), DATA, options, say=said.append)
@@ -150,7 +192,7 @@ def test_a_command_that_was_killed_is_gone_on_with(ray: Any, model: str, tmp_pat
     assert (store.rows("train"), store.rows("val")) == (11, 5)
 
 
-def test_a_shard_that_kills_ends_the_command(ray: Any, model: str, tmp_path: Path) -> None:
+def test_a_shard_that_kills_ends_the_command(ray: Any, model: Tokenizer, tmp_path: Path) -> None:
     ray(kills=1)
     with pytest.raises(
         GridcodeError, match=r"train-00001\.parquet: the process that makes it died 21 times \(The actor"
@@ -169,7 +211,9 @@ def shards(tmp_path: Path) -> DataConfig:
     )
 
 
-def test_a_shard_of_a_stream_is_a_shard(ray: Any, model: str, shards: DataConfig, tmp_path: Path, caplog: Any) -> None:
+def test_a_shard_of_a_stream_is_a_shard(
+    ray: Any, model: Tokenizer, shards: DataConfig, tmp_path: Path, caplog: Any
+) -> None:
     options = StoreOptions(tmp_path / "store", batch_size=4)
     ray()
     with pytest.raises(GridcodeError, match=r"1\.tar, key 0: not an image"):
@@ -192,28 +236,41 @@ def test_a_shard_of_a_stream_is_a_shard(ray: Any, model: str, shards: DataConfig
         (RayOptions(actors=2), 1, (2, 1)),
         (RayOptions(actors=4), 0, (4, 0.5)),
         (RayOptions(actors=9), 0, (5, 0.4)),
+        (RayOptions(device="cuda"), 0, (1, 1)),
     ],
 )
 def test_actors_fit_the_cluster(
-    where: RayOptions, workers: int, asked: tuple[int, float], ray: Any, model: str, tmp_path: Path
+    where: RayOptions, workers: int, asked: tuple[int, float], ray: Any, model: Tokenizer, tmp_path: Path
 ) -> None:
     cluster, said = ray(dies_after=0), list[str]()
+    cluster.gpus = 1
     with pytest.raises(KeyboardInterrupt):
         tokenize_on_ray(
             model, opened(DATA), replace(DATA, workers=workers), StoreOptions(tmp_path / "store", batch_size=4), where,
             say=said.append,
         )  # fmt: skip
-    assert said[0].startswith(f"ray: {asked[0]} actors on cpu, with {asked[1]:g} CPU")
-    assert (cluster.asked["num_cpus"], cluster.asked["num_gpus"]) == (asked[1], 0)
+    assert said[0].startswith(f"ray: {asked[0]} actor{'s' * (asked[0] > 1)} on {where.device}, with {asked[1]:g} CPU")
+    assert (cluster.asked["num_cpus"], cluster.asked["num_gpus"]) == (asked[1], where.device == "cuda")
 
 
-def test_what_cannot_be_is_one_line(model: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    words = ["tokenize", "--tokenizer", model, "--out", str(tmp_path / "store")]
+@pytest.mark.parametrize("actors", [None, 2])
+def test_gpus_that_are_not_there_are_one_line(actors: int | None, ray: Any, model: Tokenizer, tmp_path: Path) -> None:
+    ray()
+    where = RayOptions(actors, device="cuda")
+    with pytest.raises(GridcodeError, match=f"the cluster has 0 GPUs for {actors or 1} actors; lower actors, or"):
+        tokenize_on_ray(model, opened(DATA), DATA, StoreOptions(tmp_path / "store", batch_size=4), where)
+
+
+def test_what_cannot_be_is_one_line(model: Tokenizer, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    model.save_pretrained(tmp_path / "model")
+    words = ["tokenize", "--tokenizer", str(tmp_path / "model"), "--out", str(tmp_path / "store")]
     assert main([*words, "--actors", "2"]) == 2
     assert "--actors and --address are of --engine ray" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*words, "--engine", "ray", "--actors", "0"]) == 2
     assert "actors must be at least 1, got 0" in capsys.readouterr().err
+    assert main([*words, "--engine", "ray", "--device", "mps"]) == 2
+    assert "actors encode on cpu or on cuda, a GPU each, not on mps" in capsys.readouterr().err
     assert main([*words, "--engine", "ray"]) == 2
     assert "pip install 'gridcode[ray]'" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()

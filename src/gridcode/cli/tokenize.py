@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gridcode.cli.shared.folders import check_folder, check_source, kind_of_data
+from gridcode.cli.shared.folders import check_source, kind_of_data
 from gridcode.cli.shared.kinds import KindOfData, data_of, own_verb
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
@@ -22,26 +22,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Turn pictures into a token store, in --out."""
+class StoreArguments:
+    """What the command lines of the kinds of data share; each adds ``data``, its changes."""
 
     model: Annotated[TokenizerModel, FLAT]
     output: Annotated[Output, FLAT]
+    batch_size: int = 64
+    """Examples at a time."""
+    engine: Literal["local", "ray"] = "local"
+    """Where it is computed: in this process, or by the actors of a Ray cluster, which go on with a store that a killed
+    command left."""
+    actors: int | None = None
+    """Actors of --engine ray; by default one a GPU with --device cuda, else one for every 1 + --data.workers CPUs."""
+    address: str | None = None
+    """A running Ray cluster, such as auto; where none is given, one is started on this machine."""
+
+    def on_ray(self) -> Callable[..., TokenStore]:
+        """What makes the store on a cluster; its options and the package are checked before anything is read.
+
+        Raises:
+            GridcodeError: An option is out of its range, or Ray is not installed.
+        """
+        from gridcode.tasks.on_ray import RayOptions, package, tokenize_on_ray
+
+        where = RayOptions(self.actors, self.address, self.model.device.name)
+        package()
+        return partial(tokenize_on_ray, where=where)
+
+
+@dataclass(frozen=True)
+class Arguments(StoreArguments):
+    """Turn pictures into a token store, in --out."""
+
+    batch_size: int = 128
+    """Pictures at a time."""
     data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
     flips: bool = False
     """Also store every training picture mirrored."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the encoder computes in; bf16 is faster where the hardware has it and changes about one token in fifty."""
-    batch_size: int = 128
-    """Pictures at a time."""
-    engine: Literal["local", "ray"] = "local"
-    """Where it is computed: in this process, or by the actors of a Ray cluster, which go on with a store that a killed
-    command left."""
-    actors: int | None = None
-    """Actors of --engine ray; one a GPU, or one for each group of CPUs, where none are given."""
-    address: str | None = None
-    """A running Ray cluster, such as auto; where none is given, one is started on this machine."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +81,20 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     kind = kind_of_data(arguments)
-    return (own_verb(kind, "tokenize") or (_tokenize_labels if kind == "dense" else _tokenize_pictures))(arguments)
+    own = own_verb(kind, "tokenize")
+    if own is not None:
+        own(arguments)
+    elif kind == "dense":
+        _tokenize_labels(arguments)
+    else:
+        parsed = parse(Arguments, arguments, prog="gridcode tokenize")
+        tokenize_examples(parsed, "image", flips=parsed.flips, precision=parsed.precision)
 
 
 def _tokenize_labels(arguments: list[str]) -> None:
     parsed = parse(DenseArguments, arguments, prog="gridcode tokenize")
-    _check(parsed)
+    check_source(parsed.data.source, "dense")
+    parsed.model.check("dense tokenizer")
     from gridcode.cli.shared.advice import narrator
     from gridcode.domains.dense.data.open import open_dense, understood
     from gridcode.domains.dense.domain import dense_domain
@@ -86,94 +114,41 @@ def _tokenize_labels(arguments: list[str]) -> None:
     _print_what_is_next(store, output.out)
 
 
-def _tokenize_pictures(arguments: list[str]) -> None:
-    parsed = parse(Arguments, arguments, prog="gridcode tokenize")
-    _check(parsed)
-    from gridcode.cli.shared.advice import narrator
-    from gridcode.data.open import open_pictures, understood
-    from gridcode.domains.image.domain import data_of
-    from gridcode.tasks.tokenize import StoreOptions, tokenize, total_of
-    from gridcode.training.log import ProgressBar
-
-    if parsed.engine == "local" and (parsed.actors is not None or parsed.address is not None):
-        raise GridcodeError("--actors and --address are of --engine ray; add it, or leave them out")
-    make = _on_ray(parsed) if parsed.engine == "ray" else None
-    tokenizer = parsed.model.load()
-    data = parsed.data.applied(data_of(tokenizer))
-    splits = {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
-    say = narrator()
-    for line in understood(splits["train"], splits["val"]):
-        say(line)
-    options = StoreOptions(
-        parsed.output.out,
-        batch_size=parsed.batch_size,
-        flips=parsed.flips,
-        precision=parsed.precision,
-        force=parsed.output.force,
-    )
-    with ProgressBar("tokenize", total=total_of(splits.values())) as bar:
-
-        def progress(done: int, _: int | None) -> None:
-            bar.advance(done)
-
-        if make is None:
-            store = tokenize(tokenizer, splits, data, options, progress=progress)
-        else:
-            store = make(splits, data, options, progress=progress, say=say)
-    _print_what_is_next(store, parsed.output.out)
-
-
-def _on_ray(parsed: Arguments) -> Callable[..., TokenStore]:
-    """What makes the store on a cluster; its options and the package are checked before anything is read."""
-    from gridcode.tasks.on_ray import RayOptions, package, tokenize_on_ray
-
-    where = RayOptions(parsed.actors, parsed.address)
-    package()
-    return partial(tokenize_on_ray, parsed.model.tokenizer, where=where)
-
-
-def _check(parsed: Arguments | DenseArguments) -> None:
-    """Refuse what is not there, before torch is imported."""
-    check_source(parsed.data.source)
-    check_folder("--tokenizer", parsed.model.tokenizer, "image tokenizer", "dense tokenizer")
-
-
-@dataclass(frozen=True)
-class KindArguments:
-    """What the command lines of kinds with modules of their own share; each adds ``data``, its changes."""
-
-    model: Annotated[TokenizerModel, FLAT]
-    output: Annotated[Output, FLAT]
-    batch_size: int = 64
-    """Examples at a time."""
-
-
-def tokenize_examples(parsed: Any, kind: KindOfData) -> None:
+def tokenize_examples(parsed: Any, kind: KindOfData, **options: Any) -> None:
     """Write the training and the validation examples of a kind of data as a token store, and say what comes next.
 
     Args:
-        parsed: Its command line, a :class:`KindArguments` with ``data``.
+        parsed: Its command line, :class:`StoreArguments` with ``data``.
         kind: The kind.
+        options: What the kind sets of :class:`gridcode.tasks.tokenize.StoreOptions`.
 
     Raises:
         GridcodeError: What it names is wrong, the examples cannot be read, or the folder cannot be written.
     """
     check_source(parsed.data.source, kind)
     parsed.model.check(f"{kind} tokenizer")
+    if parsed.engine == "local" and (parsed.actors is not None or parsed.address is not None):
+        raise GridcodeError("--actors and --address are of --engine ray; add it, or leave them out")
     from gridcode.cli.shared.advice import narrator
-    from gridcode.tasks.tokenize import StoreOptions, tokenize
+    from gridcode.tasks.tokenize import StoreOptions, tokenize, total_of
     from gridcode.tokenizer.domain import Sources
+    from gridcode.tokenizer.model import Tokenizer
     from gridcode.training.log import ProgressBar
 
-    tokenizer, say = parsed.model.load(), narrator()
-    domain, output = tokenizer.domain, parsed.output
-    data = parsed.data.applied(data_of(kind, tokenizer))
+    say, output = narrator(), parsed.output
+    make: Callable[..., TokenStore] = tokenize
+    if parsed.engine == "ray":
+        make = partial(parsed.on_ray(), say=say)
+        tokenizer = Tokenizer.from_pretrained(parsed.model.tokenizer, device="cpu")
+    else:
+        tokenizer = parsed.model.load()
+    domain, data = tokenizer.domain, parsed.data.applied(data_of(kind, tokenizer))
     sources = Sources(domain.open(data, "train"), domain.open(data, "val"))
     for line in domain.understood(data, sources):
         say(line)
-    options = StoreOptions(output.out, batch_size=parsed.batch_size, force=output.force)
-    with ProgressBar("tokenize", total=len(sources.train) + len(sources.val)) as bar:
-        store = tokenize(tokenizer, vars(sources), data, options, progress=lambda done, _: bar.advance(done))
+    settings = StoreOptions(output.out, batch_size=parsed.batch_size, force=output.force, **options)
+    with ProgressBar("tokenize", total=total_of(vars(sources).values())) as bar:
+        store = make(tokenizer, vars(sources), data, settings, progress=lambda done, _: bar.advance(done))
     _print_what_is_next(store, output.out)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from gridcode.files import from_json, read_json, to_json, write_json
 FORMAT = "gridcode-tokens"
 VERSION = 1
 MANIFEST, PARTIAL = "manifest.json", "manifest.partial.json"
+PLAN = "plan.json"
+"""What a store is made by that several processes write: see :mod:`gridcode.store.shared`."""
 
 _COLUMN_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
 _SPLIT = re.compile(r"[A-Za-z0-9_]+")
@@ -201,6 +203,16 @@ def shard_name(split: str, number: int) -> str:
     if not _SPLIT.fullmatch(split):
         raise GridcodeError(f"token store: {split!r} is no name for a split; use letters, digits and _")
     return f"{split}-{number:05d}.parquet"
+
+
+def next_number(shards: Iterable[Shard], split: str) -> int:
+    """The number of a split's next shard. Numbers may be left out: a shard that had nothing to hold was not written.
+
+    >>> next_number([Shard("val-00004.parquet", "val", 1, ""), Shard("a-00007.parquet", "a", 1, "")], "val")
+    5
+    """
+    names = (shard.file.removesuffix(".parquet") for shard in shards if shard.split == split)
+    return max((int(name.rpartition("-")[2]) + 1 for name in names), default=0)
 
 
 def shard_files(folder: Path) -> list[Path]:

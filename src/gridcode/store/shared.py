@@ -4,7 +4,7 @@ The shards are planned first: split by split, which examples each one holds. The
 until the store is complete:
 
     folder/
-      plan.json               examples of a shard, and shards of each split
+      plan.json               which examples there are, and how they are cut into shards
       manifest.partial.json   the store, and the shards that are known to be there
       train-00003.parquet     a shard; it takes its name when it is whole
 
@@ -16,9 +16,9 @@ there and makes the others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ from gridcode.files import read_json, sha256, sweep, write_json
 from gridcode.store.manifest import (
     MANIFEST,
     PARTIAL,
+    PLAN,
     Manifest,
     Shard,
     is_store,
@@ -38,8 +39,6 @@ from gridcode.store.manifest import (
 )
 from gridcode.store.writer import check_free, save_shard
 
-PLAN: Final = "plan.json"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -48,6 +47,7 @@ class Plan:
     Attributes:
         rows: What cuts the examples into shards, such as how many examples one holds.
         shards: How many there are of each split, in the store's order.
+        examples: What makes each split's examples the same ones, as JSON.
 
     >>> list(Plan(100, {"train": 2, "val": 1}).names())
     [('train', 0), ('train', 1), ('val', 0)]
@@ -55,6 +55,7 @@ class Plan:
 
     rows: int
     shards: Mapping[str, int]
+    examples: Mapping[str, Any] = field(default_factory=dict)
 
     def names(self) -> Iterable[tuple[str, int]]:
         """Split and number of every shard, in order."""
@@ -128,15 +129,16 @@ def _is_empty_store(folder: Path) -> bool:
 
 
 def _check_same(folder: Path, manifest: Manifest, plan: Plan) -> None:
-    before, planned = read_manifest(folder / PARTIAL), read_json(folder / PLAN, "the token store's plan")
-    differs = next(
-        (name for name, value in asdict(replace(before, shards=())).items() if value != asdict(manifest)[name]), None
-    )
+    before, now = asdict(replace(read_manifest(folder / PARTIAL), shards=())), asdict(manifest)
+    differs = next((name for name, value in before.items() if value != now[name]), None)
     if differs == "data":
-        settings = before.data.keys() | manifest.data.keys()
-        differs = ", ".join(sorted(name for name in settings if before.data.get(name) != manifest.data.get(name)))
+        settings = before["data"].keys() | now["data"].keys()
+        differs = ", ".join(sorted(name for name in settings if before["data"].get(name) != now["data"].get(name)))
+    planned = read_json(folder / PLAN, "the token store's plan")
+    if differs is None and planned.get("examples") != plan.examples:
+        differs = "set of examples"
     if differs is None and planned != asdict(plan):
-        differs = "plan of shards (data or batch_size)"
+        differs = "size of a shard or of a batch"
     if differs is not None:
         raise FileError(
             f"token store: {folder} was begun with another {differs}; go on with the same settings, choose another "

@@ -24,11 +24,13 @@ from gridcode.files import make_folder, sha256, write_atomic
 from gridcode.store.manifest import (
     MANIFEST,
     PARTIAL,
+    PLAN,
     Manifest,
     Shard,
     is_store,
     make_manifest,
     newest_manifest,
+    next_number,
     shard_files,
     shard_name,
     write_manifest,
@@ -132,6 +134,8 @@ class StoreWriter:
         before = newest_manifest(folder)
         if before is None:
             raise MissingFileError(f"token store: there is none in {folder}; write one first")
+        if (folder / PLAN).exists() and not (folder / MANIFEST).exists():
+            raise FileError(f"token store: {folder} is being made shard by shard; let that end, and append then")
         for shard in before.shards:
             check_shard(folder / shard.file, shard, before, verify=False)
         writer = cls.of(folder, before, shard_rows=shard_rows)
@@ -144,7 +148,8 @@ class StoreWriter:
         # What is to go is first no longer listed: a kill in here leaves a store that lists nothing that is gone.
         write_manifest(self.folder / PARTIAL, self.manifest)
         if not self._appends:
-            (self.folder / MANIFEST).unlink(missing_ok=True)
+            for name in (MANIFEST, PLAN):
+                (self.folder / name).unlink(missing_ok=True)
         listed = {shard.file for shard in self._shards}
         for path in shard_files(self.folder):
             if path.name not in listed:
@@ -210,7 +215,7 @@ class StoreWriter:
             rows = left.num_rows
 
     def _write_shard(self, split: str, table: pa.Table) -> None:
-        number = sum(shard.split == split for shard in self._shards)
+        number = next_number(self._shards, split)
         self._shards.append(save_shard(self.folder, split, number, table))
         write_manifest(self.folder / PARTIAL, self.manifest)
 

@@ -12,7 +12,7 @@ Ray Data would do the reading and the batching too. It was not taken: its writer
 order of rows and so the store depend on timing, and two of its known troubles (actor pools of two stages that do not
 overlap, ray#44767; ``map_batches`` slower than a loop, ray#44905) do not arise where an actor does both.
 
-The tokenizer, the data and the store's folder must lie where every node finds them.
+The data and the store's folder must lie where every node finds them; the tokenizer goes over the network.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from gridcode.errors import GridcodeError, NothingReadableError
-from gridcode.files import writing
+from gridcode.errors import FileError, GridcodeError, NothingReadableError
 from gridcode.store.manifest import Manifest, Shard, shard_name
 from gridcode.store.reader import TokenStore
 from gridcode.store.shared import Plan, begin, commit, complete, make_shard
@@ -54,17 +52,23 @@ class RayOptions:
     """Where a store is made.
 
     Attributes:
-        actors: Processes that encode; None for one a GPU of the cluster, or without GPUs one for each group of CPUs
-            that an actor and its readers take.
+        actors: Processes that encode; None for one a GPU of the cluster, or on CPUs one for each group of them that an
+            actor and its readers take.
         address: A running cluster, as ``ray.init`` takes it ("auto" for the one of this machine); None starts one here.
+        device: Where actors encode: 'cpu', or 'cuda' for a GPU each.
     """
 
     actors: int | None = None
     address: str | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.actors is not None and self.actors < 1:
             raise GridcodeError(f"actors must be at least 1, got {self.actors}")
+        if self.device not in ("cpu", "cuda"):
+            raise GridcodeError(
+                f"actors encode on cpu or on cuda, a GPU each, not on {self.device}; give one of the two"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,61 +85,57 @@ class Job:
     """What every actor must know.
 
     Attributes:
-        tokenizer: Its folder or hub id.
         data: How examples are read.
         options: The store's folder, size of a batch, precision and flips.
         manifest: The store's.
+        device: Where it encodes.
         folder: Where the command was called: paths may start from there.
     """
 
-    tokenizer: str
     data: Any
     options: StoreOptions
     manifest: Manifest
+    device: str
     folder: str = field(default_factory=os.getcwd)
 
 
 class ShardMaker:
-    """Makes shards, in a process of its own.
+    """Makes shards, in a process of its own."""
 
-    Args:
-        job: What to do.
-        device: Where it encodes.
-    """
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._fetched: tuple[Tokenizer, Mapping[str, Any]] | None = None
 
-    def __init__(self, job: Job, device: str) -> None:
-        self._job, self._device = job, device
-        self._splits: Mapping[str, Any] | None = None
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_pretrained(self._job.tokenizer, device=self._device)
-
-    def make(self, splits: list[Any], split: str, number: int, places: range) -> Made | GridcodeError:
+    def make(self, large: list[Any], split: str, number: int, places: range) -> Made | GridcodeError:
         """Make a shard. An error is returned: Ray would wrap a raised one into a traceback, and try again.
 
         Args:
-            splits: A list of one reference to the examples, by split name; Ray would fetch a bare one every time.
+            large: References to the tokenizer and to the examples by split name, in a list: Ray would fetch bare ones
+                for every shard.
             split: The shard's split.
             number: The shard's number in it.
             places: Its examples, as the source cut them.
         """
         try:
-            if self._splits is None:
-                self._splits = package().get(splits[0])
-            return self._make(self._splits[split], split, number, places)
+            if self._fetched is None:
+                tokenizer, splits = package().get(large)
+                self._fetched = tokenizer.to(self._job.device), splits
+            return self._make(*self._fetched, split, number, places)
         except GridcodeError as error:
             return error.with_traceback(None)
 
-    def _make(self, examples: Any, split: str, number: int, places: range) -> Made:
+    def _make(self, tokenizer: Tokenizer, splits: Mapping[str, Any], split: str, number: int, places: range) -> Made:
         job, batches = self._job, []
-        with writing(Path(job.folder)):
-            os.chdir(job.folder)
-        source = examples.cut(places)
-        count, skipped = 0, list[str]()
-        flips = job.options.flips and split == "train"
         try:
-            for rows in encoded(self._tokenizer, source, job.data, job.options, flips=flips):
+            os.chdir(job.folder)
+        except OSError as error:
+            raise FileError(
+                f"{job.folder}, where the command was called, cannot be entered on {socket.gethostname()} "
+                f"({error.strerror}); call it from a folder that every machine has"
+            ) from None
+        count, skipped = 0, list[str]()
+        try:
+            for rows in encoded(tokenizer, split, splits[split].cut(places), job.data, job.options):
                 batches.append(record_batch(job.manifest, rows.tokens, rows.labels, rows.keys, {}))
                 count += rows.examples
                 skipped += rows.skipped
@@ -145,7 +145,7 @@ class ShardMaker:
 
 
 def tokenize_on_ray(
-    tokenizer: str,
+    tokenizer: Tokenizer,
     splits: Mapping[str, Any],
     data: Any,
     options: StoreOptions,
@@ -159,7 +159,7 @@ def tokenize_on_ray(
     A store in ``options.out`` that was begun with the same tokenizer, examples and settings is gone on with.
 
     Args:
-        tokenizer: Its folder or hub id.
+        tokenizer: In evaluation mode, on the CPU.
         splits: The examples, by split name: sources that can be cut, as :class:`gridcode.data.source.Source`.
         data: How they are read; ``data.workers`` processes read for each actor.
         options: Where and how.
@@ -174,13 +174,12 @@ def tokenize_on_ray(
         GridcodeError: Ray is not installed, an example cannot be read, the folder is occupied, or the examples are
             others than those that the tokenizer learned.
     """
-    ray = package()
-    model = Tokenizer.from_pretrained(tokenizer, device="cpu")
-    manifest = manifest_of(model, splits, data, options)
-    total = total_of(splits.values())
+    ray, where = package(), where or RayOptions()
+    manifest, total = manifest_of(tokenizer, splits, data, options), total_of(splits.values())
     size = -(-SHARD_EXAMPLES // options.batch_size) * options.batch_size
     cuts = {split: source.cuts(size) for split, source in splits.items()}
-    plan = Plan(size, {split: len(places) for split, places in cuts.items()})
+    examples = {split: tokenizer.domain.identity(source) for split, source in splits.items()}
+    plan = Plan(size, {split: len(places) for split, places in cuts.items()}, examples)
     shards = begin(options.out, manifest, plan, overwrite=options.force)
     say = say or (lambda line: None)
     if shards:
@@ -189,8 +188,8 @@ def tokenize_on_ray(
     done = sum(len(cuts[split][number]) for split, number in shards) if total is not None else 0
     if missing:
         told = time.monotonic()
-        job = Job(tokenizer, data, options, manifest)
-        for name, made in _hand_out(ray, job, splits, missing, where or RayOptions(), say):
+        job = Job(data, options, manifest, where.device)
+        for name, made in _hand_out(ray, job, (tokenizer, dict(splits)), missing, where, say):
             for message in made.skipped:
                 _log.warning("skipped %s", message)
             if made.shard is not None:
@@ -223,7 +222,7 @@ def package() -> Any:
 def _hand_out(
     ray: Any,
     job: Job,
-    splits: Mapping[str, Any],
+    large: tuple[Tokenizer, Mapping[str, Any]],
     tasks: Sequence[tuple[str, int, range]],
     where: RayOptions,
     say: Callable[[str], None],
@@ -233,14 +232,14 @@ def _hand_out(
     if joined:
         _join(ray, where.address)
     try:
-        sources = ray.put(dict(splits))
+        references = [ray.put(value) for value in large]
         makers = _makers(ray, job, len(tasks), where, say)
         waiting, running = deque(tasks), dict[Any, tuple[str, int, Any]]()
 
         def give(maker: Any) -> None:
             if waiting:
                 split, number, places = waiting.popleft()
-                running[maker.make.remote([sources], split, number, places)] = split, number, maker
+                running[maker.make.remote(references, split, number, places)] = split, number, maker
 
         for maker in makers * _IN_HAND:
             give(maker)
@@ -287,7 +286,8 @@ def _knock(address: str) -> None:
     Raises:
         OSError: None answers.
     """
-    latest = Path("/tmp/ray/ray_current_cluster")  # what "auto" means, where RAY_ADDRESS does not say
+    # What "auto" means, where RAY_ADDRESS does not say.
+    latest = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray/ray_current_cluster"
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or (latest.read_text() if latest.is_file() else "")
     host, _, port = address.rpartition("//")[2].rpartition(":")
@@ -296,18 +296,28 @@ def _knock(address: str) -> None:
 
 
 def _makers(ray: Any, job: Job, most: int, where: RayOptions, say: Callable[[str], None]) -> list[Any]:
-    """At most ``most`` actors, each with a GPU where there are some, and CPUs for itself and its readers."""
+    """At most ``most`` actors, each with CPUs for itself and its readers, and on 'cuda' with a GPU.
+
+    Raises:
+        GridcodeError: The cluster has too few GPUs.
+    """
     total = ray.cluster_resources()
     gpus, cpus = int(total.get("GPU", 0)), total.get("CPU", 1.0)
     largest = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
     each = max(1, min(1 + getattr(job.data, "workers", 0), int(largest)))
-    count = min(where.actors or gpus or max(1, int(cpus // each)), most)
+    count = min(where.actors or (gpus if job.device == "cuda" else max(1, int(cpus // each))), most)
+    if job.device == "cuda" and not 1 <= count <= gpus:
+        raise GridcodeError(
+            f"the cluster has {gpus} GPUs for {where.actors or 1} actors; lower actors, or encode on cpu"
+        )
     if count * each > cpus:  # asked for more than there are: they share
         each = max(1, int(cpus // count))
     shared = cpus / count if count > cpus else each
-    device = "cuda" if gpus >= count else "cpu"
-    say(f"ray: {count} actors on {device}, with {shared:g} CPU{'s' * (shared != 1)} each, of {len(ray.nodes())} nodes")
-    maker = ray.remote(ShardMaker).options(
-        num_cpus=shared, num_gpus=int(device == "cuda"), max_restarts=-1, max_task_retries=_TRIES
+    say(
+        f"ray: {count} actor{'s' * (count != 1)} on {job.device}, with {shared:g} CPU{'s' * (shared != 1)} each, of "
+        f"{len(ray.nodes())} nodes"
     )
-    return [maker.remote(job, device) for _ in range(count)]
+    maker = ray.remote(ShardMaker).options(
+        num_cpus=shared, num_gpus=int(job.device == "cuda"), max_restarts=-1, max_task_retries=_TRIES
+    )
+    return [maker.remote(job) for _ in range(count)]

@@ -67,7 +67,7 @@ def tokenize(
     done, total = 0, total_of(splits.values())
     with StoreWriter.of(options.out, manifest, overwrite=options.force) as writer:
         for split, source in splits.items():
-            for rows in encoded(tokenizer, source, data, options, flips=options.flips and split == "train"):
+            for rows in encoded(tokenizer, split, source, data, options):
                 writer.write(split, rows.tokens, rows.labels, rows.keys)
                 done += rows.examples
                 if progress is not None and rows.examples:
@@ -109,17 +109,17 @@ class Rows(NamedTuple):
     """One message for each example that could not be read on the way."""
 
 
-def encoded(tokenizer: Tokenizer, source: Any, data: Any, options: StoreOptions, *, flips: bool) -> Iterator[Rows]:
+def encoded(tokenizer: Tokenizer, split: str, source: Any, data: Any, options: StoreOptions) -> Iterator[Rows]:
     """The rows of a source's examples, in order.
 
     Args:
         tokenizer: In evaluation mode.
+        split: Its name: the training examples' rows may be followed by those of their mirrored selves, batch by batch.
         source: The examples.
         data: How they are read.
-        options: Size of a batch, and precision.
-        flips: Also the rows of the mirrored examples, batch by batch.
+        options: Size of a batch, precision and flips.
     """
-    domain, device = tokenizer.domain, tokenizer.device
+    domain, device, flips = tokenizer.domain, tokenizer.device, options.flips and split == "train"
 
     def encode(inputs: tuple[Tensor, ...]) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):

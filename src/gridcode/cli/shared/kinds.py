@@ -71,7 +71,7 @@ def own_verb(kind: KindOfData, verb: str) -> Callable[[list[str]], None] | None:
 
 
 def data_of(kind: KindOfData, tokenizer: Tokenizer) -> Any:
-    """The settings of data in a tokenizer's own record, of a kind that has its verbs for itself.
+    """The settings of data in a tokenizer's own record.
 
     Raises:
         GridcodeError: It has none, or ones that this version cannot read.

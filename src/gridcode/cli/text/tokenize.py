@@ -9,11 +9,11 @@ import tyro
 
 from gridcode.cli.shared.parse import parse
 from gridcode.cli.text.options import TextChange
-from gridcode.cli.tokenize import KindArguments, tokenize_examples
+from gridcode.cli.tokenize import StoreArguments, tokenize_examples
 
 
 @dataclass(frozen=True)
-class Arguments(KindArguments):
+class Arguments(StoreArguments):
     """Turn texts into a token store, in --out."""
 
     data: Annotated[TextChange, tyro.conf.arg(name="data")] = field(default_factory=TextChange)
