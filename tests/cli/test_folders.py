@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from gridcode.cli.main import main
-from gridcode.cli.shared.folders import Sort, sort_of
+from gridcode.cli.shared.folders import Sort, check_source, sort_of
+from gridcode.errors import GridcodeError
 
 OLD = Path(__file__).parents[1] / "old_folders"
 
@@ -23,6 +24,7 @@ SORTS: dict[str, Sort] = {
     "conditional-prior": "picture prior",
     "new-prior": "picture prior",
     "classifier": "features",
+    "damaged": "image tokenizer",
     "tokens": "tokens",
     "parts": "parts",
     "dense-parts": "parts",
@@ -106,7 +108,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(OLD / part, root / "parts" / part)
     shutil.copytree(OLD / "label-tokenizer", root / "dense-parts/tokenizer")
     shutil.copytree(OLD / "conditional-prior", root / "dense-parts/prior")
-    configs = {"classifier": {"kind": "classifier"}, "new-prior": {"kind": "prior", "example_shape": [3, 8, 8]}}
+    configs = {
+        "classifier": {"kind": "classifier"},
+        "new-prior": {"kind": "prior", "example_shape": [3, 8, 8]},
+        "damaged": {"kind": "tokenizer", "domain": []},
+    }
     for name, config in configs.items():
         (root / name).mkdir()
         (root / name / "config.json").write_text(json.dumps(config))
@@ -172,3 +178,12 @@ def test_what_gridcode_wrote_is_no_folder_of_pictures(
         line = refused([name if word == "X" else word for word in command.split()], capsys)
         assert f"{name} {IS[name].partition(',')[0]}, not pictures; " in line, line
         assert DOES.get(name, "") in line, line
+
+
+def test_pictures_of_any_kind_may_be_a_pattern_and_other_files_may_not(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").touch()
+    for kind in ("image", "dense"):
+        check_source(str(tmp_path / "*.tar"), kind)
+        check_source("https://host/{0..1}.tar", kind)  # what is made of them says whether it reads streams
+    with pytest.raises(GridcodeError, match="give the path of a data set of sounds"):
+        check_source(str(tmp_path / "*.tar"), "audio")

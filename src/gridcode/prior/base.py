@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model
-from gridcode.nn.module import load_weights, scaled_normal_
+from gridcode.nn.module import count_parameters, load_weights, scaled_normal_
 from gridcode.nn.transformer import truncated_normal_
 from gridcode.prior.card import prior_card
 from gridcode.prior.condition import Condition, Given
@@ -261,7 +261,7 @@ class Prior(nn.Module, ABC):
     @property
     def parameter_count(self) -> int:
         """Learned numbers."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return count_parameters(self)
 
     @property
     def blocks(self) -> list[nn.Module]:

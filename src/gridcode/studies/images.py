@@ -197,7 +197,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
             generator = train_stage_two(tokenizer, sources, config.data, stage_two, folder)
         if recipe.costs:
             costs = {
-                "prior_parameters": sum(weights.numel() for weights in generator.prior.parameters()),
+                "prior_parameters": generator.prior.parameter_count,
                 "prior_seconds_a_step": seconds_of_steps(folder / "prior", stage_two.loop) / stage_two.loop.steps,
                 "prior_peak_mib": peak.mib,
             }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gridcode.errors import GridcodeError
 from gridcode.hub import CONFIG, ModelFolder, load_model, save_model, weights_hash
-from gridcode.nn.module import in_evaluation, load_weights
+from gridcode.nn.module import count_parameters, in_evaluation, load_weights
 from gridcode.quantize.base import Quantized, Quantizer
 from gridcode.quantize.make import check_spec, make_quantizer
 from gridcode.quantize.partial import quantize_with_dropout
@@ -79,7 +79,7 @@ class Tokenizer(nn.Module):
     def parameter_count(self) -> int:
         """Learned numbers: the parameters, and a quantizer's codebook where statistics move it instead of gradients."""
         codebook = sum(buffer.numel() for name, buffer in self.quantizer.named_buffers() if name == "codebook")
-        return codebook + sum(parameter.numel() for parameter in self.parameters())
+        return codebook + count_parameters(self)
 
     @property
     def device(self) -> torch.device:

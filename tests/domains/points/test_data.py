@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -202,7 +203,7 @@ def test_equal_points_become_a_point_and_other_places_are_refused(tmp_path: Path
         open_clouds(replace(data, source=str(tmp_path / "empty")), "train")
 
 
-def depth_png(values: np.ndarray) -> dict[str, object]:
+def depth_png(values: np.ndarray) -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, format="PNG")
     return {"bytes": buffer.getvalue(), "path": None}
@@ -225,3 +226,27 @@ def test_depth_maps_become_patches_of_points(tmp_path: Path) -> None:
     pq.write_table(pa.table({"depth": [depth_png(flat.astype(np.uint8))]}), tmp_path / "train.parquet")
     with pytest.raises(GridcodeError, match=r"uint8 of shape \(16, 24\) is no depth map of 16 bits"):
         open_input(data)
+
+
+def test_65535_in_a_depth_map_is_no_depth(tmp_path: Path) -> None:
+    near = np.full((8, 16), 2000, np.uint16)
+    near[0, :8] = 65535  # as 7-Scenes has it: 65.5 m if it were a depth
+    near[:5, 8:] = 65535
+    pq.write_table(pa.table({"depth": [depth_png(near)]}), tmp_path / "train.parquet")
+    source = open_input(PointsConfig(source=str(tmp_path), patch=8))
+    assert len(source) == 1  # less than half of the second patch was measured
+    points = source[0].shape.points(64, np.random.default_rng(0))
+    assert points.shape == (56, 3)
+    assert points[:, 1].max() == 2.0
+
+
+def test_one_damaged_depth_map_is_named_or_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = depth_png(np.full((8, 8), 2000, np.uint16))
+    cut = {"bytes": whole["bytes"][:40], "path": None}
+    pq.write_table(pa.table({"depth": [cut, whole]}), tmp_path / "train.parquet")
+    data = PointsConfig(source=str(tmp_path), patch=8)
+    with pytest.raises(GridcodeError, match=r"train.parquet, row 0: not a readable depth map .*data.on_error=skip"):
+        open_input(data)
+    source = open_input(replace(data, on_error="skip"))
+    assert [source.key(number) for number in range(len(source))] == ["train.parquet:1-0-0"]
+    assert "skipped" in caplog.text

@@ -124,6 +124,15 @@ def test_eval_writes_figures_and_scatter_plots(runs: Path, tmp_path: Path) -> No
     assert "chamfer_ratio" not in figures
 
 
+def test_eval_compares_no_set_of_one_cloud(runs: Path, tmp_path: Path) -> None:
+    words = ["--tokenizer", str(runs / "tokenizer"), "--prior", str(runs / "prior"), "--compared", "1"]
+    assert main(["eval", "solids_smoke", *words, "--steps", "2", "--samples", "2", "--out", str(tmp_path / "out")]) == 0
+    figures = json.loads((tmp_path / "out/report.json").read_text())["figures"]
+    assert figures["samples"] == 2
+    assert figures["coverage"] is None
+    assert figures["coverage_of_training_clouds"] is None
+
+
 def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: Path, capsys) -> None:
     tokenizer = str(runs / "tokenizer")
     for words, said in (

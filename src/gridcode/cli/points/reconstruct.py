@@ -45,12 +45,12 @@ def run(arguments: list[str]) -> None:
     parsed = parse_reconstructed(Arguments, "points", arguments)
     import torch
 
-    from gridcode.data.file_names import file_stem
+    from gridcode.data.file_names import file_stem, without_ending
     from gridcode.data.labelled.source import some_of
-    from gridcode.domains.points.data.decode import without_ending
+    from gridcode.domains.points.data.decode import SUFFIXES
     from gridcode.domains.points.data.loader import read_cloud
     from gridcode.domains.points.data.source import open_clouds, open_input
-    from gridcode.domains.points.distance import squares
+    from gridcode.domains.points.distance import chamfer
     from gridcode.domains.points.domain import PointsDomain, data_of
     from gridcode.domains.points.files import write_cloud
     from gridcode.domains.points.show import save_sheet
@@ -66,8 +66,8 @@ def run(arguments: list[str]) -> None:
         cloud = chosen[number]
         points = torch.from_numpy(read_cloud(cloud, None, config=data))
         back = tokenizer.decode(tokenizer.encode(points[None].to(tokenizer.device)))[0].cpu()
-        found = squares(back[None], points[None]).chamfer().item()
-        write_cloud(out / f"{number:04d}-{file_stem(without_ending(cloud.key))}.{parsed.format}", back)
+        found = chamfer(back[None], points[None]).item()
+        write_cloud(out / f"{number:04d}-{file_stem(without_ending(cloud.key, SUFFIXES))}.{parsed.format}", back)
         print(f"{cloud.key}  Chamfer distance {found:.5f}")
         return points, back, found
 

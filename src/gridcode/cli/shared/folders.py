@@ -74,7 +74,7 @@ def _sort_of_model(config: Mapping[str, Any]) -> Sort:
     kind = config.get("kind")
     kind, domain = _OLD_KINDS.get(str(kind), (kind, config.get("domain", "image")))
     if kind == "tokenizer":
-        return f"{domain if domain in KINDS else 'image'} tokenizer"
+        return f"{domain if str(domain) in KINDS else 'image'} tokenizer"
     if kind == "prior":
         return "picture prior" if domain == "dense" or config.get("example_shape") else "class prior"
     return "features" if kind in ("classifier", "observer") else "other"
@@ -172,10 +172,11 @@ def check_source(place: str | None, kind: KindOfData = "image") -> None:
     nouns, built_in = KINDS[kind].files or KINDS[kind].nouns, KINDS[kind].built_in
     if place is None or (built_in and place == built_in):
         return
-    if kind == "image" and is_url(place):
+    may_be_shards = nouns == KINDS["image"].nouns
+    if may_be_shards and is_url(place):
         shard_urls(place)
         return
-    if kind == "image" and is_pattern(place):
+    if may_be_shards and is_pattern(place):
         local_shards(place)
         return
     folder = Path(place)

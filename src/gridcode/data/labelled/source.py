@@ -79,10 +79,11 @@ class Renamed(LabelledSource[ExampleT]):
         return len(self._whole)
 
     def __getitem__(self, index: int) -> ExampleT:
-        example: Any = self._whole[index]
+        example = self._whole[index]
         if example.label is None:
-            return self._whole[index]
-        renumbered: ExampleT = replace(example, label=self._number.get(example.label))
+            return example
+        frozen: Any = example
+        renumbered: ExampleT = replace(frozen, label=self._number.get(example.label))
         return renumbered
 
     def key(self, index: int) -> str:

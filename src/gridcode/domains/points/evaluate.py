@@ -71,7 +71,7 @@ class PointsSamples:
         accuracy: Share of samples recognised as what was asked for; None without classes.
         by_class: The same of each class.
         count: Samples drawn.
-        sets: Against validation clouds.
+        sets: Against validation clouds; None where either are fewer than two.
         real_sets: The same of as many training clouds.
         shown: By class name, (n, N, 3).
     """
@@ -80,8 +80,8 @@ class PointsSamples:
     accuracy: float | None
     by_class: dict[str, float]
     count: int
-    sets: SetScores
-    real_sets: SetScores
+    sets: SetScores | None
+    real_sets: SetScores | None
     shown: dict[str, Tensor]
 
 
@@ -142,13 +142,13 @@ class PointsEvaluation:
                 "samples": found.count,
                 "classifier_accuracy_on_samples": found.accuracy,
                 **{f"classifier_accuracy_on_samples_{name}": share for name, share in found.by_class.items()},
-                "coverage": found.sets.coverage,
-                "coverage_of_training_clouds": found.real_sets.coverage,
-                "minimum_matching_distance": found.sets.matching,
-                "minimum_matching_distance_of_training_clouds": found.real_sets.matching,
-                "nearest_neighbour_accuracy": found.sets.nearest_accuracy,
-                "nearest_neighbour_accuracy_of_training_clouds": found.real_sets.nearest_accuracy,
             }
+            for sets, ending in ((found.sets, ""), (found.real_sets, "_of_training_clouds")):
+                figures |= {
+                    f"coverage{ending}": sets.coverage if sets else None,
+                    f"minimum_matching_distance{ending}": sets.matching if sets else None,
+                    f"nearest_neighbour_accuracy{ending}": sets.nearest_accuracy if sets else None,
+                }
         return figures
 
 
@@ -231,10 +231,14 @@ def _samples(
             name: _accuracy(recogniser, clouds[of], labels[of]) or 0.0 for name, of in shares.items() if of.any()
         },
         count=len(clouds),
-        sets=compare_sets(_compared(clouds, config), held),
-        real_sets=compare_sets(_compared(real, config), held),
+        sets=_sets(_compared(clouds, config), held),
+        real_sets=_sets(_compared(real, config), held),
         shown=drawn.shown(PER_CLASS),
     )
+
+
+def _sets(clouds: Tensor, held: Tensor) -> SetScores | None:
+    return compare_sets(clouds, held) if min(len(clouds), len(held)) > 1 else None
 
 
 def _compared(clouds: Tensor, config: PointsEvaluationConfig) -> Tensor:

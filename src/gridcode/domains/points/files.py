@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
 from gridcode.files import write_atomic
-
-Format: TypeAlias = Literal["npy", "ply"]
 
 
 def write_cloud(path: Path, cloud: Tensor) -> None:

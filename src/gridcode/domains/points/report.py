@@ -91,6 +91,8 @@ def _sample_tables(found: PointsSamples) -> list[Table]:
     bits = Figure("bits per token", found.bits_per_token, "bits", "of validation tokens")
     tables = [Table("Generation", [bits])]
     for name, sets in (("Samples", found.sets), ("Training clouds", found.real_sets)):
+        if sets is None:
+            continue
         rows = [
             Figure("coverage", sets.coverage, "", "share of validation clouds that are nearest to one of these"),
             Figure("minimum matching distance", sets.matching, "", "from validation clouds to the nearest of these"),

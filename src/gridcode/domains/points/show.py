@@ -17,7 +17,7 @@ VIEWS: Final = ((0.6, 0.35), (0.6 + pi / 2, 0.35))
 """Azimuth and elevation of the cameras, in radians."""
 
 
-def scatter_plots(clouds: Tensor, *, colour: str = "plasma") -> Pictures:
+def scatter_plots(clouds: Tensor) -> Pictures:
     """Pictures of clouds (B, N, 3) of the unit ball, both views side by side: uint8 (B, SIDE, 2 SIDE, 3).
 
     >>> import torch
@@ -33,7 +33,7 @@ def scatter_plots(clouds: Tensor, *, colour: str = "plasma") -> Pictures:
         axes = figure.add_axes((number / len(VIEWS), 0, 1 / len(VIEWS), 1))
         axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
         axes.set_axis_off()
-        dots.append(axes.scatter([], [], c=[], cmap=colour, s=3, vmin=-1, vmax=1.2, linewidths=0))
+        dots.append(axes.scatter([], [], c=[], cmap="plasma", s=3, vmin=-1, vmax=1.2, linewidths=0))
     for cloud in clouds.detach().cpu().numpy():
         for scatter, (azimuth, elevation) in zip(dots, VIEWS, strict=True):
             seen = cloud @ _camera(azimuth, elevation)

@@ -60,15 +60,6 @@ def read_points(path: Path) -> NDArray[np.float32]:
     return _checked(values, name)
 
 
-def without_ending(key: str) -> str:
-    """A cloud's key without a file's ending.
-
-    >>> without_ending("chairs/a.ply"), without_ending("torus-3")
-    ('chairs/a', 'torus-3')
-    """
-    return key[: -len(Path(key).suffix)] if Path(key).suffix.lower() in SUFFIXES else key
-
-
 def _checked(values: NDArray[Any], name: str) -> NDArray[np.float32]:
     if values.ndim != 2 or values.shape[1] < 3 or values.dtype.kind not in "fiu":
         raise FileError(f"{name}: {values.dtype} of shape {values.shape} is no cloud; give numbers (N, 3)")

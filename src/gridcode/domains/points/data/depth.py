@@ -2,22 +2,22 @@
 
     (x, y, z) = ( (u - W/2) d / f,  d,  (H/2 - v) d / f )     for the pixel in column u, row v, of depth d in metres
 
-z is up, and y is away from the camera. Depth maps are 16-bit PNG files in millimetres, 0 where nothing was measured, in
-the column 'depth' of Parquet files. Patches of which less than half was measured are left out; the others give a cloud
-of the points that were.
+z is up, and y is away from the camera. Depth maps are 16-bit PNG files in millimetres, 0 or 65535 where nothing was
+measured, in the column 'depth' of Parquet files. Patches of which less than half was measured are left out; the others
+give a cloud of the points that were.
 """
 
 from __future__ import annotations
 
-import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from gridcode.data.image import load_image
 from gridcode.data.labelled.source import LabelledSource
 from gridcode.data.parquet import ParquetImages, parquet_schema
 from gridcode.domains.points.config import PointsConfig
@@ -26,6 +26,8 @@ from gridcode.errors import FileError, GridcodeError
 
 LEAST = 0.5
 """Share of a patch that must have been measured."""
+_SATURATED = 65535
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,19 @@ class DepthPatches(LabelledSource[Cloud]):
             )
         self._maps, self._config = ParquetImages(paths, name=name, image_column="depth"), config
         self.name = self._maps.name
-        self._places = [
-            (number, corner)
-            for number in range(len(self._maps))
-            for corner in _whole_enough(read_depth(self._maps, number), config.patch)
-        ]
+        self._places = [(number, corner) for number in range(len(self._maps)) for corner in self._corners(number)]
         if not self._places:
             raise GridcodeError(f"{name}: no patch of {config.patch} pixels is half measured; set a smaller data.patch")
+
+    def _corners(self, number: int) -> list[tuple[int, int]]:
+        """Of the patches of a map; with ``on_error="skip"`` a map that cannot be read has none."""
+        try:
+            return _whole_enough(read_depth(self._maps, number), self._config.patch)
+        except GridcodeError as error:
+            if self._config.on_error == "stop":
+                raise
+            _log.warning("skipped %s", error)
+            return []
 
     def __len__(self) -> int:
         return len(self._places)
@@ -100,15 +108,17 @@ def read_depth(maps: ParquetImages, number: int) -> NDArray[np.float32]:
     Raises:
         FileError: It is no grey picture of 16 bits.
     """
-    where = maps.where(number)
+    where, encoded = maps.where(number), maps.encoded(number)
     try:
-        with Image.open(io.BytesIO(maps.encoded(number))) as image:
-            values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise FileError(f"{where}: not a readable depth map ({error}); remove it") from None
+        values = np.asarray(load_image(encoded, formats=("PNG", "TIFF")).image)
+    except Exception as error:  # Pillow's decoders let through whatever a damaged file makes them trip over
+        reason = " ".join(str(error).split())[:120]
+        raise FileError(
+            f"{where}: not a readable depth map ({reason}); mend or remove it, or set data.on_error=skip"
+        ) from None
     if values.ndim != 2 or values.dtype.itemsize < 2:
         raise FileError(f"{where}: {values.dtype} of shape {values.shape} is no depth map of 16 bits in millimetres")
-    return (values / np.float32(1000)).astype(np.float32)
+    return (np.where(values == _SATURATED, 0, values) / np.float32(1000)).astype(np.float32)
 
 
 def back_projected(depth: NDArray[np.float32], corner: tuple[int, int], side: int, focal: float) -> Points:
