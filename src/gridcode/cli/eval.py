@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from gridcode.cli.shared.folders import check_source, kind_of_command
-from gridcode.cli.shared.kinds import KindOfData, data_of, own_verb, recipe_settings
+from gridcode.cli.shared.kinds import KindOfData, data_of, measuring, own_form, recipe_settings
 from gridcode.cli.shared.models import DenseDataChange, DenseModels, MeasuredModels, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Device, Output
 from gridcode.cli.shared.parse import option_value, parse, recipe_first
@@ -22,11 +22,6 @@ from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.recipes import dense_recipe
 
-if TYPE_CHECKING:
-    from gridcode.evaluation.publish import Findings
-
-FormT = TypeVar("FormT", bound=MeasuredModels)
-
 
 @dataclass(frozen=True)
 class Arguments(MeasuredModels):
@@ -36,7 +31,7 @@ class Arguments(MeasuredModels):
     reference measures real pictures once, for --reference.
     """
 
-    data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
+    data: DataChange = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
     evaluation: Annotated[EvaluationConfig, FLAT] = field(default_factory=EvaluationConfig)
     """How much is measured."""
@@ -132,51 +127,35 @@ def run(arguments: list[str]) -> None:
     kind = kind_of_command(arguments)
     if kind != "dense" and option_value("--run", arguments):
         raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
-    (own_verb(kind, "eval") or (eval_dense if kind == "dense" else eval_images))(arguments)
+    form = own_form(kind, "EvalArguments")
+    if form is not None:
+        eval_examples(form, kind, arguments)
+    elif kind == "dense":
+        eval_dense(arguments)
+    else:
+        eval_images(arguments)
 
 
-def parse_measured(form: type[FormT], kind: KindOfData, arguments: Sequence[str]) -> FormT:
-    """Read the command line of a kind with a module of its own, and refuse what is not there.
+def eval_examples(form: type[Any], kind: KindOfData, arguments: Sequence[str]) -> None:
+    """Measure examples of a kind with a command line of its own, write the report, and print the figures.
 
     Args:
-        form: Its arguments, with ``data`` and ``evaluation``.
+        form: The command line, :class:`MeasuredModels` with ``data`` and ``evaluation``.
         kind: The kind.
         arguments: The words after the verb; the name of a recipe, where it comes first, sets the defaults.
 
     Raises:
-        GridcodeError: The command line or what it names is wrong.
+        GridcodeError: The command line or what it names is wrong, or the report cannot be written.
     """
-    default: Any = form(TokenizerModel(tyro.MISSING), Output(tyro.MISSING))
+    default = form(TokenizerModel(tyro.MISSING), Output(tyro.MISSING))
     settings, words = recipe_settings(kind, arguments, default.evaluation)
-    parsed: Any = parse(form, words, prog="gridcode eval", default=replace(default, evaluation=settings))
+    parsed = parse(form, words, prog="gridcode eval", default=replace(default, evaluation=settings))
     parsed.check(parsed.data.source, kind)
-    found: FormT = parsed
-    return found
-
-
-def measure_examples(
-    parsed: Any,
-    kind: KindOfData,
-    evaluate: Callable[..., Any],
-    findings: Callable[[Any, Any, Any], Findings],
-    arguments: Sequence[str],
-) -> None:
-    """Measure examples of a kind with a module of its own, write the report, and print the figures.
-
-    Args:
-        parsed: Its command line, of :func:`parse_measured`.
-        kind: The kind.
-        evaluate: Measures: takes the subject, ``parsed.evaluation`` and ``say``; what it returns has ``figures()``.
-        findings: Makes the report's contents of what was measured, the subject and ``parsed.evaluation``.
-        arguments: The words after the verb.
-
-    Raises:
-        GridcodeError: The data cannot be read, or the report cannot be written.
-    """
     from gridcode.cli.shared.advice import narrator
     from gridcode.evaluation.publish import print_figures, publish
     from gridcode.evaluation.subject import Subject
 
+    evaluate, findings = measuring(kind)
     tokenizer, generator = parsed.load()
     data, domain = parsed.data.applied(data_of(kind, tokenizer)), tokenizer.domain
     subject = Subject(tokenizer, generator, data, domain.open(data, "train"), domain.open(data, "val"))

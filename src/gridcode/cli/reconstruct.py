@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import tyro
-
 from gridcode.cli.shared.folders import check_source, kind_of_data
-from gridcode.cli.shared.kinds import KindOfData, own_verb
+from gridcode.cli.shared.kinds import KINDS, KindOfData, data_of, own_verb
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output, Reading, read_each
 from gridcode.cli.shared.parse import parse
@@ -18,8 +16,10 @@ from gridcode.errors import GridcodeError
 
 if TYPE_CHECKING:
     from gridcode.data.source import Example, ImageSource
+    from gridcode.tokenizer.model import Tokenizer
 
 FormT = TypeVar("FormT")
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Arguments:
     output: Annotated[Output, FLAT]
     input: str | None = None
     """A picture, or all that training reads, 'scenes' too, of splits the validation; the tokenizer's own by default."""
-    data: Annotated[Reading, tyro.conf.arg(name="data")] = field(default_factory=Reading)
+    data: Reading = field(default_factory=Reading)
     """How pictures are read."""
     count: int = 16
     """Pictures at most, from all over the input."""
@@ -59,6 +59,69 @@ def parse_reconstructed(form: type[FormT], kind: KindOfData, arguments: Sequence
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     found: FormT = parsed
     return found
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The examples that are to be reconstructed.
+
+    Attributes:
+        tokenizer: What they are sent through.
+        data: How they are read.
+        source: The examples.
+        nouns: What they are called.
+    """
+
+    tokenizer: Tokenizer
+    data: Any
+    source: Any
+    nouns: str
+
+    def each(self, reconstruct: Callable[[Any, str], Read], suffixes: Collection[str]) -> Iterator[Read]:
+        """What ``reconstruct`` makes of each example and the name of its file, without ending.
+
+        Args:
+            reconstruct: Raises a :class:`GridcodeError` where an example cannot be read.
+            suffixes: Endings of files that a key may have.
+
+        Raises:
+            GridcodeError: An example cannot be read, or none can.
+        """
+
+        def numbered(number: int) -> Read:
+            example = self.source[number]
+            return reconstruct(example, file_name(number, example.key, suffixes))
+
+        name, on_error = self.source.name, self.data.on_error
+        return read_each(len(self.source), numbered, name=name, what=self.nouns, on_error=on_error)
+
+
+def chosen_examples(parsed: Any, kind: KindOfData, open_input: Callable[[Any], Any]) -> Chosen:
+    """Load a tokenizer and open what it is to reconstruct.
+
+    Args:
+        parsed: The command line, of :func:`parse_reconstructed`.
+        kind: The kind of data.
+        open_input: Opens the source of settings as what a person gave.
+
+    Raises:
+        GridcodeError: The tokenizer cannot be loaded, or the examples cannot be opened.
+    """
+    tokenizer = parsed.model.load()
+    data, domain = parsed.data.applied(data_of(kind, tokenizer)), tokenizer.domain
+    source = domain.open(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
+    return Chosen(tokenizer, data, domain.part(source, parsed.count), KINDS[kind].nouns)
+
+
+def file_name(number: int, key: str, suffixes: Collection[str]) -> str:
+    """What a reconstruction's file is called, without ending.
+
+    >>> file_name(3, "cat/9.PNG", (".png",))
+    '0003-cat-9'
+    """
+    from gridcode.data.file_names import file_stem, without_ending
+
+    return f"{number:04d}-{file_stem(without_ending(key, suffixes))}"
 
 
 def run(arguments: list[str]) -> None:

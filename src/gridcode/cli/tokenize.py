@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from gridcode.cli.shared.folders import check_source, kind_of_data
-from gridcode.cli.shared.kinds import KindOfData, data_of, own_verb
+from gridcode.cli.shared.kinds import KindOfData, data_of, own_form
 from gridcode.cli.shared.models import DenseDataChange, TokenizerModel
 from gridcode.cli.shared.options import FLAT, DataChange, Output
 from gridcode.cli.shared.parse import parse
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StoreArguments:
+class Tokenizing:
     """What the command lines of the kinds of data share; each adds ``data``, its changes."""
 
     model: Annotated[TokenizerModel, FLAT]
@@ -51,12 +49,12 @@ class StoreArguments:
 
 
 @dataclass(frozen=True)
-class Arguments(StoreArguments):
+class Arguments(Tokenizing):
     """Turn pictures into a token store, in --out."""
 
     batch_size: int = 128
     """Pictures at a time."""
-    data: Annotated[DataChange, tyro.conf.arg(name="data")] = field(default_factory=DataChange)
+    data: DataChange = field(default_factory=DataChange)
     """Changes to the tokenizer's own data settings."""
     flips: bool = False
     """Also store every training picture mirrored."""
@@ -81,9 +79,9 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     kind = kind_of_data(arguments)
-    own = own_verb(kind, "tokenize")
-    if own is not None:
-        own(arguments)
+    form = own_form(kind, "StoreArguments")
+    if form is not None:
+        tokenize_examples(parse(form, arguments, prog="gridcode tokenize"), kind)
     elif kind == "dense":
         _tokenize_labels(arguments)
     else:
@@ -118,7 +116,7 @@ def tokenize_examples(parsed: Any, kind: KindOfData, **options: Any) -> None:
     """Write the training and the validation examples of a kind of data as a token store, and say what comes next.
 
     Args:
-        parsed: Its command line, :class:`StoreArguments` with ``data``.
+        parsed: Its command line, :class:`Tokenizing` with ``data``.
         kind: The kind.
         options: What the kind sets of :class:`gridcode.tasks.tokenize.StoreOptions`.
 

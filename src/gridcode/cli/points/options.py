@@ -1,11 +1,14 @@
-"""The options that the verbs share for clouds."""
+"""What the verbs ask about clouds: how they are read, and the command lines of tokenize and eval."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from gridcode.cli.shared.options import Changes
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT, Changes
+from gridcode.cli.tokenize import Tokenizing
+from gridcode.domains.points.config import PointsEvaluationConfig
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,24 @@ class PointsChange(PointsReading):
     """Clouds for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read clouds."""
+
+
+@dataclass(frozen=True)
+class StoreArguments(Tokenizing):
+    """Turn clouds into a token store, in --out."""
+
+    data: PointsChange = field(default_factory=PointsChange)
+    """Changes to the tokenizer's own data settings."""
+
+
+@dataclass(frozen=True)
+class EvalArguments(MeasuredModels):
+    """Measure a tokenizer of clouds, and a prior, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
+
+    A recipe's name sets the defaults of what is measured. --out gets report.html, with scatter plots, and report.json.
+    """
+
+    data: PointsChange = field(default_factory=PointsChange)
+    """Changes to the tokenizer's own data settings."""
+    evaluation: Annotated[PointsEvaluationConfig, FLAT] = field(default_factory=PointsEvaluationConfig)
+    """How much is measured."""

@@ -1,7 +1,8 @@
 """The kinds of data that verbs tell apart: what each is called, and where the verbs stand that it has for itself.
 
-A new kind adds a row to :data:`KINDS`, its recipes to :mod:`gridcode.recipes`, and a folder of ``cli/`` with a module
-for each verb (``tokenize``, ``sample``, ``reconstruct``, ``eval``), each with a function ``run``.
+A new kind adds a row to :data:`KINDS`, its recipes to :mod:`gridcode.recipes`, and a folder of ``cli/``: ``options``
+with its command lines of tokenize and eval, and ``sample`` and ``reconstruct``, each with a function ``run``. What eval
+measures and reports is ``evaluate_NAME`` and ``NAME_findings`` of ``evaluate`` and ``report`` in the kind's domain.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from gridcode.evaluation.publish import Findings
     from gridcode.tokenizer.model import Tokenizer
 
 KindOfData: TypeAlias = str
@@ -68,6 +70,23 @@ def own_verb(kind: KindOfData, verb: str) -> Callable[[list[str]], None] | None:
     if not folder:
         return None
     return cast("Callable[[list[str]], None]", import_module(f"gridcode.cli.{folder}.{verb}").run)
+
+
+def own_form(kind: KindOfData, name: str) -> type[Any] | None:
+    """A command line that a kind has for itself, a dataclass; None where the verb's own serves it.
+
+    >>> own_form("audio", "StoreArguments").__module__, own_form("image", "StoreArguments")
+    ('gridcode.cli.sound.options', None)
+    """
+    folder = KINDS[kind].folder
+    return getattr(import_module(f"gridcode.cli.{folder}.options"), name) if folder else None
+
+
+def measuring(kind: KindOfData) -> tuple[Callable[..., Any], Callable[..., Findings]]:
+    """What measures a kind's examples, and what makes a report of what was measured, for kinds with a folder."""
+    domain = f"gridcode.domains.{kind}"
+    evaluate = getattr(import_module(f"{domain}.evaluate"), f"evaluate_{kind}")
+    return evaluate, getattr(import_module(f"{domain}.report"), f"{kind}_findings")
 
 
 def data_of(kind: KindOfData, tokenizer: Tokenizer) -> Any:

@@ -1,12 +1,14 @@
-"""The options that the verbs share for sounds."""
+"""What the verbs ask about sounds: how they are read, and the command lines of tokenize and eval."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from gridcode.cli.shared.options import Changes
-from gridcode.domains.audio.config import Labels
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT, Changes
+from gridcode.cli.tokenize import Tokenizing
+from gridcode.domains.audio.config import AudioEvaluationConfig, Labels
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,24 @@ class SoundChange(SoundReading):
     """Sounds for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
     """Processes that read sounds."""
+
+
+@dataclass(frozen=True)
+class StoreArguments(Tokenizing):
+    """Turn sounds into a token store, in --out."""
+
+    data: SoundChange = field(default_factory=SoundChange)
+    """Changes to the tokenizer's own data settings."""
+
+
+@dataclass(frozen=True)
+class EvalArguments(MeasuredModels):
+    """Measure a tokenizer of sounds, and a prior, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
+
+    A recipe's name sets the defaults of what is measured. --out gets report.html, with players, and report.json.
+    """
+
+    data: SoundChange = field(default_factory=SoundChange)
+    """Changes to the tokenizer's own data settings."""
+    evaluation: Annotated[AudioEvaluationConfig, FLAT] = field(default_factory=AudioEvaluationConfig)
+    """How much is measured."""

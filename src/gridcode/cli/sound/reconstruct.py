@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-import tyro
-
-from gridcode.cli.reconstruct import parse_reconstructed
+from gridcode.cli.reconstruct import chosen_examples, parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
-from gridcode.cli.shared.options import FLAT, Output, read_each
+from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.sound.options import SoundReading
 
 _SHOWN = 16
@@ -27,7 +25,7 @@ class Arguments:
     output: Annotated[Output, FLAT]
     input: str | None = None
     """A sound, or all that training reads, of splits the validation; the tokenizer's own by default."""
-    data: Annotated[SoundReading, tyro.conf.arg(name="data")] = field(default_factory=SoundReading)
+    data: SoundReading = field(default_factory=SoundReading)
     """How sounds are read."""
     count: int = 16
     """Sounds at most, from all over the input."""
@@ -44,32 +42,24 @@ def run(arguments: list[str]) -> None:
     parsed = parse_reconstructed(Arguments, "audio", arguments)
     import torch
 
-    from gridcode.data.file_names import file_stem, without_ending
-    from gridcode.data.labelled.source import some_of
     from gridcode.domains.audio.data.decode import SUFFIXES
-    from gridcode.domains.audio.data.source import open_input, open_sounds
-    from gridcode.domains.audio.domain import data_of
+    from gridcode.domains.audio.data.source import Sound, open_input
     from gridcode.domains.audio.files import FileResult, reconstruct_file
     from gridcode.domains.audio.show import save_sheet
 
-    tokenizer = parsed.model.load()
-    data = parsed.data.applied(data_of(tokenizer))
-    source = open_sounds(data, "val") if parsed.input is None else open_input(replace(data, source=parsed.input))
-    chosen, out = some_of(source, parsed.count), parsed.output.make()
+    chosen, out = chosen_examples(parsed, "audio", open_input), parsed.output.make()
 
-    def pass_through(number: int) -> FileResult:
-        sound = chosen[number]
-        path = out / f"{number:04d}-{file_stem(without_ending(sound.key, SUFFIXES))}.{parsed.format}"
-        found = reconstruct_file(tokenizer, sound.recording, path, data)
+    def pass_through(sound: Sound, name: str) -> FileResult:
+        path = out / f"{name}.{parsed.format}"
+        found = reconstruct_file(chosen.tokenizer, sound.recording, path, chosen.data)
         print(f"{sound.key}  {found.seconds:.2f} s  {found.si_sdr:.2f} dB")
         return found
 
-    results = read_each(len(chosen), pass_through, name=source.name, what="sounds", on_error=data.on_error)
     beginnings, count = list[tuple[torch.Tensor, torch.Tensor]](), 0
-    for count, found in enumerate(results, 1):
+    for count, found in enumerate(chosen.each(pass_through, SUFFIXES), 1):
         if count <= _SHOWN:
             beginnings.append((found.beginning, found.its_reconstruction))
     sounds, backs = (torch.stack(part) for part in zip(*beginnings, strict=True))
-    save_sheet(out / "comparison.png", sounds, backs, rate=data.rate)
+    save_sheet(out / "comparison.png", sounds, backs, rate=chosen.data.rate)
     print(f"{count} sound{'s' * (count != 1)} in {out}")
     print(f"spectrograms of originals, each with its reconstruction below: {out / 'comparison.png'}")

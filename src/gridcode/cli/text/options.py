@@ -1,11 +1,14 @@
-"""The options that the verbs share for texts."""
+"""What the verbs ask about texts: how they are read, and the command lines of tokenize and eval."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from gridcode.cli.shared.options import Changes
+from gridcode.cli.shared.models import MeasuredModels
+from gridcode.cli.shared.options import FLAT, Changes
+from gridcode.cli.tokenize import Tokenizing
+from gridcode.domains.text.config import TextEvaluationConfig
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,27 @@ class TextChange(TextReading):
     """Texts for validation, where they are not the ends of those of --data.source."""
     val_fraction: float | None = None
     """Share of each text, at its end, that is held out."""
+
+
+@dataclass(frozen=True)
+class StoreArguments(Tokenizing):
+    """Turn texts into a token store, in --out."""
+
+    data: TextChange = field(default_factory=TextChange)
+    """Changes to the tokenizer's own data settings."""
+    batch_size: int = 256
+    """Windows at a time."""
+
+
+@dataclass(frozen=True)
+class EvalArguments(MeasuredModels):
+    """Measure a tokenizer of texts, and a prior, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
+
+    A recipe's name sets the defaults of what is measured. --out gets report.html, with texts beside their
+    reconstructions, and report.json.
+    """
+
+    data: TextChange = field(default_factory=TextChange)
+    """Changes to the tokenizer's own data settings."""
+    evaluation: Annotated[TextEvaluationConfig, FLAT] = field(default_factory=TextEvaluationConfig)
+    """How much is measured."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-import tyro
-
-from gridcode.cli.reconstruct import parse_reconstructed
+from gridcode.cli.reconstruct import file_name, parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.text.options import TextReading
@@ -27,7 +25,7 @@ class Arguments:
     output: Annotated[Output, FLAT]
     input: str | None = None
     """A text, or a folder of texts; what the tokenizer's own data hold out by default."""
-    data: Annotated[TextReading, tyro.conf.arg(name="data")] = field(default_factory=TextReading)
+    data: TextReading = field(default_factory=TextReading)
     """How texts are read."""
     count: int = 16
     """Texts at most."""
@@ -40,7 +38,6 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse_reconstructed(Arguments, "text", arguments)
-    from gridcode.data.file_names import file_stem, without_ending
     from gridcode.domains.text.data import SUFFIXES, open_texts, read_texts
     from gridcode.domains.text.domain import data_of
     from gridcode.domains.text.files import reconstruct_text
@@ -58,10 +55,7 @@ def run(arguments: list[str]) -> None:
     out, sections = parsed.output.make(), list[Passages]()
     for number, text in enumerate(texts[: parsed.count]):
         back = reconstruct_text(tokenizer, text.content, window=data.window)
-        write_bytes(
-            out / f"{number:04d}-{file_stem(without_ending(text.key.removesuffix('.gz'), SUFFIXES))}.txt",
-            back.tobytes(),
-        )
+        write_bytes(out / f"{file_name(number, text.key.removesuffix('.gz'), SUFFIXES)}.txt", back.tobytes())
         right = (back == text.content).mean()
         print(f"{text.key}  {len(back):,} bytes  {right:.2%} right")
         seen = slice(_SHOWN * data.window)
