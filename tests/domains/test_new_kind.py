@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from math import pi
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gridcode.data.workers import TrainOrder
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.publish import Findings, Runs, publish
 from gridcode.evaluation.report import Figure, Table
 from gridcode.prior.config import MaskGITConfig, PriorRun
 from gridcode.prior.train import train_prior
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tasks.generate import Generator
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer import Domain, Measurement, Objective, Sources, Tokenizer, register_domain, train_tokenizer
@@ -98,21 +98,16 @@ class WaveLoss(Objective):
 @register_domain
 class WaveDomain(Domain):
     name: ClassVar[str] = "wave"
-
-    @classmethod
-    def of(cls, data: WaveData, source: Waves) -> WaveDomain:
-        return cls()
+    architecture = WaveConfig.from_json
 
     @classmethod
     def open(cls, data: WaveData, split: str) -> Waves:
         return Waves("waves", *((0, 64) if split == "train" else (64, 16)))
 
     @classmethod
-    def train_batches(cls, source: Waves, data: WaveData, **given: int) -> Iterator[WaveBatch]:
-        size, world = given["batch_size"], given["world"]
-        for step in count(given["start_step"]):
-            first = step * size + given["rank"] * size // world
-            yield source.batch([place % len(source) for place in range(first, first + size // world)])
+    def train_batches(cls, source: Waves, data: WaveData, order: TrainOrder) -> Iterator[WaveBatch]:
+        for places in order.positions():
+            yield source.batch([place % len(source) for place in places])
 
     @classmethod
     def eval_batches(cls, source: Waves, data: WaveData, *, batch_size: int) -> Iterator[WaveBatch]:
@@ -129,17 +124,6 @@ class WaveDomain(Domain):
 
     def shape(self, data: WaveData) -> tuple[int, ...]:
         return (LENGTH,)
-
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> WaveConfig:
-        return WaveConfig(quantizer_from_json(values["quantizer"]))
-
-    def to_json(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> WaveDomain:
-        return cls()
 
     def make_networks(self, config: WaveConfig, latents: int) -> tuple[nn.Module, nn.Module]:
         down = nn.Sequential(nn.Conv1d(1, 16, FACTOR, stride=FACTOR), nn.GELU(), nn.Conv1d(16, latents, 1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from gridcode.errors import GridcodeError
-from gridcode.quantize.config import QuantizerConfig
+from gridcode.quantize.config import QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
 
@@ -26,6 +27,17 @@ class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro i
     @abstractmethod
     def grid_names(self) -> tuple[str, ...]:
         """What the sides of the grid are called in errors; a number where a side is fixed."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The shape that ``dataclasses.asdict`` made plain, read from JSON.
+
+        Raises:
+            GridcodeError: The quantizer cannot be read.
+            KeyError: There is no quantizer.
+            TypeError: A setting is not known.
+        """
+        return cls(**with_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
 
     @abstractmethod
     def grid(self, *shape: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from gridcode.data.workers import TrainOrder
 from gridcode.errors import GridcodeError
 from gridcode.nn.module import count_parameters
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
@@ -123,8 +124,12 @@ class Objective(ABC):
         return {}
 
 
+@dataclass(eq=False)
 class Domain(ABC):
     """A kind of data. What its tokenizers must know of their data, beside their shape, are its fields.
+
+    A kind with fields is a dataclass. They are settings of its data, have their names, and are of the types of their
+    defaults; a kind whose fields are something else says so in ``of``, ``of_settings``, ``to_json`` and ``from_json``.
 
     Attributes:
         name: Its name, and its folder's.
@@ -135,9 +140,9 @@ class Domain(ABC):
     # --- read ---------------------------------------------------------------------------------------------------------
 
     @classmethod
-    @abstractmethod
     def of(cls, data: Any, source: Any) -> Self:
         """The kind for the settings of data and the training examples that they name."""
+        return cls.of_settings(data)
 
     @classmethod
     def of_settings(cls, data: Any) -> Self:
@@ -146,11 +151,11 @@ class Domain(ABC):
         Raises:
             GridcodeError: They cannot be opened.
         """
-        return cls.of(data, cls.open(data, "val"))
+        return cls(**{one.name: getattr(data, one.name) for one in fields(cls)})
 
     @classmethod
     @abstractmethod
-    def open(cls, data: Any, split: Literal["train", "val"]) -> Any:
+    def open(cls, data: Any, split: Literal["train", "val"], /) -> Any:
         """The examples of a split: a sequence with a ``name``.
 
         Raises:
@@ -159,14 +164,12 @@ class Domain(ABC):
 
     @classmethod
     @abstractmethod
-    def train_batches(
-        cls, source: Any, data: Any, *, batch_size: int, seed: int, start_step: int, rank: int, world: int
-    ) -> Iterator[Any]:
-        """Batches for training, without end, as :func:`gridcode.data.loader.train_batches` gives them."""
+    def train_batches(cls, source: Any, data: Any, order: TrainOrder, /) -> Iterator[Any]:
+        """Batches for training in an order, without end."""
 
     @classmethod
     @abstractmethod
-    def eval_batches(cls, source: Any, data: Any, *, batch_size: int) -> Iterator[Any]:
+    def eval_batches(cls, source: Any, data: Any, /, *, batch_size: int) -> Iterator[Any]:
         """Every example once, in order."""
 
     @classmethod
@@ -210,14 +213,15 @@ class Domain(ABC):
     def architecture(cls, values: Mapping[str, Any]) -> Architecture:
         """The shape that ``dataclasses.asdict`` and JSON made plain."""
 
-    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """The fields, for ``config.json``."""
+        return asdict(self)
 
     @classmethod
-    @abstractmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The kind whose :meth:`to_json` these are."""
+        """The kind whose :meth:`to_json` is among these; a field that is not has its default."""
+        defaults: dict[str, Any] = {one.name: one.default for one in fields(cls)}
+        return cls(**{name: type(default)(values.get(name, default)) for name, default in defaults.items()})
 
     @abstractmethod
     def make_networks(self, config: Any, latents: int) -> tuple[nn.Module, nn.Module]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gridcode.data.labelled.source import some_of
 from gridcode.errors import GridcodeError
+from gridcode.quantize.config import with_tuples
 from gridcode.tokenizer.domain import Domain, Sources
 from gridcode.training.resume import describe
 
@@ -54,19 +55,19 @@ class LabelledDomain(Domain):
         return labels
 
 
-def recorded_data(info: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Data], *, nouns: str) -> Data:
+def recorded_data(info: Mapping[str, Any], settings: Callable[..., Data], *, nouns: str) -> Data:
     """The settings of data in a tokenizer's own record.
 
     Args:
         info: The tokenizer's.
-        read: Makes the settings of what JSON made plain.
+        settings: Their class.
         nouns: What the examples are called in an error.
 
     Raises:
         GridcodeError: It has none, or ones that this version cannot read.
     """
     try:
-        return read(info["data"])
+        return settings(**with_tuples(dict(info["data"])))
     except GridcodeError:
         raise
     except (KeyError, TypeError, ValueError) as error:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gridcode.data.workers import TrainOrder
 from gridcode.nn.module import load_weights
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.tokenizer.domain import Sources, domain_of
@@ -103,15 +104,8 @@ def train_tokenizer(
         objective.setup(fabric)
         progress = Progress(run, watch, tokenizer.quantizer, config.alarms)
         rank, world = fabric.global_rank, fabric.world_size
-        batches = kind.train_batches(
-            sources.train,
-            config.data,
-            batch_size=loop.batch_size,
-            seed=loop.seed,
-            start_step=run.start,
-            rank=rank,
-            world=world,
-        )
+        order = TrainOrder(loop.batch_size, loop.seed, run.start, rank, world)
+        batches = kind.train_batches(sources.train, config.data, order)
         for step, batch in zip(run.steps(), batches, strict=False):
             for message in getattr(batch, "skipped", ()):
                 run.warn(step + 1, f"skipped {message}")

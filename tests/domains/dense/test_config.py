@@ -15,7 +15,6 @@ from gridcode.domains.dense.config import (
     LabelTokenizerRun,
     categories_from_json,
     dense_from_json,
-    label_config_from_json,
 )
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.domains.dense.recipes import gpu, laptop, paper
@@ -50,7 +49,7 @@ def test_json_gives_back_what_was_written() -> None:
     )
     categories = Categories(("sky", "cup"), (False, True), (184, 44))
     plain = json.loads(json.dumps([asdict(model), asdict(data), asdict(categories)]))
-    assert label_config_from_json(plain[0]) == model
+    assert LabelTokenizerConfig.from_json(plain[0]) == model
     assert dense_from_json(plain[1]) == data
     read = categories_from_json(plain[2])
     assert read is not None

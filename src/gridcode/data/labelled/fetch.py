@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from gridcode.data.labelled.source import ExampleT, LabelledSource
-from gridcode.data.workers import eval_stream, example_at
+from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
 from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 _MOST_IN_A_ROW = 100
@@ -46,7 +46,7 @@ class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
     Args:
         source: The examples.
         read: What a batch needs of an example; with a generator of what is random in training, or None.
-        batch: Makes the batch.
+        batch: Makes the batch, a dataclass with ``keys`` and ``skipped``.
         seed: Of the training order and crops; None reads the source in its own order, whole.
         on_error: At an example that cannot be read.
         nouns: What the examples are called in errors.
@@ -102,33 +102,30 @@ class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
             return None
         raise FileError(f"{self._source.name}: {tries} {self._nouns} in a row cannot be read; the last: {skipped[-1]}")
 
+    def without_end(self, order: TrainOrder, *, workers: int) -> Iterator[BatchT]:
+        """Batches for training in an order, by at most so many processes.
 
-def readable_batches(
-    fetch: Dataset[BatchT | GridcodeError], source: LabelledSource[Any], *, workers: int, batch_size: int, nouns: str
-) -> Iterator[BatchT]:
-    """Every example once, in order; with ``on_error="skip"`` those that can be read, and the others are logged.
+        Raises:
+            GridcodeError: An example cannot be read.
+        """
+        return fetch_in_order(self, order.positions(), useful_workers(workers, in_memory=False))
 
-    Args:
-        fetch: Maps positions to batches, dataclasses with ``keys`` and ``skipped``.
-        source: The examples.
-        workers: Processes.
-        batch_size: Examples at a time.
-        nouns: What the examples are called in errors.
+    def once(self, *, batch_size: int, workers: int) -> Iterator[BatchT]:
+        """Every example, in order; with ``on_error="skip"`` those that can be read, and the others are logged.
 
-    Raises:
-        GridcodeError: A setting is out of range, the source is empty, or an example (or every one) cannot be read.
-    """
-    failed, found = list[str](), False
-    for batch in eval_stream(fetch, total=len(source), workers=workers, batch_size=batch_size):
-        read: Any = batch
-        for message in read.skipped:
-            _log.warning("skipped %s", message)
-        failed += read.skipped
-        if read.keys:
-            told: BatchT = replace(read, skipped=tuple(failed))
-            yield told
-            failed, found = [], True
-    if not found:
-        raise NothingReadableError(
-            f"{source.name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}"
-        )
+        Raises:
+            GridcodeError: A setting is out of range, or an example (or every one) cannot be read.
+        """
+        failed, found = list[str](), False
+        for batch in eval_stream(self, total=len(self._source), workers=workers, batch_size=batch_size):
+            read: Any = batch
+            for message in read.skipped:
+                _log.warning("skipped %s", message)
+            failed += read.skipped
+            if read.keys:
+                told: BatchT = replace(read, skipped=tuple(failed))
+                yield told
+                failed, found = [], True
+        if not found:
+            name, nouns = self._source.name, self._nouns
+            raise NothingReadableError(f"{name}: none of the {len(failed)} {nouns} can be read; the first: {failed[0]}")

@@ -24,17 +24,16 @@ Weight norm is left out too: AdamW with warm-up and clipped gradients did not ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -85,15 +84,6 @@ class AudioConfig(SourceSettings):
         if not 0.0 < self.val_fraction < 1.0:
             raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
         check_numbers(self, "data.", counts=("rate", "samples", "crop"), not_negative=("seed", "workers"))
-
-
-def audio_from_json(values: Mapping[str, Any]) -> AudioConfig:
-    """The settings that a tokenizer's record holds.
-
-    Raises:
-        TypeError: A setting is not known.
-    """
-    return AudioConfig(**values)
 
 
 @dataclass(frozen=True)
@@ -152,15 +142,6 @@ class CodecConfig(RowArchitecture):
             step *= stride
             reach += step * sum(dilation * (self.kernel // 2) for dilation in self.dilations)
         return -(-(reach + step) // step) + 1
-
-
-def codec_from_json(values: Mapping[str, Any]) -> CodecConfig:
-    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
-
-    >>> codec_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "strides": [4, 4], "widths": [8, 8]}).stride
-    16
-    """
-    return CodecConfig(**with_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 @dataclass(frozen=True)

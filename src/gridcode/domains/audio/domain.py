@@ -5,18 +5,17 @@ waveforms (B, 1, T) in [-1, 1] --Encoder--> latents (B, d, 1, t);   codes (B, d,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import log2, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from torch import Tensor, nn
 
-from gridcode.data.workers import TrainOrder
-from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig, audio_from_json, codec_from_json
+from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
-from gridcode.domains.audio.data.source import SoundSource, open_sounds
+from gridcode.domains.audio.data.source import open_sounds
 from gridcode.domains.audio.loss import AudioObjective
 from gridcode.domains.audio.measure import measure_reconstructions
 from gridcode.domains.audio.networks import Decoder, Encoder
@@ -33,61 +32,26 @@ if TYPE_CHECKING:
 
 
 @final
+@dataclass(eq=False)
 class AudioDomain(LabelledDomain):
     """Mono waveforms of one rate, of any length that is a multiple of the tokenizer's stride.
 
-    Args:
+    Attributes:
         rate: Samples a second.
     """
 
     name: ClassVar[str] = "audio"
+    rate: int = AudioConfig.rate
     no_classes = " (data.labels=name reads file names)"
 
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-
-    @classmethod
-    def of(cls, data: AudioConfig, source: SoundSource) -> Self:
-        """The rate is the settings'."""
-        return cls(data.rate)
-
-    @classmethod
-    def of_settings(cls, data: AudioConfig) -> Self:
-        """See :meth:`of`."""
-        return cls(data.rate)
-
-    @classmethod
-    def open(cls, data: AudioConfig, split: Literal["train", "val"]) -> SoundSource:
-        """See :func:`gridcode.domains.audio.data.source.open_sounds`."""
-        return open_sounds(data, split)
-
-    @classmethod
-    def train_batches(cls, source: SoundSource, data: AudioConfig, **settings: Any) -> Iterator[AudioBatch]:
-        """See :func:`gridcode.domains.audio.data.loader.train_batches`."""
-        return train_batches(source, data, TrainOrder(**settings))
-
-    @classmethod
-    def eval_batches(cls, source: SoundSource, data: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
-        """See :func:`gridcode.domains.audio.data.loader.eval_batches`."""
-        return eval_batches(source, data, batch_size=batch_size)
+    open = staticmethod(open_sounds)
+    train_batches = staticmethod(train_batches)
+    eval_batches = staticmethod(eval_batches)
+    architecture = CodecConfig.from_json
 
     def shape(self, data: AudioConfig) -> tuple[int]:
         """Samples."""
         return (data.samples,)
-
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> CodecConfig:
-        """See :func:`gridcode.domains.audio.config.codec_from_json`."""
-        return codec_from_json(values)
-
-    def to_json(self) -> dict[str, Any]:
-        """The rate."""
-        return {"rate": self.rate}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The kind; 8 kHz where no rate is given."""
-        return cls(int(values.get("rate", AudioConfig.rate)))
 
     def make_networks(self, config: CodecConfig, latents: int) -> tuple[nn.Module, nn.Module]:
         """See :mod:`gridcode.domains.audio.networks`."""
@@ -191,7 +155,7 @@ def data_of(tokenizer: Tokenizer) -> AudioConfig:
     Raises:
         GridcodeError: It has none, or one that this version cannot read.
     """
-    return recorded_data(tokenizer.info, audio_from_json, nouns="sounds")
+    return recorded_data(tokenizer.info, AudioConfig, nouns="sounds")
 
 
 DOMAIN = AudioDomain

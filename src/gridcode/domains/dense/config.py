@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.errors import GridcodeError, check_numbers
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -129,20 +129,6 @@ class LabelTokenizerRun(TokenizerSettings):
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
         self.model.patches(*self.data.shape)
-
-
-def label_config_from_json(values: Mapping[str, Any]) -> LabelTokenizerConfig:
-    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
-
-    Raises:
-        GridcodeError: The quantizer cannot be read.
-        KeyError: There is no quantizer.
-        TypeError: A setting is not known.
-
-    >>> label_config_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "codes": [4, 2]}).codes
-    (4, 2)
-    """
-    return LabelTokenizerConfig(**with_tuples(values) | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 def dense_from_json(values: Mapping[str, Any]) -> DenseConfig:

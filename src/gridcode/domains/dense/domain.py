@@ -13,24 +13,22 @@ are, inside the quantizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import log2, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gridcode.data.open import SCENES
-from gridcode.data.workers import TrainOrder
 from gridcode.domains.dense.config import (
     LabelTokenizerConfig,
     LabelTokenizerRun,
     categories_from_json,
     dense_from_json,
-    label_config_from_json,
 )
 from gridcode.domains.dense.data.config import Categories, DenseConfig
 from gridcode.domains.dense.data.loader import DenseBatch, dense_eval_batches, dense_train_batches
@@ -103,20 +101,9 @@ class DenseDomain(Domain):
             return cls(data)
         return cls(data, SCENE_CATEGORIES if data.source == SCENES else open_dense(data, "val").categories)
 
-    @classmethod
-    def open(cls, data: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
-        """See :func:`gridcode.domains.dense.data.open.open_dense`."""
-        return open_dense(data, split)
-
-    @classmethod
-    def train_batches(cls, source: DenseSource, data: DenseConfig, **settings: Any) -> Iterator[DenseBatch]:
-        """See :func:`gridcode.domains.dense.data.loader.dense_train_batches`."""
-        return dense_train_batches(source, data, TrainOrder(**settings))
-
-    @classmethod
-    def eval_batches(cls, source: DenseSource, data: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:
-        """See :func:`gridcode.domains.dense.data.loader.dense_eval_batches`."""
-        return dense_eval_batches(source, data, batch_size=batch_size)
+    open = staticmethod(open_dense)
+    train_batches = staticmethod(dense_train_batches)
+    eval_batches = staticmethod(dense_eval_batches)
 
     @classmethod
     def part(cls, source: DenseSource, count: int) -> DenseSource:
@@ -140,10 +127,7 @@ class DenseDomain(Domain):
         """Height and width."""
         return data.shape
 
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> LabelTokenizerConfig:
-        """See :func:`gridcode.domains.dense.config.label_config_from_json`."""
-        return label_config_from_json(values)
+    architecture = LabelTokenizerConfig.from_json
 
     def to_json(self) -> dict[str, Any]:
         """Settings of the data, and the classes."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import log2, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from gridcode.data.loader import Batch, eval_batches, train_batches
 from gridcode.data.open import open_pictures, understood
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, described, fixed_subset
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
 from gridcode.domains.image.loss import ImageObjective
 from gridcode.domains.image.networks.discriminator import Discriminator
@@ -52,24 +53,14 @@ class ImageDomain(Domain):
     name: ClassVar[str] = "image"
 
     @classmethod
-    def of(cls, data: DataConfig, source: ImageSource | ImageStream) -> Self:
-        """Nothing but the networks' shape decides what a tokenizer of pictures is."""
-        return cls()
-
-    @classmethod
-    def of_settings(cls, data: DataConfig) -> Self:
-        """See :meth:`of`."""
-        return cls()
-
-    @classmethod
     def open(cls, data: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
         """See :func:`gridcode.data.open.open_pictures`."""
         return open_pictures(data, split)
 
     @classmethod
-    def train_batches(cls, source: ImageSource | ImageStream, data: DataConfig, **settings: Any) -> Iterator[Batch]:
+    def train_batches(cls, source: ImageSource | ImageStream, data: DataConfig, order: TrainOrder) -> Iterator[Batch]:
         """See :func:`gridcode.data.loader.train_batches`."""
-        return train_batches(source, data, **settings)
+        return train_batches(source, data, **vars(order))
 
     @classmethod
     def eval_batches(cls, source: ImageSource | ImageStream, data: DataConfig, *, batch_size: int) -> Iterator[Batch]:
@@ -105,19 +96,7 @@ class ImageDomain(Domain):
         """Height and width."""
         return data.size, data.size
 
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> ArchitectureConfig:
-        """See :func:`gridcode.domains.image.config.architecture_from_json`."""
-        return architecture_from_json(values)
-
-    def to_json(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The kind; there is nothing to read."""
-        return cls()
+    architecture = staticmethod(architecture_from_json)
 
     def make_networks(self, config: ArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
         """See :func:`gridcode.domains.image.networks.make.make_networks`."""

@@ -9,16 +9,15 @@ the number of tokens does not depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json, with_tuples
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -88,15 +87,6 @@ class PointsConfig(SourceSettings):
         check_numbers(self, "data.", counts=counts, positive=("focal",), not_negative=("seed", "workers"))
 
 
-def points_from_json(values: Mapping[str, Any]) -> PointsConfig:
-    """The settings that a tokenizer's record holds.
-
-    Raises:
-        TypeError: A setting is not known.
-    """
-    return PointsConfig(**with_tuples(values))
-
-
 @dataclass(frozen=True)
 class CloudConfig(Architecture):
     """Attention from M learned queries to the points, and from as many points as wanted to the M tokens.
@@ -139,15 +129,6 @@ class CloudConfig(Architecture):
     def grid(self, *shape: int) -> tuple[int, ...]:
         """(1, M), of any number of points."""
         return 1, self.tokens
-
-
-def cloud_from_json(values: Mapping[str, Any]) -> CloudConfig:
-    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
-
-    >>> cloud_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "tokens": 4}).tokens
-    4
-    """
-    return CloudConfig(**{**values, "quantizer": quantizer_from_json(values["quantizer"])})
 
 
 @dataclass(frozen=True)

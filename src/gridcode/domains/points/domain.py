@@ -5,25 +5,22 @@ clouds (B, N, 3) in the unit ball --Encoder--> latents (B, d, 1, M);   codes (B,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import log2, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from gridcode.data.workers import TrainOrder
 from gridcode.domains.points.config import (
     CloudConfig,
     PointsConfig,
     PointsTokenizerRun,
-    cloud_from_json,
-    points_from_json,
 )
 from gridcode.domains.points.data.loader import PointsBatch, eval_batches, train_batches
-from gridcode.domains.points.data.source import CloudSource, open_clouds
+from gridcode.domains.points.data.source import open_clouds
 from gridcode.domains.points.loss import PointsObjective
 from gridcode.domains.points.measure import NEAR, measure_reconstructions
 from gridcode.domains.points.networks import Decoder, Encoder, template
@@ -40,60 +37,25 @@ if TYPE_CHECKING:
 
 
 @final
+@dataclass(eq=False)
 class PointsDomain(LabelledDomain):
     """Clouds of any number of points, that come back with a number that can be chosen.
 
-    Args:
+    Attributes:
         points: How many points tokens are decoded to; it may be changed at any time.
     """
 
     name: ClassVar[str] = "points"
+    points: int = PointsConfig.points
 
-    def __init__(self, points: int) -> None:
-        self.points = points
-
-    @classmethod
-    def of(cls, data: PointsConfig, source: CloudSource) -> Self:
-        """As many points as the settings say."""
-        return cls(data.points)
-
-    @classmethod
-    def of_settings(cls, data: PointsConfig) -> Self:
-        """See :meth:`of`."""
-        return cls(data.points)
-
-    @classmethod
-    def open(cls, data: PointsConfig, split: Literal["train", "val"]) -> CloudSource:
-        """See :func:`gridcode.domains.points.data.source.open_clouds`."""
-        return open_clouds(data, split)
-
-    @classmethod
-    def train_batches(cls, source: CloudSource, data: PointsConfig, **settings: Any) -> Iterator[PointsBatch]:
-        """See :func:`gridcode.domains.points.data.loader.train_batches`."""
-        return train_batches(source, data, TrainOrder(**settings))
-
-    @classmethod
-    def eval_batches(cls, source: CloudSource, data: PointsConfig, *, batch_size: int) -> Iterator[PointsBatch]:
-        """See :func:`gridcode.domains.points.data.loader.eval_batches`."""
-        return eval_batches(source, data, batch_size=batch_size)
+    open = staticmethod(open_clouds)
+    train_batches = staticmethod(train_batches)
+    eval_batches = staticmethod(eval_batches)
+    architecture = CloudConfig.from_json
 
     def shape(self, data: PointsConfig) -> tuple[int]:
         """Points."""
         return (data.points,)
-
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> CloudConfig:
-        """See :func:`gridcode.domains.points.config.cloud_from_json`."""
-        return cloud_from_json(values)
-
-    def to_json(self) -> dict[str, Any]:
-        """The number of points."""
-        return {"points": self.points}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The kind; 512 points where no number is given."""
-        return cls(int(values.get("points", PointsConfig.points)))
 
     def make_networks(self, config: CloudConfig, latents: int) -> tuple[nn.Module, nn.Module]:
         """See :mod:`gridcode.domains.points.networks`."""
@@ -193,7 +155,7 @@ def data_of(tokenizer: Tokenizer) -> PointsConfig:
     Raises:
         GridcodeError: It has none, or one that this version cannot read.
     """
-    return recorded_data(tokenizer.info, points_from_json, nouns="clouds")
+    return recorded_data(tokenizer.info, PointsConfig, nouns="clouds")
 
 
 DOMAIN = PointsDomain

@@ -10,16 +10,15 @@ A character is a byte here, as compressors count it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig, quantizer_from_json
+from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -59,15 +58,6 @@ class TextConfig(SourceSettings):
         check_numbers(self, "data.", counts=("window",))
 
 
-def text_from_json(values: Mapping[str, Any]) -> TextConfig:
-    """The settings that a tokenizer's record holds.
-
-    Raises:
-        TypeError: A setting is not known.
-    """
-    return TextConfig(**values)
-
-
 @dataclass(frozen=True)
 class TextTokenizerConfig(RowArchitecture):
     """Residual units of convolutions at the rate of the bytes, and at that of the tokens.
@@ -103,15 +93,6 @@ class TextTokenizerConfig(RowArchitecture):
             raise GridcodeError(f"model.stride must be an even number, got {self.stride}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise GridcodeError(f"model.kernel must be an odd number, got {self.kernel}")
-
-
-def tokenizer_from_json(values: Mapping[str, Any]) -> TextTokenizerConfig:
-    """The shape that ``dataclasses.asdict`` made plain, read from JSON.
-
-    >>> tokenizer_from_json({"quantizer": {"name": "fsq", "levels": [8, 5]}, "stride": 8}).grid(64)
-    (1, 8)
-    """
-    return TextTokenizerConfig(**{**values, "quantizer": quantizer_from_json(values["quantizer"])})
 
 
 @dataclass(frozen=True)

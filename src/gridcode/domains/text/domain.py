@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import log2, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,6 @@ from gridcode.domains.text.config import (
     TextConfig,
     TextTokenizerConfig,
     TextTokenizerRun,
-    text_from_json,
-    tokenizer_from_json,
 )
 from gridcode.domains.text.data import TextBatch, TextSource, eval_batches, open_texts, train_batches
 from gridcode.domains.text.loss import TextObjective
@@ -45,25 +43,13 @@ class TextDomain(Domain):
 
     name: ClassVar[str] = "text"
 
-    @classmethod
-    def of(cls, data: TextConfig, source: TextSource) -> Self:
-        """There is nothing to know beside the shape."""
-        return cls()
+    open = staticmethod(open_texts)
+    architecture = TextTokenizerConfig.from_json
 
     @classmethod
-    def of_settings(cls, data: TextConfig) -> Self:
-        """See :meth:`of`."""
-        return cls()
-
-    @classmethod
-    def open(cls, data: TextConfig, split: Literal["train", "val"]) -> TextSource:
-        """See :func:`gridcode.domains.text.data.open_texts`."""
-        return open_texts(data, split)
-
-    @classmethod
-    def train_batches(cls, source: TextSource, data: TextConfig, **settings: Any) -> Iterator[TextBatch]:
+    def train_batches(cls, source: TextSource, data: TextConfig, order: TrainOrder) -> Iterator[TextBatch]:
         """See :func:`gridcode.domains.text.data.train_batches`."""
-        return train_batches(source, TrainOrder(**settings))
+        return train_batches(source, order)
 
     @classmethod
     def eval_batches(cls, source: TextSource, data: TextConfig, *, batch_size: int) -> Iterator[TextBatch]:
@@ -101,20 +87,6 @@ class TextDomain(Domain):
     def shape(self, data: TextConfig) -> tuple[int]:
         """Bytes."""
         return (data.window,)
-
-    @classmethod
-    def architecture(cls, values: Mapping[str, Any]) -> TextTokenizerConfig:
-        """See :func:`gridcode.domains.text.config.tokenizer_from_json`."""
-        return tokenizer_from_json(values)
-
-    def to_json(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The kind."""
-        return cls()
 
     def make_networks(self, config: TextTokenizerConfig, latents: int) -> tuple[nn.Module, nn.Module]:
         """See :mod:`gridcode.domains.text.networks`."""
@@ -212,7 +184,7 @@ def data_of(tokenizer: Tokenizer) -> TextConfig:
     Raises:
         GridcodeError: It has none, or one that this version cannot read.
     """
-    return recorded_data(tokenizer.info, text_from_json, nouns="texts")
+    return recorded_data(tokenizer.info, TextConfig, nouns="texts")
 
 
 DOMAIN = TextDomain

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridcode.data.labelled.fetch import Fetch, Rows, readable_batches
-from gridcode.data.workers import TrainOrder, fetch_in_order, useful_workers
+from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Waveform
 from gridcode.domains.audio.data.source import Sound, SoundSource
@@ -102,8 +102,7 @@ def train_batches(source: SoundSource, config: AudioConfig, order: TrainOrder) -
     Raises:
         GridcodeError: The source is empty, or a sound cannot be read.
     """
-    workers = useful_workers(config.workers, in_memory=False)
-    return fetch_in_order(_fetch(source, config, seed=order.seed), order.positions(), workers)
+    return _fetch(source, config, seed=order.seed).without_end(order, workers=config.workers)
 
 
 def eval_batches(source: SoundSource, config: AudioConfig, *, batch_size: int) -> Iterator[AudioBatch]:
@@ -112,5 +111,4 @@ def eval_batches(source: SoundSource, config: AudioConfig, *, batch_size: int) -
     Raises:
         GridcodeError: A setting is out of range, the source is empty, or a sound (or every sound) cannot be read.
     """
-    fetch = _fetch(source, config, seed=None)
-    return readable_batches(fetch, source, workers=config.workers, batch_size=batch_size, nouns="sounds")
+    return _fetch(source, config, seed=None).once(batch_size=batch_size, workers=config.workers)

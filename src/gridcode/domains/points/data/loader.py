@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridcode.data.labelled.fetch import Fetch, Rows, readable_batches
-from gridcode.data.workers import TrainOrder, fetch_in_order, useful_workers
+from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.workers import TrainOrder
 from gridcode.domains.points.config import PointsConfig
 from gridcode.domains.points.data.source import Cloud, CloudSource, Points, Surface
 from gridcode.errors import FileError
@@ -105,8 +105,7 @@ def train_batches(source: CloudSource, config: PointsConfig, order: TrainOrder) 
     Raises:
         GridcodeError: The source is empty, or a cloud cannot be read.
     """
-    workers = useful_workers(config.workers, in_memory=False)
-    return fetch_in_order(_fetch(source, config, seed=order.seed), order.positions(), workers)
+    return _fetch(source, config, seed=order.seed).without_end(order, workers=config.workers)
 
 
 def eval_batches(source: CloudSource, config: PointsConfig, *, batch_size: int, draw: int = 0) -> Iterator[PointsBatch]:
@@ -121,5 +120,4 @@ def eval_batches(source: CloudSource, config: PointsConfig, *, batch_size: int, 
     Raises:
         GridcodeError: A setting is out of range, the source is empty, or a cloud (or every cloud) cannot be read.
     """
-    fetch = _fetch(source, config, seed=None, draw=draw)
-    return readable_batches(fetch, source, workers=config.workers, batch_size=batch_size, nouns="clouds")
+    return _fetch(source, config, seed=None, draw=draw).once(batch_size=batch_size, workers=config.workers)
