@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: setup demo test check format docs results bench clean
+.PHONY: setup demo test check format docs extras results bench clean
 
 setup: $(READY)
 
@@ -56,6 +56,9 @@ format: setup
 docs:                       ## the documentation site, into site/; every warning is an error
 	$(MAKE) setup EXTRAS=dev,docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+extras: setup               ## gridcode alone and with each extra, installed in fresh environments and run once
+	.ci/extras
 
 results: setup              ## the pages of the studies, from their committed figures
 	$(BIN)/python docs/results_pages.py

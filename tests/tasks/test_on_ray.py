@@ -19,7 +19,7 @@ import torch
 
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
-from gridcode.data.open import open_pictures
+from gridcode.data.open import keep_columns, open_pictures
 from gridcode.domains.audio.config import AudioConfig, CodecConfig
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain
@@ -142,6 +142,22 @@ def test_the_store_is_that_of_the_local_engine(ray: Any, model: Tokenizer, tmp_p
     assert sorted(cluster.made) == [("train", 0), ("train", 1), ("train", 2), ("val", 0), ("val", 1)]
     assert cluster.made != sorted(cluster.made)
     assert seen[-1] == (16, 16)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_stands_beside_pictures_is_kept(ray: Any, model: Tokenizer, tmp_path: Path, stream: bool) -> None:
+    for shard in range(3):
+        rows = [(f"{row}.png", picture(row)) for row in range(5)] + [(f"{row}.txt", b"%d" % row) for row in (0, 3)]
+        (tmp_path / f"{shard}.tar").write_bytes(packed(sorted(rows)))
+    data, _ = replace(DATA, source=str(tmp_path / "*.tar"), stream=stream), ray()
+    splits = {split: keep_columns(source, ["txt"]) for split, source in opened(data).items()}
+    alone = tokenize(model, splits, data, StoreOptions(tmp_path / "alone", batch_size=4, flips=not stream))
+    store = tokenize_on_ray(model, splits, data, StoreOptions(tmp_path / "store", batch_size=4, flips=not stream))
+    for split in ("train", "val"):
+        one, other = alone.load(split), store.load(split)
+        assert (one.keys, one.columns) == (other.keys, other.columns)
+        numbers = (key.removesuffix("#flip").rpartition(":")[2] for key in one.keys)
+        assert one.columns["txt"] == tuple(number if number in "03" else None for number in numbers)
 
 
 def kinds(folder: Path) -> dict[str, tuple[Tokenizer, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -49,13 +49,28 @@ class Tokenizing:
 
 
 @dataclass(frozen=True)
+class PictureChange(DataChange):
+    """Where the pictures are, and whether they are read as a stream."""
+
+    stream: bool = False
+    """Read local tar and Parquet files from front to back, without an index of their pictures."""
+
+    def applied(self, config: Any) -> Any:
+        """The settings with the changes; a tokenizer that was trained on a stream stays with one."""
+        return replace(super().applied(config), stream=self.stream or config.stream)
+
+
+@dataclass(frozen=True)
 class Arguments(Tokenizing):
     """Turn pictures into a token store, in --out."""
 
     batch_size: int = 128
     """Pictures at a time."""
-    data: DataChange = field(default_factory=DataChange)
+    data: PictureChange = field(default_factory=PictureChange)
     """Changes to the tokenizer's own data settings."""
+    columns: tuple[str, ...] = ()
+    """What else is kept of each picture: other columns of Parquet files and saved data sets; of tar shards, extensions
+    such as txt and json."""
     flips: bool = False
     """Also store every training picture mirrored."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -86,7 +101,7 @@ def run(arguments: list[str]) -> None:
         _tokenize_labels(arguments)
     else:
         parsed = parse(Arguments, arguments, prog="gridcode tokenize")
-        tokenize_examples(parsed, "image", flips=parsed.flips, precision=parsed.precision)
+        tokenize_examples(parsed, "image", parsed.columns, flips=parsed.flips, precision=parsed.precision)
 
 
 def _tokenize_labels(arguments: list[str]) -> None:
@@ -112,12 +127,13 @@ def _tokenize_labels(arguments: list[str]) -> None:
     _print_what_is_next(store, output.out)
 
 
-def tokenize_examples(parsed: Any, kind: KindOfData, **options: Any) -> None:
+def tokenize_examples(parsed: Any, kind: KindOfData, columns: Sequence[str] = (), **options: Any) -> None:
     """Write the training and the validation examples of a kind of data as a token store, and say what comes next.
 
     Args:
         parsed: Its command line, :class:`Tokenizing` with ``data``.
         kind: The kind.
+        columns: What else is kept of each picture.
         options: What the kind sets of :class:`gridcode.tasks.tokenize.StoreOptions`.
 
     Raises:
@@ -144,6 +160,10 @@ def tokenize_examples(parsed: Any, kind: KindOfData, **options: Any) -> None:
     sources = Sources(domain.open(data, "train"), domain.open(data, "val"))
     for line in domain.understood(data, sources):
         say(line)
+    if columns:
+        from gridcode.data.open import keep_columns
+
+        sources = Sources(*(keep_columns(source, columns) for source in (sources.train, sources.val)))
     settings = StoreOptions(output.out, batch_size=parsed.batch_size, force=output.force, **options)
     with ProgressBar("tokenize", total=total_of(vars(sources).values())) as bar:
         store = make(tokenizer, vars(sources), data, settings, progress=lambda done, _: bar.advance(done))

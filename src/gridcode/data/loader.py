@@ -11,9 +11,9 @@ A worker gets a whole batch's positions at once and sends back bytes, four times
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ class Chunk:
     """B names."""
     skipped: tuple[str, ...]
     """One message for each image that could not be read."""
+    beside: tuple[Mapping[str, Any], ...] = ()
+    """What stands beside each image, by column."""
 
 
 class Fetch(Dataset[Chunk | GridcodeError]):
@@ -81,6 +83,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
         pixels = np.empty(shape, np.uint8)
         labels: list[int] = []
         keys: list[str] = []
+        beside: list[Mapping[str, Any]] = []
         skipped: list[str] = []
         try:
             for position in positions:
@@ -91,10 +94,11 @@ class Fetch(Dataset[Chunk | GridcodeError]):
                 pixels[len(keys)] = square_of(example.image, self._config, generator)
                 labels.append(-1 if example.label is None else example.label)
                 keys.append(example.key)
+                beside.append(example.beside)
         except GridcodeError as error:
             return error.with_traceback(None)
         stack = torch.from_numpy(pixels[: len(keys)])
-        return Chunk(stack, torch.tensor(labels, dtype=torch.int64), tuple(keys), tuple(skipped))
+        return Chunk(stack, torch.tensor(labels, dtype=torch.int64), tuple(keys), tuple(skipped), tuple(beside))
 
     def _read(self, first: int, skipped: list[str]) -> Example | None:
         """The example of that number; for an unreadable one, in training the next readable one, else None."""
@@ -148,6 +152,8 @@ class Batch:
     """The images' names in their source, B of them."""
     skipped: tuple[str, ...] = ()
     """One message for each image that could not be read on the way to this batch (``on_error="skip"``)."""
+    beside: tuple[Mapping[str, Any], ...] = ()
+    """What stands beside each image, by column, in evaluation; empty mappings unless it was asked for."""
 
 
 def train_batches(
@@ -251,4 +257,4 @@ def with_skipped(chunks: Iterator[Chunk], name: str) -> Iterator[Batch]:
 def batch_of(chunk: Chunk) -> Batch:
     """A chunk as floats."""
     images = chunk.pixels.to(torch.float32).div_(127.5).sub_(1.0)
-    return Batch(images=images, labels=chunk.labels, keys=chunk.keys, skipped=chunk.skipped)
+    return Batch(images=images, labels=chunk.labels, keys=chunk.keys, skipped=chunk.skipped, beside=chunk.beside)

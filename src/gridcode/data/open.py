@@ -12,6 +12,7 @@ One class is none: its images are unlabelled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +23,13 @@ from gridcode.data.layout import Layout, check_apart, layout_of, parted, shards_
 from gridcode.data.npz import NpzImages, npz_splits
 from gridcode.data.parquet import ParquetImages
 from gridcode.data.scenes.source import Scenes
+from gridcode.data.shards.beside import WithColumns
 from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.names import is_pattern, is_url, local_shards
-from gridcode.data.shards.opened import is_streamed, open_stream, shared_shards
+from gridcode.data.shards.opened import is_streamed, open_stream, shared_shards, stream_columns
 from gridcode.data.shards.saved import SavedImages, is_saved
 from gridcode.data.shards.stream import ImageStream
-from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out
+from gridcode.data.source import ImageSource, Relabelled, StoredImages, Unlabelled, hold_out, origin
 from gridcode.errors import GridcodeError, MissingFileError
 
 SCENES = "scenes"
@@ -98,6 +100,28 @@ def open_pictures(config: DataConfig, split: Literal["train", "val"]) -> ImageSo
     if val.classes and train.classes and val.classes != train.classes:
         raise GridcodeError(f"{val.name}: its classes are not those of {train.name}; make their names the same")
     return val
+
+
+def keep_columns(source: ImageSource | ImageStream, names: Sequence[str]) -> ImageSource | ImageStream:
+    """The same pictures, each with what stands beside it in ``Example.beside`` and ``Batch.beside``.
+
+    Args:
+        source: Pictures of tar shards, Parquet files or a saved data set.
+        names: Other columns; of tar shards, extensions such as ``txt`` and ``json``.
+
+    Raises:
+        GridcodeError: The pictures have no columns, or none of such a name, or it holds bytes.
+    """
+    names = list(dict.fromkeys(names))
+    if isinstance(source, ImageStream):
+        return replace(source, columns=stream_columns(source.shards[0], names))
+    base = origin(source, 0)[0]
+    if not isinstance(base, ParquetImages | TarImages | SavedImages):
+        raise GridcodeError(
+            f"{source.name}: nothing stands beside these pictures; columns are of tar shards, Parquet files and saved "
+            "data sets"
+        )
+    return WithColumns(source, base.beside(names))
 
 
 def open_input(config: DataConfig) -> ImageSource:

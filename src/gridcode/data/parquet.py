@@ -27,6 +27,7 @@ from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
 from gridcode.data.layout import Places, places_of_files, root_of_alike
 from gridcode.data.mapped import cells_of, mapped_column, open_parquet
+from gridcode.data.shards.beside import Beside, chosen
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
 
@@ -117,6 +118,19 @@ class ParquetImages(EncodedImages):
         """The file's name, a colon, and the row in that file; its folders, too, where files have the same name."""
         path, row = self._cells.locate(index)
         return f"{printable(os.path.relpath(path, self._root) if self._root else path.name)}:{row}"
+
+    def beside(self, names: Sequence[str]) -> Beside:
+        """Other columns of every row, in memory.
+
+        Raises:
+            GridcodeError: There is no such column, or it holds bytes.
+        """
+        tables = []
+        for path in self.paths:
+            with open_parquet(path) as file:
+                fields = chosen(file.schema_arrow, names, self._image_column, printable(str(path)))
+                tables.append(file.read(columns=[field.name for field in fields], use_threads=False).select(names))
+        return Beside.of(tables, self.name)
 
     def _read_labels(self, features: dict[str, Any]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
         if self._label_column is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -33,6 +33,8 @@ class Example:
     """Position in the source's ``classes``, or None where the image has no label."""
     key: str
     """Name of the image inside its source; unique, and the same on every run."""
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What stands beside it, by column (:mod:`gridcode.data.shards.beside`); nothing unless it was asked for."""
 
 
 ExampleT = TypeVar("ExampleT")
@@ -203,29 +205,46 @@ def described(source: ImageSource) -> dict[str, Any]:
     return describe(len(source), source.classes, (_key(source, place) for place in places))
 
 
+def origin(source: Source[Example], index: int) -> tuple[Source[Example], int]:
+    """The source that parts and views rest on, and an image's number there."""
+    while isinstance(source, Part | View):
+        index = source._indices[index] if isinstance(source, Part) else index
+        source = source._source
+    return source, index
+
+
 def _stored(source: Source[Example]) -> bool:
-    return (
-        _stored(source._source)
-        if isinstance(source, Subset | Relabelled | Unlabelled)
-        else isinstance(source, StoredImages)
-    )
+    return len(source) > 0 and isinstance(origin(source, 0)[0], StoredImages)
 
 
 def _key(source: Source[Example], index: int) -> str:
     """An image's key, by decoding it only where there is no other way; none of an image that cannot be decoded."""
-    if isinstance(source, Subset):
-        return _key(source._source, source._indices[index])
-    if isinstance(source, Relabelled | Unlabelled):
-        return _key(source._source, index)
-    if isinstance(source, StoredImages):
-        return source.key(index)
+    base, place = origin(source, index)
+    if isinstance(base, StoredImages):
+        return base.key(place)
     try:
-        return source[index].key
+        return base[place].key
     except GridcodeError:  # training says so, or passes it over
         return ""
 
 
-class Relabelled(ImageSource):
+class View(ImageSource):
+    """The images of another source, in its order, with something else told of them."""
+
+    def __init__(self, source: ImageSource) -> None:
+        self.name, self.classes, self.in_memory, self.notes = (
+            source.name,
+            source.classes,
+            source.in_memory,
+            source.notes,
+        )
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+
+class Relabelled(View):
     """A source whose labels are renumbered to another list of class names.
 
     Validation images may lack some of the training classes; their labels must still be the training labels.
@@ -245,22 +264,16 @@ class Relabelled(ImageSource):
                 f"{source.name}: class '{unknown[0]}' is not among the {len(classes)} training classes "
                 f"({', '.join(list(classes)[:5])}, …); rename it or use another val_source"
             )
-        self.name = source.name
+        super().__init__(source)
         self.classes = tuple(classes)
-        self.in_memory = source.in_memory
-        self.notes = source.notes
-        self._source = source
         self._number = tuple(self.classes.index(name) for name in source.classes)
-
-    def __len__(self) -> int:
-        return len(self._source)
 
     def __getitem__(self, index: int) -> Example:
         example = self._source[index]
         return example if example.label is None else replace(example, label=self._number[example.label])
 
 
-class Unlabelled(ImageSource):
+class Unlabelled(View):
     """A source of one class without its labels: they tell nothing.
 
     >>> from gridcode.data.adapter import TorchDataset
@@ -271,13 +284,8 @@ class Unlabelled(ImageSource):
     """
 
     def __init__(self, source: ImageSource) -> None:
-        self.name = source.name
-        self.in_memory = source.in_memory
-        self.notes = (*source.notes, f"labels: none, for '{source.classes[0]}' is the only class")
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
+        super().__init__(source)
+        self.classes, self.notes = (), (*source.notes, f"labels: none, for '{source.classes[0]}' is the only class")
 
     def __getitem__(self, index: int) -> Example:
         return replace(self._source[index], label=None)

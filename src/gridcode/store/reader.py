@@ -12,6 +12,7 @@ from typing import Any, Self, final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -154,6 +155,29 @@ class TokenStore:
                 parts.append(_rows_of(self.folder / shard.file, inside))
         table = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable")))
         return _token_table(table, self.manifest)
+
+    def find(self, split: str, keys: Sequence[str]) -> list[int]:
+        """The rows of examples, by their keys; :meth:`take` reads them. Only the column of keys is read.
+
+        Args:
+            split: Its name.
+            keys: Of the examples.
+
+        Raises:
+            GridcodeError: There is no such split, or no example of a key.
+        """
+        wanted, found, start = pa.array(list(dict.fromkeys(keys)), pa.string()), dict[str, int](), 0
+        for shard in self._shards(split):
+            names = pq.read_table(self.folder / shard.file, columns=["key"])["key"].combine_chunks()
+            places = pc.index_in(names, wanted)
+            for row in np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)).tolist():
+                found.setdefault(names[row].as_py(), start + row)
+            start += shard.rows
+        if (missing := next((key for key in keys if key not in found), None)) is not None:
+            raise GridcodeError(
+                f"token store: {self.folder} has no example {missing!r} in split {split!r}; check its key"
+            )
+        return [found[key] for key in keys]
 
     def load(self, split: str) -> TokenTable:
         """A whole split in memory, 8 N bytes for each example and its key.

@@ -136,7 +136,7 @@ class ShardMaker:
         count, skipped = 0, list[str]()
         try:
             for rows in encoded(tokenizer, split, splits[split].cut(places), job.data, job.options):
-                batches.append(record_batch(job.manifest, rows.tokens, rows.labels, rows.keys, {}))
+                batches.append(record_batch(job.manifest, rows.tokens, rows.labels, rows.keys, rows.columns))
                 count += rows.examples
                 skipped += rows.skipped
         except NothingReadableError as error:

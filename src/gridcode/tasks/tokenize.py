@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from gridcode.errors import GridcodeError
 from gridcode.store.manifest import Manifest, make_manifest
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
@@ -68,7 +70,7 @@ def tokenize(
     with StoreWriter.of(options.out, manifest, overwrite=options.force) as writer:
         for split, source in splits.items():
             for rows in encoded(tokenizer, split, source, data, options):
-                writer.write(split, rows.tokens, rows.labels, rows.keys)
+                writer.write(split, rows.tokens, rows.labels, rows.keys, rows.columns)
                 done += rows.examples
                 if progress is not None and rows.examples:
                     progress(done, total)
@@ -90,8 +92,21 @@ def manifest_of(tokenizer: Tokenizer, splits: Mapping[str, Any], data: Any, opti
         tokenizer=tokenizer.weights_hash(),
         data=domain.store_record(data, splits, flips=options.flips, precision=options.precision),
         classes=tuple(getattr(next(iter(splits.values())), "classes", ())),
-        columns={},
+        columns=_columns(splits),
     )
+
+
+def _columns(splits: Mapping[str, Any]) -> dict[str, str]:
+    """What stands beside the examples, which is the same in all splits."""
+    found = {split: dict(getattr(source, "columns", {})) for split, source in splits.items()}
+    (first, columns), *others = found.items()
+    for split, other in others:
+        if other != columns:
+            one, two = (", ".join(f"{name} ({kind})" for name, kind in each.items()) for each in (columns, other))
+            raise GridcodeError(
+                f"columns are {one or 'none'} of {first}, but {two or 'none'} of {split}; keep the same"
+            )
+    return columns
 
 
 class Rows(NamedTuple):
@@ -107,6 +122,8 @@ class Rows(NamedTuple):
     """How many examples they complete: none, where the mirrored ones are to come."""
     skipped: tuple[str, ...] = ()
     """One message for each example that could not be read on the way."""
+    columns: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    """B values of each further column."""
 
 
 def encoded(tokenizer: Tokenizer, split: str, source: Any, data: Any, options: StoreOptions) -> Iterator[Rows]:
@@ -128,9 +145,12 @@ def encoded(tokenizer: Tokenizer, split: str, source: Any, data: Any, options: S
     for batch in domain.eval_batches(source, data, batch_size=options.batch_size):
         labels, keys = domain.class_labels(batch), tuple(batch.keys)
         skipped = tuple(getattr(batch, "skipped", ()))
-        yield Rows(encode(domain.encode_inputs(batch)), labels, keys, 0 if flips else len(keys), skipped)
+        beside = getattr(batch, "beside", ())
+        columns = {name: [values[name] for values in beside] for name in (beside[0] if beside else ())}
+        yield Rows(encode(domain.encode_inputs(batch)), labels, keys, 0 if flips else len(keys), skipped, columns)
         if flips:
-            yield Rows(encode(domain.mirrored(batch)), labels, tuple(f"{key}{FLIP}" for key in keys), len(keys))
+            tokens, mirrored = encode(domain.mirrored(batch)), tuple(f"{key}{FLIP}" for key in keys)
+            yield Rows(tokens, labels, mirrored, len(keys), columns=columns)
 
 
 def total_of(sources: Iterable[Any]) -> int | None:

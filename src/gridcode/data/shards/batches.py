@@ -9,7 +9,7 @@ workers divides that of the lanes, so that a lane is always asked for in the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -80,12 +80,12 @@ class LaneFetch(Dataset[Share | GridcodeError]):
         pictures, skipped, count = self._open[number][1], list[str](), self._order.batch_size // self._lanes
         start = step * self._order.batch_size + number * count
         made = [self._next(pictures, skipped, position) for position in range(start, start + count)]
-        squares, labels, keys = zip(*made, strict=True)
+        squares, labels, keys, _ = zip(*made, strict=True)
         pixels = torch.from_numpy(np.stack(squares))
         return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped))
 
     def _next(self, pictures: Iterator[Encoded | GridcodeError], skipped: list[str], position: int) -> Any:
-        """Pixels, label and key of the next picture that can be read, cropped by its place in the training stream."""
+        """What :func:`_read` gives of the next picture that can be read; its place in training decides the crop."""
         for _ in range(MOST_IN_A_ROW):
             item = next(pictures)
             try:
@@ -113,9 +113,12 @@ class DecodeFetch(Dataset[Chunk | GridcodeError]):
                     return error.with_traceback(None)
                 skipped.append(str(error))
         size, channels = self._config.size, self._config.channels
-        pixels = np.stack([square for square, _, _ in made]) if made else np.empty((0, channels, size, size), np.uint8)
-        labels = torch.tensor([label for _, label, _ in made], dtype=torch.int64)
-        return Chunk(torch.from_numpy(pixels), labels, tuple(key for _, _, key in made), tuple(skipped))
+        if not made:
+            nothing = torch.empty(0, channels, size, size, dtype=torch.uint8)
+            return Chunk(nothing, torch.empty(0, dtype=torch.int64), (), tuple(skipped))
+        squares, labels, keys, beside = zip(*made, strict=True)
+        pixels = torch.from_numpy(np.stack(squares))
+        return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped), beside)
 
 
 def stream_train_batches(stream: ImageStream, config: DataConfig, order: TrainOrder) -> Iterator[Batch]:
@@ -192,11 +195,12 @@ def _runs(stream: ImageStream, size: int) -> Iterator[list[Encoded | GridcodeErr
 
 def _read(
     item: Encoded | GridcodeError, config: DataConfig, stream: ImageStream, generator: np.random.Generator | None
-) -> tuple[np.ndarray, int, str]:
+) -> tuple[np.ndarray, int, str, Mapping[str, Any]]:
     if isinstance(item, GridcodeError):
         raise item
     pixels = decode_image(item.data, name=item.where, max_pixels=stream.max_pixels)
-    return square_of(pixels, config, generator), -1 if item.label is None else item.label, item.key
+    square = square_of(pixels, config, generator)
+    return square, -1 if item.label is None else item.label, item.key, item.beside
 
 
 def _joined(chunks: list[Chunk]) -> Chunk:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from gridcode.data.file_names import printable
 from gridcode.data.layout import Places, places_of_files, root_of_alike
 from gridcode.data.parquet import labels_of_columns
+from gridcode.data.shards.beside import Beside, check_found
 from gridcode.data.shards.example import CLASS_NAMES, class_names
-from gridcode.data.shards.index import read_picture, tar_index
+from gridcode.data.shards.index import other_members, read_picture, tar_index
 from gridcode.data.shards.tar import Member
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
@@ -99,6 +100,22 @@ class TarImages(EncodedImages):
         """The shard's name, a colon, and the key; its folders, too, where shards have the same name."""
         path = self._path(index)
         return printable(f"{os.path.relpath(path, self._root) if self._root else path.name}:{self._index.keys[index]}")
+
+    def beside(self, names: Sequence[str]) -> Beside:
+        """Other members of every picture's key, by extension; the files are read through for them.
+
+        Raises:
+            GridcodeError: No key has a member of such an extension.
+        """
+        columns: dict[str, list[str | None]] = {name: [None] * len(self) for name in names}
+        rows = {place: row for row, place in enumerate(zip(self._index.files.tolist(), self._index.keys, strict=True))}
+        seen: set[str] = set()
+        for number, path in enumerate(self.paths):
+            for key, extension, data in other_members(path, names, seen):
+                if (row := rows.get((number, key))) is not None:
+                    columns[extension][row] = data.decode("utf-8", "replace")
+        check_found(names, seen, self.name)
+        return Beside(pa.table(columns, pa.schema([(name, pa.string()) for name in names])))
 
     def _path(self, index: int) -> Path:
         if not 0 <= index < len(self):

@@ -6,7 +6,8 @@ The bytes that tell a class are read as well; pictures are not.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -15,8 +16,8 @@ import numpy as np
 
 from gridcode.data.file_names import printable
 from gridcode.data.mapped import identity_of
-from gridcode.data.shards.example import label_of, picture_of
-from gridcode.data.shards.tar import Group, Member, read_member, tar_groups
+from gridcode.data.shards.example import is_picture, label_of, picture_of
+from gridcode.data.shards.tar import BrokenTarError, Group, Member, read_member, tar_groups
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 
@@ -114,6 +115,26 @@ def opened(path: Path) -> BinaryIO:
         raise MissingFileError(f"{printable(str(path))}: there is no such file; check data.source") from None
     except OSError as error:
         raise FileError(f"{printable(str(path))}: cannot be read ({error.strerror}); check it") from None
+
+
+def other_members(path: Path, extensions: Sequence[str], seen: set[str]) -> Iterator[tuple[str, str, bytes]]:
+    """Key, extension and bytes of the members of some extensions; a file that is cut short gives what it has.
+
+    Args:
+        path: The file.
+        extensions: Which ones.
+        seen: Every extension that is met, but for pictures' own, is put in here.
+
+    Raises:
+        GridcodeError: The file cannot be read.
+    """
+    where = printable(str(path))
+    with opened(path) as file, suppress(BrokenTarError):
+        for group in tar_groups(file, where):
+            seen |= {extension for extension in group.members if not is_picture(extension)}
+            for extension in extensions:
+                if (member := group.members.get(extension)) is not None and not is_picture(extension):
+                    yield group.key, extension, read_member(file, member, where)
 
 
 def read_picture(path: Path, member: Member) -> bytes:

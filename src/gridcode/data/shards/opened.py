@@ -16,6 +16,7 @@ from gridcode.data.file_names import is_split, printable, split_of
 from gridcode.data.layout import shards_of, tar_shards_of
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
+from gridcode.data.shards.beside import TEXT, chosen, kind_of
 from gridcode.data.shards.example import CLASS_NAMES, class_names
 from gridcode.data.shards.names import is_pattern, is_shard, is_url, local_shards, no_shard
 from gridcode.data.shards.remote import expand_urls, open_anywhere, read_url
@@ -107,6 +108,19 @@ def _classes(shard: str) -> tuple[str, ...]:
         if (told := _read(place)) is not None:
             return class_names(told.decode("utf-8", "replace"), printable(place))
     return ()
+
+
+def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
+    """What stands beside pictures and of which kind it is, as a shard tells it; in tar files it is all text.
+
+    Raises:
+        GridcodeError: A Parquet file has no such column.
+    """
+    if not is_parquet(shard):
+        return dict.fromkeys(names, TEXT)
+    with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
+        image = columns_of(file.schema_arrow, printable(shard)).image
+        return {column.name: kind_of(column) for column in chosen(file.schema_arrow, names, image, printable(shard))}
 
 
 def _folders(shard: str) -> list[str]:

@@ -10,6 +10,7 @@ in Parquet files.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 from gridcode.data.file_names import printable
 from gridcode.data.layout import Places, places_of_files
 from gridcode.data.parquet import columns_of, labels_of_columns
+from gridcode.data.shards.beside import Beside, chosen
 from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json
@@ -88,6 +90,15 @@ class SavedImages(EncodedImages):
     def key(self, index: int) -> str:
         """The row."""
         return str(index)
+
+    def beside(self, names: Sequence[str]) -> Beside:
+        """Other columns of every row.
+
+        Raises:
+            GridcodeError: There is no such column, or it holds bytes.
+        """
+        chosen(self._table.schema, names, self._column, self.name)
+        return Beside.of([self._table.select(names)], self.name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_table", "_cells")}

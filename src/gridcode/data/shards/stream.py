@@ -7,7 +7,7 @@ classnames.txt beside tar files, the schema's metadata of Parquet files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -20,6 +20,7 @@ from gridcode.data.file_names import printable
 from gridcode.data.layout import root_of_alike
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
+from gridcode.data.shards.beside import Beside, chosen, texts_of
 from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.remote import ConnectionFailedError, open_anywhere, open_forward, wait_for_another_try
@@ -42,6 +43,8 @@ class Encoded:
     label: int | None
     key: str
     where: str
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What stands beside it, by column."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ImageStream:
         on_error: At what cannot be read: stop, or leave it out.
         max_pixels: A picture of more is refused; None for Pillow's own limit.
         limit: Pictures at most, the first ones of every shard.
+        columns: What is read beside each picture, by name, and of which kind it is.
         position: Where training is in it; checkpoints keep that.
 
     >>> ImageStream(("a.tar", "b.tar"), "shards").first(100).limit
@@ -69,6 +73,7 @@ class ImageStream:
     on_error: Literal["stop", "skip"] = "stop"
     max_pixels: int | None = None
     limit: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     position: StreamPosition = field(default_factory=StreamPosition, compare=False)
 
     def first(self, count: int) -> ImageStream:
@@ -138,7 +143,7 @@ class ImageStream:
         held: dict[str, bytes] = {}
 
         def passing(extension: str, member: Member) -> None:
-            if is_picture(extension) or (tells_class(extension) and self.classes):
+            if is_picture(extension) or extension in self.columns or (tells_class(extension) and self.classes):
                 held[member.name] = read_member(file, member, where)
 
         try:
@@ -159,7 +164,9 @@ class ImageStream:
             label = label_of(group, lambda member: held[member.name], where) if self.classes else None
             key = printable(f"{name}:{group.key}")
             place = f"{where}, key {printable(group.key)}"
-            yield Encoded(held[picture.name], self._number(label, place), key, place)
+            others = {name: group.members.get(name) for name in self.columns}
+            beside = texts_of({name: held[member.name] if member else None for name, member in others.items()})
+            yield Encoded(held[picture.name], self._number(label, place), key, place, beside)
         except GridcodeError as error:
             yield error
 
@@ -181,19 +188,22 @@ class ImageStream:
         row = 0
         with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
             found = columns_of(file.schema_arrow, printable(shard))
-            columns = [found.image] + ([found.label] if found.label and self.classes else [])
-            for batch in file.iter_batches(64, columns=columns, use_threads=False):
-                cells = batch.column(0)
+            label = found.label if self.classes else None
+            others = chosen(file.schema_arrow, list(self.columns), found.image, printable(shard))
+            columns = dict.fromkeys([found.image, *([label] if label else []), *(column.name for column in others)])
+            for batch in file.iter_batches(64, columns=list(columns), use_threads=False):
+                cells = batch.column(found.image)
                 if pa.types.is_struct(cells.type):
                     cells = cells.flatten()[cells.type.get_field_index("bytes")]
-                labels = batch.column(1).to_pylist() if len(columns) > 1 else [None] * len(cells)
-                for cell, told in zip(cells, labels, strict=True):
-                    place = f"{printable(shard)}, row {row}"
+                labels = batch.column(label).to_pylist() if label else [None] * len(cells)
+                beside = Beside(pa.table({name: batch.column(name) for name in self.columns}))
+                for place, (cell, told) in enumerate(zip(cells, labels, strict=True)):
+                    where = f"{printable(shard)}, row {row}"
                     try:
                         if not cell.is_valid:
-                            raise GridcodeError(f"{place}: no bytes; embed the image in the file")
-                        number = None if told is None else self._number(told, place)
-                        yield Encoded(cell.as_buffer().to_pybytes(), number, f"{name}:{row}", place)
+                            raise GridcodeError(f"{where}: no bytes; embed the image in the file")
+                        number = None if told is None else self._number(told, where)
+                        yield Encoded(cell.as_buffer().to_pybytes(), number, f"{name}:{row}", where, beside[place])
                     except GridcodeError as error:
                         yield error
                     row += 1
