@@ -75,6 +75,18 @@ def test_the_tokens_of_a_place_turn_alike_and_the_class_does_not() -> None:
     assert torch.equal(turns[:, 1:], grid_turns((2, 2), E)[:, 1:].repeat_interleave(3, 1))
 
 
+def test_a_grid_of_three_axes_turns_a_third_of_the_pairs_by_each() -> None:
+    turns = grid_turns((3, 2, 4), E, axes=3)[:, 1:].reshape(2, 3, 2, 4, E // 2)
+    share = E // 2 // 3
+    first, second, third = turns.split([E // 2 - 2 * share, share, share], -1)
+    assert torch.equal(first, first[:, :, :1, :1].expand_as(first))
+    assert torch.equal(second, second[:, :1, :, :1].expand_as(second))
+    assert torch.equal(third, third[:, :1, :1].expand_as(third))
+    assert torch.equal(torch.acos(turns[0, 0, 0, 0]).round(decimals=4)[[0, -share]], torch.ones(2))
+    rows = grid_turns((2, 4), E, base=100.0)
+    assert torch.equal(grid_turns((2, 4, 3), E, axes=2)[:, 1::3], rows[:, 1:])
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_the_formula(causal: bool) -> None:
     block = shaken(RotaryAttention(D, HEADS, dropout=0.0, causal=causal))

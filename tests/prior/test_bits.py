@@ -58,6 +58,18 @@ def test_the_order_visits_everything_once_by_roberts_sequence(grid: tuple[int, .
     assert order.tolist() == [place * q + i for place in visited for i in range(q)]
 
 
+def test_the_order_of_three_axes_follows_roberts_sequence_of_three() -> None:
+    grid = (5, 4, 4)
+    g = np.max(np.real(np.roots([1, 0, 0, -1, -1])))
+    visited: list[int] = []
+    for n in range(20_000):
+        place = [int((0.5 + n / g**power) % 1 * side) for power, side in zip((3, 2, 1), grid, strict=True)]
+        flat = int(np.ravel_multi_index(place, grid))
+        if flat not in visited:
+            visited.append(flat)
+    assert uncovering_order(grid, axes=3).tolist() == visited
+
+
 def test_early_groups_lie_far_apart() -> None:
     first = uncovering_order((16, 16))[:16]
     places = torch.stack([first // 16, first % 16], 1).float()

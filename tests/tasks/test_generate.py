@@ -73,6 +73,20 @@ def test_batches_keep_the_order_of_the_labels() -> None:
     assert not torch.equal(chance[:2], chance[2:]), "batches have noise of their own"
 
 
+def test_known_tokens_stay_and_the_others_are_found(generator: Generator) -> None:
+    known = torch.full((3, 2, 3), -1)
+    known[:, 0] = torch.tensor([[1, 2, 3], [4, 5, 6], [11, 0, 7]])
+    found = generator.sample_tokens([0, 1, -1], sampler=SamplerConfig(steps=2), known=known, batch_size=2)
+    assert torch.equal(found[:, 0], known[:, 0])
+    assert 0 <= int(found.min()) <= int(found.max()) < 12
+    with pytest.raises(
+        GridcodeError, match=r"known tokens are torch.int64 of shape \(3, 6\); give int64 of \(3, 2, 3\)"
+    ):
+        generator.sample_tokens([0, 1, -1], known=known.flatten(1))
+    with pytest.raises(GridcodeError, match=r"known tokens must be in \[0, 12\), or -1"):
+        generator.sample([0, 1, -1], known=known + 1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 def test_a_pictures_noise_is_that_of_its_number(
     generator: Generator, batch_size: int, monkeypatch: pytest.MonkeyPatch

@@ -75,6 +75,7 @@ class PictureGroup:
         stacks: One array for each storey from top to bottom, all uint8 (n, H, W, C) of one n.
         captions: A line under each stack, n of them, or none.
         players: What is played below each picture, as data URIs of media files: for each storey n of them, or none.
+        moving: What is shown in place of each picture, as data URIs of animations: likewise.
 
     Raises:
         GridcodeError: An array is not made of pictures, or the counts differ.
@@ -84,12 +85,13 @@ class PictureGroup:
     stacks: Sequence[Pictures]
     captions: Sequence[str] = ()
     players: Sequence[Sequence[str]] = ()
+    moving: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         what = f"pictures of {self.name or 'a report'}"
         for pictures in self.stacks:
             check_pictures(pictures, what=what)
-        counts = {len(pictures) for pictures in self.stacks} | {len(storey) for storey in self.players}
+        counts = {len(storey) for storeys in (self.stacks, self.players, self.moving) for storey in storeys}
         if self.captions:
             counts.add(len(self.captions))
         if len(counts) != 1:
@@ -106,7 +108,7 @@ class PictureGroup:
         for place in range(len(self.stacks[0])):
             caption = self.captions[place] if self.captions else ""
             players = [storey[place] for storey in self.players] or [""] * len(self.stacks)
-            pictures = [data_uri(pictures[place]) for pictures in self.stacks]
+            pictures = [storey[place] for storey in self.moving] or [data_uri(storey[place]) for storey in self.stacks]
             yield list(zip(pictures, players, strict=True)), caption
 
 

@@ -7,7 +7,7 @@ of them again.
 
 Rotary positions make attention depend on how far two places lie apart, row by row and column by column. Features are
 taken in pairs; a token at (row, column) turns the first half of the pairs by its row, the other half by its column, at
-frequencies from 1 down to almost 1 / base:
+frequencies from 1 down to almost 1 / base (a grid with a third side turns a third of the pairs by each):
 
     (a, b) -> (a cos t - b sin t, b cos t + a sin t),    t_j = row · base^(-4j / E)  or  column · base^(-4j / E)
 
@@ -18,6 +18,8 @@ Reference: Su et al., "RoFormer", 2021; Heo et al., "Rotary Position Embedding f
 """
 
 from __future__ import annotations
+
+from math import prod
 
 import torch
 from torch import Tensor
@@ -120,13 +122,14 @@ BASE = 100.0
 
 
 def grid_turns(
-    grid: tuple[int, ...], head_width: int, *, base: float = BASE, dtype: torch.dtype = torch.float32
+    grid: tuple[int, ...], head_width: int, *, axes: int = 2, base: float = BASE, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Cosine and sine of every token's angles; a place before the first is the class token's, which does not turn.
 
     Args:
-        grid: (h, w), or (h, w, q) where the q tokens of a place turn alike.
+        grid: (h, w), or (h, w, q) where the q tokens of a place turn alike; (t, h, w) where it has three axes.
         head_width: E, a multiple of 4.
+        axes: Sides of the grid that are places; the first turns the pairs that a third leaves over.
         base: How far the frequencies reach.
         dtype: What it is computed in.
 
@@ -136,13 +139,15 @@ def grid_turns(
     >>> grid_turns((2, 3), 8).shape
     torch.Size([2, 7, 4])
     """
-    h, w, q = (*grid, 1, 1)[:3]
-    frequency = base ** (-torch.arange(head_width // 4, dtype=dtype) / (head_width // 4))
+    sides, share = grid[:axes], head_width // 2 // axes
     # From 1, so that no token lies where the class does.
-    row, column = torch.meshgrid(torch.arange(1, h + 1), torch.arange(1, w + 1), indexing="ij")
-    places = torch.stack([row, column], -1).view(-1, 2, 1).repeat_interleave(q, 0)
-    angles = torch.cat([torch.zeros(1, head_width // 2, dtype=dtype), (places * frequency).flatten(1)])
-    return torch.stack([angles.cos(), angles.sin()])
+    places = torch.meshgrid(*(torch.arange(1, side + 1) for side in sides), indexing="ij")
+    angles = []
+    for place, pairs in zip(places, (head_width // 2 - share * (axes - 1), *[share] * (axes - 1)), strict=True):
+        frequency = base ** (-torch.arange(pairs, dtype=dtype) / pairs)
+        angles.append(place.reshape(-1, 1).repeat_interleave(prod(grid[axes:]), 0) * frequency)
+    turned = F.pad(torch.cat(angles, 1), (0, 0, 1, 0))
+    return torch.stack([turned.cos(), turned.sin()])
 
 
 def turn(x: Tensor, turns: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class Prior(nn.Module, ABC):
         self.config, self.example_shape = config, example_shape
         self.space = replace(space, classes=()) if attends else space
         self.vocabulary = make_vocabulary(config.head, self.space, width=config.width)
-        self.trunk = make_trunk(config, space.grid, causal=self.causal)
+        self.trunk = make_trunk(config, space, causal=self.causal)
         if isinstance(config, CrossAttentionConfig) and example_shape is not None:
             scaled_normal_(self)
             self.encoder = FeatureEncoder(config.encoder, example_shape[0], example_shape[1:])

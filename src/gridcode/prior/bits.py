@@ -10,6 +10,7 @@ tokens is N (x / S)^alpha, rounded, at least one new token a step; N = 256 with 
 so that each group lies evenly over the grid:
 
     point_n = (1/2 + n / g, 1/2 + n / g²) mod 1          g = 1.3247…, the root of g³ = g + 1
+    of three axes: n / g, n / g², n / g³                 g = 1.2207…, the root of g⁴ = g + 1
 
 A prior that is trained with a floor on the share of masked tokens (``MaskingConfig.min_masked``) never saw grids as
 complete as those of the last steps; so the bits are given by step too.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 STEPS, ALPHA = 12, 2.2
 """M2T's main setting."""
 
-_G = 1.324717957244746
+_G = {2: 1.324717957244746, 3: 1.2207440846057596}
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ def group_sizes(length: int, *, steps: int = STEPS, alpha: float = ALPHA) -> tup
     return tuple(sizes)
 
 
-def uncovering_order(grid: tuple[int, ...]) -> Tensor:
+def uncovering_order(grid: tuple[int, ...], *, axes: int = 2) -> Tensor:
     """The order of a grid's tokens: places by Roberts' sequence, the q tokens of a place one after another.
 
     Args:
-        grid: (h, w), or (h, w, q).
+        grid: (h, w), or (h, w, q); (t, h, w) where it has three axes.
+        axes: Sides of the grid that are places.
 
     Returns:
         (N,) int64, a permutation of the flattened positions.
@@ -93,12 +95,14 @@ def uncovering_order(grid: tuple[int, ...]) -> Tensor:
     >>> uncovering_order((2, 2)).tolist()
     [3, 0, 2, 1]
     """
-    h, w, q = (*grid, 1)[:3]
+    sides, q = grid[:axes], math.prod(grid[axes:])
     seen: dict[int, None] = {}
     n = 0
-    while len(seen) < h * w:
-        x, y = (0.5 + n / _G) % 1.0, (0.5 + n / _G**2) % 1.0
-        seen.setdefault(int(y * h) * w + int(x * w))
+    while len(seen) < math.prod(sides):
+        place = 0
+        for number, side in enumerate(sides):
+            place = place * side + int((0.5 + n / _G[axes] ** (axes - number)) % 1.0 * side)
+        seen.setdefault(place)
         n += 1
     places = torch.tensor(list(seen))
     return (places[:, None] * q + torch.arange(q)).flatten()

@@ -21,11 +21,12 @@ class TokenSpace:
 
     Attributes:
         codebook_size: Different tokens, K.
-        grid: Shape of one example's tokens: (h, w), or (h, w, q) where each place has q of them.
+        grid: Shape of one example's tokens: (h, w), or (h, w, q) where each place has q of them; (t, h, w) with 3 axes.
         classes: Names of the classes; empty for data without labels.
         tokenizer: The hash of the tokenizer that made the tokens.
         data: The store's record of its data.
         levels: [L_1 … L_d] of product K, what the digits of a token can be; empty for a codebook that has none.
+        axes: Sides of the grid that are places, 2 or 3.
 
     >>> TokenSpace(40, (4, 4), classes=("cat", "dog"), tokenizer="", data={}, levels=(8, 5)).length
     16
@@ -37,6 +38,7 @@ class TokenSpace:
     tokenizer: str
     data: dict[str, Any]
     levels: tuple[int, ...] = ()
+    axes: int = 2
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TokenSpace:
@@ -52,7 +54,7 @@ class TokenSpace:
         """
         tuples = {name: tuple(values[name]) for name in ("grid", "classes", "levels")}
         numbers = (values["codebook_size"], *tuples["grid"], *tuples["levels"])
-        if not all(isinstance(number, int) for number in numbers):
+        if not all(isinstance(number, int) for number in numbers) or values.get("axes", 2) not in (2, 3):
             raise TypeError(f"{numbers} are no whole numbers")
         return cls(**{**values, **tuples})
 

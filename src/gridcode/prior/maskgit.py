@@ -120,6 +120,7 @@ class MaskGIT(Prior):
             tokens,
             mask=self.mask,
             grid=self.space.grid,
+            axes=self.space.axes,
             config=config,
             noise=noise,
             guidance=guidance,
@@ -128,7 +129,8 @@ class MaskGIT(Prior):
 
     def groups(self, steps: int) -> tuple[Tensor, ...]:
         """See :class:`Prior`; M2T's (``bits.py``)."""
-        return torch.split(uncovering_order(self.space.grid), list(group_sizes(self.space.length, steps=steps)))
+        order = uncovering_order(self.space.grid, axes=self.space.axes)
+        return torch.split(order, list(group_sizes(self.space.length, steps=steps)))
 
     def uncover(self, tokens: Tensor, given: Given, reveal: Reveal, *, steps: int) -> Tensor:
         """See :class:`Prior`; one pass for each group."""

@@ -98,6 +98,7 @@ def token_space(store: TokenStore) -> TokenSpace:
         tokenizer=manifest.tokenizer,
         data=dict(manifest.data),
         levels=token_levels(manifest.quantizer),
+        axes=manifest.axes,
     )
 
 

@@ -19,7 +19,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
-import torch
 from torch import Tensor, nn
 
 from gridcode.nn.attention import KeyValues, grid_turns
@@ -27,7 +26,7 @@ from gridcode.nn.cross import DecoderBlock, Memory
 from gridcode.nn.modern import RMS_NORM_EPS, ModernBlock
 from gridcode.nn.transformer import LAYER_NORM_EPS, PostNormBlock
 from gridcode.nn.vit import LAYER_NORM_EPS as VIT_NORM_EPS
-from gridcode.prior.config import AutoregressiveConfig, CrossAttentionConfig, MaskGITConfig, PriorConfig
+from gridcode.prior.config import AutoregressiveConfig, CrossAttentionConfig, MaskGITConfig, PriorConfig, TokenSpace
 
 Memories: TypeAlias = Sequence[Memory]
 Caches: TypeAlias = Sequence[KeyValues] | None
@@ -98,6 +97,7 @@ class ModernTrunk(Trunk):
         config: Widths and depth.
         grid: The tokens' shape, (h, w) or (h, w, q), of product N.
         causal: A place sees itself and those before it only.
+        axes: Sides of the grid that are places.
 
     >>> trunk = ModernTrunk(MaskGITConfig(width=16, depth=1, heads=2, mlp=32, style="modern"), (2, 2))
     >>> trunk(torch.zeros(2, 5, 16), torch.tensor([3, 7])).shape
@@ -107,11 +107,16 @@ class ModernTrunk(Trunk):
     turns: Tensor
 
     def __init__(
-        self, config: MaskGITConfig | AutoregressiveConfig, grid: tuple[int, ...], *, causal: bool = False
+        self,
+        config: MaskGITConfig | AutoregressiveConfig,
+        grid: tuple[int, ...],
+        *,
+        causal: bool = False,
+        axes: int = 2,
     ) -> None:
         super().__init__()
         width = config.width
-        turns = grid_turns(grid, width // config.heads)
+        turns = grid_turns(grid, width // config.heads, axes=axes)
         self.register_buffer("turns", turns, persistent=False)
         self.positions = nn.Embedding(turns.shape[1], width)
         self.norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
@@ -191,11 +196,10 @@ class CrossAttentionTrunk(Trunk):
         return out if places is None else out.flatten(0, 1)[places]
 
 
-def make_trunk(config: PriorConfig, grid: tuple[int, ...], *, causal: bool) -> Trunk:
+def make_trunk(config: PriorConfig, space: TokenSpace, *, causal: bool) -> Trunk:
     """The trunk that a config names, for a grid of tokens."""
-    length = torch.Size(grid).numel()
     if isinstance(config, CrossAttentionConfig):
-        return CrossAttentionTrunk(config, length, causal=causal)
+        return CrossAttentionTrunk(config, space.length, causal=causal)
     if isinstance(config, MaskGITConfig) and config.style == "maskgit":
-        return MaskGITTrunk(config, length)
-    return ModernTrunk(config, grid, causal=causal)
+        return MaskGITTrunk(config, space.length)
+    return ModernTrunk(config, space.grid, causal=causal, axes=space.axes)

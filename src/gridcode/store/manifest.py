@@ -68,6 +68,7 @@ class Manifest:
         shards: The files, in the order they were written.
         version: The format's version.
         columns: Further columns of every shard, by name: 'string', 'int64' or 'float64'; each may have nulls.
+        axes: Sides of the grid that are places: 2, or 3 where it is (t, h, w).
 
     >>> manifest = Manifest({"name": "fsq", "levels": [8, 5]}, 40, (4, 4), "0123456789abcdef", {}, ())
     >>> manifest.tokens_per_example, str(manifest.schema.field("tokens").type.value_type)
@@ -83,6 +84,7 @@ class Manifest:
     shards: tuple[Shard, ...] = ()
     version: int = VERSION
     columns: dict[str, str] = field(default_factory=dict)
+    axes: int = 2
 
     @property
     def tokens_per_example(self) -> int:
@@ -117,6 +119,7 @@ def make_manifest(
     data: Mapping[str, Any],
     classes: Sequence[str],
     columns: Mapping[str, str],
+    axes: int = 2,
 ) -> Manifest:
     """A manifest without shards, its values checked and as JSON will give them back.
 
@@ -130,7 +133,14 @@ def make_manifest(
             f"token store: quantizer or data cannot be written as JSON ({error}); use plain values"
         ) from None
     manifest = Manifest(
-        dict(quantizer), codebook_size, tuple(grid), tokenizer, dict(data), tuple(classes), columns=dict(columns)
+        dict(quantizer),
+        codebook_size,
+        tuple(grid),
+        tokenizer,
+        dict(data),
+        tuple(classes),
+        columns=dict(columns),
+        axes=axes,
     )
     _check(manifest, "token store")
     return manifest
@@ -141,6 +151,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     fields = asdict(manifest)
     if not manifest.columns:  # as versions of gridcode write and read it that know of none
         del fields["columns"]
+    if manifest.axes == Manifest.axes:  # likewise
+        del fields["axes"]
     write_json(path, {"format": FORMAT, **fields})
 
 
@@ -240,6 +252,8 @@ def _check(manifest: Manifest, where: str) -> None:
         raise GridcodeError(f"{where}: codebook_size is {manifest.codebook_size!r}; it must be from 1 to 2^63")
     if not manifest.grid or not all(whole(side, 2**31 - 1) for side in manifest.grid):
         raise GridcodeError(f"{where}: grid is {manifest.grid!r}; it must be whole numbers above 0, such as (8, 8)")
+    if manifest.axes not in (2, 3) or (manifest.axes == 3 and len(manifest.grid) < 3):
+        raise GridcodeError(f"{where}: axes are {manifest.axes!r} of grid {manifest.grid!r}; tokenize again")
     levels = manifest.quantizer.get("levels")
     if isinstance(levels, list) and not all(whole(level, 2**63) for level in levels):
         raise GridcodeError(f"{where}: levels are {levels!r}; they must be whole numbers above 0")

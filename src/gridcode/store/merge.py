@@ -68,7 +68,7 @@ def merge_stores(folders: Sequence[str | Path], out: str | Path) -> TokenStore:
 
 def _difference(one: Manifest, other: Manifest) -> str | None:
     """What two stores that do not fit together differ in."""
-    for name in ("tokenizer", "quantizer", "codebook_size", "grid", "classes", "columns"):
+    for name in ("tokenizer", "quantizer", "codebook_size", "grid", "axes", "classes", "columns"):
         if getattr(one, name) != getattr(other, name):
             return name
     mine, theirs = _reading(one.data), _reading(other.data)

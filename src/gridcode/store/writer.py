@@ -54,6 +54,7 @@ class StoreWriter:
         classes: Names of the labels; empty where there are none.
         shard_rows: Rows of a shard; a split's rows wait in memory until there are as many.
         columns: Further columns, by name: 'string', 'int64' or 'float64'.
+        axes: Sides of the grid that are places.
         overwrite: Remove an old token store in the folder first; other files are never removed.
 
     Raises:
@@ -79,6 +80,7 @@ class StoreWriter:
         data: Mapping[str, Any],
         classes: Sequence[str],
         columns: Mapping[str, str] | None = None,
+        axes: int = Manifest.axes,
         shard_rows: int = 65536,
         overwrite: bool = False,
     ) -> None:
@@ -93,6 +95,7 @@ class StoreWriter:
             data=data,
             classes=classes,
             columns=columns or {},
+            axes=axes,
         )
         self._shard_rows = shard_rows
         self._overwrite = overwrite
@@ -113,6 +116,7 @@ class StoreWriter:
             data=manifest.data,
             classes=manifest.classes,
             columns=manifest.columns,
+            axes=manifest.axes,
             **settings,
         )
 

@@ -83,6 +83,7 @@ class Generator:
         seed: int = 0,
         first: int = 0,
         batch_size: int = 64,
+        known: Tensor | None = None,
     ) -> Tensor:
         """New pictures, one for each label.
 
@@ -95,6 +96,7 @@ class Generator:
                 what it shows depends on the batch only as far as the rounding of matrix products does.
             first: Number of the first picture, where others were drawn before it with the same seed.
             batch_size: Pictures at a time.
+            known: Tokens that are given, as :meth:`sample_tokens` takes them.
 
         Returns:
             (len(labels), C, H, W) in [-1, 1], float32, on the CPU.
@@ -106,7 +108,7 @@ class Generator:
         if steps is not None:
             config = replace(config, steps=steps)
         tokens = self.sample_tokens(
-            labels, sampler=config, guidance=guidance, seed=seed, first=first, batch_size=batch_size
+            labels, sampler=config, guidance=guidance, seed=seed, first=first, batch_size=batch_size, known=known
         )
         return self.decode(tokens, batch_size=batch_size)
 
@@ -124,6 +126,7 @@ class Generator:
         seed: int = 0,
         first: int = 0,
         batch_size: int = 64,
+        known: Tensor | None = None,
     ) -> Tensor:
         """New token grids, one for each label; the arguments are those of :meth:`sample`.
 
@@ -134,6 +137,7 @@ class Generator:
             seed: Same seed, same noise.
             first: Number of the first grid.
             batch_size: Grids at a time.
+            known: Tokens that are given and stay as they are, (len(labels), *grid) int64; -1 where one is to be found.
 
         Returns:
             (len(labels), *grid) int64 in [0, K), on the CPU; the grid is the prior's, (h, w) or (h, w, q).
@@ -147,21 +151,37 @@ class Generator:
         wanted = wanted.to("cpu", torch.int64)
         classes = len(self.prior.space.classes)
         if len(wanted) and not (int(wanted.min()) >= -1 and int(wanted.max()) < classes):
-            known = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
-            raise GridcodeError(f"labels must be {known}; got {wanted.min()} … {wanted.max()}")
+            choice = f"0 … {classes - 1}, or -1 for any" if classes else "only -1: the data had no labels"
+            raise GridcodeError(f"labels must be {choice}; got {wanted.min()} … {wanted.max()}")
         if not guidance >= 0 or batch_size < 1:
             raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
         if first < 0:
             raise GridcodeError(f"pictures are numbered from 0, got first={first}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
+        begun = self._begun(known, len(wanted))
         numbers = first + torch.arange(len(wanted), device=self.device)
         noises = torch.split(Noise.of_examples(seed, numbers).keys, batch_size)
-        for part, keys in zip(torch.split(wanted, batch_size), noises, strict=True):
-            start = torch.full((len(part), space.length), self.prior.mask, device=self.device)
+        starts = torch.split(begun, batch_size)
+        for part, start, keys in zip(torch.split(wanted, batch_size), starts, noises, strict=True):
+            given = start.to(self.device), part.to(self.device)
             with fast_autocast(self.device):
-                grid = self.prior.fill(start, part.to(self.device), config=config, guidance=guidance, noise=Noise(keys))
+                grid = self.prior.fill(*given, config=config, guidance=guidance, noise=Noise(keys))
             grids.append(grid.cpu())
         return torch.cat(grids).view(len(wanted), *space.grid)
+
+    def _begun(self, known: Tensor | None, count: int) -> Tensor:
+        """Grids (count, N) with the known tokens, and the mask elsewhere."""
+        space = self.prior.space
+        if known is None:
+            return torch.full((count, space.length), self.prior.mask)
+        if known.shape != (count, *space.grid) or known.dtype != torch.int64:
+            raise GridcodeError(
+                f"known tokens are {known.dtype} of shape {tuple(known.shape)}; give int64 of {(count, *space.grid)}"
+            )
+        if count and not (int(known.min()) >= -1 and int(known.max()) < space.codebook_size):
+            raise GridcodeError(f"known tokens must be in [0, {space.codebook_size}), or -1 where one is to be found")
+        flat = known.cpu().flatten(1)
+        return flat.masked_fill(flat < 0, self.prior.mask)
 
     @property
     def device(self) -> torch.device:

@@ -89,6 +89,7 @@ def manifest_of(tokenizer: Tokenizer, splits: Mapping[str, Any], data: Any, opti
         quantizer=tokenizer.quantizer.spec(),
         codebook_size=tokenizer.codebook_size,
         grid=tokenizer.token_grid(*domain.shape(data)),
+        axes=len(tokenizer.config.grid_names),
         tokenizer=tokenizer.weights_hash(),
         data=domain.store_record(data, splits, flips=options.flips, precision=options.precision),
         classes=tuple(getattr(next(iter(splits.values())), "classes", ())),

@@ -110,6 +110,14 @@ def test_the_halton_order_is_that_of_its_formula(grid: tuple[int, ...]) -> None:
         assert rank[y, x].tolist() == list(range(number * q, (number + 1) * q))
 
 
+def test_the_halton_order_of_three_axes_spreads_over_each() -> None:
+    grid = (5, 4, 4)
+    order = halton_rank(grid, 3).argsort()
+    assert sorted(order.tolist()) == list(range(80))
+    t, h, w = np.unravel_index(order[:10].numpy(), grid)
+    assert {len(set(side.tolist())) for side in (t, h, w)} == {5, 4}
+
+
 def test_random_differs_by_seed_and_never_hides_again() -> None:
     states = places("random")
     assert all(before < after for before, after in pairwise(states))

@@ -85,6 +85,7 @@ def assumed_space(recipe: ClassRecipe) -> TokenSpace:
         tokenizer="",
         data={},
         levels=token_levels(tokenizer.quantizer.spec()),
+        axes=len(tokenizer.config.grid_names),
     )
 
 

@@ -30,5 +30,5 @@ def in_float64(prior: P) -> P:
     found = deepcopy(prior).to(device).double().eval().requires_grad_(False)
     if isinstance(found.trunk, ModernTrunk):
         width = 2 * found.trunk.turns.shape[-1]
-        found.trunk.turns = grid_turns(found.space.grid, width, dtype=torch.float64).to(device)
+        found.trunk.turns = grid_turns(found.space.grid, width, axes=found.space.axes, dtype=torch.float64).to(device)
     return found

@@ -27,6 +27,7 @@ def fill_masked(
     noise: Noise,
     guidance: float = 0.0,
     start: int = 0,
+    axes: int = 2,
 ) -> Tensor:
     """Replace every masked token; known tokens are never altered.
 
@@ -39,6 +40,7 @@ def fill_masked(
         noise: Of B rows.
         guidance: Classifier-free guidance scale of the last step; of all, unless the config has another start.
         start: The step to begin with, in [0, T); a later one fixes more tokens at once, as editing does.
+        axes: Sides of the grid that are places.
 
     Returns:
         (B, N) int64 without ``mask``.
@@ -50,16 +52,17 @@ def fill_masked(
     >>> fill_masked(sure_of_two, start, mask=3, grid=(2, 2), config=SamplerConfig(steps=2), noise=noise)
     tensor([[2, 1, 2, 2]])
     """
-    return make_sampler(config, grid=grid).fill(model, tokens, mask=mask, guidance=guidance, noise=noise, start=start)
+    sampler = make_sampler(config, grid=grid, axes=axes)
+    return sampler.fill(model, tokens, mask=mask, guidance=guidance, noise=noise, start=start)
 
 
-def make_sampler(config: SamplerConfig, *, grid: tuple[int, ...]) -> Sampler:
+def make_sampler(config: SamplerConfig, *, grid: tuple[int, ...], axes: int = 2) -> Sampler:
     """The sampler that a config names."""
     match config.sampler:
         case "confidence":
             return Confidence(config)
         case "halton":
-            return Halton(config, grid=grid)
+            return Halton(config, grid=grid, axes=axes)
         case "random":
             return Random(config)
         case "remask":

@@ -6,6 +6,8 @@ sequence visits a grid so that any few places in a row lie far apart:
     point_n = (phi_2(n), phi_3(n)), n = 1, 2, …      phi_b(Σ_i d_i b^i) = Σ_i d_i b^(-i-1)
     place_n = (floor(h phi_2(n)), floor(w phi_3(n)))     places that were visited before are left out
 
+A grid of three axes has phi_5 for the third.
+
 Each example starts at a random place of the sequence and goes round, as in the published code.
 
 Reference: Besnier et al., "Halton Scheduler for Masked Generative Image Transformer", 2025 (arXiv 2503.17076).
@@ -17,7 +19,8 @@ constant unless ``temperature_from`` is given.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import final
+from math import prod
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -26,6 +29,8 @@ from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.loop import Draw, Sampler, lowest
 
+_BASES: Final = (2, 3, 5)
+
 
 @final
 class Halton(Sampler):
@@ -33,19 +38,21 @@ class Halton(Sampler):
 
     Args:
         config: Steps and temperatures.
-        grid: The shape of an example's tokens: (h, w), or (h, w, q), where the q tokens of a place come together.
+        grid: The shape of an example's tokens: (h, w), or (h, w, q), where the q tokens of a place come together;
+            (t, h, w) where it has three axes.
+        axes: Sides of the grid that are places.
     """
 
-    def __init__(self, config: SamplerConfig, *, grid: tuple[int, ...]) -> None:
+    def __init__(self, config: SamplerConfig, *, grid: tuple[int, ...], axes: int = 2) -> None:
         super().__init__(config)
-        self.grid = grid
+        self.grid, self.axes = grid, axes
         self._turn = torch.zeros(0)
 
     def prepare(self, tokens: Tensor, noise: Noise) -> None:
         """A random place of the sequence to start at, for each example."""
         N = tokens.shape[1]
         start = noise.integers(N)[:, None]
-        self._turn = ((halton_rank(self.grid).to(tokens.device) + start) % N).float()
+        self._turn = ((halton_rank(self.grid, self.axes).to(tokens.device) + start) % N).float()
 
     def hide(self, draw: Draw) -> Tensor:
         """See :class:`gridcode.prior.samplers.Sampler`."""
@@ -53,11 +60,12 @@ class Halton(Sampler):
 
 
 @lru_cache(maxsize=16)
-def halton_rank(grid: tuple[int, ...]) -> Tensor:
+def halton_rank(grid: tuple[int, ...], axes: int = 2) -> Tensor:
     """When the sequence visits each token of a grid.
 
     Args:
-        grid: (h, w), or (h, w, q).
+        grid: (h, w), or (h, w, q); (t, h, w) where it has three axes.
+        axes: Sides of the grid that are places.
 
     Returns:
         (N,) int64, a permutation of 0 … N - 1 over the flattened grid.
@@ -65,15 +73,18 @@ def halton_rank(grid: tuple[int, ...]) -> Tensor:
     >>> halton_rank((2, 3)).tolist()
     [5, 3, 1, 2, 0, 4]
     """
-    h, w, q = (*grid, 1)[:3]
+    sides, q = grid[:axes], prod(grid[axes:])
     seen: dict[int, None] = {}
     n = 1
-    while len(seen) < h * w:
-        seen.setdefault(int(h * _radical_inverse(n, 2)) * w + int(w * _radical_inverse(n, 3)))
+    while len(seen) < prod(sides):
+        place = 0
+        for side, base in zip(sides, _BASES, strict=False):
+            place = place * side + int(side * _radical_inverse(n, base))
+        seen.setdefault(place)
         n += 1
     places = torch.tensor(list(seen))
-    rank = torch.empty(h * w * q, dtype=torch.int64)
-    rank[(places[:, None] * q + torch.arange(q)).flatten()] = torch.arange(h * w * q)
+    rank = torch.empty(prod(grid), dtype=torch.int64)
+    rank[(places[:, None] * q + torch.arange(q)).flatten()] = torch.arange(prod(grid))
     return rank
 
 
