@@ -15,14 +15,16 @@ from gridcode.domains.points.config import PointsTokenizerRun
 from gridcode.domains.points.recipes import POINTS_RECIPES, PointsRecipe
 from gridcode.domains.text.config import TextTokenizerRun
 from gridcode.domains.text.recipes import TEXT_RECIPES, TextRecipe
+from gridcode.domains.video.config import VideoTokenizerRun
+from gridcode.domains.video.recipes import VIDEO_RECIPES, VideoRecipe
 from gridcode.errors import GridcodeError
 
-ClassRecipe: TypeAlias = Recipe | AudioRecipe | PointsRecipe | TextRecipe
+ClassRecipe: TypeAlias = Recipe | AudioRecipe | PointsRecipe | TextRecipe | VideoRecipe
 """A recipe whose prior is given a class, or nothing."""
 AnyRecipe: TypeAlias = ClassRecipe | DenseRecipe
 """A recipe of any kind of data; its ``kind`` says which."""
 AnyTokenizerRun: TypeAlias = (
-    TokenizerRun | LabelTokenizerRun | AudioTokenizerRun | PointsTokenizerRun | TextTokenizerRun
+    TokenizerRun | LabelTokenizerRun | AudioTokenizerRun | PointsTokenizerRun | TextTokenizerRun | VideoTokenizerRun
 )
 """Stage I's settings, of any kind of data."""
 
@@ -32,6 +34,7 @@ OF_KIND: Final[Mapping[str, Mapping[str, Callable[[], AnyRecipe]]]] = {
     "audio": AUDIO_RECIPES,
     "points": POINTS_RECIPES,
     "text": TEXT_RECIPES,
+    "video": VIDEO_RECIPES,
 }
 """The recipes of each kind of data."""
 
@@ -113,6 +116,7 @@ __all__ = [
     "POINTS_RECIPES",
     "RECIPES",
     "TEXT_RECIPES",
+    "VIDEO_RECIPES",
     "AnyRecipe",
     "AnyTokenizerRun",
     "AudioRecipe",
@@ -121,6 +125,7 @@ __all__ = [
     "PointsRecipe",
     "Recipe",
     "TextRecipe",
+    "VideoRecipe",
     "dense_recipe",
     "image_recipe",
     "recipe",

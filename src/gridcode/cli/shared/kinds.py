@@ -56,6 +56,7 @@ KINDS: Final[Mapping[KindOfData, Kind]] = {
     "audio": Kind("sounds", "sound", setting="rate"),
     "points": Kind("clouds", "points", built_in="solids", setting="points"),
     "text": Kind("texts", "text", setting="window"),
+    "video": Kind("clips", "video", built_in="motion", setting="frames", files="films"),
 }
 """Every kind, in the order of help."""
 

@@ -1,0 +1,1 @@
+"""Where clips come from: moving scenes that are drawn, and files."""

@@ -1,0 +1,84 @@
+"""Batches of clips: an endless training stream that any step can be resumed at, and one pass for evaluation.
+
+The stream is that of :mod:`gridcode.data.workers`: training clip number p and its place in the film depend on (seed, p)
+alone. In evaluation a clip is the middle of its film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.workers import TrainOrder
+from gridcode.domains.video.config import VideoConfig
+from gridcode.domains.video.data.source import Clip, ClipSource, Frames
+
+
+@dataclass(frozen=True)
+class VideoBatch:
+    """Clips ready for a model.
+
+    Attributes:
+        clips: float32 in [-1, 1], (B, 3, T, H, W); frames lie in memory as pictures in channels-last do.
+        labels: int64, (B,); -1 where a clip has no label.
+        keys: The clips' names in their source, B of them.
+        skipped: One message for each clip that could not be read on the way to this batch.
+    """
+
+    clips: Tensor
+    labels: Tensor
+    keys: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def as_clips(frames: Frames) -> Tensor:
+    """Frames uint8 (B, T, H, W, 3) as clips (B, 3, T, H, W) in [-1, 1].
+
+    >>> as_clips(np.full((1, 2, 4, 4, 3), 255, np.uint8)).amin().item()
+    1.0
+    """
+    return (torch.from_numpy(frames).float() / 127.5 - 1).permute(0, 4, 1, 2, 3)
+
+
+def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: VideoConfig) -> Frames:
+    """``config.frames`` frames of a clip, (T, H, W, 3), at a random place of its film, or without chance in its middle.
+
+    Raises:
+        GridcodeError: The film cannot be read, or has too few frames and ``config.fewer`` is 'refuse'.
+    """
+    return clip.read(config, 0.5 if generator is None else float(generator.random()))
+
+
+def _batch(rows: Rows, *, config: VideoConfig) -> VideoBatch:
+    shape = (0, config.frames, config.size, config.size, 3)
+    stacked = np.stack(rows.values) if rows.values else np.zeros(shape, np.uint8)
+    return VideoBatch(as_clips(stacked), torch.tensor(rows.labels), rows.keys, rows.skipped)
+
+
+def _fetch(source: ClipSource, config: VideoConfig, *, seed: int | None) -> Fetch[VideoBatch, Clip]:
+    read, batch = partial(read_clip, config=config), partial(_batch, config=config)
+    return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="films")
+
+
+def train_batches(source: ClipSource, config: VideoConfig, order: TrainOrder) -> Iterator[VideoBatch]:
+    """Batches in an order, without end.
+
+    Raises:
+        GridcodeError: The source is empty, or a film cannot be read.
+    """
+    return _fetch(source, config, seed=order.seed).without_end(order, workers=config.workers)
+
+
+def eval_batches(source: ClipSource, config: VideoConfig, *, batch_size: int) -> Iterator[VideoBatch]:
+    """Every clip once, in order; with ``on_error="skip"`` those that can be read.
+
+    Raises:
+        GridcodeError: A setting is out of range, the source is empty, or a film (or every film) cannot be read.
+    """
+    return _fetch(source, config, seed=None).once(batch_size=batch_size, workers=config.workers)

@@ -1,0 +1,65 @@
+"""Recipes of clips: the built-in moving scenes.
+
+Commands::
+
+    gridcode train tokenizer video_laptop --out runs/video/tokenizer
+    gridcode tokenize --tokenizer runs/video/tokenizer --out runs/video/tokens
+    gridcode train prior video_laptop --tokens runs/video/tokens --out runs/video/prior
+    gridcode sample video_laptop --prior runs/video/prior --tokenizer runs/video/tokenizer --out runs/video/samples
+    gridcode eval video_laptop --tokenizer runs/video/tokenizer --prior runs/video/prior --out runs/video/report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final, Literal
+
+from gridcode.domains.video.config import VideoConfig, VideoEvaluationConfig, VideoTokenizerConfig, VideoTokenizerRun
+from gridcode.prior.config import laptop_prior, smoke_prior
+from gridcode.quantize.config import FSQConfig
+from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
+from gridcode.training.config import LoopConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class VideoRecipe(TwoStages[VideoTokenizerRun, VideoEvaluationConfig]):
+    """From clips to new clips."""
+
+    kind: ClassVar[Literal["video"]] = "video"
+    evaluation: VideoEvaluationConfig = field(default_factory=VideoEvaluationConfig)
+    classes: int = 4
+
+
+def laptop() -> VideoRecipe:
+    """17 frames of 32x32 pixels, two seconds, in 5x4x4 tokens of a codebook of 4375 codes: 968 bits."""
+    return VideoRecipe(
+        tokenizer=VideoTokenizerRun(
+            data=VideoConfig(train_count=1000, objects=1),
+            model=VideoTokenizerConfig(quantizer=FSQConfig(levels=(7, 5, 5, 5, 5))),
+            optim=OptimConfig(lr=2e-3, warmup=100, ema=0.995),
+            loop=LoopConfig(steps=1000, batch_size=4, val_every=250, val_count=60, checkpoint_every=50),
+        ),
+        prior=laptop_prior(LoopConfig(steps=500, batch_size=32, val_every=125, val_count=100, checkpoint_every=50)),
+        evaluation=VideoEvaluationConfig(guidance=1.0),
+    )
+
+
+def smoke() -> VideoRecipe:
+    """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
+    full = laptop()
+    return replace(
+        full,
+        tokenizer=replace(
+            full.tokenizer,
+            data=replace(full.tokenizer.data, frames=5, size=16, train_count=24, val_count=12),
+            model=replace(full.tokenizer.model, widths=(8, 8, 8)),
+            loop=SMOKE_LOOP,
+        ),
+        prior=smoke_prior(full.prior, SMOKE_LOOP),
+        evaluation=VideoEvaluationConfig(count=12, samples=4, classifier_steps=2, batch_size=6, given=1, continued=3),
+    )
+
+
+VIDEO_RECIPES: Final[dict[str, Callable[[], VideoRecipe]]] = {"video_laptop": laptop, "video_smoke": smoke}
+"""Each by name."""
