@@ -28,7 +28,7 @@ ENGINE = (
 
 KINDS = re.compile(
     r"dense|(?<!\.)depth(?!wise|=)|panoptic|colou?ri[sz]|label.?maps?\b|labeltokenizer|vq_?gan|uvim|audio|waveform|spectrogram"
-    r"|point.?cloud|chamfer|\bclouds\b|byte.?accuracy|whole.?windows|per.?character",
+    r"|point.?cloud|chamfer|\bclouds\b|byte.?accuracy|whole.?windows|per.?character|\bvideos?\b|frame.?rate|\bfps\b",
     re.I,
 )
 """Words that only a kind of data uses; a setting may be called ``model.encoder.depth``."""

@@ -1,4 +1,4 @@
-"""Moving scenes do what they are called; films of every form are read or refused by name; where a clip lies in a film."""
+"""Moving scenes do what they are called; films of every form are read or refused by name; where a clip lies."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_samples_and_continuations_are_animations(runs: Path) -> None:
     (found,) = (runs / "continuations").glob("*.webp")
     clip = Film(found).read(range(5), 16)
     number = int(found.stem.rpartition("-")[2])
-    assert np.array_equal(clip[0], draw_clip(0, number, frames=1, stride=1, size=16, objects=2)[0])
+    assert np.array_equal(clip[0], draw_clip(0, number, frames=1, stride=1, size=16, objects=1)[0])
 
 
 @pytest.mark.parametrize("prior", ["prior", "ar"])
