@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import re
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -38,7 +41,7 @@ from gridcode.domains.dense.data.files import read_values
 from gridcode.domains.dense.data.open import open_dense
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.features.vgg import read_tensors
-from gridcode.files import folder_atomic, read_json, write_text
+from gridcode.files import folder_atomic, make_folder, read_json, write_atomic, write_text
 from gridcode.hub import load_model, save_model
 from gridcode.prior.ar import Autoregressive
 from gridcode.prior.config import CrossAttentionConfig, TokenSpace
@@ -143,6 +146,26 @@ def full_disk() -> Iterator[None]:
 def write_folder(path: Path) -> None:
     with folder_atomic(path) as temporary:
         (temporary / "a").write_text("a" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(errno.ENOSPC, "make room there"), (errno.EROFS, "check its permissions")]
+)
+def test_what_the_system_refuses_is_said_with_what_to_do(number: int, told: str, tmp_path: Path) -> None:
+    def refused(path: Path) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    reason = re.escape(os.strerror(number))
+    with pytest.raises(FileError, match=rf"/a cannot be written \({reason}\); {told}, or choose another place$"):
+        write_atomic(tmp_path / "a", refused)
+
+
+def test_a_url_is_no_place_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for write in (make_folder, lambda path: write_text(path, "a"), write_folder):
+        with pytest.raises(FileError, match=r"^s3:/bucket/a is a URL, and files are written to folders; choose one"):
+            write(Path("s3://bucket/a"))
+    assert not list(tmp_path.iterdir())
 
 
 WRITES: dict[str, Callable[[Path], object]] = {

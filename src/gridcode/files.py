@@ -8,6 +8,7 @@ JSON has no NaN and no infinity, so a number that is not finite is written as nu
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -27,15 +28,22 @@ def writing(path: Path) -> Iterator[None]:
     """What the system refuses in this block is told as an error in one line about ``path``.
 
     Raises:
-        GridcodeError: The block raised an ``OSError``; this is one too.
+        GridcodeError: The block raised an ``OSError``, and this is one too; or ``path`` is a URL.
     """
+    if _URL.match(str(path)):  # a Path has lost one of the two slashes
+        raise FileError(f"{path} is a URL, and files are written to folders; choose one, and copy it from there")
     try:
         yield
     except GridcodeError:
         raise
     except OSError as error:
         reason = error.strerror or error
-        raise FileError(f"{path} cannot be written ({reason}); make room there, or choose another place") from error
+        what = "check its permissions" if error.errno in _FORBIDDEN else "make room there"
+        raise FileError(f"{path} cannot be written ({reason}); {what}, or choose another place") from error
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def make_folder(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gridcode.store import reader as reader_module
 from gridcode.store import writer as writer_module
 from gridcode.store.manifest import Manifest, newest_manifest
 from tests.store.test_store import HASH, rows, writer
+from tests.test_errors import full_disk
 
 
 def test_a_store_that_is_being_written_is_a_snapshot_for_those_who_ask(tmp_path: Path) -> None:
@@ -48,6 +50,24 @@ def test_a_shard_between_its_rename_and_the_manifest_is_not_seen(
     with writer(tmp_path / "t") as store:
         store.write("train", *rows(8))
     assert committed == [0, 4]
+
+
+def test_a_full_disk_leaves_what_is_committed(tmp_path: Path) -> None:
+    large = {"columns": {"text": "string"}, "shard_rows": 4}
+    words = ["a", "b", "c", "d"]
+    noise = [random.Random(number).randbytes(4000).hex() for number in range(4)]  # no compression makes it small
+    with (  # noqa: PT012
+        pytest.raises(GridcodeError, match=r"train-00001.parquet cannot be written \(.*\); make room there"),
+        writer(tmp_path / "t", **large) as store,
+    ):
+        store.write("train", *rows(4), {"text": words})
+        with full_disk():
+            store.write("train", *rows(4, start=4), {"text": noise})
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["manifest.partial.json", "train-00000.parquet"]
+    assert TokenStore.open(tmp_path / "t", growing=True).load("train").columns == {"text": tuple(words)}
+    with StoreWriter.append(tmp_path / "t", shard_rows=4) as store:
+        store.write("train", *rows(4, start=store.rows("train")), {"text": noise})
+    assert TokenStore.open(tmp_path / "t").load("train").columns == {"text": (*words, *noise)}
 
 
 def test_an_interrupted_store_is_continued_and_a_whole_one_is_added_to(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A stand-in for Ray calls the actors in this process; ``python -m tests.faults`` 
 from __future__ import annotations
 
 import pickle
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from gridcode.tasks.on_ray import RayOptions, tokenize_on_ray
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.model import Tokenizer
 from tests.data.test_shards import packed, picture
+from tests.test_errors import full_disk
 
 DATA = DataConfig(size=16, train_count=11, val_count=5, workers=0)
 
@@ -206,6 +208,27 @@ def test_a_command_that_was_killed_is_gone_on_with(ray: Any, model: Tokenizer, t
     assert not set(first.made) & set(second.made)
     assert said[0] == "going on: 2 of 5 shards are there"
     assert (store.rows("train"), store.rows("val")) == (11, 5)
+
+
+def test_a_full_disk_is_one_line_and_the_next_call_goes_on(ray: Any, model: Tokenizer, tmp_path: Path) -> None:
+    noise = [random.Random(row).randbytes(8000).hex().encode() for row in range(12)]  # no compression makes it small
+    rows = [(f"{row:02d}.png", picture(row)) for row in range(12)] + [
+        (f"{row:02d}.txt", noise[row]) for row in range(12)
+    ]
+    (tmp_path / "a.tar").write_bytes(packed(sorted(rows)))
+    data, _ = replace(DATA, source=str(tmp_path / "a.tar"), val_fraction=0.1), ray()
+    splits = {split: keep_columns(source, ["txt"]) for split, source in opened(data).items()}
+    options = StoreOptions(tmp_path / "store", batch_size=4)
+    alone = tokenize(model, splits, data, replace(options, out=tmp_path / "alone"))
+    with full_disk(), pytest.raises(GridcodeError, match=r"0000\d.parquet cannot be written \(.*\); make room there"):
+        tokenize_on_ray(model, splits, data, options)
+    assert {path.name for path in options.out.iterdir()} == {"manifest.partial.json", "plan.json"}
+    store = tokenize_on_ray(model, splits, data, options)
+    assert (store.load("train").keys, store.load("train").columns) == (
+        alone.load("train").keys,
+        alone.load("train").columns,
+    )
+    assert torch.equal(store.load("train").tokens, alone.load("train").tokens)
 
 
 def test_a_shard_that_kills_ends_the_command(ray: Any, model: Tokenizer, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gridcode.nn.conv import Conv2d
 from gridcode.training.config import OptimConfig
 from gridcode.training.optim import make_ema, make_optimizer
 from gridcode.training.state import Trainee, checkpoints, load_state, save_state
+from tests.test_errors import full_disk
 
 
 def trainee(width: int = 4, *, seed: int = 0) -> Trainee:
@@ -75,6 +76,20 @@ def test_a_kill_during_a_write_leaves_the_last_checkpoint(tmp_path: Path) -> Non
     train(two, range(3, 6))
     newest = save_state(tmp_path, 6, two, {})
     assert list(newest.parent.iterdir()) == [newest], "what the kill left behind goes with the next checkpoint"
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    one = trainee(width=64)
+    folder = save_state(tmp_path, 3, one, {})
+    assert (folder / "state.safetensors").stat().st_size > 8192
+    before = {name: tensor.clone() for name, tensor in tensors(one).items()}
+    train(one, range(1))
+    with full_disk(), pytest.raises(GridcodeError, match=r"step-00000006 cannot be written \(.*\); make room there"):
+        save_state(tmp_path, 6, one, {})
+    assert list(folder.parent.iterdir()) == [folder], "nothing half-written stays"
+    two = trainee(width=64, seed=1)
+    assert load_state(tmp_path, two)["step"] == 3
+    assert all(torch.equal(t, before[name]) for name, t in tensors(two).items())
 
 
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json"])
