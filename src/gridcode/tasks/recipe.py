@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, Self, TypeVar
 
-from gridcode.prior.config import PriorRun
+from gridcode.prior.config import PriorRun, smoke_prior
 from gridcode.tokenizer.config import TokenizerSettings
 from gridcode.training.config import LoopConfig
 
@@ -20,16 +21,32 @@ SMOKE_LOOP: Final = LoopConfig(steps=4, batch_size=4, log_every=2, val_every=4, 
 class TwoStages(Generic[RunT, EvaluationT]):
     """What one command line after another needs to go from examples to new examples.
 
-    A kind's own recipe adds its defaults, and ``classes``, how many the examples have.
-
     Attributes:
-        kind: The kind of data, by the name of its folder in :mod:`gridcode.domains`.
         tokenizer: Stage I.
         prior: Stage II.
         evaluation: How the result is measured.
+        classes: How many the examples have; 0 for none.
     """
 
-    kind: ClassVar[str]
     tokenizer: RunT
     prior: PriorRun
     evaluation: EvaluationT
+    classes: int
+
+    @property
+    def kind(self) -> str:
+        """The kind of data, by the name of its folder in :mod:`gridcode.domains`."""
+        name: str = self.tokenizer.model.domain
+        return name
+
+    def smoke(self, *, data: Mapping[str, Any], model: Mapping[str, Any], evaluation: EvaluationT) -> Self:
+        """A few steps of tiny networks: every part runs, nothing is learned.
+
+        Args:
+            data: Settings of the data that become small.
+            model: Settings of the tokenizer's networks that do.
+            evaluation: How little is measured.
+        """
+        run: Any = self.tokenizer
+        tokenizer = replace(run, data=replace(run.data, **data), model=replace(run.model, **model), loop=SMOKE_LOOP)
+        return replace(self, tokenizer=tokenizer, prior=smoke_prior(self.prior, SMOKE_LOOP), evaluation=evaluation)

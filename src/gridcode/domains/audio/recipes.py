@@ -12,23 +12,16 @@ Commands::
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal
+from typing import Final, TypeAlias
 
 from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioTokenizerRun, CodecConfig
-from gridcode.prior.config import laptop_prior, smoke_prior
+from gridcode.prior.config import laptop_prior
 from gridcode.quantize.config import FSQConfig
-from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
+from gridcode.tasks.recipe import TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
-
-@dataclass(frozen=True)
-class AudioRecipe(TwoStages[AudioTokenizerRun, AudioEvaluationConfig]):
-    """From sounds to new sounds."""
-
-    kind: ClassVar[Literal["audio"]] = "audio"
-    evaluation: AudioEvaluationConfig = field(default_factory=AudioEvaluationConfig)
-    classes: int = 10
+AudioRecipe: TypeAlias = TwoStages[AudioTokenizerRun, AudioEvaluationConfig]
+"""From sounds to new sounds."""
 
 
 def laptop() -> AudioRecipe:
@@ -46,21 +39,15 @@ def laptop() -> AudioRecipe:
         ),
         prior=laptop_prior(LoopConfig(steps=2000, batch_size=32, val_every=250, val_count=300, checkpoint_every=250)),
         evaluation=AudioEvaluationConfig(guidance=1.0),
+        classes=10,
     )
 
 
 def smoke() -> AudioRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
-    full = laptop()
-    return replace(
-        full,
-        tokenizer=replace(
-            full.tokenizer,
-            data=replace(full.tokenizer.data, samples=2048, crop=1024),
-            model=replace(full.tokenizer.model, widths=(8, 8, 8), dilations=(1,), head=4),
-            loop=SMOKE_LOOP,
-        ),
-        prior=smoke_prior(full.prior, SMOKE_LOOP),
+    return laptop().smoke(
+        data={"samples": 2048, "crop": 1024},
+        model={"widths": (8, 8, 8), "dilations": (1,), "head": 4},
         evaluation=AudioEvaluationConfig(count=20, samples=10, classifier_steps=4, batch_size=10),
     )
 

@@ -12,23 +12,16 @@ Commands::
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal
+from typing import Final, TypeAlias
 
 from gridcode.domains.points.config import CloudConfig, PointsConfig, PointsEvaluationConfig, PointsTokenizerRun
-from gridcode.prior.config import laptop_prior, smoke_prior
+from gridcode.prior.config import laptop_prior
 from gridcode.quantize.config import FSQConfig
-from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
+from gridcode.tasks.recipe import TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
-
-@dataclass(frozen=True)
-class PointsRecipe(TwoStages[PointsTokenizerRun, PointsEvaluationConfig]):
-    """From clouds to new clouds."""
-
-    kind: ClassVar[Literal["points"]] = "points"
-    evaluation: PointsEvaluationConfig = field(default_factory=PointsEvaluationConfig)
-    classes: int = 5
+PointsRecipe: TypeAlias = TwoStages[PointsTokenizerRun, PointsEvaluationConfig]
+"""From clouds to new clouds."""
 
 
 def laptop() -> PointsRecipe:
@@ -47,21 +40,15 @@ def laptop() -> PointsRecipe:
         ),
         prior=laptop_prior(LoopConfig(steps=2500, batch_size=64, val_every=500, val_count=500, checkpoint_every=250)),
         evaluation=PointsEvaluationConfig(guidance=1.0),
+        classes=5,
     )
 
 
 def smoke() -> PointsRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
-    full = laptop()
-    return replace(
-        full,
-        tokenizer=replace(
-            full.tokenizer,
-            data=replace(full.tokenizer.data, points=64, train_count=40, val_count=20),
-            model=replace(full.tokenizer.model, tokens=4, width=16, heads=2, encoder_depth=1, decoder_depth=1),
-            loop=SMOKE_LOOP,
-        ),
-        prior=smoke_prior(full.prior, SMOKE_LOOP),
+    return laptop().smoke(
+        data={"points": 64, "train_count": 40, "val_count": 20},
+        model={"tokens": 4, "width": 16, "heads": 2, "encoder_depth": 1, "decoder_depth": 1},
         evaluation=PointsEvaluationConfig(
             count=20, samples=10, classifier_steps=4, batch_size=10, matched=4, compared=6, compared_points=32
         ),

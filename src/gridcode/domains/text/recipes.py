@@ -12,23 +12,17 @@ Commands::
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 from gridcode.domains.text.config import TextConfig, TextEvaluationConfig, TextTokenizerConfig, TextTokenizerRun
 from gridcode.prior.config import AutoregressiveConfig, MaskingConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
-from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
+from gridcode.tasks.recipe import TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
-
-@dataclass(frozen=True)
-class TextRecipe(TwoStages[TextTokenizerRun, TextEvaluationConfig]):
-    """From texts to new texts; texts have no classes."""
-
-    kind: ClassVar[Literal["text"]] = "text"
-    evaluation: TextEvaluationConfig = field(default_factory=TextEvaluationConfig)
-    classes: int = 0
+TextRecipe: TypeAlias = TwoStages[TextTokenizerRun, TextEvaluationConfig]
+"""From texts to new texts."""
 
 
 def laptop() -> TextRecipe:
@@ -51,25 +45,17 @@ def laptop() -> TextRecipe:
             optim=OptimConfig(lr=2e-3, betas=(0.9, 0.96), weight_decay=0.045, warmup=50, ema=0.99),
             loop=LoopConfig(steps=1500, batch_size=32, val_every=500, val_count=500, checkpoint_every=250),
         ),
+        evaluation=TextEvaluationConfig(),
+        classes=0,
     )
 
 
 def smoke() -> TextRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
-    full = laptop()
-    return replace(
-        full,
-        tokenizer=replace(
-            full.tokenizer,
-            data=replace(full.tokenizer.data, window=32),
-            model=TextTokenizerConfig(width=16, head=8, units=1),
-            loop=SMOKE_LOOP,
-        ),
-        prior=replace(
-            full.prior, model=AutoregressiveConfig(head="chain", width=16, depth=1, heads=2, mlp=32), loop=SMOKE_LOOP
-        ),
-        evaluation=TextEvaluationConfig(count=8, samples=3, batch_size=4),
-    )
+    few = TextEvaluationConfig(count=8, samples=3, batch_size=4)
+    found = laptop().smoke(data={"window": 32}, model={"width": 16, "head": 8, "units": 1}, evaluation=few)
+    model = AutoregressiveConfig(head="chain", width=16, depth=1, heads=2, mlp=32)
+    return replace(found, prior=replace(found.prior, model=model))
 
 
 TEXT_RECIPES: Final[dict[str, Callable[[], TextRecipe]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal
+from typing import Final
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, TokenizerRun
@@ -19,13 +19,11 @@ class Recipe(TwoStages[TokenizerRun, EvaluationConfig]):
 
     Attributes:
         flips: Whether the token store also holds mirrored training pictures.
-        classes: Classes that the pictures have.
     """
 
-    kind: ClassVar[Literal["image"]] = "image"
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    flips: bool = False
     classes: int = 10
+    flips: bool = False
 
     def enlarged(self, tokenizer: TokenizerRun, prior: PriorRun, *, samples: int) -> Recipe:
         """The same data, measured in the same way with more samples, with other networks and longer training."""
