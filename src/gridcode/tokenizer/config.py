@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from gridcode.errors import GridcodeError
@@ -86,26 +87,31 @@ class RowArchitecture(Architecture):
         return 1, length // self.stride
 
 
+@dataclass(frozen=True)
 class TokenizerSettings:
-    """Everything that determines a Stage I run: equal values give equal weights; subclasses are frozen dataclasses.
+    """Everything that determines a Stage I run: equal values give equal weights.
+
+    A kind's own settings say what ``data`` and ``model`` are, and add its loss.
 
     Attributes:
-        data: The examples; it has a ``source``, the path or word that names them.
-        model: The shape of the networks, and the quantizer.
-        optim: The optimiser.
-        loop: Length, batch, precision, and how often things happen.
-        alarms: When warnings are due.
-        quantizer_dropout: Share of training examples that pass the quantizer unrounded, each as a whole, in [0, 1].
+        quantizer_dropout: Share of training examples that pass the quantizer unrounded, each as a whole, in [0, 1];
+            a field of the kinds that have it.
     """
 
-    data: Any
-    model: Any
-    optim: OptimConfig
-    loop: LoopConfig
-    alarms: AlarmConfig
-    quantizer_dropout: float = 0.0
+    quantizer_dropout = 0.0
 
-    def check_dropout(self) -> None:
+    data: Any
+    """The examples; it has a ``source``, the path or word that names them."""
+    model: Any
+    """The shape of the networks, and the quantizer."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """The optimiser."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, precision, and how often things happen."""
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
+    """When warnings are due."""
+
+    def __post_init__(self) -> None:
         """Refuse a ``quantizer_dropout`` that is no share.
 
         Raises:

@@ -34,9 +34,7 @@ from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 Labels = Literal["auto", "folder", "name", "none"]
 
@@ -191,12 +189,6 @@ class AudioTokenizerRun(TokenizerSettings):
     """Share of training sounds that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: AudioLossConfig = field(default_factory=AudioLossConfig)
     """The loss."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
@@ -205,7 +197,7 @@ class AudioTokenizerRun(TokenizerSettings):
         longest = max((*self.loss.windows, *self.loss.mel_windows), default=1)
         if self.data.crop < longest:
             raise GridcodeError(f"data.crop={self.data.crop} is shorter than a window of the loss, {longest} samples")
-        self.check_dropout()
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ from gridcode.data.config import CropPolicy
 from gridcode.domains.dense.data.config import Categories, DenseConfig, DepthConfig
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, with_tuples
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 PAPER_CODEBOOK = FSQConfig(levels=(7, 5, 5, 5, 5))
 """The paper's for dense prediction, in the place of 4096 codewords (section 4.4)."""
@@ -119,12 +117,6 @@ class LabelTokenizerRun(TokenizerSettings):
     """The tokenizer."""
     code_dropout: bool = True
     """Whether a random share of each example's codes is dropped in training, from none to all."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""

@@ -20,9 +20,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json, with_tuples
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 
 @dataclass(frozen=True)
@@ -206,12 +204,6 @@ class TokenizerRun(TokenizerSettings):
     """Share of training pictures that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The loss."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
@@ -220,7 +212,7 @@ class TokenizerRun(TokenizerSettings):
                 f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
             )
         self.model.grid(self.data.size, self.data.size)
-        self.check_dropout()
+        super().__post_init__()
 
     def check_files(self) -> None:
         """Refuse LPIPS without its weights."""

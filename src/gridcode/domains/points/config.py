@@ -18,9 +18,7 @@ from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 SOLIDS: Final = "solids"
 """The word for the built-in clouds."""
@@ -157,16 +155,6 @@ class PointsTokenizerRun(TokenizerSettings):
     """Share of training clouds that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: PointsLossConfig = field(default_factory=PointsLossConfig)
     """The loss."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        self.check_dropout()
 
 
 @dataclass(frozen=True)

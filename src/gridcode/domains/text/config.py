@@ -19,9 +19,7 @@ from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 VALUES = 256
 """Values of a byte."""
@@ -105,17 +103,11 @@ class TextTokenizerRun(TokenizerSettings):
     """The tokenizer."""
     quantizer_dropout: float = 0.0
     """Share of training examples that pass the quantizer unrounded, each as a whole, in [0, 1]."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
         self.model.grid(self.data.window)
-        self.check_dropout()
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
