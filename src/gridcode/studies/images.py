@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -89,10 +89,6 @@ class ImageStudy(Study):
     def cells(self) -> list[Cell]:
         """See :class:`Study`; all of the first seed come first, so that the curves are there early."""
         return [Cell(setting, seed) for seed in range(self.config.seeds) for setting in self.cell_settings()]
-
-    def settings(self) -> Values:
-        """See :class:`Study`."""
-        return asdict(self.config)
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`."""

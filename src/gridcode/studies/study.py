@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -44,10 +44,12 @@ class Study(ABC):
 
     name: ClassVar[str]
     """What ``gridcode study`` calls it."""
+    config: Any
+    """Everything that its figures depend on, a frozen dataclass."""
 
-    @abstractmethod
     def settings(self) -> Values:
-        """Everything that its figures depend on, as JSON holds it; a folder keeps the study of these alone."""
+        """The config, as JSON holds it; a folder keeps the study of these alone."""
+        return asdict(self.config)
 
     @abstractmethod
     def cells(self) -> list[Cell]:

@@ -193,7 +193,7 @@ def test_a_tokenizer_learns_to_put_points_where_the_cloud_is() -> None:
     tokenizer = Tokenizer(SMALL, PointsDomain(30))
     objective = PointsObjective(PointsLossConfig(fidelity=2.0))
     corner = 0.2 * torch.rand(8, 30, 3) + 0.5
-    batch = PointsBatch(corner, torch.zeros(8), ("",) * 8)
+    batch = PointsBatch(corner, labels=torch.zeros(8), keys=("",) * 8)
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=1e-2)
     losses = []
     for step in range(25):
@@ -210,7 +210,7 @@ def test_the_classifier_tells_a_ball_from_a_line() -> None:
     points = torch.rand(40, 30, 3, generator=draws) - 0.5
     points[1::2, :, 1:] = 0
     labels = torch.arange(40) % 2
-    batches = [PointsBatch(points[:32], labels[:32], ("",) * 32)] * 30
+    batches = [PointsBatch(points[:32], labels=labels[:32], keys=("",) * 32)] * 30
     trained = train_recogniser(RecogniserConfig(2, width=16, steps=30), iter(batches))
     assert (recognised(trained, points[32:]) == labels[32:]).float().mean() == 1
     unlabelled = replace(batches[0], labels=torch.full((32,), -1))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from gridcode.data.labelled.source import ExampleT, LabelledSource
@@ -19,8 +21,6 @@ from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 _MOST_IN_A_ROW = 100
 _log = logging.getLogger(__name__)
-
-BatchT = TypeVar("BatchT")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,28 @@ class Rows:
     keys: tuple[str, ...]
     skipped: tuple[str, ...]
 
+    def beside(self) -> dict[str, Any]:
+        """The fields of :class:`NamedExamples`."""
+        return {"labels": torch.tensor(self.labels), "keys": self.keys, "skipped": self.skipped}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedExamples:
+    """What a batch says beside its examples, which a kind's own batch adds.
+
+    Attributes:
+        labels: int64, (B,); -1 where an example has no label.
+        keys: The examples' names in their source, B of them.
+        skipped: One message for each example that could not be read on the way to this batch.
+    """
+
+    labels: Tensor
+    keys: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+BatchT = TypeVar("BatchT", bound=NamedExamples)
+
 
 class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
     """Maps a run of positions to a batch; it runs in the worker processes, and returns an error instead of raising it.
@@ -46,7 +68,7 @@ class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
     Args:
         source: The examples.
         read: What a batch needs of an example; with a generator of what is random in training, or None.
-        batch: Makes the batch, a dataclass with ``keys`` and ``skipped``.
+        batch: Makes the batch.
         seed: Of the training order and crops; None reads the source in its own order, whole.
         on_error: At an example that cannot be read.
         nouns: What the examples are called in errors.
@@ -118,13 +140,11 @@ class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
         """
         failed, found = list[str](), False
         for batch in eval_stream(self, total=len(self._source), workers=workers, batch_size=batch_size):
-            read: Any = batch
-            for message in read.skipped:
+            for message in batch.skipped:
                 _log.warning("skipped %s", message)
-            failed += read.skipped
-            if read.keys:
-                told: BatchT = replace(read, skipped=tuple(failed))
-                yield told
+            failed += batch.skipped
+            if batch.keys:
+                yield replace(batch, skipped=tuple(failed))
                 failed, found = [], True
         if not found:
             name, nouns = self._source.name, self._nouns

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from gridcode.data.file_names import printable, walk
 from gridcode.data.layout import layout_of, shards_of
@@ -19,16 +19,17 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.training.seeding import fixed_sample
 
 
-class Labelled(Protocol):
-    """An example; a frozen dataclass."""
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """An example; a kind's own adds what it is an example of.
 
-    @property
-    def label(self) -> int | None:
-        """Position in the source's ``classes``, or None."""
+    Attributes:
+        label: Position in the source's ``classes``, or None.
+        key: Name inside its source; unique, and the same on every run.
+    """
 
-    @property
-    def key(self) -> str:
-        """Name inside its source; unique, and the same on every run."""
+    label: int | None
+    key: str
 
 
 ExampleT = TypeVar("ExampleT", bound=Labelled)
@@ -82,9 +83,7 @@ class Renamed(LabelledSource[ExampleT]):
         example = self._whole[index]
         if example.label is None:
             return example
-        frozen: Any = example
-        renumbered: ExampleT = replace(frozen, label=self._number.get(example.label))
-        return renumbered
+        return replace(example, label=self._number.get(example.label))
 
     def key(self, index: int) -> str:
         """See :class:`LabelledSource`."""
@@ -178,17 +177,42 @@ def _held(pool: LabelledSource[ExampleT], config: Any, *, train: bool, noun: str
     return LabelledPart(pool, kept if train else held, name=name)
 
 
-def paths_of(place: str, part: tuple[Path, ...], *, nouns: str) -> tuple[Path, list[Path]]:
-    """The first path of a split, or of everything at ``place`` where it has no splits, and its Parquet files.
+def read_part(
+    place: str,
+    part: tuple[Path, ...],
+    *,
+    nouns: str,
+    suffixes: frozenset[str],
+    table: Callable[[list[Path]], LabelledSource[ExampleT]],
+    files: Callable[[str, list[tuple[str, str | None, Path]]], LabelledSource[ExampleT]],
+    class_of: Callable[[str, Sequence[str]], str | None] | None = None,
+) -> LabelledSource[ExampleT]:
+    """The examples of one split, or of everything at ``place`` where it has no splits.
+
+    Args:
+        place: The source, as a person named it.
+        part: The split's paths; none for everything.
+        nouns: What the examples are called in errors.
+        suffixes: Endings of files that are examples.
+        table: Reads Parquet files.
+        files: Makes a source of files, from its name and the key, the class and the path of each.
+        class_of: The class of a file's name and the folders that it is in; that of the first folder if not given.
 
     Raises:
         GridcodeError: There is nothing.
     """
-    paths = part or (existing(place, nouns=nouns),)
-    whole = paths[0]
+    whole = (part or (existing(place, nouns=nouns),))[0]
     if whole.suffix.lower() == ".parquet":
-        return whole, list(paths)
-    return whole, shards_of(whole) if whole.is_dir() else []
+        return table(list(part or (whole,)))
+    if whole.is_dir() and (shards := shards_of(whole)):
+        return table(shards)
+    class_of = class_of or (lambda _, folders: folder_class(folders))
+    if whole.is_file():
+        return files(place, [(whole.name, class_of(whole.name, ()), whole)])
+    found = [(key, class_of(path.name, folders), path) for key, folders, path in files_below(whole, suffixes)]
+    if not found:
+        raise GridcodeError(f"{place}: no {nouns} here ({', '.join(sorted(suffixes))}); check data.source")
+    return files(place, found)
 
 
 def existing(source: str, *, nouns: str) -> Path:

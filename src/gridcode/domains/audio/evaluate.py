@@ -25,7 +25,7 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
-from gridcode.evaluation.both_stages import both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import ClassSamples, both_ways, draw_by_class, measuring_classifier
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
@@ -48,23 +48,6 @@ AudioSubject: TypeAlias = Subject[AudioConfig, SoundSource]
 
 
 @dataclass(frozen=True)
-class AudioSamples:
-    """Stage II's figures.
-
-    Attributes:
-        bits_per_token: What validation tokens cost under the prior.
-        accuracy: Share of samples recognised as what was asked for; None without classes.
-        count: Samples drawn.
-        shown: By class name, (n, 1, T).
-    """
-
-    bits_per_token: float
-    accuracy: float | None
-    count: int
-    shown: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
 class AudioEvaluation:
     """Everything that was measured.
 
@@ -84,7 +67,7 @@ class AudioEvaluation:
     bits_per_second: float
     originals_accuracy: float | None
     reconstructions_accuracy: float | None
-    samples: AudioSamples | None
+    samples: ClassSamples | None
     sounds: Tensor
     reconstructions: Tensor
 
@@ -100,11 +83,7 @@ class AudioEvaluation:
             "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
         }
         if self.samples is not None:
-            figures |= {
-                "bits_per_token": self.samples.bits_per_token,
-                "samples": self.samples.count,
-                "classifier_accuracy_on_samples": self.samples.accuracy,
-            }
+            figures |= self.samples.figures()
         return figures
 
 
@@ -149,11 +128,11 @@ def _samples(
     classifier: Classifier | None,
     rate: int,
     say: Say,
-) -> AudioSamples:
+) -> ClassSamples:
     say(f"drawing {config.samples} samples")
     drawn = draw_by_class(generator, table, config)
     share = _recognised(classifier, drawn.examples, drawn.labels, rate)
-    return AudioSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
+    return ClassSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
 
 
 def sound_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluationConfig) -> Classifier:

@@ -27,7 +27,7 @@ from gridcode.domains.points.domain import PointsDomain
 from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
-from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import BothWays, ClassSamples, both_ways, draw_by_class, measuring_classifier
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.tasks.generate import Generator
@@ -63,26 +63,30 @@ class SecondDrawing:
 
 
 @dataclass(frozen=True)
-class PointsSamples:
+class PointsSamples(ClassSamples):
     """Stage II's figures.
 
     Attributes:
-        bits_per_token: What validation tokens cost under the prior.
-        accuracy: Share of samples recognised as what was asked for; None without classes.
-        by_class: The same of each class.
-        count: Samples drawn.
+        by_class: The accuracy of each class.
         sets: Against validation clouds; None where either are fewer than two.
         real_sets: The same of as many training clouds.
-        shown: By class name, (n, N, 3).
     """
 
-    bits_per_token: float
-    accuracy: float | None
     by_class: dict[str, float]
-    count: int
     sets: SetScores | None
     real_sets: SetScores | None
-    shown: dict[str, Tensor]
+
+    def figures(self) -> dict[str, float | int | None]:
+        """See :class:`ClassSamples`."""
+        by_class = {f"classifier_accuracy_on_samples_{name}": share for name, share in self.by_class.items()}
+        figures = super().figures() | by_class
+        for sets, ending in ((self.sets, ""), (self.real_sets, "_of_training_clouds")):
+            figures |= {
+                f"coverage{ending}": sets.coverage if sets else None,
+                f"minimum_matching_distance{ending}": sets.matching if sets else None,
+                f"nearest_neighbour_accuracy{ending}": sets.nearest_accuracy if sets else None,
+            }
+        return figures
 
 
 @dataclass(frozen=True)
@@ -136,19 +140,7 @@ class PointsEvaluation:
                 "distance_to_surface": self.second.surface,
             }
         if self.samples is not None:
-            found = self.samples
-            figures |= {
-                "bits_per_token": found.bits_per_token,
-                "samples": found.count,
-                "classifier_accuracy_on_samples": found.accuracy,
-                **{f"classifier_accuracy_on_samples_{name}": share for name, share in found.by_class.items()},
-            }
-            for sets, ending in ((found.sets, ""), (found.real_sets, "_of_training_clouds")):
-                figures |= {
-                    f"coverage{ending}": sets.coverage if sets else None,
-                    f"minimum_matching_distance{ending}": sets.matching if sets else None,
-                    f"nearest_neighbour_accuracy{ending}": sets.nearest_accuracy if sets else None,
-                }
+            figures |= self.samples.figures()
         return figures
 
 

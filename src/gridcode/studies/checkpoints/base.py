@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,26 @@ class CheckpointStudy(ImageStudy):
         """The families that have a finished cell, with their titles."""
         found = {cell.setting for cell in results}
         return {family: NAMES[family] for family in self.config.families if family in found}
+
+
+class PointStudy(CheckpointStudy):
+    """A study that measures every checkpoint at many points."""
+
+    @abstractmethod
+    def points(self, generator: Generator, grader: Grader, seed: int) -> dict[str, Callable[[], Values]]:
+        """What measures each point of a checkpoint, by the point's name.
+
+        Args:
+            generator: The checkpoint.
+            grader: What measures pictures.
+            seed: The cell's.
+        """
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """Train the checkpoint, then measure every point."""
+        generator, grader = train_checkpoint(self, cell, out), Grader.of(self.config, out)
+        points = self.points(generator, grader, cell.seed)
+        return {"points": swept(points, cell_folder(out, cell) / "points.json")}
 
 
 def train_checkpoint(study: CheckpointStudy, cell: Cell, out: Path) -> Generator:

@@ -19,18 +19,10 @@ from statistics import fmean
 from typing import ClassVar, Final
 
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.studies.checkpoints.base import (
-    CheckpointStudy,
-    Grader,
-    by_point,
-    draw,
-    swept,
-    time_checkpoint,
-    train_checkpoint,
-)
+from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
 from gridcode.studies.checkpoints.config import GuidanceConfig
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
-from gridcode.studies.study import Cell, Values, cell_folder
+from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Panel, Series, Summary, Verdict, answered, difference, level
 from gridcode.tasks.generate import Generator
 
@@ -45,7 +37,7 @@ MEASURES: Final = (
 
 
 @dataclass(frozen=True)
-class Guidance(CheckpointStudy):
+class Guidance(PointStudy):
     """See the module."""
 
     name: ClassVar[str] = "guidance"
@@ -56,13 +48,9 @@ class Guidance(CheckpointStudy):
         training, of_sample = time_checkpoint(self.config, self.recipe(cell))
         return training + of_sample * self.config.evaluation(Path(), 0).samples * len(self.config.alphas)
 
-    def run_cell(self, cell: Cell, out: Path) -> Values:
-        """Train the checkpoint, then draw and measure samples with every scale, from the same noise."""
-        generator, grader = train_checkpoint(self, cell, out), Grader.of(self.config, out)
-        points: dict[str, Callable[[], Values]] = {
-            f"{alpha:g}": partial(self._point, generator, grader, alpha, cell.seed) for alpha in self.config.alphas
-        }
-        return {"points": swept(points, cell_folder(out, cell) / "points.json")}
+    def points(self, generator: Generator, grader: Grader, seed: int) -> dict[str, Callable[[], Values]]:
+        """Samples with every scale, from the same noise."""
+        return {f"{alpha:g}": partial(self._point, generator, grader, alpha, seed) for alpha in self.config.alphas}
 
     def _point(self, generator: Generator, grader: Grader, alpha: float, seed: int) -> Values:
         count = self.config.evaluation(Path(), 0).samples

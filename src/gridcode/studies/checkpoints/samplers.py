@@ -17,18 +17,10 @@ from statistics import fmean
 from typing import ClassVar, Final
 
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
-from gridcode.studies.checkpoints.base import (
-    CheckpointStudy,
-    Grader,
-    by_point,
-    draw,
-    swept,
-    time_checkpoint,
-    train_checkpoint,
-)
+from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
 from gridcode.studies.checkpoints.config import SamplersConfig
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
-from gridcode.studies.study import Cell, Values, cell_folder
+from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Panel, StudyTable, Summary, Verdict, answered, difference
 from gridcode.tasks.generate import Generator
 
@@ -53,7 +45,7 @@ SEARCH_SEED, MEASURING_SEED = 2000, 1000
 
 
 @dataclass(frozen=True)
-class Samplers(CheckpointStudy):
+class Samplers(PointStudy):
     """See the module."""
 
     name: ClassVar[str] = "samplers"
@@ -66,15 +58,13 @@ class Samplers(CheckpointStudy):
         drawn = config.evaluation(Path(), 0).samples * (1 + len(config.temperatures) / SEARCH)
         return training + of_12 * drawn * len(config.samplers) * sum(config.steps_of) / 12
 
-    def run_cell(self, cell: Cell, out: Path) -> Values:
-        """Train the checkpoint, then search and measure every sampler and number of steps."""
-        generator, grader = train_checkpoint(self, cell, out), Grader.of(self.config, out)
-        points: dict[str, Callable[[], Values]] = {
-            f"{sampler}-{steps}": partial(self._point, generator, grader, sampler, steps, cell.seed)
+    def points(self, generator: Generator, grader: Grader, seed: int) -> dict[str, Callable[[], Values]]:
+        """Every sampler and number of steps, searched and measured."""
+        return {
+            f"{sampler}-{steps}": partial(self._point, generator, grader, sampler, steps, seed)
             for sampler in self.config.samplers
             for steps in self.config.steps_of
         }
-        return {"points": swept(points, cell_folder(out, cell) / "points.json")}
 
     def _point(self, generator: Generator, grader: Grader, sampler: SamplerName, steps: int, seed: int) -> Values:
         count = self.config.evaluation(Path(), 0).samples

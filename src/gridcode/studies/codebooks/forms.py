@@ -21,20 +21,10 @@ from typing import ClassVar, Final
 from gridcode.quantize.config import FSQConfig
 from gridcode.quantize.fsq.forms import FormName
 from gridcode.quantize.fsq.levels import level_candidates
+from gridcode.studies.codebooks.by_size import SizeStudy
 from gridcode.studies.codebooks.config import FormsConfig
-from gridcode.studies.curves import (
-    BITS,
-    RECONSTRUCTION,
-    SAMPLES,
-    Curve,
-    Curves,
-    curve_panels,
-    curve_table,
-    curves_of,
-    lines_by_size,
-    size_text,
-)
-from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.curves import BITS, RECONSTRUCTION, SAMPLES, Curve, Curves
+from gridcode.studies.images import Recipe
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Difference, Summary, Verdict, answered, difference
 
@@ -61,15 +51,15 @@ def form_of(setting: str) -> FSQConfig:
 
 
 @dataclass(frozen=True)
-class Forms(ImageStudy):
+class Forms(SizeStudy):
     """See the module."""
 
     name: ClassVar[str] = "forms"
     config: FormsConfig = field(default_factory=FormsConfig)
 
-    def cell_settings(self) -> list[str]:
-        """See :class:`ImageStudy`."""
-        return [f"{form}-{2**bits}" for bits in self.config.bits for form in self.config.forms]
+    def lines(self) -> dict[str, str]:
+        """The bounds."""
+        return {form: form for form in self.config.forms}
 
     def kind(self, cell: Cell) -> str:
         """The codebook's size; bounds take the same time."""
@@ -81,16 +71,8 @@ class Forms(ImageStudy):
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
-        config = self.config
-        lines = lines_by_size(config.forms, config.bits)
-        names: dict[str, str] = {form: form for form in config.forms}
-        curves = curves_of(results, lines)
-        return Summary(
-            f"The published bounds of FSQ, {config.data.dataset}",
-            verdicts(curves),
-            [curve_table(curves, form, title=form, x="codes", label=size_text) for form in names],
-            curve_panels(curves, names, x="codes", log_x=True),
-        )
+        curves, title = self.curves(results), f"The published bounds of FSQ, {self.config.data.dataset}"
+        return Summary(title, verdicts(curves), self.tables(curves), self.panels(curves))
 
 
 def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:

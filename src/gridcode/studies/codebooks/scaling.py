@@ -26,6 +26,7 @@ from typing import ClassVar, Final, Literal
 from gridcode.prior.config import Head
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.quantize.fsq.levels import level_candidates
+from gridcode.studies.codebooks.by_size import SizeStudy
 from gridcode.studies.codebooks.config import ScalingConfig
 from gridcode.studies.curves import (
     BITS,
@@ -36,12 +37,10 @@ from gridcode.studies.curves import (
     Curve,
     Curves,
     curve_panels,
-    curve_table,
     curves_of,
-    lines_by_size,
     size_text,
 )
-from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.images import Recipe
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Answer, Column, Summary, Verdict, answered, difference
 
@@ -76,20 +75,17 @@ def expected_usage(codes: int, tokens: int) -> float:
 
 
 @dataclass(frozen=True)
-class Scaling(ImageStudy):
+class Scaling(SizeStudy):
     """See the module."""
 
     name: ClassVar[str] = "scaling"
+    titles = NAMES
     config: ScalingConfig = field(default_factory=ScalingConfig)
 
     def cell_settings(self) -> list[str]:
-        """See :class:`ImageStudy`."""
-        return [
-            f"{family}-{2**bits}"
-            for bits in self.config.bits
-            for family in self.config.families
-            if family not in HELD or bits <= self.config.held
-        ]
+        """See :class:`ImageStudy`; what is as large as the codebook ends at the size ``held``."""
+        cells = (setting.partition("-") for setting in super().cell_settings())
+        return [f"{line}-{size}" for line, _, size in cells if line not in HELD or int(size) <= 2**self.config.held]
 
     def kind(self, cell: Cell) -> str:
         """The family, and the size where the time depends on it."""
@@ -107,22 +103,17 @@ class Scaling(ImageStudy):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         config = self.config
-        lines = lines_by_size(config.families, config.bits)
-        names: dict[str, str] = {family: NAMES[family] for family in config.families}
         found = {cell: with_ceiling(values) for cell, values in results.items()}
-        curves: dict[str, Curves] = {**curves_of(found, lines, SCALING)}
-        of_all = {size: [settings[size][0] for settings in lines.values()] for size in next(iter(lines.values()))}
+        curves = self.curves(found, SCALING)
+        of_all = {float(2**bits): [f"{line}-{2**bits}" for line in self.lines()] for bits in config.bits}
         ceiling = curves_of(found, {CEILING: of_all}, [Column(CEILING, "")])[CEILING]
         return Summary(
             f"Codebooks up to {size_text(2.0 ** max(config.bits))}, {config.data.dataset}",
             verdicts(curves),
-            [
-                curve_table(curves, line, title=name, x="codes", label=size_text, measures=SCALING)
-                for line, name in names.items()
-            ],
+            self.tables(curves, SCALING),
             curve_panels(
                 {**curves, "usage": {**curves["usage"], **ceiling}},
-                {**names, CEILING: "what the sample can show"},
+                {**self.lines(), CEILING: "what the sample can show"},
                 x="codes",
                 log_x=True,
                 measures=SCALING,

@@ -20,22 +20,11 @@ from typing import ClassVar, Final, get_args
 
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.quantize.fsq.levels import recommended_levels
+from gridcode.studies.codebooks.by_size import SizeStudy
 from gridcode.studies.codebooks.config import TradeoffConfig
 from gridcode.studies.config import Family
-from gridcode.studies.curves import (
-    BITS,
-    COSTS,
-    RECONSTRUCTION,
-    SAMPLES,
-    Curve,
-    Curves,
-    curve_panels,
-    curve_table,
-    curves_of,
-    lines_by_size,
-    size_text,
-)
-from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.curves import BITS, COSTS, RECONSTRUCTION, SAMPLES, Curve, Curves, size_text
+from gridcode.studies.images import Recipe
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Summary, Verdict, answered, difference
 
@@ -62,15 +51,12 @@ def quantizer_of(setting: str) -> QuantizerConfig:
 
 
 @dataclass(frozen=True)
-class Tradeoff(ImageStudy):
+class Tradeoff(SizeStudy):
     """See the module."""
 
     name: ClassVar[str] = "tradeoff"
+    titles = NAMES
     config: TradeoffConfig = field(default_factory=TradeoffConfig)
-
-    def cell_settings(self) -> list[str]:
-        """See :class:`ImageStudy`."""
-        return [f"{family}-{2**bits}" for bits in self.config.bits for family in self.config.families]
 
     def kind(self, cell: Cell) -> str:
         """The family; a large VQ costs more than a small one."""
@@ -83,20 +69,12 @@ class Tradeoff(ImageStudy):
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
-        lines = lines_by_size(self.config.families, self.config.bits)
-        curves, costs = curves_of(results, lines), curves_of(results, lines, COSTS)
-        names: dict[str, str] = {family: NAMES[family] for family in self.config.families}
+        curves, costs = self.curves(results), self.curves(results, COSTS)
         return Summary(
             f"FSQ and VQ by size of the codebook, {self.config.data.dataset}",
             verdicts(curves),
-            [
-                *(curve_table(curves, line, title=name, x="codes", label=size_text) for line, name in names.items()),
-                *(
-                    curve_table(costs, line, title=f"{name}: bits a token", x="codes", label=size_text, measures=COSTS)
-                    for line, name in names.items()
-                ),
-            ],
-            curve_panels(curves, names, x="codes", log_x=True),
+            [*self.tables(curves), *self.tables(costs, COSTS, of=": bits a token")],
+            self.panels(curves),
         )
 
 

@@ -87,10 +87,6 @@ class TextStudy(Study):
     name: ClassVar[str] = "text"
     config: TextStudyConfig = field(default_factory=TextStudyConfig)
 
-    def settings(self) -> Values:
-        """See :class:`Study`."""
-        return asdict(self.config)
-
     def cells(self) -> list[Cell]:
         """See :class:`Study`; all of the first seed come first, and of them every other size, for an early curve."""
         sizes = (*self.config.bits[::2], *self.config.bits[1::2])

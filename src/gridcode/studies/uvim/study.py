@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,10 +34,6 @@ class UvimStudy(Study):
 
     name: ClassVar[str] = "uvim"
     config: UvimConfig = field(default_factory=UvimConfig)
-
-    def settings(self) -> Values:
-        """See :class:`Study`."""
-        return asdict(self.config)
 
     def cells(self) -> list[Cell]:
         """See :class:`Study`; a task's together: its pictures are rendered once."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.labelled.fetch import Fetch, NamedExamples, Rows
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Waveform
@@ -25,20 +25,14 @@ _MOST_GAIN = 100.0
 
 
 @dataclass(frozen=True)
-class AudioBatch:
+class AudioBatch(NamedExamples):
     """Sounds ready for a model.
 
     Attributes:
         waveforms: float32 in [-1, 1], (B, 1, T).
-        labels: int64, (B,); -1 where a sound has no label.
-        keys: The sounds' names in their source, B of them.
-        skipped: One message for each sound that could not be read on the way to this batch.
     """
 
     waveforms: Tensor
-    labels: Tensor
-    keys: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
 
 
 def gain(peak: float) -> float:
@@ -87,7 +81,7 @@ def _read(sound: Sound, generator: np.random.Generator | None, *, config: AudioC
 
 def _batch(rows: Rows, *, length: int) -> AudioBatch:
     stacked = np.stack(rows.values) if rows.values else np.zeros((0, length), np.float32)
-    return AudioBatch(torch.from_numpy(stacked)[:, None], torch.tensor(rows.labels), rows.keys, rows.skipped)
+    return AudioBatch(torch.from_numpy(stacked)[:, None], **rows.beside())
 
 
 def _fetch(source: SoundSource, config: AudioConfig, *, seed: int | None) -> Fetch[AudioBatch, Sound]:

@@ -8,7 +8,7 @@ digits/train.parquet, digits/test.parquet      column 'audio' {bytes, path}, 'la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,13 @@ from typing import Literal, TypeAlias
 
 from gridcode.data.file_names import printable
 from gridcode.data.labelled.source import (
+    Labelled,
     LabelledFiles,
     LabelledSource,
-    files_below,
     folder_class,
     open_all,
     open_split,
-    paths_of,
+    read_part,
 )
 from gridcode.domains.audio.config import AudioConfig, Labels
 from gridcode.domains.audio.data.decode import SUFFIXES, Recording
@@ -30,18 +30,14 @@ from gridcode.errors import GridcodeError
 
 
 @dataclass(frozen=True)
-class Sound:
+class Sound(Labelled):
     """One sound of a source, not decoded yet.
 
     Attributes:
         recording: The file.
-        label: Position in the source's ``classes``, or None.
-        key: Name inside its source; unique, and the same on every run.
     """
 
     recording: Recording
-    label: int | None
-    key: str
 
 
 SoundSource: TypeAlias = LabelledSource[Sound]
@@ -53,7 +49,7 @@ class SoundFiles(LabelledFiles[Sound]):
 
     def example(self, path: Path, label: int | None, key: str) -> Sound:
         """See :class:`LabelledFiles`."""
-        return Sound(Recording(path, printable(str(path))), label, key)
+        return Sound(Recording(path, printable(str(path))), label=label, key=key)
 
 
 class SoundTable(LabelledSource[Sound]):
@@ -87,7 +83,7 @@ class SoundTable(LabelledSource[Sound]):
 
     def __getitem__(self, index: int) -> Sound:
         recording = Recording(self._rows.encoded(index), self._rows.where(index))
-        return Sound(recording, self._rows.label(index) if self.classes else None, self.key(index))
+        return Sound(recording, label=self._rows.label(index) if self.classes else None, key=self.key(index))
 
     def key(self, index: int) -> str:
         """See :class:`LabelledSource`."""
@@ -113,21 +109,13 @@ def open_input(config: AudioConfig) -> SoundSource:
 
 
 def _part(config: AudioConfig, place: str, part: tuple[Path, ...]) -> SoundSource:
-    """The files of one split, or everything at ``place`` where it has no splits."""
-    whole, shards = paths_of(place, part, nouns="sounds")
-    if shards:
+    """The sounds of one split, or everything at ``place`` where it has no splits."""
+
+    def table(shards: list[Path]) -> SoundSource:
         return SoundTable(shards, name=place, labelled=config.labels != "none")
-    if whole.is_file():
-        return SoundFiles(place, [(whole.name, _class_of(whole.name, (), config.labels), whole)])
-    files = list(_files(whole, config.labels))
-    if not files:
-        raise GridcodeError(f"{place}: no sounds here ({', '.join(sorted(SUFFIXES))}); check data.source")
-    return SoundFiles(place, files)
 
-
-def _files(folder: Path, labels: Labels) -> Iterator[tuple[str, str | None, Path]]:
-    for key, folders, path in files_below(folder, SUFFIXES):
-        yield key, _class_of(path.name, folders, labels), path
+    class_of = partial(_class_of, labels=config.labels)
+    return read_part(place, part, nouns="sounds", suffixes=SUFFIXES, table=table, files=SoundFiles, class_of=class_of)
 
 
 def _class_of(name: str, folders: Sequence[str], labels: Labels) -> str | None:

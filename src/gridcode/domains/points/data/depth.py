@@ -94,7 +94,7 @@ class DepthPatches(LabelledSource[Cloud]):
     def __getitem__(self, index: int) -> Cloud:
         number, corner = self._places[index]
         patch = Patch(self._maps, number, corner, self._config.patch, self._config.focal)
-        return Cloud(patch, None, self.key(index))
+        return Cloud(patch, label=None, key=self.key(index))
 
     def key(self, index: int) -> str:
         """See :class:`LabelledSource`."""

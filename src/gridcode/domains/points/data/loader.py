@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.labelled.fetch import Fetch, NamedExamples, Rows
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.points.config import PointsConfig
 from gridcode.domains.points.data.source import Cloud, CloudSource, Points, Surface
@@ -24,20 +24,14 @@ from gridcode.training.seeding import derive_seed
 
 
 @dataclass(frozen=True)
-class PointsBatch:
+class PointsBatch(NamedExamples):
     """Clouds ready for a model.
 
     Attributes:
         points: float32 in the unit ball, (B, N, 3).
-        labels: int64, (B,); -1 where a cloud has no label.
-        keys: The clouds' names in their source, B of them.
-        skipped: One message for each cloud that could not be read on the way to this batch.
     """
 
     points: Tensor
-    labels: Tensor
-    keys: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
 
 
 def read_cloud(cloud: Cloud, generator: np.random.Generator | None, *, config: PointsConfig, draw: int = 0) -> Points:
@@ -91,7 +85,7 @@ def normalised(points: Points) -> Points:
 
 def _batch(rows: Rows, *, count: int) -> PointsBatch:
     stacked = np.stack(rows.values) if rows.values else np.zeros((0, count, 3), np.float32)
-    return PointsBatch(torch.from_numpy(stacked), torch.tensor(rows.labels), rows.keys, rows.skipped)
+    return PointsBatch(torch.from_numpy(stacked), **rows.beside())
 
 
 def _fetch(source: CloudSource, config: PointsConfig, *, seed: int | None, draw: int = 0) -> Fetch[PointsBatch, Cloud]:

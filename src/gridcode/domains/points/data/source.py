@@ -17,20 +17,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gridcode.data.labelled.source import (
-    LabelledFiles,
-    LabelledSource,
-    files_below,
-    folder_class,
-    open_all,
-    open_split,
-    paths_of,
-)
+from gridcode.data.labelled.source import Labelled, LabelledFiles, LabelledSource, open_all, open_split, read_part
 from gridcode.data.scenes.shapes import SHAPES
 from gridcode.domains.points.config import SOLIDS, PointsConfig
 from gridcode.domains.points.data.decode import SUFFIXES, read_points
 from gridcode.domains.points.data.solids import Solid, draw_solid
-from gridcode.errors import GridcodeError
 
 Points: TypeAlias = NDArray[np.float32]
 """(N, 3)."""
@@ -79,18 +70,14 @@ class CloudFile(Shape):
 
 
 @dataclass(frozen=True)
-class Cloud:
+class Cloud(Labelled):
     """One cloud of a source, not read yet.
 
     Attributes:
         shape: What its points come from.
-        label: Position in the source's ``classes``, or None.
-        key: Name inside its source; unique, and the same on every run.
     """
 
     shape: Shape
-    label: int | None
-    key: str
 
 
 CloudSource: TypeAlias = LabelledSource[Cloud]
@@ -116,7 +103,7 @@ class Solids(LabelledSource[Cloud]):
     def __getitem__(self, index: int) -> Cloud:
         config, number = self._config, self._start + index
         solid = draw_solid(config.seed, number, rotation=config.rotation, scale=config.scale)
-        return Cloud(Surface(solid), solid.shape, self.key(index))
+        return Cloud(Surface(solid), label=solid.shape, key=self.key(index))
 
     def key(self, index: int) -> str:
         """See :class:`LabelledSource`."""
@@ -128,7 +115,7 @@ class CloudFiles(LabelledFiles[Cloud]):
 
     def example(self, path: Path, label: int | None, key: str) -> Cloud:
         """See :class:`LabelledFiles`."""
-        return Cloud(CloudFile(path), label, key)
+        return Cloud(CloudFile(path), label=label, key=key)
 
 
 def open_clouds(config: PointsConfig, split: Literal["train", "val"]) -> CloudSource:
@@ -156,15 +143,11 @@ def open_input(config: PointsConfig) -> CloudSource:
 
 
 def _part(config: PointsConfig, place: str, part: tuple[Path, ...]) -> CloudSource:
-    """The files of one split, or everything at ``place`` where it has no splits."""
-    whole, shards = paths_of(place, part, nouns="clouds")
-    if shards:
+    """The clouds of one split, or everything at ``place`` where it has no splits."""
+
+    def table(shards: list[Path]) -> CloudSource:
         from gridcode.domains.points.data.depth import DepthPatches
 
         return DepthPatches(shards, config, name=place)
-    if whole.is_file():
-        return CloudFiles(place, [(whole.name, None, whole)])
-    files = [(key, folder_class(folders), path) for key, folders, path in files_below(whole, SUFFIXES)]
-    if not files:
-        raise GridcodeError(f"{place}: no clouds here ({', '.join(sorted(SUFFIXES))}); check data.source")
-    return CloudFiles(place, files)
+
+    return read_part(place, part, nouns="clouds", suffixes=SUFFIXES, table=table, files=CloudFiles)
