@@ -14,8 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from gridcode.data.loader import Batch
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.subject import Subject
+from gridcode.features.classifier import Classifier
+from gridcode.features.train import accuracy
 from gridcode.prior.bits import measure_bits
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
@@ -91,6 +94,23 @@ def measuring_classifier(
         return None
     say("training the classifier that measures")
     return train()
+
+
+def recognised(
+    classifier: Classifier | None, examples: Tensor, labels: Tensor, picture: Callable[[Tensor], Tensor]
+) -> float | None:
+    """The share of examples that a classifier of pictures recognises; None without a classifier.
+
+    Args:
+        classifier: Tells classes.
+        examples: (n, …).
+        labels: What they are, or were asked to be, (n,).
+        picture: Makes what it sees of some examples, (B, C, H, W).
+    """
+    if classifier is None:
+        return None
+    parts = zip(torch.split(examples, 100), torch.split(labels, 100), strict=True)
+    return accuracy(classifier, (Batch(picture(part), asked, ()) for part, asked in parts))
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_figures_are_those_of_the_definitions() -> None:
         changes = (y[number, :, 1:] - y[number, :, :-1]) - (x[number, :, 1:] - x[number, :, :-1])
         expected = np.sqrt(np.square(changes).mean()) * 127.5
         assert difference_error(clips, others)[number].item() == pytest.approx(expected, rel=1e-4)
-    batch = VideoBatch(clips, torch.zeros(2), ("a", "b"))
+    batch = VideoBatch(clips, labels=torch.zeros(2), keys=("a", "b"))
     inputs = VideoObjective(VideoLossConfig()).inputs(batch, 0)
     terms = VideoObjective(VideoLossConfig(l2=2.0, difference=3.0)).terms(others, inputs, 0)
     assert terms["l2"].item() == pytest.approx(2 * np.square(x - y).mean(), rel=1e-4)

@@ -183,8 +183,8 @@ def read_part(
     *,
     nouns: str,
     suffixes: frozenset[str],
-    table: Callable[[list[Path]], LabelledSource[ExampleT]],
     files: Callable[[str, list[tuple[str, str | None, Path]]], LabelledSource[ExampleT]],
+    table: Callable[[list[Path]], LabelledSource[ExampleT]] | None = None,
     class_of: Callable[[str, Sequence[str]], str | None] | None = None,
 ) -> LabelledSource[ExampleT]:
     """The examples of one split, or of everything at ``place`` where it has no splits.
@@ -194,17 +194,17 @@ def read_part(
         part: The split's paths; none for everything.
         nouns: What the examples are called in errors.
         suffixes: Endings of files that are examples.
-        table: Reads Parquet files.
         files: Makes a source of files, from its name and the key, the class and the path of each.
+        table: Reads Parquet files, where a kind has some.
         class_of: The class of a file's name and the folders that it is in; that of the first folder if not given.
 
     Raises:
         GridcodeError: There is nothing.
     """
     whole = (part or (existing(place, nouns=nouns),))[0]
-    if whole.suffix.lower() == ".parquet":
+    if table is not None and whole.suffix.lower() == ".parquet":
         return table(list(part or (whole,)))
-    if whole.is_dir() and (shards := shards_of(whole)):
+    if table is not None and whole.is_dir() and (shards := shards_of(whole)):
         return table(shards)
     class_of = class_of or (lambda _, folders: folder_class(folders))
     if whole.is_file():

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from gridcode.data.labelled.source import some_of
@@ -25,12 +24,12 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
-from gridcode.evaluation.both_stages import ClassSamples, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import ClassSamples, both_ways, draw_by_class, measuring_classifier, recognised
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
-from gridcode.features.train import accuracy, train_classifier
+from gridcode.features.train import train_classifier
 from gridcode.store.reader import TokenTable
 from gridcode.tasks.generate import Generator
 from gridcode.training.log import Say
@@ -107,14 +106,15 @@ def evaluate_audio(
     meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
     found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)
     labels, (sounds, reconstructions) = found.table.labels, found.some(SHOWN)
+    picture = partial(mel_pictures, rate=rate)
     domain = tokenizer.domain
     assert isinstance(domain, AudioDomain)
     return AudioEvaluation(
         scores=meter.compute(),
         codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits_per_second=domain.bits_per_second(tokenizer),
-        originals_accuracy=_recognised(classifier, found.examples, labels, rate),
-        reconstructions_accuracy=_recognised(classifier, found.reconstructions, labels, rate),
+        originals_accuracy=recognised(classifier, found.examples, labels, picture),
+        reconstructions_accuracy=recognised(classifier, found.reconstructions, labels, picture),
         samples=None if generator is None else _samples(generator, found.table, config, classifier, rate, say),
         sounds=sounds,
         reconstructions=reconstructions,
@@ -131,7 +131,8 @@ def _samples(
 ) -> ClassSamples:
     say(f"drawing {config.samples} samples")
     drawn = draw_by_class(generator, table, config)
-    share = _recognised(classifier, drawn.examples, drawn.labels, rate)
+    picture = partial(mel_pictures, rate=rate)
+    share = recognised(classifier, drawn.examples, drawn.labels, picture)
     return ClassSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
 
 
@@ -160,10 +161,3 @@ def mel_pictures(waveforms: Tensor, rate: int) -> Tensor:
 
 def _pictured(batches: Iterator[AudioBatch], rate: int) -> Iterator[Batch]:
     return (Batch(mel_pictures(batch.waveforms, rate), batch.labels, batch.keys) for batch in batches)
-
-
-def _recognised(classifier: Classifier | None, sounds: Tensor, labels: Tensor, rate: int) -> float | None:
-    if classifier is None:
-        return None
-    parts = zip(torch.split(sounds, 100), torch.split(labels, 100), strict=True)
-    return accuracy(classifier, (Batch(mel_pictures(part, rate), asked, ()) for part, asked in parts))

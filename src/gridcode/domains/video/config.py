@@ -16,9 +16,7 @@ from gridcode.data.config import SourceSettings
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
-from gridcode.training.config import LoopConfig, OptimConfig
 
 MOTION: Final = "motion"
 """The word for the built-in clips."""
@@ -179,17 +177,11 @@ class VideoTokenizerRun(TokenizerSettings):
     """Share of training clips that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: VideoLossConfig = field(default_factory=VideoLossConfig)
     """The loss."""
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    """The optimiser."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Length, batch, precision, and how often things happen."""
-    alarms: AlarmConfig = field(default_factory=AlarmConfig)
-    """When warnings are due."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
         self.model.grid(self.data.frames, self.data.size, self.data.size)
-        self.check_dropout()
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

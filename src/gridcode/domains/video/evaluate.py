@@ -29,12 +29,19 @@ from gridcode.domains.video.data.loader import VideoBatch, eval_batches, train_b
 from gridcode.domains.video.data.source import ClipSource
 from gridcode.domains.video.domain import VideoDomain
 from gridcode.domains.video.measure import VideoMeter, VideoScores, frame_psnr
-from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import (
+    BothWays,
+    ClassSamples,
+    both_ways,
+    draw_by_class,
+    measuring_classifier,
+    recognised,
+)
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
-from gridcode.features.train import accuracy, train_classifier
+from gridcode.features.train import train_classifier
 from gridcode.tasks.generate import Generator
 from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
@@ -70,22 +77,26 @@ class Continuations:
 
 
 @dataclass(frozen=True)
-class VideoSamples:
+class VideoSamples(ClassSamples):
     """Stage II's figures.
 
     Attributes:
-        bits_per_token: What validation tokens cost under the prior.
-        accuracy: Share of samples recognised as what was asked for; None without classes.
-        count: Samples drawn.
-        shown: By class name, (n, 3, T, H, W).
         continuations: None where clips are too short to be continued.
     """
 
-    bits_per_token: float
-    accuracy: float | None
-    count: int
-    shown: dict[str, Tensor]
     continuations: Continuations | None
+
+    def figures(self) -> dict[str, float | int | None]:
+        """See :class:`ClassSamples`."""
+        found = self.continuations
+        if found is None:
+            return super().figures()
+        return super().figures() | {
+            "given_frames": found.given,
+            "psnr_of_continuations_db": found.psnr,
+            "psnr_of_last_given_frame_db": found.still_psnr,
+            "psnr_of_reconstructions_there_db": found.reconstruction_psnr,
+        }
 
 
 @dataclass(frozen=True)
@@ -127,19 +138,7 @@ class VideoEvaluation:
             "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
         }
         if self.samples is not None:
-            figures |= {
-                "bits_per_token": self.samples.bits_per_token,
-                "samples": self.samples.count,
-                "classifier_accuracy_on_samples": self.samples.accuracy,
-            }
-            found = self.samples.continuations
-            if found is not None:
-                figures |= {
-                    "given_frames": found.given,
-                    "psnr_of_continuations_db": found.psnr,
-                    "psnr_of_last_given_frame_db": found.still_psnr,
-                    "psnr_of_reconstructions_there_db": found.reconstruction_psnr,
-                }
+            figures |= self.samples.figures()
         return figures
 
 
@@ -170,8 +169,8 @@ def evaluate_video(
         scores=meter.compute(),
         codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits=domain.bits(tokenizer, *domain.shape(data)),
-        originals_accuracy=_recognised(classifier, found.examples, labels),
-        reconstructions_accuracy=_recognised(classifier, found.reconstructions, labels),
+        originals_accuracy=recognised(classifier, found.examples, labels, three_frames),
+        reconstructions_accuracy=recognised(classifier, found.reconstructions, labels, three_frames),
         samples=None if generator is None else _samples(generator, found, config, classifier, say),
         clips=clips,
         reconstructions=reconstructions,
@@ -185,7 +184,7 @@ def _samples(
     drawn = draw_by_class(generator, found.table, config)
     return VideoSamples(
         bits_per_token=drawn.bits_per_token,
-        accuracy=_recognised(classifier, drawn.examples, drawn.labels),
+        accuracy=recognised(classifier, drawn.examples, drawn.labels, three_frames),
         count=len(drawn.examples),
         shown=drawn.shown(PER_CLASS),
         continuations=_continuations(generator, found, config, say) if found.examples.shape[2] > 1 else None,
@@ -234,10 +233,3 @@ def three_frames(clips: Tensor) -> Tensor:
 
 def _pictured(batches: Iterator[VideoBatch]) -> Iterator[Batch]:
     return (Batch(three_frames(batch.clips), batch.labels, batch.keys) for batch in batches)
-
-
-def _recognised(classifier: Classifier | None, clips: Tensor, labels: Tensor) -> float | None:
-    if classifier is None:
-        return None
-    parts = zip(torch.split(clips, 100), torch.split(labels, 100), strict=True)
-    return accuracy(classifier, (Batch(three_frames(part), asked, ()) for part, asked in parts))

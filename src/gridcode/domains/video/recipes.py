@@ -12,23 +12,16 @@ Commands::
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal
+from typing import Final, TypeAlias
 
 from gridcode.domains.video.config import VideoConfig, VideoEvaluationConfig, VideoTokenizerConfig, VideoTokenizerRun
-from gridcode.prior.config import laptop_prior, smoke_prior
+from gridcode.prior.config import laptop_prior
 from gridcode.quantize.config import FSQConfig
-from gridcode.tasks.recipe import SMOKE_LOOP, TwoStages
+from gridcode.tasks.recipe import TwoStages
 from gridcode.training.config import LoopConfig, OptimConfig
 
-
-@dataclass(frozen=True)
-class VideoRecipe(TwoStages[VideoTokenizerRun, VideoEvaluationConfig]):
-    """From clips to new clips."""
-
-    kind: ClassVar[Literal["video"]] = "video"
-    evaluation: VideoEvaluationConfig = field(default_factory=VideoEvaluationConfig)
-    classes: int = 4
+VideoRecipe: TypeAlias = TwoStages[VideoTokenizerRun, VideoEvaluationConfig]
+"""From clips to new clips."""
 
 
 def laptop() -> VideoRecipe:
@@ -42,21 +35,15 @@ def laptop() -> VideoRecipe:
         ),
         prior=laptop_prior(LoopConfig(steps=500, batch_size=32, val_every=125, val_count=100, checkpoint_every=50)),
         evaluation=VideoEvaluationConfig(guidance=1.0),
+        classes=4,
     )
 
 
 def smoke() -> VideoRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
-    full = laptop()
-    return replace(
-        full,
-        tokenizer=replace(
-            full.tokenizer,
-            data=replace(full.tokenizer.data, frames=5, size=16, train_count=24, val_count=12),
-            model=replace(full.tokenizer.model, widths=(8, 8, 8)),
-            loop=SMOKE_LOOP,
-        ),
-        prior=smoke_prior(full.prior, SMOKE_LOOP),
+    return laptop().smoke(
+        data={"frames": 5, "size": 16, "train_count": 24, "val_count": 12},
+        model={"widths": (8, 8, 8)},
         evaluation=VideoEvaluationConfig(count=12, samples=4, classifier_steps=2, batch_size=6, given=1, continued=3),
     )
 

@@ -14,27 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridcode.data.labelled.fetch import Fetch, Rows
+from gridcode.data.labelled.fetch import Fetch, NamedExamples, Rows
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.video.config import VideoConfig
 from gridcode.domains.video.data.source import Clip, ClipSource, Frames
 
 
 @dataclass(frozen=True)
-class VideoBatch:
+class VideoBatch(NamedExamples):
     """Clips ready for a model.
 
     Attributes:
         clips: float32 in [-1, 1], (B, 3, T, H, W); frames lie in memory as pictures in channels-last do.
-        labels: int64, (B,); -1 where a clip has no label.
-        keys: The clips' names in their source, B of them.
-        skipped: One message for each clip that could not be read on the way to this batch.
     """
 
     clips: Tensor
-    labels: Tensor
-    keys: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
 
 
 def as_clips(frames: Frames) -> Tensor:
@@ -58,7 +52,7 @@ def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: Vide
 def _batch(rows: Rows, *, config: VideoConfig) -> VideoBatch:
     shape = (0, config.frames, config.size, config.size, 3)
     stacked = np.stack(rows.values) if rows.values else np.zeros(shape, np.uint8)
-    return VideoBatch(as_clips(stacked), torch.tensor(rows.labels), rows.keys, rows.skipped)
+    return VideoBatch(as_clips(stacked), **rows.beside())
 
 
 def _fetch(source: ClipSource, config: VideoConfig, *, seed: int | None) -> Fetch[VideoBatch, Clip]:

@@ -17,15 +17,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gridcode.data.labelled.source import (
-    LabelledFiles,
-    LabelledSource,
-    files_below,
-    folder_class,
-    open_all,
-    open_split,
-    paths_of,
-)
+from gridcode.data.labelled.source import Labelled, LabelledFiles, LabelledSource, open_all, open_split, read_part
 from gridcode.domains.video.config import MOTION, VideoConfig
 from gridcode.domains.video.data.decode import SUFFIXES, Film, clip_frames
 from gridcode.domains.video.data.moving import FPS, MOTIONS, draw_clip
@@ -109,18 +101,14 @@ class Filmed(Footage):
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Labelled):
     """One clip of a source, not read yet.
 
     Attributes:
         footage: What its frames come from.
-        label: Position in the source's ``classes``, or None.
-        key: Name inside its source; unique, and the same on every run.
     """
 
     footage: Footage
-    label: int | None
-    key: str
 
     def read(self, config: VideoConfig, place: float) -> Frames:
         """``config.frames`` frames, (T, H, W, 3).
@@ -159,7 +147,7 @@ class Motion(LabelledSource[Clip]):
         return self._count
 
     def __getitem__(self, index: int) -> Clip:
-        return Clip(Drawn(self, index), (self._start + index) % len(MOTIONS), self.key(index))
+        return Clip(Drawn(self, index), label=(self._start + index) % len(MOTIONS), key=self.key(index))
 
     def key(self, index: int) -> str:
         """See :class:`LabelledSource`."""
@@ -200,7 +188,7 @@ class FilmFiles(LabelledFiles[Clip]):
 
     def example(self, path: Path, label: int | None, key: str) -> Clip:
         """See :class:`LabelledFiles`."""
-        return Clip(Filmed(self._films[self._numbers[path]], self._config), label, key)
+        return Clip(Filmed(self._films[self._numbers[path]], self._config), label=label, key=key)
 
 
 def open_clips(config: VideoConfig, split: Literal["train", "val"]) -> ClipSource:
@@ -239,10 +227,4 @@ def frame_rate(config: VideoConfig, source: ClipSource) -> float:
 
 def _part(config: VideoConfig, place: str, part: tuple[Path, ...]) -> ClipSource:
     """The films of one split, or everything at ``place`` where it has no splits."""
-    whole, _ = paths_of(place, part, nouns="films")
-    if whole.is_file():
-        return FilmFiles(place, [(whole.name, None, whole)], config)
-    files = [(key, folder_class(folders), path) for key, folders, path in files_below(whole, SUFFIXES)]
-    if not files:
-        raise GridcodeError(f"{place}: no films here ({', '.join(sorted(SUFFIXES))}); check data.source")
-    return FilmFiles(place, files, config)
+    return read_part(place, part, nouns="films", suffixes=SUFFIXES, files=partial(FilmFiles, config=config))
