@@ -172,6 +172,7 @@ SEGMENTS = {
     "XMP of nothing": segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0\xff\xfe"),
     "an empty comment": segment(0xFE, b""),
     "EXIF twice": segment(0xE1, exif()) * 2,
+    "bytes between segments": segment(0xFE, b"") + b"\0\1\xff\0\0",
 }
 
 

@@ -134,9 +134,9 @@ def _entries(tiff: bytes, order: str) -> Iterator[tuple[int, int, int, bytes]]:
 def _jpeg(encoded: bytes) -> Bare:
     kept, exif, xmp = [encoded[:2]], None, None
     place = 2
-    while place + 4 <= len(encoded) and encoded[place] == 0xFF:
+    while 0 <= (place := encoded.find(b"\xff", place)) <= len(encoded) - 4:  # decoders skip what is between segments
         marker = encoded[place + 1]
-        if marker == 0xFF:  # a fill byte
+        if marker in (0x00, 0xFF):  # an escaped byte, a fill byte
             place += 1
             continue
         end = place + 2 + int.from_bytes(encoded[place + 2 : place + 4], "big")
@@ -153,7 +153,7 @@ def _jpeg(encoded: bytes) -> Bare:
         if told or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(encoded[place:end])
         place = end
-    return Bare(b"".join([*kept, encoded[place:]]), orientation_in(exif, xmp))
+    return Bare(b"".join([*kept, encoded[place:] if place >= 0 else b""]), orientation_in(exif, xmp))
 
 
 def _png(encoded: bytes) -> Bare:
