@@ -29,6 +29,7 @@ from gridcode.prior.base import Prior
 from gridcode.prior.config import MaskingConfig, PriorRun, TokenSpace
 from gridcode.prior.make import load_prior, make_prior, prior_class
 from gridcode.prior.vocabulary.base import TokenScores
+from gridcode.store.mapped import map_tokens
 from gridcode.store.reader import TokenStore, TokenTable
 from gridcode.training.config import LoopConfig, OptimConfig
 from gridcode.training.fabric import make_fabric, scaler_memory
@@ -135,9 +136,9 @@ def train_prior(
     learned = {"tokenizer": store.manifest.tokenizer, "rows": store.rows("train")}
     prepare_folder(options, config, {"tokens": learned, "prior": prior_class(config.model).name})
     fabric = make_fabric(config.loop)
-    train = store.load("train")
-    val = store.load("val") if "val" in store.splits else None
-    same_examples(options, describe(len(train.tokens), store.manifest.classes, train.keys))
+    train = map_tokens(store, "train")
+    val = map_tokens(store, "val") if "val" in store.splits else None
+    same_examples(options, describe(len(train.tokens), store.manifest.classes, store.keys("train")))
 
     torch.manual_seed(derive_seed(config.loop.seed, "weights"))
     prior = make_prior(config.model, token_space(store))
@@ -286,7 +287,7 @@ def held_out_tokens(table: TokenTable, *, batch_size: int, limit: int | None = N
     """
     rows = len(table.tokens)
     for part in torch.split(torch.from_numpy(fixed_sample(rows, min(rows, limit or rows))), batch_size):
-        yield table.tokens[part], table.labels[part]
+        yield table.tokens[part].long(), table.labels[part]
 
 
 @torch.inference_mode()

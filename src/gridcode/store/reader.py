@@ -167,17 +167,35 @@ class TokenStore:
             GridcodeError: There is no such split, or no example of a key.
         """
         wanted, found, start = pa.array(list(dict.fromkeys(keys)), pa.string()), dict[str, int](), 0
-        for shard in self._shards(split):
-            names = pq.read_table(self.folder / shard.file, columns=["key"])["key"].combine_chunks()
-            places = pc.index_in(names, wanted)
+        for names in self._columns(split, ["key"]):
+            places = pc.index_in(names["key"], wanted)
             for row in np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)).tolist():
-                found.setdefault(names[row].as_py(), start + row)
-            start += shard.rows
+                found.setdefault(names["key"][row].as_py(), start + row)
+            start += names.num_rows
         if (missing := next((key for key in keys if key not in found), None)) is not None:
             raise GridcodeError(
                 f"token store: {self.folder} has no example {missing!r} in split {split!r}; check its key"
             )
         return [found[key] for key in keys]
+
+    def keys(self, split: str) -> Iterator[str]:
+        """The names of a split's examples, in order; few of them are in memory at a time.
+
+        Raises:
+            GridcodeError: There is no such split.
+        """
+        return (key for batch in self._columns(split, ["key"]) for key in batch["key"].to_pylist())
+
+    def arrays(self, split: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Tokens (n N,), row after row, and labels (n,) of a split, some thousand examples at a time.
+
+        Raises:
+            GridcodeError: There is no such split, or a token lies outside [0, K).
+        """
+        return (
+            _arrays(pa.Table.from_batches([batch]), self.manifest)
+            for batch in self._columns(split, ["tokens", "label"])
+        )
 
     def load(self, split: str) -> TokenTable:
         """A whole split in memory, 8 N bytes for each example and its key.
@@ -204,6 +222,12 @@ class TokenStore:
             have = ", ".join(self.splits) or "none"
             raise GridcodeError(f"token store: {self.folder} has no split {split!r}; it has: {have}")
         return shards
+
+    def _columns(self, split: str, names: list[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of a split."""
+        for shard in self._shards(split):
+            with pq.ParquetFile(self.folder / shard.file) as file:
+                yield from file.iter_batches(8192, columns=names)
 
     def _tables(self, shards: list[Shard], batch_size: int) -> Iterator[pa.Table]:
         """Tables of ``batch_size`` rows across the bounds of shards."""
@@ -273,10 +297,9 @@ def _columns(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
-def _token_table(table: pa.Table, manifest: Manifest) -> TokenTable:
-    """Arrow's columns as tensors, with every token and label checked."""
-    column = table["tokens"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+def _arrays(table: pa.Table, manifest: Manifest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Arrow's columns of tokens, flat, and labels, every one checked."""
+    flat = table["tokens"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int64)
     labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
     for values, low, end, what in (
         (flat, 0, manifest.codebook_size, "token"),
@@ -288,6 +311,12 @@ def _token_table(table: pa.Table, manifest: Manifest) -> TokenTable:
                 f"token store: saw the {what} {wrong[0]}, but they lie in [{low}, {end}); the store is "
                 "damaged, tokenize again"
             )
+    return flat, labels
+
+
+def _token_table(table: pa.Table, manifest: Manifest) -> TokenTable:
+    """Arrow's columns as tensors, with every token and label checked."""
+    flat, labels = _arrays(table, manifest)
     return TokenTable(
         tokens=torch.from_numpy(flat.reshape(table.num_rows, manifest.tokens_per_example)),
         labels=torch.from_numpy(labels),
