@@ -11,14 +11,11 @@ where they differ, or where the store was complete before everything was killed:
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import ray
@@ -27,6 +24,7 @@ from ray.cluster_utils import Cluster
 
 from gridcode.cli.main import main as gridcode
 from gridcode.store.reader import TokenStore
+from tests.faults.processes import kill, processes
 
 SIZE, SHARD = 64, 32
 COMMAND = f"""
@@ -41,24 +39,6 @@ TRAIN = (
     f"train tokenizer scenes_smoke --data.size {SIZE} --data.val-count 40 "
     "--data.workers 1 --loop.steps 2 --loop.batch-size 4 --loop.val-count 4 --loop.accelerator cpu"
 )
-
-
-def processes() -> dict[int, tuple[int, str]]:
-    """Every process's parent and command line, by process id."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            found[int(folder.name)] = parent, (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # it has just ended
-            continue
-    return found
-
-
-def kill(process: int) -> None:
-    """Kill -9; it may be gone already."""
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
 
 
 class Trial:
