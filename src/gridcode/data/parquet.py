@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
-from gridcode.data.layout import Places, places_of_files, root_of_alike
+from gridcode.data.layout import root_of_alike
 from gridcode.data.mapped import cells_of, mapped_column, open_parquet
 from gridcode.data.shards.beside import Beside, chosen
-from gridcode.data.source import EncodedImages, Example
+from gridcode.data.source import PackedImages
 from gridcode.errors import GridcodeError
 
 
-class ParquetImages(EncodedImages):
+class ParquetImages(PackedImages):
     """The rows of one or several Parquet files.
 
     Args:
@@ -88,14 +88,6 @@ class ParquetImages(EncodedImages):
     def __len__(self) -> int:
         return len(self._cells)
 
-    def __getitem__(self, index: int) -> Example:
-        return Example(image=self.decoded(index), label=self.label(index), key=self.key(index))
-
-    def label(self, index: int) -> int | None:
-        """The label of row number ``index``; None where it has none."""
-        label = -1 if self._labels is None else int(self._labels[index])
-        return label if label >= 0 else None
-
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""
         encoded = self._cells[index]
@@ -103,11 +95,6 @@ class ParquetImages(EncodedImages):
             column = self._image_column
             raise GridcodeError(f"{self.where(index)}: column '{column}' holds no bytes; embed the image in the file")
         return encoded
-
-    @property
-    def places(self) -> Places:
-        """The files, behind links."""
-        return places_of_files(self.paths)
 
     def where(self, index: int) -> str:
         """What an error calls image number ``index``: its file and row."""

@@ -134,31 +134,6 @@ class DrawnByClass:
         return {name: self.examples[self.labels == label][:count] for label, name in self.names.items()}
 
 
-@dataclass(frozen=True)
-class ClassSamples:
-    """Stage II's figures.
-
-    Attributes:
-        bits_per_token: What validation tokens cost under the prior.
-        accuracy: Share of samples recognised as what was asked for; None without classes.
-        count: Samples drawn.
-        shown: By class name, (n, …).
-    """
-
-    bits_per_token: float
-    accuracy: float | None
-    count: int
-    shown: dict[str, Tensor]
-
-    def figures(self) -> dict[str, float | int | None]:
-        """The numbers by name, as ``report.json`` holds them."""
-        return {
-            "bits_per_token": self.bits_per_token,
-            "samples": self.count,
-            "classifier_accuracy_on_samples": self.accuracy,
-        }
-
-
 def draw_by_class(generator: Generator, table: TokenTable, config: Any) -> DrawnByClass:
     """Measure the prior's bits and draw samples, the classes in turn.
 

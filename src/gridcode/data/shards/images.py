@@ -16,19 +16,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
-from gridcode.data.layout import Places, places_of_files, root_of_alike
+from gridcode.data.layout import root_of_alike
 from gridcode.data.parquet import labels_of_columns
 from gridcode.data.shards.beside import Beside, check_found
 from gridcode.data.shards.example import CLASS_NAMES, class_names
 from gridcode.data.shards.index import other_members, read_picture, tar_index
 from gridcode.data.shards.tar import Member
-from gridcode.data.source import EncodedImages, Example
+from gridcode.data.source import PackedImages
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)
 
 
-class TarImages(EncodedImages):
+class TarImages(PackedImages):
     """The pictures of one or several tar files, as WebDataset writes them.
 
     Args:
@@ -78,19 +78,10 @@ class TarImages(EncodedImages):
     def __len__(self) -> int:
         return len(self._index.keys)
 
-    def __getitem__(self, index: int) -> Example:
-        label = -1 if self._labels is None else int(self._labels[index])
-        return Example(image=self.decoded(index), label=label if label >= 0 else None, key=self.key(index))
-
     def encoded(self, index: int) -> bytes:
         """The bytes of picture file number ``index``."""
         start, size = (int(value) for value in self._index.places[index])
         return read_picture(self._path(index), Member(self._index.keys[index], start, size))
-
-    @property
-    def places(self) -> Places:
-        """The files, behind links."""
-        return places_of_files(self.paths)
 
     def where(self, index: int) -> str:
         """What an error calls picture number ``index``: its shard and key."""

@@ -17,10 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from gridcode.data.file_names import printable
-from gridcode.data.layout import Places, places_of_files
 from gridcode.data.parquet import columns_of, labels_of_columns
 from gridcode.data.shards.beside import Beside, chosen
-from gridcode.data.source import EncodedImages, Example
+from gridcode.data.source import PackedImages
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json
 
@@ -32,7 +31,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / _STATE).is_file() and (folder / "dataset_info.json").is_file()
 
 
-class SavedImages(EncodedImages):
+class SavedImages(PackedImages):
     """The images of a split that ``datasets`` saved.
 
     Args:
@@ -64,10 +63,6 @@ class SavedImages(EncodedImages):
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    def __getitem__(self, index: int) -> Example:
-        label = -1 if self._labels is None else int(self._labels[index])
-        return Example(image=self.decoded(index), label=label if label >= 0 else None, key=self.key(index))
-
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``, as they are stored."""
         cell = self._cells[index]
@@ -77,11 +72,6 @@ class SavedImages(EncodedImages):
             )
         encoded: bytes = cell.as_buffer().to_pybytes()
         return encoded
-
-    @property
-    def places(self) -> Places:
-        """The files, behind links."""
-        return places_of_files(self.paths)
 
     def where(self, index: int) -> str:
         """What an error calls image number ``index``: its folder and row."""

@@ -24,7 +24,8 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
-from gridcode.evaluation.both_stages import ClassSamples, both_ways, draw_by_class, measuring_classifier, recognised
+from gridcode.evaluation.both_stages import both_ways, draw_by_class, measuring_classifier, recognised
+from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
@@ -47,28 +48,18 @@ AudioSubject: TypeAlias = Subject[AudioConfig, SoundSource]
 
 
 @dataclass(frozen=True)
-class AudioEvaluation:
+class AudioEvaluation(ClassEvaluation[ClassSamples]):
     """Everything that was measured.
 
     Attributes:
         scores: Of reconstructions.
-        codes: How often every code and digit is used.
         bits_per_second: The rate of the tokens.
-        originals_accuracy: Share of validation sounds that the classifier recognises; None without classes.
-        reconstructions_accuracy: The same of their reconstructions.
-        samples: Stage II; None without a prior.
         sounds: (n, 1, T), validation sounds to be heard.
-        reconstructions: The same, decoded.
     """
 
     scores: AudioScores
-    codes: CodeUsage
     bits_per_second: float
-    originals_accuracy: float | None
-    reconstructions_accuracy: float | None
-    samples: ClassSamples | None
     sounds: Tensor
-    reconstructions: Tensor
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
@@ -78,8 +69,7 @@ class AudioEvaluation:
             "si_sdr_db": self.scores.si_sdr,
             "bits_per_second": self.bits_per_second,
             **self.scores.usage.figures(),
-            "classifier_accuracy_on_originals": self.originals_accuracy,
-            "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
+            **self.recognition(),
         }
         if self.samples is not None:
             figures |= self.samples.figures()

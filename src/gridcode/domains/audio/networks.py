@@ -2,6 +2,8 @@
 
 (B, 1, T) ─ [ strided conv ─ units ] x levels ─ snake ─ conv ─> (B, d, 1, t)
 (B, d, 1, t) ─ conv ─ [ units ─ snake ─ transposed conv ] x levels ─ snake ─ conv ─> (B, 1, T)
+
+Both are built from the shape and from d, the channels of the latents.
 """
 
 from __future__ import annotations
@@ -59,12 +61,7 @@ def _units(width: int, config: CodecConfig) -> list[nn.Module]:
 
 
 class Encoder(nn.Module):
-    """Waveforms (B, 1, T) to latents (B, d, 1, t), t = T / stride.
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Waveforms (B, 1, T) to latents (B, d, 1, t), t = T / stride."""
 
     def __init__(self, config: CodecConfig, latents: int) -> None:
         super().__init__()
@@ -84,12 +81,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, d, 1, t) to waveforms (B, 1, T): the encoder's levels mirrored, and a convolution at the full rate.
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Codes (B, d, 1, t) to waveforms (B, 1, T): the encoder's levels mirrored, and a convolution at the full rate."""
 
     def __init__(self, config: CodecConfig, latents: int) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from gridcode.domains.audio.config import AudioEvaluationConfig
 from gridcode.domains.audio.data.decode import encode
 from gridcode.domains.audio.evaluate import AudioEvaluation, AudioSubject
 from gridcode.domains.audio.show import spectrograms
+from gridcode.evaluation.by_class import usage_figure, usage_rows
 from gridcode.evaluation.pictures import contact_sheet
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
@@ -42,41 +43,30 @@ def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioE
 
 
 def _key_figures(found: AudioEvaluation) -> list[Figure]:
-    usage = found.scores.usage.pooled
     figures = [
         Figure("bit rate", round(found.bits_per_second), "bit/s", "tokens a second times bits a token"),
         Figure("mel distance", round(found.scores.mel_distance, 3), "nats", "reconstructions of validation sounds"),
-        Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"),
+        usage_figure(found.scores.usage.pooled),
     ]
     if found.reconstructions_accuracy is not None and found.originals_accuracy is not None:
         note = f"of reconstructions; of originals {found.originals_accuracy:.1%}"
         figures.append(Figure("recognised", f"{found.reconstructions_accuracy:.1%}", "", note))
-    if found.samples is not None and found.samples.accuracy is not None:
-        note = f"of {found.samples.count:,} samples are what was asked for, by a classifier trained on this data"
-        figures.append(Figure("class accuracy", f"{found.samples.accuracy:.1%}", "", note))
-    return figures
+    return [*figures, *found.asked_for()]
 
 
 def _tables(found: AudioEvaluation) -> list[Table]:
-    scores, usage = found.scores, found.scores.usage.pooled
+    scores = found.scores
     rows = [
         Figure("mel distance", scores.mel_distance, "nats", "mean absolute difference of log-mel spectra"),
         Figure("STFT distance", scores.stft_distance, "dB", "mean absolute difference of log magnitudes"),
         Figure("SI-SDR", scores.si_sdr, "dB", "scale-invariant signal-to-distortion ratio"),
         Figure("bit rate", found.bits_per_second, "bit/s", ""),
-        Figure("codes used", usage.used, "", f"of {usage.codebook_size:,}"),
-        Figure("perplexity", usage.perplexity, "codes", "2 to the entropy"),
+        *usage_rows(scores.usage.pooled),
     ]
     tables = [Table("Reconstruction", rows)]
-    recognised = {"originals": found.originals_accuracy, "reconstructions": found.reconstructions_accuracy}
     if found.samples is not None:
-        bits = found.samples.bits_per_token
-        tables.append(Table("Generation", [Figure("bits per token", bits, "bits", "of validation tokens")]))
-        recognised["samples"] = found.samples.accuracy
-    known = [Figure(name, share) for name, share in recognised.items() if share is not None]
-    if known:
-        tables.append(Table("Recognised by a classifier of log-mel spectra", known))
-    return tables
+        tables.append(found.samples.bits_table())
+    return [*tables, *found.recognised_tables("a classifier of log-mel spectra")]
 
 
 def _galleries(found: AudioEvaluation, rate: int) -> list[Gallery]:

@@ -27,7 +27,8 @@ from gridcode.domains.points.domain import PointsDomain
 from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
-from gridcode.evaluation.both_stages import BothWays, ClassSamples, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.tasks.generate import Generator
@@ -90,32 +91,22 @@ class PointsSamples(ClassSamples):
 
 
 @dataclass(frozen=True)
-class PointsEvaluation:
+class PointsEvaluation(ClassEvaluation[PointsSamples]):
     """Everything that was measured.
 
     Attributes:
         scores: Of reconstructions.
         emd: Their earth mover's distance, over ``config.matched`` clouds.
         second: Of a second drawing; None where the surfaces are not known.
-        codes: How often every code and digit is used.
         bits: Of a cloud's tokens.
-        originals_accuracy: Share of validation clouds that the classifier recognises; None without classes.
-        reconstructions_accuracy: The same of their reconstructions.
-        samples: Stage II; None without a prior.
         clouds: (n, N, 3), validation clouds to be seen.
-        reconstructions: The same, decoded.
     """
 
     scores: PointsScores
     emd: float
     second: SecondDrawing | None
-    codes: CodeUsage
     bits: float
-    originals_accuracy: float | None
-    reconstructions_accuracy: float | None
-    samples: PointsSamples | None
     clouds: Tensor
-    reconstructions: Tensor
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
@@ -126,8 +117,7 @@ class PointsEvaluation:
             "f_score": self.scores.f_score,
             "bits_per_cloud": self.bits,
             **self.scores.usage.figures(),
-            "classifier_accuracy_on_originals": self.originals_accuracy,
-            "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
+            **self.recognition(),
         }
         if self.second is not None:
             figures |= {

@@ -6,6 +6,8 @@
     (B, d, 1, M) ─ linear ─ [ self, MLP ] ─────────┐ keys, values
     N places on charts ─ waves ─────────[ cross, MLP ] x depth ─ linear ─> (B, N, 3)
 
+Both are built from the shape and from d, the channels of the latents.
+
 The encoder is a Perceiver (Jaegle et al. 2021): a weighted mean over points does not know their order. Rounding does,
 where a sum is close to a step of the quantizer, so the points are sorted first: any order gives the same tokens, to the
 last bit.
@@ -69,12 +71,7 @@ def template(points: int, charts: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Clouds (B, N, 3) to latents (B, d, 1, M).
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Clouds (B, N, 3) to latents (B, d, 1, M)."""
 
     def __init__(self, config: CloudConfig, latents: int) -> None:
         super().__init__()
@@ -126,12 +123,7 @@ class PointBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, d, 1, M) to clouds (B, N, 3).
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Codes (B, d, 1, M) to clouds (B, N, 3)."""
 
     def __init__(self, config: CloudConfig, latents: int) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ import torch
 from gridcode.domains.points.config import PointsEvaluationConfig
 from gridcode.domains.points.evaluate import PointsEvaluation, PointsSamples, PointsSubject
 from gridcode.domains.points.show import scatter_plots
+from gridcode.evaluation.by_class import usage_figure, usage_rows
 from gridcode.evaluation.pictures import contact_sheet
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
@@ -37,29 +38,25 @@ def points_findings(found: PointsEvaluation, subject: PointsSubject, config: Poi
 
 
 def _key_figures(found: PointsEvaluation, config: PointsEvaluationConfig) -> list[Figure]:
-    usage, scores = found.scores.usage.pooled, found.scores
+    scores = found.scores
     beside = "" if found.second is None else f"; two drawings from the same surface: {found.second.chamfer:.4f}"
     figures = [
         Figure("Chamfer distance", f"{scores.chamfer:.4f}", "", f"of reconstructions, squared{beside}"),
         Figure("F-score", f"{scores.f_score:.1%}", "", f"at a distance of {config.distance:g}"),
         Figure("size", round(found.bits), "bits", "of a cloud's tokens"),
-        Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"),
+        usage_figure(found.scores.usage.pooled),
     ]
-    if found.samples is not None and found.samples.accuracy is not None:
-        note = f"of {found.samples.count:,} samples are what was asked for, by a classifier trained on this data"
-        figures.append(Figure("class accuracy", f"{found.samples.accuracy:.1%}", "", note))
-    return figures
+    return [*figures, *found.asked_for()]
 
 
 def _tables(found: PointsEvaluation, config: PointsEvaluationConfig) -> list[Table]:
-    scores, usage = found.scores, found.scores.usage.pooled
+    scores, of_class = found.scores, dict[str, float]()
     rows = [
         Figure("Chamfer distance", scores.chamfer, "", "mean squared distance to the nearest point, both ways added"),
         Figure("distance to the nearest point", scores.distance, "", "mean of both ways"),
         Figure("earth mover's distance", found.emd, "", f"exact, over {config.matched} clouds at most"),
         Figure("F-score", scores.f_score, "", f"at a distance of {config.distance:g}"),
-        Figure("codes used", usage.used, "", f"of {usage.codebook_size:,}"),
-        Figure("perplexity", usage.perplexity, "codes", "2 to the entropy"),
+        *usage_rows(scores.usage.pooled),
     ]
     tables = [Table("Reconstruction", rows)]
     if found.second is not None:
@@ -76,20 +73,14 @@ def _tables(found: PointsEvaluation, config: PointsEvaluationConfig) -> list[Tab
                 ],
             )
         )
-    recognised = {"originals": found.originals_accuracy, "reconstructions": found.reconstructions_accuracy}
     if found.samples is not None:
         tables += _sample_tables(found.samples)
-        recognised["samples"] = found.samples.accuracy
-        recognised |= {f"samples of {name}": share for name, share in found.samples.by_class.items()}
-    known = [Figure(name, share) for name, share in recognised.items() if share is not None]
-    if known:
-        tables.append(Table("Recognised by a classifier of clouds", known))
-    return tables
+        of_class = {f"samples of {name}": share for name, share in found.samples.by_class.items()}
+    return [*tables, *found.recognised_tables("a classifier of clouds", of_class)]
 
 
 def _sample_tables(found: PointsSamples) -> list[Table]:
-    bits = Figure("bits per token", found.bits_per_token, "bits", "of validation tokens")
-    tables = [Table("Generation", [bits])]
+    tables = [found.bits_table()]
     for name, sets in (("Samples", found.sets), ("Training clouds", found.real_sets)):
         if sets is None:
             continue

@@ -3,8 +3,8 @@
 (B, T) ─ embedding ─ [ unit ] x units ─ strided conv ─ [ unit ] x depth ─ norm ─ pointwise ─> (B, d, 1, t)
 (B, d, 1, t) ─ pointwise ─ [ unit ] x depth ─ transposed conv ─ [ unit ] x units ─ norm ─ pointwise ─> (B, 256, T)
 
-Every token sees a few neighbours on either side. Transformers in the place of the units at the rate of the tokens
-learned more slowly at equal time (LOG.md).
+Both are built from the shape and from d, the channels of the latents. Every token sees a few neighbours on either side.
+Transformers in the place of the units at the rate of the tokens learned more slowly at equal time (LOG.md).
 """
 
 from __future__ import annotations
@@ -36,12 +36,7 @@ class Unit(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Bytes (B, T) to latents (B, d, 1, t), t = T / stride.
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Bytes (B, T) to latents (B, d, 1, t), t = T / stride."""
 
     def __init__(self, config: TextTokenizerConfig, latents: int) -> None:
         super().__init__()
@@ -58,12 +53,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, d, 1, t) to logits of every byte, (B, 256, T).
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Codes (B, d, 1, t) to logits of every byte, (B, 256, T)."""
 
     def __init__(self, config: TextTokenizerConfig, latents: int) -> None:
         super().__init__()

@@ -31,12 +31,12 @@ from gridcode.domains.video.domain import VideoDomain
 from gridcode.domains.video.measure import VideoMeter, VideoScores, frame_psnr
 from gridcode.evaluation.both_stages import (
     BothWays,
-    ClassSamples,
     both_ways,
     draw_by_class,
     measuring_classifier,
     recognised,
 )
+from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
 from gridcode.features.classifier import Classifier
@@ -100,28 +100,18 @@ class VideoSamples(ClassSamples):
 
 
 @dataclass(frozen=True)
-class VideoEvaluation:
+class VideoEvaluation(ClassEvaluation[VideoSamples]):
     """Everything that was measured.
 
     Attributes:
         scores: Of reconstructions.
-        codes: How often every code and digit is used.
         bits: Of a clip's tokens.
-        originals_accuracy: Share of validation clips that the classifier recognises; None without classes.
-        reconstructions_accuracy: The same of their reconstructions.
-        samples: Stage II; None without a prior.
         clips: (n, 3, T, H, W), validation clips to be seen.
-        reconstructions: The same, decoded.
     """
 
     scores: VideoScores
-    codes: CodeUsage
     bits: float
-    originals_accuracy: float | None
-    reconstructions_accuracy: float | None
-    samples: VideoSamples | None
     clips: Tensor
-    reconstructions: Tensor
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
@@ -134,8 +124,7 @@ class VideoEvaluation:
             "motion": self.scores.motion,
             "bits_per_clip": self.bits,
             **self.scores.usage.figures(),
-            "classifier_accuracy_on_originals": self.originals_accuracy,
-            "classifier_accuracy_on_reconstructions": self.reconstructions_accuracy,
+            **self.recognition(),
         }
         if self.samples is not None:
             figures |= self.samples.figures()

@@ -4,7 +4,8 @@ r"""The networks: clip to latents at falling resolution of space and time, codes
     codes -> 3x3 -> blocks -> [perhaps double time, double space, blocks] x (levels - 1) -> 3x3 -> patches -> clip
 
 A block is a convolution of three axes in two factors: a residual block of 3x3 convolutions within each frame, and one
-of 3 taps over the frames at each place.
+of 3 taps over the frames at each place. Encoder and decoder are built from the shape and from d, the channels of the
+latents.
 
 *Causal*: nothing of a frame reaches an earlier one. Taps over time lie in the past, where the first frame is repeated;
 norms are of one frame at a time. So the first frame is coded alone, like a picture, the tokens of the first frames are
@@ -119,12 +120,7 @@ class DoubleTime(nn.Module):
 
 
 class Encoder(nn.Sequential):
-    """Clips (B, C, T, H, W) in [-1, 1] to latents (B, d, t, h, w).
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Clips (B, C, T, H, W) in [-1, 1] to latents (B, d, t, h, w)."""
 
     def __init__(self, config: VideoTokenizerConfig, latents: int) -> None:
         widths, pixels = config.widths, 3 * config.patch**2
@@ -145,12 +141,7 @@ class Encoder(nn.Sequential):
 
 
 class Decoder(nn.Sequential):
-    """Codes (B, d, t, h, w) to clips (B, C, T, H, W), in [-1, 1] once trained.
-
-    Args:
-        config: The shape.
-        latents: d.
-    """
+    """Codes (B, d, t, h, w) to clips (B, C, T, H, W), in [-1, 1] once trained."""
 
     def __init__(self, config: VideoTokenizerConfig, latents: int) -> None:
         before, last = config.widths[-1], 3 * config.patch**2

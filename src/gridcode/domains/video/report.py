@@ -12,6 +12,7 @@ from gridcode.domains.video.domain import VideoDomain
 from gridcode.domains.video.evaluate import VideoEvaluation, VideoSubject
 from gridcode.domains.video.files import address, frames_of
 from gridcode.domains.video.show import film_strips
+from gridcode.evaluation.by_class import usage_figure, usage_rows
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
 
@@ -42,38 +43,30 @@ def video_findings(found: VideoEvaluation, subject: VideoSubject, config: VideoE
 
 
 def _key_figures(found: VideoEvaluation) -> list[Figure]:
-    usage, scores = found.scores.usage.pooled, found.scores
+    scores = found.scores
     still = f"of 255 grey levels; a clip that stands still: {scores.motion:.1f}"
     figures = [
         Figure("PSNR", f"{scores.psnr:.2f}", "dB", "of a frame of reconstructions, mean"),
         Figure("difference error", f"{scores.difference_error:.1f}", "", still),
         Figure("size", round(found.bits), "bits", "of a clip's tokens"),
-        Figure("codebook usage", f"{usage.usage:.1%}", "", f"of {usage.codebook_size:,} codes"),
+        usage_figure(found.scores.usage.pooled),
     ]
-    if found.samples is not None and found.samples.accuracy is not None:
-        note = f"of {found.samples.count:,} samples are what was asked for, by a classifier trained on this data"
-        figures.append(Figure("class accuracy", f"{found.samples.accuracy:.1%}", "", note))
-    return figures
+    return [*figures, *found.asked_for()]
 
 
 def _tables(found: VideoEvaluation) -> list[Table]:
-    scores, usage = found.scores, found.scores.usage.pooled
-    of_frame = scores.psnr_of_frame
+    scores, of_frame = found.scores, found.scores.psnr_of_frame
     rows = [
         Figure("PSNR", scores.psnr, "dB", "mean over frames and clips"),
         Figure("PSNR of the first frame", of_frame[0], "dB", "which is coded alone"),
         Figure("PSNR of the last frame", of_frame[-1], "dB"),
         Figure("difference error", scores.difference_error, "", "of differences of frames, in 255 grey levels"),
         Figure("motion", scores.motion, "", "difference error of a reconstruction that stands still"),
-        Figure("codes used", usage.used, "", f"of {usage.codebook_size:,}"),
-        Figure("perplexity", usage.perplexity, "codes", "2 to the entropy"),
+        *usage_rows(scores.usage.pooled),
     ]
     tables = [Table("Reconstruction", rows)]
-    recognised = {"originals": found.originals_accuracy, "reconstructions": found.reconstructions_accuracy}
     if found.samples is not None:
-        bits = Figure("bits per token", found.samples.bits_per_token, "bits", "of validation tokens")
-        tables.append(Table("Generation", [bits]))
-        recognised["samples"] = found.samples.accuracy
+        tables.append(found.samples.bits_table())
         further = found.samples.continuations
         if further is not None:
             rows = [
@@ -82,10 +75,7 @@ def _tables(found: VideoEvaluation) -> list[Table]:
                 Figure("PSNR of reconstructions", further.reconstruction_psnr, "dB", "of the same frames"),
             ]
             tables.append(Table(f"Continuation of {further.given} frames", rows))
-    known = [Figure(name, share) for name, share in recognised.items() if share is not None]
-    if known:
-        tables.append(Table("Recognised by a classifier of clips", known))
-    return tables
+    return [*tables, *found.recognised_tables("a classifier of clips")]
 
 
 def _galleries(found: VideoEvaluation, fps: float) -> list[Gallery]:
