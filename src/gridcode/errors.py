@@ -78,3 +78,25 @@ def check_numbers(
             value = getattr(settings, name)
             if not holds(value):
                 raise GridcodeError(f"{owner}{name} must be {bound}, got {value}")
+
+
+def check_choices(settings: object, owner: str, **choices: Sequence[str]) -> None:
+    """Refuse settings that are none of their words.
+
+    Args:
+        settings: Has the named settings as attributes.
+        owner: What stands before a setting's name in the error, such as "data.".
+        choices: The words of each.
+
+    Raises:
+        GridcodeError: One is another word.
+
+    >>> from types import SimpleNamespace
+    >>> check_choices(SimpleNamespace(on_error="pass"), "data.", on_error=("stop", "skip"))
+    Traceback (most recent call last):
+    gridcode.errors.GridcodeError: data.on_error must be one of stop, skip, not 'pass'
+    """
+    for name, words in choices.items():
+        value = getattr(settings, name)
+        if value not in words:
+            raise GridcodeError(f"{owner}{name} must be one of {', '.join(words)}, not {value!r}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_choices
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,35 @@ class SourceSettings:
 
     Attributes:
         source: The path or word that names the examples.
+        val_fraction: Share of the examples held out for validation, in (0, 1).
+        on_error: What to do at an example that cannot be read.
     """
 
     source: str
+    val_fraction: float
+    on_error: Literal["stop", "skip"]
 
     @property
     def dataset(self) -> str:
         """The last part of the source's path: what people call it, without where it is on this machine."""
         return PurePath(self.source).name or self.source
+
+    def check_source(self, places: str) -> None:
+        """Refuse what no kind of data can be read with.
+
+        Args:
+            places: What can be a source, for the error.
+
+        Raises:
+            GridcodeError: There is no source, or one of the attributes is out of its range.
+        """
+        if not self.source:
+            raise GridcodeError(f"data.source is empty; give {places}")
+        check_choices(self, "data.", on_error=("stop", "skip"))
+        if not 0.0 < self.val_fraction < 1.0:
+            raise GridcodeError(
+                f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}; 0.05 holds out 5 %"
+            )
 
 
 @dataclass(frozen=True)
@@ -110,8 +131,7 @@ class DataConfig(SourceSettings):
             raise GridcodeError("data.source is empty; give 'scenes' or the path of a folder or file of images")
         if self.channels not in (1, 3):
             raise GridcodeError(f"data.channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
-        if self.on_error not in ("stop", "skip"):
-            raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
+        check_choices(self, "data.", on_error=("stop", "skip"))
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
         check_reading(self, sizes=("size", "shuffle_buffer"))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from gridcode.data.labelled.source import some_of
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import with_tuples
 from gridcode.tokenizer.domain import Domain, Sources
+from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.resume import describe
 
 Data = TypeVar("Data")
@@ -53,6 +55,24 @@ class LabelledDomain(Domain):
         """See :class:`Domain`."""
         labels: Tensor = batch.labels
         return labels
+
+
+@torch.inference_mode()
+def there_and_back(
+    tokenizer: Tokenizer, batches: Iterable[Any], update: Callable[[Tensor, Tensor, Tensor], None]
+) -> None:
+    """Send batches through a tokenizer in evaluation mode and back.
+
+    Args:
+        tokenizer: The tokenizer.
+        batches: Whose examples are encoded alone.
+        update: Told of examples, reconstructions and tokens of each batch, such as a meter's.
+    """
+    for batch in batches:
+        (own,) = tokenizer.domain.encode_inputs(batch)
+        examples = own.to(tokenizer.device)
+        indices = tokenizer.encode(examples)
+        update(examples, tokenizer.decode(indices), indices)
 
 
 def recorded_data(info: Mapping[str, Any], settings: Callable[..., Data], *, nouns: str) -> Data:

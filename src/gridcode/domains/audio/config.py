@@ -26,12 +26,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.config import RowArchitecture, TokenizerSettings
@@ -73,14 +73,8 @@ class AudioConfig(SourceSettings):
 
     def __post_init__(self) -> None:
         """Refuse what no sound can be read with."""
-        if not self.source:
-            raise GridcodeError("data.source is empty; give the path of a folder or file of sounds")
-        if self.labels not in ("auto", "folder", "name", "none"):
-            raise GridcodeError(f"data.labels must be 'auto', 'folder', 'name' or 'none', not {self.labels!r}")
-        if self.on_error not in ("stop", "skip"):
-            raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
+        self.check_source("the path of a folder or file of sounds")
+        check_choices(self, "data.", labels=get_args(Labels))
         check_numbers(self, "data.", counts=("rate", "samples", "crop"), not_negative=("seed", "workers"))
 
 

@@ -10,12 +10,12 @@ the number of tokens does not depend on it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
@@ -68,17 +68,8 @@ class PointsConfig(SourceSettings):
 
     def __post_init__(self) -> None:
         """Refuse what no cloud can be read with."""
-        if not self.source:
-            raise GridcodeError("data.source is empty; give the path of a folder or file of clouds, or 'solids'")
-        for name, choices in (
-            ("fewer", ("repeat", "refuse")),
-            ("rotation", ("none", "upright", "any")),
-            ("on_error", ("stop", "skip")),
-        ):
-            if getattr(self, name) not in choices:
-                raise GridcodeError(f"data.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
+        self.check_source("the path of a folder or file of clouds, or 'solids'")
+        check_choices(self, "data.", fewer=("repeat", "refuse"), rotation=get_args(Rotation))
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 0.72:
             raise GridcodeError(f"data.scale must be two numbers with 0 < least <= largest <= 0.72, not {self.scale}")
         counts = ("points", "train_count", "val_count", "patch")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gridcode.domains.points.data.loader import PointsBatch
 from gridcode.domains.points.distance import squares
+from gridcode.tokenizer.labelled import there_and_back
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 
@@ -63,12 +64,8 @@ class PointsMeter:
         return PointsScores(chamfer, distance, f_score, self._codes.compute())
 
 
-@torch.inference_mode()
 def measure_reconstructions(tokenizer: Tokenizer, batches: Iterable[PointsBatch]) -> PointsScores:
     """Send clouds through a tokenizer in evaluation mode and back, and measure."""
     meter = PointsMeter(tokenizer)
-    for batch in batches:
-        clouds = batch.points.to(tokenizer.device)
-        indices = tokenizer.encode(clouds)
-        meter.update(clouds, tokenizer.decode(indices), indices)
+    there_and_back(tokenizer, batches, meter.update)
     return meter.compute()

@@ -47,12 +47,7 @@ class TextConfig(SourceSettings):
 
     def __post_init__(self) -> None:
         """Refuse what no text can be read with."""
-        if not self.source:
-            raise GridcodeError("data.source is empty; give the path of a folder or file of text")
-        if self.on_error not in ("stop", "skip"):
-            raise GridcodeError(f"data.on_error must be 'stop' or 'skip', not {self.on_error!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
+        self.check_source("the path of a folder or file of text")
         check_numbers(self, "data.", counts=("window",))
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.config import Architecture, TokenizerSettings
@@ -62,13 +62,8 @@ class VideoConfig(SourceSettings):
 
     def __post_init__(self) -> None:
         """Refuse what no clip can be read with."""
-        if not self.source:
-            raise GridcodeError("data.source is empty; give the path of a folder or file of films, or 'motion'")
-        for name, choices in (("fewer", ("repeat", "refuse")), ("on_error", ("stop", "skip"))):
-            if getattr(self, name) not in choices:
-                raise GridcodeError(f"data.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        if not 0.0 < self.val_fraction < 1.0:
-            raise GridcodeError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}")
+        self.check_source("the path of a folder or file of films, or 'motion'")
+        check_choices(self, "data.", fewer=("repeat", "refuse"))
         if self.fps is not None and not self.fps > 0:
             raise GridcodeError(f"data.fps must be above 0, not {self.fps}")
         if not 1 <= self.objects <= 3:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gridcode.domains.video.data.loader import VideoBatch
 from gridcode.metrics.image import psnr
+from gridcode.tokenizer.labelled import there_and_back
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.usage import TokenUsage, TokenUsageMeter
 
@@ -90,12 +91,8 @@ class VideoMeter:
         return VideoScores(of_frame.mean().item(), tuple(of_frame.tolist()), error, motion, self._codes.compute())
 
 
-@torch.inference_mode()
 def measure_reconstructions(tokenizer: Tokenizer, batches: Iterable[VideoBatch]) -> VideoScores:
     """Send clips through a tokenizer in evaluation mode and back, and measure."""
     meter = VideoMeter(tokenizer)
-    for batch in batches:
-        clips = batch.clips.to(tokenizer.device)
-        indices = tokenizer.encode(clips)
-        meter.update(clips, tokenizer.decode(indices), indices)
+    there_and_back(tokenizer, batches, meter.update)
     return meter.compute()
