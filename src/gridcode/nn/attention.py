@@ -62,8 +62,8 @@ def attend_plainly(q: Tensor, k: Tensor, v: Tensor, *, dropout_p: float = 0.0, s
     # Autocast would send the softmax to float32 and back; in bf16 it already sums in float32.
     with torch.autocast(q.device.type, enabled=False):
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        if seen is not None:
-            scores = scores.masked_fill(~seen, -torch.inf)
+        if seen is not None:  # added, not filled in: a sum has no backward pass of its own
+            scores = scores + torch.zeros_like(seen, dtype=scores.dtype).masked_fill_(~seen, -torch.inf)
         return F.dropout(scores.softmax(-1), dropout_p) @ v
 
 

@@ -54,8 +54,9 @@ class RotaryAttention(nn.Module):
         """(B, N, D) -> (B, N, D), or (M, D): the flat ``places`` (M,) alone; ``turns`` (2, N, E / 2)."""
         B, N, D = x.shape
         E = D // self.heads
-        q, k, v = self.qkv(x).view(B, N, 3, self.heads, E).permute(2, 0, 3, 1, 4)
-        q, k = self._prepared(q, turns, self.q_gain), self._prepared(k, turns, self.k_gain)
+        qkv = self.qkv(x).view(B, N, 3, self.heads, E).permute(2, 0, 3, 1, 4)
+        both, v = qkv.split([2, 1])  # going back, the parts are joined, not added up
+        (q, k), v = self._prepared(both, turns), v[0]
         dropout = self.dropout if self.training else 0.0
         if cache is None:
             y = attend(q, k, v, dropout_p=dropout, causal=self.causal)
@@ -66,11 +67,14 @@ class RotaryAttention(nn.Module):
         out: Tensor = self.out(y if places is None else y.flatten(0, 1)[places])
         return out
 
-    def _prepared(self, x: Tensor, turns: Tensor, gain: Tensor) -> Tensor:
-        """Normed, scaled, turned. Gain and turn are one linear map; folded, they cost one pass over x less."""
+    def _prepared(self, x: Tensor, turns: Tensor) -> Tensor:
+        """Queries and keys (2, B, heads, N, E), normed, scaled, turned: both at once, half the calls.
+
+        Gain and turn are one linear map; folded, they cost one pass over x less.
+        """
         a, b = F.rms_norm(x, x.shape[-1:], eps=RMS_NORM_EPS).chunk(2, -1)
         cos, sin = turns
-        first, second = gain.chunk(2)
+        first, second = torch.stack([self.q_gain, self.k_gain])[:, None, None, None].chunk(2, -1)
         maps = torch.stack([cos * first, sin * second, cos * second, sin * first]).to(x.dtype)
         return torch.cat([a * maps[0] - b * maps[1], b * maps[2] + a * maps[3]], -1)
 

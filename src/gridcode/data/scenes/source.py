@@ -26,7 +26,7 @@ from gridcode.errors import GridcodeError
 
 MIN_SIZE: Final = 8
 MAX_SIZE: Final = 512
-_CHUNK_PIXELS: Final = 32 * 1024
+_CHUNK_PIXELS: Final = 128 * 1024
 _BLOCK: Final = 1024
 _THREADS: Final = min(2, os.cpu_count() or 1)
 
