@@ -10,6 +10,7 @@ TORCH   ?= $(shell cat constraints.txt)
 EXTRAS  ?= dev
 JOBS    ?= 2
 UV      := $(shell command -v uv 2>/dev/null)
+PACKAGE := .$(if $(EXTRAS),[$(EXTRAS)])
 READY   := $(VENV)/.ready-$(EXTRAS)
 
 # uv reads its own variables; where pip was told of local wheels, uv is told too.
@@ -25,15 +26,16 @@ $(READY): pyproject.toml constraints.txt
 ifdef UV
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python $(TORCH)
-	$(UV) pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]"
+	$(UV) pip install --quiet --python $(BIN)/python --editable "$(PACKAGE)"
 else
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --editable "$(PACKAGE)"
 endif
 	touch $@
 
-demo: setup                 ## train, sample and report on built-in scenes: about six minutes on two cores
+demo:                       ## train, sample and report on built-in scenes: about five minutes on two cores
+	$(MAKE) setup EXTRAS=
 	$(BIN)/gridcode demo --out demo --force
 	@echo "open demo/report/report.html"
 
