@@ -95,6 +95,11 @@ def test_built_in_clips_are_numbered_and_resumed() -> None:
     later = next(stream)
     resumed = next(train_batches(train, data, TrainOrder(4, seed=1, start_step=1)))
     assert torch.equal(later.clips, resumed.clips)
+    whole = {key: clip for batch in (later, next(stream)) for key, clip in zip(batch.keys, batch.clips, strict=True)}
+    cropped = next(train_batches(train, replace(data, crop=2), TrainOrder(4, seed=1, start_step=1)))
+    assert cropped.clips.shape == (4, 3, 2, 16, 16)
+    for key, clip in zip(cropped.keys, cropped.clips, strict=True):
+        assert any(torch.equal(clip, whole[key][:, start : start + 2]) for start in (0, 1))
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp"])

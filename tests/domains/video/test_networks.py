@@ -13,7 +13,7 @@ from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig, GroupedFSQConfig
 from gridcode.tokenizer.model import Tokenizer
 
-SMALL = VideoTokenizerConfig(quantizer=FSQConfig(levels=(8, 5)), widths=(8, 8, 8))
+SMALL = VideoTokenizerConfig(quantizer=FSQConfig(levels=(8, 5)), patch=2, widths=(8, 8, 8))
 
 
 def shaken(module: nn.Module) -> nn.Module:
@@ -83,11 +83,11 @@ def test_time_is_halved_and_doubled_around_the_first_frame() -> None:
 @pytest.mark.parametrize(("changes", "shape", "grid"), [
     ({}, (17, 32, 32), (5, 4, 4)),
     ({"halvings": 0}, (7, 32, 64), (7, 4, 8)),
-    ({"patch": 4, "widths": (8, 8), "halvings": 1}, (3, 16, 8), (2, 2, 1)),
+    ({"patch": 4, "widths": (8, 8), "halvings": 2}, (5, 16, 8), (2, 2, 1)),
     ({"quantizer": GroupedFSQConfig((8, 5), 2)}, (5, 16, 16), (2, 2, 2, 2)),
 ])  # fmt: skip
 def test_the_grid_is_that_of_the_tokens(changes: dict, shape: tuple[int, ...], grid: tuple[int, ...]) -> None:
-    config = VideoTokenizerConfig(**{"widths": (8, 8, 8), **changes})
+    config = VideoTokenizerConfig(**{"patch": 2, "widths": (8, 8, 8), **changes})
     tokenizer = Tokenizer(config, VideoDomain(8.0)).eval()
     tokens = tokenizer.encode(torch.zeros(1, 3, *shape))
     assert tokens.shape == (1, *tokenizer.token_grid(*shape)) == (1, *grid)
@@ -106,9 +106,11 @@ def test_what_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
         with pytest.raises(GridcodeError, match=said):
             tokenizer.encode(given)
     for make, said in (
-        (lambda: VideoTokenizerConfig(widths=(8,), halvings=1), r"model.halvings 1 needs as many steps"),
+        (lambda: VideoTokenizerConfig(widths=(8,)), "model.halvings 2 needs as many levels"),
         (lambda: VideoTokenizerConfig(widths=()), "model.widths must be positive"),
         (lambda: VideoTokenizerRun(data=VideoConfig(frames=16)), "data.frames=17"),
+        (lambda: VideoTokenizerRun(data=VideoConfig(crop=6)), "data.frames=5"),
+        (lambda: VideoConfig(crop=18), "data.crop must be from 1 to data.frames=17, got 18"),
         (lambda: VideoConfig(source=""), "data.source is empty"),
         (lambda: VideoConfig(fps=0.0), "data.fps must be above 0"),
         (lambda: VideoConfig(objects=4), "data.objects must be 1, 2 or 3"),

@@ -35,6 +35,9 @@ class VideoConfig(SourceSettings):
     with the extra video), or one film."""
     frames: int = 17
     """Frames of a clip: 1, or 1 more than a multiple of the tokenizer's factor of time."""
+    crop: int | None = None
+    """Frames of a training clip, at a random place of those of a clip; all of them if None. A step of more and shorter
+    clips sees more scenes at the same cost, and a causal tokenizer then takes clips of any length."""
     stride: int = 1
     """Every so many frames of a film one is taken."""
     fps: float | None = None
@@ -68,6 +71,8 @@ class VideoConfig(SourceSettings):
             raise GridcodeError(f"data.fps must be above 0, not {self.fps}")
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
+        if self.crop is not None and not 1 <= self.crop <= self.frames:
+            raise GridcodeError(f"data.crop must be from 1 to data.frames={self.frames}, got {self.crop}")
         counts = ("frames", "stride", "size", "train_count", "val_count")
         check_numbers(self, "data.", counts=counts, not_negative=("seed", "workers"))
 
@@ -76,7 +81,7 @@ class VideoConfig(SourceSettings):
 class VideoTokenizerConfig(Architecture):
     """Causal convolutions in two factors, within frames and over them (:mod:`gridcode.domains.video.networks`).
 
-    >>> VideoTokenizerConfig(patch=2, widths=(32, 64, 128), halvings=2).grid(17, 32, 32)
+    >>> VideoTokenizerConfig(patch=4, widths=(64, 128), halvings=2).grid(17, 32, 32)
     (5, 4, 4)
     """
 
@@ -84,12 +89,12 @@ class VideoTokenizerConfig(Architecture):
 
     quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(7, 5, 5, 5, 5)))
     """What turns latents into tokens."""
-    patch: int = 2
+    patch: int = 4
     """Side of the square of pixels that enters as one place."""
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = (64, 128)
     """Channels of each level; from one to the next height and width are halved."""
     halvings: int = 2
-    """How often time is halved, with the last levels: 1 + T frames have 1 + T / 2^halvings places."""
+    """How often time is halved, where the last levels begin: 1 + T frames have 1 + T / 2^halvings places."""
     encoder_blocks: int = 1
     """Blocks of each level of the encoder."""
     decoder_blocks: int = 1
@@ -100,10 +105,10 @@ class VideoTokenizerConfig(Architecture):
         check_numbers(self, "model.", counts=("patch", "encoder_blocks", "decoder_blocks"), not_negative=("halvings",))
         if not self.widths or min(self.widths) < 1:
             raise GridcodeError(f"model.widths must be positive, one a level, got {self.widths}")
-        if self.halvings >= len(self.widths):
+        if self.halvings > len(self.widths):
             raise GridcodeError(
-                f"model.halvings {self.halvings} needs as many steps between levels, and model.widths {self.widths} "
-                f"have {len(self.widths) - 1}"
+                f"model.halvings {self.halvings} needs as many levels, and model.widths {self.widths} are "
+                f"{len(self.widths)}"
             )
 
     @property
@@ -117,7 +122,7 @@ class VideoTokenizerConfig(Architecture):
         return 1 << self.halvings
 
     def halves_time(self, level: int) -> bool:
-        """Whether the step from the level before to this one halves time too."""
+        """Whether time is halved where a level begins."""
         return level >= len(self.widths) - self.halvings
 
     @property
@@ -175,7 +180,8 @@ class VideoTokenizerRun(TokenizerSettings):
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
-        self.model.grid(self.data.frames, self.data.size, self.data.size)
+        for frames in (self.data.frames, self.data.crop or self.data.frames):
+            self.model.grid(frames, self.data.size, self.data.size)
         super().__post_init__()
 
 

@@ -13,7 +13,7 @@ The classifier is one of pictures: it sees the grey values of three frames as th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -210,7 +210,8 @@ def _classifier(subject: VideoSubject, config: VideoEvaluationConfig) -> Classif
         batch_size=64,
         seed=config.seed,
     )
-    batches = train_batches(subject.train, subject.data, TrainOrder(settings.batch_size, settings.seed))
+    whole = replace(subject.data, crop=None)
+    batches = train_batches(subject.train, whole, TrainOrder(settings.batch_size, settings.seed))
     return train_classifier(settings, _pictured(batches))
 
 

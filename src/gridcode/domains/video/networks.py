@@ -132,8 +132,8 @@ class Encoder(nn.Sequential):
         for level, width in enumerate(widths):
             if level:
                 layers.append(EachFrame(Downsample(before)))
-                if config.halves_time(level):
-                    layers.append(CausalConv(before, stride=2))
+            if config.halves_time(level):
+                layers.append(CausalConv(before, stride=2))
             for _ in range(config.encoder_blocks):
                 layers.append(Block(before, width))
                 before = width
@@ -150,9 +150,9 @@ class Decoder(nn.Sequential):
             for _ in range(config.decoder_blocks):
                 layers.append(Block(before, config.widths[level]))
                 before = config.widths[level]
+            if config.halves_time(level):
+                layers.append(DoubleTime(before))
             if level:
-                if config.halves_time(level):
-                    layers.append(DoubleTime(before))
                 layers.append(EachFrame(Upsample(before)))
         head = nn.Sequential(Norm(before), nn.SiLU(), Conv2d(before, last, 3, padding=1), nn.PixelShuffle(config.patch))
         super().__init__(*layers, EachFrame(head))

@@ -28,12 +28,12 @@ def laptop() -> VideoRecipe:
     """17 frames of 32x32 pixels, two seconds, in 5x4x4 tokens of a codebook of 4375 codes: 968 bits."""
     return VideoRecipe(
         tokenizer=VideoTokenizerRun(
-            data=VideoConfig(train_count=1000, objects=1),
+            data=VideoConfig(crop=5, train_count=1000, objects=1),
             model=VideoTokenizerConfig(quantizer=FSQConfig(levels=(7, 5, 5, 5, 5))),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.995),
-            loop=LoopConfig(steps=1000, batch_size=4, val_every=250, val_count=60, checkpoint_every=50),
+            loop=LoopConfig(steps=1100, batch_size=14, val_every=275, val_count=60, checkpoint_every=50),
         ),
-        prior=laptop_prior(LoopConfig(steps=500, batch_size=32, val_every=125, val_count=100, checkpoint_every=50)),
+        prior=laptop_prior(LoopConfig(steps=400, batch_size=32, val_every=100, val_count=100, checkpoint_every=50)),
         evaluation=VideoEvaluationConfig(guidance=1.0),
         classes=4,
     )
@@ -43,7 +43,7 @@ def smoke() -> VideoRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
     return laptop().smoke(
         data={"frames": 5, "size": 16, "train_count": 24, "val_count": 12},
-        model={"widths": (8, 8, 8)},
+        model={"widths": (8, 8)},
         evaluation=VideoEvaluationConfig(count=12, samples=4, classifier_steps=2, batch_size=6, given=1, continued=3),
     )
 

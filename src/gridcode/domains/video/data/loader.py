@@ -41,22 +41,32 @@ def as_clips(frames: Frames) -> Tensor:
 
 
 def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: VideoConfig) -> Frames:
-    """``config.frames`` frames of a clip, (T, H, W, 3), at a random place of its film, or without chance in its middle.
+    """Frames of a clip, (T, H, W, 3).
+
+    Args:
+        clip: The clip.
+        generator: Takes ``config.crop`` frames at a random place, as training does; None takes the ``config.frames`` in
+            the middle of a film.
+        config: How clips are read.
 
     Raises:
         GridcodeError: The film cannot be read, or has too few frames and ``config.fewer`` is 'refuse'.
     """
-    return clip.read(config, 0.5 if generator is None else float(generator.random()))
+    if generator is None:
+        return clip.read(config, 0.5)
+    frames, count = clip.read(config, float(generator.random())), config.crop or config.frames
+    start = int(generator.integers(config.frames - count + 1))
+    return frames[start : start + count]
 
 
-def _batch(rows: Rows, *, config: VideoConfig) -> VideoBatch:
-    shape = (0, config.frames, config.size, config.size, 3)
-    stacked = np.stack(rows.values) if rows.values else np.zeros(shape, np.uint8)
+def _batch(rows: Rows, *, shape: tuple[int, ...]) -> VideoBatch:
+    stacked = np.stack(rows.values) if rows.values else np.zeros((0, *shape), np.uint8)
     return VideoBatch(as_clips(stacked), **rows.beside())
 
 
 def _fetch(source: ClipSource, config: VideoConfig, *, seed: int | None) -> Fetch[VideoBatch, Clip]:
-    read, batch = partial(read_clip, config=config), partial(_batch, config=config)
+    frames = config.frames if seed is None else config.crop or config.frames
+    read, batch = partial(read_clip, config=config), partial(_batch, shape=(frames, config.size, config.size, 3))
     return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="films")
 
 
