@@ -36,8 +36,8 @@ class VideoConfig(SourceSettings):
     frames: int = 17
     """Frames of a clip: 1, or 1 more than a multiple of the tokenizer's factor of time."""
     crop: int | None = None
-    """Frames of a training clip, at a random place of those of a clip; all of them if None. A step of more and shorter
-    clips sees more scenes at the same cost, and a causal tokenizer then takes clips of any length."""
+    """Frames of a training clip, at a random place of those of a clip; all of them if None, or if they are fewer. More
+    and shorter clips a step are more scenes at the same cost, and a causal tokenizer then takes longer clips too."""
     stride: int = 1
     """Every so many frames of a film one is taken."""
     fps: float | None = None
@@ -71,10 +71,15 @@ class VideoConfig(SourceSettings):
             raise GridcodeError(f"data.fps must be above 0, not {self.fps}")
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
-        if self.crop is not None and not 1 <= self.crop <= self.frames:
-            raise GridcodeError(f"data.crop must be from 1 to data.frames={self.frames}, got {self.crop}")
+        if self.crop is not None and self.crop < 1:
+            raise GridcodeError(f"data.crop must be at least 1, got {self.crop}")
         counts = ("frames", "stride", "size", "train_count", "val_count")
         check_numbers(self, "data.", counts=counts, not_negative=("seed", "workers"))
+
+    @property
+    def train_frames(self) -> int:
+        """Frames of a training clip."""
+        return min(self.crop or self.frames, self.frames)
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class VideoTokenizerRun(TokenizerSettings):
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
-        for frames in (self.data.frames, self.data.crop or self.data.frames):
+        for frames in (self.data.frames, self.data.train_frames):
             self.model.grid(frames, self.data.size, self.data.size)
         super().__post_init__()
 

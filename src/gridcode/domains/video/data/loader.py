@@ -45,7 +45,7 @@ def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: Vide
 
     Args:
         clip: The clip.
-        generator: Takes ``config.crop`` frames at a random place, as training does; None takes the ``config.frames`` in
+        generator: Takes ``config.train_frames`` at a random place, as training does; None takes ``config.frames`` from
             the middle of a film.
         config: How clips are read.
 
@@ -54,7 +54,7 @@ def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: Vide
     """
     if generator is None:
         return clip.read(config, 0.5)
-    frames, count = clip.read(config, float(generator.random())), config.crop or config.frames
+    frames, count = clip.read(config, float(generator.random())), config.train_frames
     start = int(generator.integers(config.frames - count + 1))
     return frames[start : start + count]
 
@@ -65,7 +65,7 @@ def _batch(rows: Rows, *, shape: tuple[int, ...]) -> VideoBatch:
 
 
 def _fetch(source: ClipSource, config: VideoConfig, *, seed: int | None) -> Fetch[VideoBatch, Clip]:
-    frames = config.frames if seed is None else config.crop or config.frames
+    frames = config.frames if seed is None else config.train_frames
     read, batch = partial(read_clip, config=config), partial(_batch, shape=(frames, config.size, config.size, 3))
     return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="films")
 
