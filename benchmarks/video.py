@@ -60,7 +60,9 @@ def frame_tokenizer(options: argparse.Namespace, data: Any, record: dict[str, An
     frames = loop["batch_size"] * data.train_frames
     run = TokenizerRun(
         data=DataConfig(source="frames", size=data.size, crop=CropPolicy(train="center", flip=False)),
-        model=TokenizerConfig(quantizer=FSQConfig(levels=tuple(options.levels)), patch=4, widths=(64, 96, 128)),
+        model=TokenizerConfig(
+            quantizer=FSQConfig(levels=tuple(options.levels)), patch=4, widths=(64, 64, 80), decoder_blocks=1
+        ),
         optim=OptimConfig(**with_tuples(record["optim"])),
         loop=LoopConfig(steps=options.steps or loop["steps"], batch_size=frames, val_every=10**6, val_count=1000),
     )
