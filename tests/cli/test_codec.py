@@ -10,7 +10,12 @@ from PIL import Image
 
 from gridcode.cli.main import main
 from gridcode.domains.image import TokenizerConfig
+from gridcode.prior.config import MaskGITConfig
+from gridcode.prior.maskgit import MaskGIT
+from gridcode.prior.train import token_space
 from gridcode.quantize.config import FSQConfig
+from gridcode.store.reader import TokenStore
+from gridcode.store.writer import StoreWriter
 from gridcode.tokenizer.model import Tokenizer
 
 
@@ -113,3 +118,50 @@ def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytes
         ["decompress", str(tmp_path / "empty"), "--out", str(tmp_path), *out[2:]], capsys
     )
     assert not (tmp_path / "back.png").exists()
+
+
+def test_a_token_store_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens, coded, back = (str(tmp_path / name) for name in ("tokens", "coded", "back"))
+    with StoreWriter(
+        tokens,
+        quantizer={"name": "fsq", "levels": [5, 4]},
+        codebook_size=20,
+        grid=(2, 3),
+        tokenizer="0123456789abcdef",
+        data={"source": "x"},
+        classes=("cat", "dog"),
+    ) as writer:
+        draw = torch.Generator().manual_seed(0)
+        for split, rows in (("train", 6), ("val", 2)):
+            drawn = torch.randint(20, (rows, 2, 3), generator=draw)
+            writer.write(split, drawn, torch.arange(rows) % 3 - 1, [f"{split}/{row}" for row in range(rows)])
+    store = TokenStore.open(tokens)
+    parts = tmp_path / "parts"
+    MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), token_space(store)).save_pretrained(parts / "prior")
+
+    words = ["compress", tokens, "--model", str(parts), "--out", coded]
+    out = said(words, capsys)
+    assert [line.partition(":")[0] for line in out.splitlines()] == [f"{coded}/train.gc", f"{coded}/val.gc"]
+    assert "coder: prior" in said(["info", f"{coded}/val.gc"], capsys)
+    assert f"{coded}/train.gc is there already" in refused(words, capsys)
+    assert "6 train, 2 val" in said(["decompress", coded, "--model", str(parts), "--out", back], capsys)
+    assert TokenStore.open(back).manifest.data == store.manifest.data
+    for split in store.splits:
+        found, expected = TokenStore.open(back).load(split), store.load(split)
+        assert torch.equal(found.tokens, expected.tokens)
+        assert torch.equal(found.labels, expected.labels)
+        assert found.keys == expected.keys
+
+    said(["compress", tokens, "--model", model, "--out", coded, "--force"], capsys)  # a model without a prior
+    assert "coder: static" in said(["info", f"{coded}/val.gc"], capsys)
+    assert "--coder prior needs a prior" in refused([*words[:3], model, "--out", "x", "--coder", "prior"], capsys)
+    assert "give it as --out" in refused(words[:4], capsys)
+    whole = Path(coded, "val.gc").read_bytes()
+    Path(coded, "val.gc").write_bytes(whole[:-3] + b"\0" + whole[-2:])
+    line = refused(["decompress", coded, "--model", model, "--out", str(tmp_path / "none")], capsys)
+    assert "val.gc" in line
+    assert "damaged" in line
+    assert not (tmp_path / "none").exists()
+    Path(coded, "val.gc").write_bytes(Path(coded, "train.gc").read_bytes())
+    line = refused(["decompress", coded, "--model", model, "--out", str(tmp_path / "none")], capsys)
+    assert "one file for each split, not from ['train', 'train']" in line

@@ -26,8 +26,8 @@ VERBS = {
     "dense": "short for train, predict and eval of dense prediction: gridcode dense train | predict | eval",
     "study": "run an experiment of the paper: gridcode study uvim --out DIR",
     "convert": "take over a tokenizer of diffusers or taming-transformers",
-    "compress": "turn a picture into a small file, or a folder of pictures into a folder of them",
-    "decompress": "turn such files into pictures again",
+    "compress": "turn pictures, or a token store, into small files",
+    "decompress": "turn such files into pictures, or a token store, again",
     "levels": "list FSQ levels for a codebook of about 2^bits codes",
     "info": "say what a folder or a compressed file of gridcode's is",
 }

@@ -1,4 +1,4 @@
-"""A split of a token store as one small file, whose blocks can be read alone.
+"""A token store as one small file for each split, whose blocks can be read alone.
 
     store, split --blocks of 256 examples--> coder --> one bitstream (codec/bitstream.py)
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,7 @@ from gridcode.files import from_json, to_json, write_atomic
 from gridcode.prior.base import Prior
 from gridcode.prior.coding.coder import PriorCoder
 from gridcode.store.reader import TokenStore, TokenTable
+from gridcode.store.writer import StoreWriter
 
 BLOCK = 256
 """Examples of a block."""
@@ -238,3 +239,52 @@ class CodedTokens:
             torch.cat([part.labels for part in parts]),
             tuple(key for part in parts for key in part.keys),
         )
+
+
+def decode_store(
+    files: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    prior: Prior | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> TokenStore:
+    """Write a token store again from the coded files of its splits.
+
+    Args:
+        files: One for each split.
+        folder: A new or empty folder.
+        prior: That which coded them, where one did.
+        overwrite: Remove an old token store in the folder first.
+        progress: Called with (split, examples done, examples in all).
+
+    Raises:
+        GridcodeError: A file is damaged or was coded by another prior, two are of one split or of different stores, or
+            the folder is occupied.
+    """
+    coded = [CodedTokens.open(path, prior=prior) for path in files]
+    splits = [found.about["split"] for found in coded]
+    if not coded or len(set(splits)) < len(splits):
+        raise GridcodeError(f"a token store is decoded from one file for each split, not from {splits}")
+    first = coded[0].about["manifest"]
+    for found in coded:
+        for _ in found.stream.payloads():
+            pass  # each is checked, before anything is written
+        if found.about["manifest"] != first:
+            raise GridcodeError(f"{found.stream.name} and {coded[0].stream.name} are of two token stores; give one's")
+    names = ("quantizer", "codebook_size", "grid", "tokenizer", "data", "classes", "axes")
+    try:
+        writer = StoreWriter(folder, **{name: first[name] for name in names if name in first}, overwrite=overwrite)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise GridcodeError(
+            f"{coded[0].stream.name}: its token store is not described ({error}); it is damaged"
+        ) from None
+    with writer:
+        for split, found in zip(splits, coded, strict=True):
+            done = 0
+            for table in found:
+                writer.write(split, table.tokens.view(-1, *found.stream.header.grid), table.labels, table.keys)
+                done += len(table.keys)
+                if progress is not None:
+                    progress(split, done, len(found))
+    return TokenStore.open(folder)

@@ -1,4 +1,4 @@
-"""``gridcode compress``: pictures to small files."""
+"""``gridcode compress``: pictures, or the splits of a token store, to small files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import tyro
 
 from gridcode.cli.codec.files import SUFFIX, check_paths, jobs
+from gridcode.cli.codec.store import compress_store
+from gridcode.cli.shared.folders import sort_of
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT, Reading
 from gridcode.cli.shared.parse import parse
@@ -21,11 +23,12 @@ class Arguments:
     """Turn a picture, of any size, into a small file; or each picture of a folder into one of a folder.
 
     The file holds the tokenizer's tokens: decompress gives a picture that is like the original, not the same. It needs
-    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey.
+    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. Of a token store,
+    of any kind of data, each split becomes a file, by the model's prior where it has one; nothing of it is lost.
     """
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A picture, or a folder of pictures."""
+    """A picture, a folder of pictures, or a token store."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
     """The file to write, or a folder; beside the picture, with .gc behind its name, by default."""
@@ -44,6 +47,9 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     parsed = parse(Arguments, arguments, prog="gridcode compress")
+    if parsed.input.is_dir() and sort_of(parsed.input) == "tokens":
+        compress_store(parsed.input, parsed.model, parsed.out, coder=parsed.coder, force=parsed.force)
+        return
     check_paths(parsed.input, "picture", parsed.out)
     parsed.model.check()
     from gridcode.data.folder import ImageFolder

@@ -1,4 +1,4 @@
-"""``gridcode decompress``: small files to pictures again."""
+"""``gridcode decompress``: small files to pictures, or to a token store, again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from gridcode.cli.codec.files import SUFFIX, check_paths, jobs, read_stream
+from gridcode.cli.codec.store import decompress_store
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
@@ -17,13 +18,16 @@ from gridcode.errors import GridcodeError
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a file of gridcode compress into a picture (PNG); or each file of a folder into one of a folder."""
+    """Turn a file of gridcode compress into a picture (PNG); or each file of a folder into one of a folder.
+
+    Files of a token store's splits become the store.
+    """
 
     input: Annotated[Path, tyro.conf.Positional]
     """A file of gridcode compress, or a folder of them."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
-    """The PNG file to write, or a folder; beside the compressed file by default."""
+    """The PNG file to write, or a folder; beside the compressed file by default. A token store's folder."""
     force: bool = False
     """Write over files that are there."""
     max_pixels: int | None = None
@@ -38,15 +42,16 @@ def run(arguments: list[str]) -> None:
     """
     parsed = parse(Arguments, arguments, prog="gridcode decompress")
     check_paths(parsed.input, "compressed file", parsed.out)
-    parsed.model.check()
     found = [parsed.input]
     if parsed.input.is_dir():
         found = sorted(path for path in parsed.input.rglob(f"*{SUFFIX}") if path.is_file())
         if not found:
             raise GridcodeError(f"{parsed.input} holds no files that end in {SUFFIX}; give another folder")
+    if read_stream(found[0]).header.picture is None:
+        decompress_store(found, parsed.model, parsed.out, force=parsed.force)
+        return
+    parsed.model.check()
     planned = jobs(parsed.input, found, parsed.out, ending=".png", force=parsed.force)
-    if len(planned) == 1:
-        read_stream(planned[0].source)  # what is wrong with it is said before torch is imported
     from gridcode.evaluation.pictures import save_png
     from gridcode.training.log import ProgressBar
 

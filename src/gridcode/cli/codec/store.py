@@ -1,0 +1,76 @@
+"""``gridcode compress`` and ``decompress`` of a token store: a coded file for each split, and the store again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gridcode.cli.codec.files import SUFFIX
+from gridcode.cli.shared.folders import sort_of
+from gridcode.cli.shared.models import CodecModel
+from gridcode.errors import FileError, GridcodeError, MissingFileError
+
+if TYPE_CHECKING:
+    from gridcode.prior.base import Prior
+
+
+def compress_store(
+    folder: Path, model: CodecModel, out: Path | None, *, coder: Literal["raw", "static", "prior"] | None, force: bool
+) -> None:
+    """Write each split of a token store as one file, by the model's prior where it has one.
+
+    Raises:
+        GridcodeError: There is no place for the files, or the prior learned other tokens.
+    """
+    if out is None or out.is_file():
+        raise GridcodeError("the splits of a token store go into a folder: give it as --out")
+    prior = _prior(model) if coder in (None, "prior") else None
+    if coder == "prior" and prior is None:
+        raise GridcodeError(f"--coder prior needs a prior, and there is none in {model.model}; give another --model")
+    from gridcode.store.reader import TokenStore
+    from gridcode.tasks.coded_store import code_split
+    from gridcode.training.log import ProgressBar
+
+    store = TokenStore.open(folder)
+    paths = {split: out / f"{split}{SUFFIX}" for split in store.splits}
+    for path in paths.values():
+        if path.exists() and not force:
+            raise FileError(f"{path} is there already; give another --out, or --force to write over it")
+    for split, path in paths.items():
+        with ProgressBar(f"compress {split}", total=store.rows(split)) as bar:
+            size = code_split(store, split, path, prior=prior, coder=coder, progress=lambda done, _: bar.advance(done))
+        tokens = store.rows(split) * store.manifest.tokens_per_example
+        print(f"{path}: {size:,} bytes, {8 * size / max(tokens, 1):.3f} bits a token")
+
+
+def decompress_store(files: Sequence[Path], model: CodecModel, out: Path | None, *, force: bool) -> None:
+    """Write a token store again from the files of its splits.
+
+    Raises:
+        GridcodeError: There is no place for it, a file is damaged, or the model is another.
+    """
+    if out is None or out.is_file():
+        raise GridcodeError("a token store goes into a folder: give it as --out")
+    from gridcode.tasks.coded_store import decode_store
+    from gridcode.training.log import ProgressBar
+
+    with ProgressBar("decompress", total=None) as bar:
+        store = decode_store(
+            files, out, prior=_prior(model), overwrite=force, progress=lambda _, done, __: bar.advance(done)
+        )
+    counts = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
+    print(f"{out}: a token store, {counts}")
+
+
+def _prior(model: CodecModel) -> Prior | None:
+    """The prior of a folder that holds one, or that the folder is; None where there is none."""
+    place = Path(model.model)
+    if not place.is_dir():
+        raise MissingFileError(f"--model: no folder {place}; give one that holds prior/, or a prior's")
+    inside = place / "prior" if (place / "prior").is_dir() else place
+    if sort_of(inside) not in ("class prior", "picture prior"):
+        return None
+    from gridcode.prior.make import load_prior
+
+    return load_prior(inside, device=model.device.usable())
