@@ -25,11 +25,36 @@ from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.image import decode_image
-from gridcode.data.layout import root_of_alike
+from gridcode.data.layout import Places, places_of_files, root_of_alike
 from gridcode.data.mapped import cells_of, mapped_column, open_parquet
 from gridcode.data.shards.beside import Beside, chosen
-from gridcode.data.source import PackedImages
+from gridcode.data.source import EncodedImages, Example
 from gridcode.errors import GridcodeError
+
+
+class PackedImages(EncodedImages):
+    """Images in cells or members of several files, each with a class or without.
+
+    Attributes:
+        paths: The files (shards), in order.
+    """
+
+    paths: tuple[Path, ...]
+    _labels: NDArray[np.int64] | None
+    """-1 where an image has no class; None where none has one."""
+
+    def __getitem__(self, index: int) -> Example:
+        return Example(image=self.decoded(index), label=self.label(index), key=self.key(index))
+
+    def label(self, index: int) -> int | None:
+        """The label of image number ``index``; None where it has none."""
+        label = -1 if self._labels is None else int(self._labels[index])
+        return label if label >= 0 else None
+
+    @property
+    def places(self) -> Places:
+        """The files, behind links."""
+        return places_of_files(self.paths)
 
 
 class ParquetImages(PackedImages):

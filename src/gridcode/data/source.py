@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridcode.data.image import decode_image
-from gridcode.data.layout import Places, places_of_files
+from gridcode.data.layout import Places
 from gridcode.errors import GridcodeError
 from gridcode.training.resume import describe
 from gridcode.training.seeding import fixed_sample
@@ -152,31 +152,6 @@ class EncodedImages(StoredImages):
         """
         encoded, where = self.encoded(index), self.where(index)
         return decode_image(encoded, name=where, orientation=orientation, max_pixels=self.max_pixels)
-
-
-class PackedImages(EncodedImages):
-    """Images in cells or members of several files, each with a class or without.
-
-    Attributes:
-        paths: The files (shards), in order.
-    """
-
-    paths: tuple[Path, ...]
-    _labels: NDArray[np.int64] | None
-    """-1 where an image has no class; None where none has one."""
-
-    def __getitem__(self, index: int) -> Example:
-        return Example(image=self.decoded(index), label=self.label(index), key=self.key(index))
-
-    def label(self, index: int) -> int | None:
-        """The label of image number ``index``; None where it has none."""
-        label = -1 if self._labels is None else int(self._labels[index])
-        return label if label >= 0 else None
-
-    @property
-    def places(self) -> Places:
-        """The files, behind links."""
-        return places_of_files(self.paths)
 
 
 _NAMED: Final = 8

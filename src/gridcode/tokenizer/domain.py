@@ -146,11 +146,7 @@ class Domain(ABC):
 
     @classmethod
     def of_settings(cls, data: Any) -> Self:
-        """The kind for settings of data alone; the data are opened only where the kind cannot be told without them.
-
-        Raises:
-            GridcodeError: They cannot be opened.
-        """
+        """The kind for settings of data alone; the data are opened only where the kind cannot be told without them."""
         return cls(**{one.name: getattr(data, one.name) for one in fields(cls)})
 
     @classmethod

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from gridcode.data.file_names import printable
 from gridcode.data.layout import root_of_alike
-from gridcode.data.parquet import labels_of_columns
+from gridcode.data.parquet import PackedImages, labels_of_columns
 from gridcode.data.shards.beside import Beside, check_found
 from gridcode.data.shards.example import CLASS_NAMES, class_names
 from gridcode.data.shards.index import other_members, read_picture, tar_index
 from gridcode.data.shards.tar import Member
-from gridcode.data.source import PackedImages
 from gridcode.errors import GridcodeError
 
 _LOG = logging.getLogger(__name__)

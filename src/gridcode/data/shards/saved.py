@@ -17,9 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from gridcode.data.file_names import printable
-from gridcode.data.parquet import columns_of, labels_of_columns
+from gridcode.data.parquet import PackedImages, columns_of, labels_of_columns
 from gridcode.data.shards.beside import Beside, chosen
-from gridcode.data.source import PackedImages
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.files import read_json
 
