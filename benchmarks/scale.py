@@ -1,4 +1,4 @@
-"""Pictures a second through the loader: a folder, Parquet, tar by index, tar as a stream, and webdataset's own loader.
+"""Pictures a second through the loader: folder, Parquet, tar by index, tar as a stream; webdataset's and litdata's own.
 
     python -m benchmarks.scale [--parquet FILE] [--pictures 2000] [--shards 8] [--batch 64] [--size 128]
         [--workers 0 2] [--rounds 3] [--out FILE.json]
@@ -8,7 +8,8 @@ built-in scenes as JPEG. All ways decode, crop at random and mirror with the sam
 are found and how batches reach the training process. The ways take turns, round by round; the medians count, of wall
 time and of CPU time (this process's and its workers'). Opening is measured apart. Before that, webdataset and our
 reader must find the same examples in the tar files, byte for byte. A way whose package is not installed is left out and
-says so.
+says so. litdata reads chunks of its own format, which it has written; :mod:`benchmarks.cluster` compares engines that
+tokenize.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.stream import ImageStream
 from gridcode.files import to_json, write_json
 
-WAYS = ("folder", "parquet", "tar", "stream", "webdataset")
+PEERS = ("webdataset", "litdata")
+WAYS = ("folder", "parquet", "tar", "stream", *PEERS)
 
 
 def pictures(parquet: Path | None, count: int, size: int) -> Iterator[tuple[bytes, int]]:
@@ -86,6 +88,17 @@ def write_layouts(root: Path, examples: list[tuple[bytes, int]], shards: int) ->
                     tar.addfile(info, io.BytesIO(content))
 
 
+def write_litdata(root: Path, examples: list[tuple[bytes, int]], shards: int) -> None:
+    """The pictures in as many of litdata's chunks."""
+    from litdata.streaming.writer import BinaryWriter
+
+    writer = BinaryWriter(str(root / "litdata"), chunk_size=-(-len(examples) // shards))
+    for number, (data, label) in enumerate(examples):
+        writer[number] = {"jpg": data, "cls": label, "__key__": f"{number:06d}"}
+    writer.done()
+    writer.merge()
+
+
 def check_same_examples(root: Path) -> None:
     """Webdataset and our reader find the same examples."""
     import webdataset as wds
@@ -117,6 +130,16 @@ def _stacked(items: list[tuple[Any, int, str]]) -> tuple[torch.Tensor, torch.Ten
     return torch.from_numpy(np.stack([item[0] for item in items])), torch.tensor([item[1] for item in items])
 
 
+class _Stacked:
+    """A batch of what litdata gives."""
+
+    def __init__(self, made: _Made) -> None:
+        self.made = made
+
+    def __call__(self, samples: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
+        return _stacked([self.made(sample) for sample in samples])
+
+
 def open_way(way: str, root: Path, config: DataConfig, batch: int) -> Callable[[], Iterator[int]]:
     """Open a layout; the result starts a loader, which says how many pictures each batch has."""
     if way == "webdataset":
@@ -137,6 +160,20 @@ def open_way(way: str, root: Path, config: DataConfig, batch: int) -> Callable[[
                 yield len(labels)
 
         return start
+    if way == "litdata":
+        from litdata import StreamingDataLoader, StreamingDataset
+
+        made = _Made(config)
+        chunks = StreamingDataset(str(root / way), shuffle=True, seed=0)
+        settings: Any = {"batch_size": batch, "num_workers": config.workers, "collate_fn": _Stacked(made)}
+
+        def epochs() -> Iterator[int]:
+            while True:
+                for images, labels in StreamingDataLoader(chunks, **settings):
+                    images.to(torch.float32).div_(127.5).sub_(1.0)
+                    yield len(labels)
+
+        return epochs
     if way == "stream":
         shards = tuple(str(path) for path in sorted((root / "tar").glob("*.tar")))
         source: Any = ImageStream(shards, "tar", classes=tuple(map(str, range(1000))))
@@ -182,16 +219,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    installed = find_spec("webdataset") is not None
-    ways = [way for way in WAYS if way != "webdataset" or installed]
-    if not installed:
-        print("webdataset is not installed: its loader is left out; pip install webdataset")
+    missing = [peer for peer in PEERS if find_spec(peer) is None]
+    ways = [way for way in WAYS if way not in missing]
+    for peer in missing:
+        print(f"{peer} is not installed: its loader is left out; pip install {peer}")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         examples = list(pictures(given.parquet, given.pictures, given.size))
         write_layouts(root, examples, given.shards)
-        if installed:
+        if "litdata" in ways:
+            write_litdata(root, examples, given.shards)
+        if "webdataset" in ways:
             check_same_examples(root)
             print(f"webdataset and gridcode find the same {len(examples):,} examples")
         for workers in given.workers:
