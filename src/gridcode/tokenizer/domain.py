@@ -7,7 +7,7 @@
     show       save_pictures: what a person sees
 
 A kind is one folder of :mod:`gridcode.domains` whose module ``domain`` holds it as ``DOMAIN``; :func:`register_domain`
-takes one from elsewhere. A kind's name stands in every model's ``config.json``.
+takes one from elsewhere; ``cli/shared/kinds.py`` says what verbs need. Its name is in every model's ``config.json``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kinds of data that verbs tell apart: what each is called, and where the verbs stand that it has for itself.
 
-A new kind adds a row to :data:`KINDS`, its recipes to :mod:`gridcode.recipes`, and a folder of ``cli/``: ``options``
+A new kind adds a row to :data:`KINDS`, its recipes to :mod:`gridcode.recipes`, and a folder ``cli/NAME``: ``options``
 with its command lines of tokenize and eval, and ``sample`` and ``reconstruct``, each with a function ``run``. What eval
 measures and reports is ``evaluate_NAME`` and ``NAME_findings`` of ``evaluate`` and ``report`` in the kind's domain.
 """
@@ -26,25 +26,25 @@ class Kind:
 
     Attributes:
         nouns: What a person calls its examples.
-        folder: Of ``cli/``, with the verbs that it has for itself; the verbs' own modules serve it where it is empty.
         built_in: The word that names examples which no file holds, in the place of a path; empty for none.
         setting: What token stores of this kind alone record of their data.
         uses: The verbs that take its tokenizers.
         subject: What its recipes are for, where that is not its examples.
         files: What its files hold, where that is not its examples.
+        own: Whether a folder of ``cli/`` has its name, with verbs that it has for itself.
     """
 
     nouns: str
-    folder: str = ""
     built_in: str = ""
     setting: str = ""
     uses: str = "reconstruct, tokenize, eval and sample"
     subject: str = ""
     files: str = ""
+    own: bool = True
 
 
 KINDS: Final[Mapping[KindOfData, Kind]] = {
-    "image": Kind("pictures", built_in="scenes", uses="reconstruct, tokenize, eval, sample and edit"),
+    "image": Kind("pictures", built_in="scenes", uses="reconstruct, tokenize, eval, sample and edit", own=False),
     "dense": Kind(
         "label maps",
         built_in="scenes",
@@ -52,11 +52,12 @@ KINDS: Final[Mapping[KindOfData, Kind]] = {
         uses="tokenize, predict and eval",
         subject="dense prediction",
         files="pictures",
+        own=False,
     ),
-    "audio": Kind("sounds", "sound", setting="rate"),
-    "points": Kind("clouds", "points", built_in="solids", setting="points"),
-    "text": Kind("texts", "text", setting="window"),
-    "video": Kind("clips", "video", built_in="motion", setting="frames", files="films"),
+    "audio": Kind("sounds", setting="rate"),
+    "points": Kind("clouds", built_in="solids", setting="points"),
+    "text": Kind("texts", setting="window"),
+    "video": Kind("clips", built_in="motion", setting="frames", files="films"),
 }
 """Every kind, in the order of help."""
 
@@ -65,22 +66,20 @@ def own_verb(kind: KindOfData, verb: str) -> Callable[[list[str]], None] | None:
     """What a verb does with a kind of data, where the kind has that for itself; None where the verb's own module does.
 
     >>> own_verb("audio", "sample").__module__, own_verb("image", "sample")
-    ('gridcode.cli.sound.sample', None)
+    ('gridcode.cli.audio.sample', None)
     """
-    folder = KINDS[kind].folder
-    if not folder:
+    if not KINDS[kind].own:
         return None
-    return cast("Callable[[list[str]], None]", import_module(f"gridcode.cli.{folder}.{verb}").run)
+    return cast("Callable[[list[str]], None]", import_module(f"gridcode.cli.{kind}.{verb}").run)
 
 
 def own_form(kind: KindOfData, name: str) -> type[Any] | None:
     """A command line that a kind has for itself, a dataclass; None where the verb's own serves it.
 
     >>> own_form("audio", "StoreArguments").__module__, own_form("image", "StoreArguments")
-    ('gridcode.cli.sound.options', None)
+    ('gridcode.cli.audio.options', None)
     """
-    folder = KINDS[kind].folder
-    return getattr(import_module(f"gridcode.cli.{folder}.options"), name) if folder else None
+    return getattr(import_module(f"gridcode.cli.{kind}.options"), name) if KINDS[kind].own else None
 
 
 def measuring(kind: KindOfData) -> tuple[Callable[..., Any], Callable[..., Findings]]:

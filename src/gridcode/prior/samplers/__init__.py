@@ -1,4 +1,4 @@
-"""Samplers: how a prior fills a masked token grid in a dozen steps."""
+"""Samplers: how a prior fills a masked token grid in a dozen steps; ``fill.py`` says where a new one is added."""
 
 import lazy_loader
 

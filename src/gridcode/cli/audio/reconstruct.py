@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from gridcode.cli.audio.options import SoundReading
 from gridcode.cli.reconstruct import chosen_examples, parse_reconstructed
 from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
-from gridcode.cli.sound.options import SoundReading
 
 _SHOWN = 16
 """Sounds in the picture, at most."""
