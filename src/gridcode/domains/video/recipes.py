@@ -31,9 +31,9 @@ def laptop() -> VideoRecipe:
             data=VideoConfig(crop=5, train_count=1000, objects=1),
             model=VideoTokenizerConfig(quantizer=FSQConfig(levels=(7, 5, 5, 5, 5))),
             optim=OptimConfig(lr=2e-3, warmup=100, ema=0.995),
-            loop=LoopConfig(steps=1100, batch_size=14, val_every=275, val_count=60, checkpoint_every=50),
+            loop=LoopConfig(steps=1500, batch_size=14, val_every=300, val_count=100, checkpoint_every=100),
         ),
-        prior=laptop_prior(LoopConfig(steps=400, batch_size=32, val_every=100, val_count=100, checkpoint_every=50)),
+        prior=laptop_prior(LoopConfig(steps=800, batch_size=32, val_every=200, val_count=200, checkpoint_every=100)),
         evaluation=VideoEvaluationConfig(guidance=1.0),
         classes=4,
     )
