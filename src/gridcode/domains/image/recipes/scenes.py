@@ -45,7 +45,6 @@ def demo() -> Recipe:
         evaluation=EvaluationConfig(
             count=1000,
             samples=500,
-            sampler=SamplerConfig(temperature=0.9),
             guidance=1.25,
             classifier_steps=200,
         ),
