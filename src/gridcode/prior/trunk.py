@@ -59,6 +59,7 @@ class MaskGITTrunk(Trunk):
         config: Widths and depth.
         length: Tokens, N.
 
+    >>> import torch
     >>> trunk = MaskGITTrunk(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), 4)
     >>> trunk(torch.zeros(2, 5, 16), torch.tensor([3, 7])).shape
     torch.Size([2, 16])
@@ -99,6 +100,7 @@ class ModernTrunk(Trunk):
         causal: A place sees itself and those before it only.
         axes: Sides of the grid that are places.
 
+    >>> import torch
     >>> trunk = ModernTrunk(MaskGITConfig(width=16, depth=1, heads=2, mlp=32, style="modern"), (2, 2))
     >>> trunk(torch.zeros(2, 5, 16), torch.tensor([3, 7])).shape
     torch.Size([2, 16])
@@ -153,6 +155,7 @@ class CrossAttentionTrunk(Trunk):
         length: Tokens, N.
         causal: A token sees itself and those before it only.
 
+    >>> import torch
     >>> trunk = CrossAttentionTrunk(CrossAttentionConfig(width=16, depth=1, heads=2, mlp=32), 4, causal=True)
     >>> trunk(torch.zeros(2, 4, 16), memories=trunk.memories(torch.zeros(2, 9, 128))).shape
     torch.Size([2, 4, 16])
