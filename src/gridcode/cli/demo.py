@@ -14,7 +14,7 @@ from gridcode.recipes import Recipe, image_recipe
 
 @dataclass(frozen=True)
 class Arguments:
-    """Everything, on built-in scenes, in six minutes; --out gets all that is made."""
+    """Everything, on built-in scenes, in five minutes; --out gets all that is made."""
 
     output: Annotated[Output, FLAT] = field(default_factory=lambda: Output(Path("demo")))
     smoke: bool = False

@@ -15,7 +15,7 @@ from importlib import import_module
 from gridcode.errors import GridcodeError
 
 VERBS = {
-    "demo": "train, tokenize, generate and report on built-in scenes, in six minutes",
+    "demo": "train, tokenize, generate and report on built-in scenes, in five minutes",
     "train": "train a tokenizer or a prior: gridcode train tokenizer | prior RECIPE --out DIR",
     "tokenize": "turn pictures, label maps, sounds, point clouds, texts or clips into a token store",
     "sample": "make new pictures, sounds, point clouds, texts or clips",
