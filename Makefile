@@ -59,7 +59,7 @@ docs:                       ## the documentation site, into site/; every warning
 	$(MAKE) setup EXTRAS=dev,docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-extras: setup               ## gridcode alone and with each extra, installed in fresh environments and run once
+extras: setup               ## gridcode alone and with webdataset, datasets, ray and remote, each installed in a fresh environment and run once
 	.ci/extras
 
 results: setup              ## the pages of the studies, from their committed figures

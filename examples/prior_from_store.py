@@ -1,7 +1,7 @@
 """Both stages in Python: a tokenizer, its token store, a prior that reads the store alone, and samples by class.
 
 Run ``python examples/prior_from_store.py``: under a minute, for blurred objects of 16 pixels. Larger pictures
-and longer runs give better ones: ``make demo`` takes six minutes.
+and longer runs give better ones: ``make demo`` takes five minutes.
 """
 
 from __future__ import annotations

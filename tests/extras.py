@@ -30,7 +30,7 @@ from gridcode.data import Scenes
 from gridcode.store import TokenStore
 
 SIZE, COUNT = 32, 24
-USED = ("codec", "fast", "audio", "pretrained", "ray", "remote", "webdataset", "datasets")
+USED = ("codec", "fast", "audio", "video", "pretrained", "ray", "remote", "webdataset", "datasets")
 
 
 def call(words: str) -> None:

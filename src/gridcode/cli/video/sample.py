@@ -27,7 +27,7 @@ class Arguments(sample.Arguments):
     """
 
     count: int = 4
-    """How many of each class; with --given how many films are continued, from all over."""
+    """How many of each class; with --given how many films are continued, from all over the source."""
     given: str | None = None
     """A film, or a folder of films, or 'motion', whose first frames are given."""
     given_frames: int = 5

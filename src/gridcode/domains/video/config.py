@@ -41,7 +41,7 @@ class VideoConfig(SourceSettings):
     stride: int = 1
     """Every so many frames of a film one is taken."""
     fps: float | None = None
-    """Frames a second that a film is brought to before, by leaving out frames or repeating them; its own if None."""
+    """Frames a second that a film is brought to first, by leaving out frames or repeating them; its own if None."""
     size: int = 32
     """Side of the square frames, in pixels: the centre of a frame is cut out."""
     fewer: Literal["repeat", "refuse"] = "repeat"
