@@ -83,6 +83,7 @@ def test_a_grid_of_three_axes_turns_a_third_of_the_pairs_by_each() -> None:
     assert torch.equal(second, second[:, :1, :, :1].expand_as(second))
     assert torch.equal(third, third[:, :1, :1].expand_as(third))
     assert torch.equal(torch.acos(turns[0, 0, 0, 0]).round(decimals=4)[[0, -share]], torch.ones(2))
+    assert torch.equal(grid_turns((8,), E), grid_turns((8, 1), E))
     rows = grid_turns((2, 4), E, base=100.0)
     assert torch.equal(grid_turns((2, 4, 3), E, axes=2)[:, 1::3], rows[:, 1:])
 

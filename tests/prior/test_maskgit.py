@@ -200,6 +200,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         ("space", {"classes": []}, "of another shape"),
         ("model", {"future": 1}, r"config\.json is not a prior's .*future"),
         ("space", {"future": 1}, r"config\.json is not a prior's .*future"),
+        ("space", {"axes": 3}, r"config\.json is not a prior's .*has not 3 axes"),
     ],
 )
 def test_a_config_that_does_not_fit_the_weights_is_one_line(

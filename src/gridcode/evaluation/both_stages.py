@@ -84,12 +84,19 @@ def measuring_classifier(
         say: Told that it is trained.
 
     Raises:
-        GridcodeError: The classes of the prior are not the data's.
+        GridcodeError: The classes of the prior are not the data's, or their examples have other grids of tokens.
     """
-    if subject.generator is not None and subject.generator.prior.space.classes != subject.train.classes:
-        raise GridcodeError(
-            f"the prior's classes are not those of {subject.train.name}: measure it on {nouns} of its own classes"
-        )
+    if subject.generator is not None:
+        space, tokenizer = subject.generator.prior.space, subject.tokenizer
+        if space.classes != subject.train.classes:
+            raise GridcodeError(
+                f"the prior's classes are not those of {subject.train.name}: measure it on {nouns} of its own classes"
+            )
+        if (grid := tokenizer.token_grid(*tokenizer.domain.shape(subject.data))) != space.grid:
+            raise GridcodeError(
+                f"the prior draws grids of {'x'.join(map(str, space.grid))} tokens, and these {nouns} have "
+                f"{'x'.join(map(str, grid))}: measure it on {nouns} of the shape that it learned"
+            )
     if not (subject.train.classes and subject.val.classes):
         return None
     say("training the classifier that measures")

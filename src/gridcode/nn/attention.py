@@ -139,7 +139,7 @@ def grid_turns(
     >>> grid_turns((2, 3), 8).shape
     torch.Size([2, 7, 4])
     """
-    sides, share = grid[:axes], head_width // 2 // axes
+    sides, share = (*grid, 1)[:axes], head_width // 2 // axes
     # From 1, so that no token lies where the class does.
     places = torch.meshgrid(*(torch.arange(1, side + 1) for side in sides), indexing="ij")
     angles = []

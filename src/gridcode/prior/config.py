@@ -54,8 +54,10 @@ class TokenSpace:
         """
         tuples = {name: tuple(values[name]) for name in ("grid", "classes", "levels")}
         numbers = (values["codebook_size"], *tuples["grid"], *tuples["levels"])
-        if not all(isinstance(number, int) for number in numbers) or values.get("axes", 2) not in (2, 3):
+        if not all(isinstance(number, int) for number in numbers):
             raise TypeError(f"{numbers} are no whole numbers")
+        if (axes := values.get("axes", cls.axes)) != cls.axes and (axes != 3 or len(tuples["grid"]) < 3):
+            raise TypeError(f"a grid {tuples['grid']} has not {axes} axes")
         return cls(**{**values, **tuples})
 
     @property

@@ -86,6 +86,10 @@ def test_built_in_clips_are_numbered_and_resumed() -> None:
     train, val = open_clips(data, "train"), open_clips(data, "val")
     assert (len(train), len(val), train.classes, val[2].key) == (8, 6, MOTIONS, "slide-10")
     assert frame_rate(replace(data, stride=2), val) == 4.0
+    faster = open_clips(replace(data, fps=16.0), "val")
+    assert frame_rate(replace(data, fps=16.0), faster) == 16.0
+    halves, whole = faster[1].read(replace(data, frames=3), 0.5), val[1].read(data, 0.5)
+    assert np.array_equal(halves[2], whole[1])
     batch = next(eval_batches(val, data, batch_size=6))
     assert batch.clips.shape == (6, 3, 3, 16, 16)
     assert batch.labels.tolist() == [0, 1, 2, 3, 0, 1]

@@ -124,6 +124,7 @@ def test_eval_writes_figures_and_animations_side_by_side(runs: Path) -> None:
 def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -> None:
     tokenizer, tokens = str(runs / "tokenizer"), str(runs / "tokens")
     models = ["--prior", str(runs / "prior"), "--tokenizer", tokenizer]
+    given = ["--given", "motion", "--given-frames", "1"]
     for words, said in (
         (["train", "prior", "scenes_smoke", "--tokens", tokens],
          "holds tokens of clips, and scenes_smoke is a recipe of pictures; give one of video_laptop"),
@@ -133,6 +134,9 @@ def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -
         (["sample", *models, "--given", "/none"], "or 'motion' for the built-in films"),
         (["sample", *models, "--given", "motion"], "given frames must be 1, got 5"),
         (["sample", *models, "--given", "motion", "--classes", "fall", "turn"], "--given takes one of --classes"),
+        (["sample", *models, *given, "--first", "3"], "--first numbers new clips; leave it out with --given"),
+        (["sample", *models, *given, "--batch-size", "0"], "batch_size must be at least 1, got 0"),
+        (["eval", *models, "--given", "1", "--data.frames", "9"], "grids of 2x2x2 tokens, and these films have 3x2x2"),
         (["eval", *models, "--given", "5"], "given frames must be 1, got 5"),
     ):  # fmt: skip
         assert main([*words, "--out", str(tmp_path / "out")]) == 2

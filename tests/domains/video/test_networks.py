@@ -109,7 +109,10 @@ def test_what_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
         (lambda: VideoTokenizerConfig(widths=(8,)), "model.halvings 2 needs as many levels"),
         (lambda: VideoTokenizerConfig(widths=()), "model.widths must be positive"),
         (lambda: VideoTokenizerRun(data=VideoConfig(frames=16)), "data.frames=17"),
-        (lambda: VideoTokenizerRun(data=VideoConfig(crop=6)), "data.frames=5"),
+        (
+            lambda: VideoTokenizerRun(data=VideoConfig(crop=6)),
+            "data.crop must be one frame more than a multiple of 4, got 6",
+        ),
         (lambda: VideoConfig(crop=0), "data.crop must be at least 1, got 0"),
         (lambda: VideoConfig(source=""), "data.source is empty"),
         (lambda: VideoConfig(fps=0.0), "data.fps must be above 0"),

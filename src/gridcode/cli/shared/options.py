@@ -153,7 +153,7 @@ def read_each(
             continue
         yield found
     if failed == count:
-        raise FileError(f"{name}: none of {failed} {what} can be read; check --input")
+        raise FileError(f"{name}: none of {failed} {what} can be read; check data.source")
 
 
 class Changes:

@@ -87,6 +87,8 @@ def _continued(parsed: Arguments, given: str, generator: Generator) -> tuple[Ten
 
     if len(parsed.classes) > 1:
         raise GridcodeError(f"--given takes one of --classes, or any, got {len(parsed.classes)}")
+    if parsed.first:
+        raise GridcodeError("--first numbers new clips; leave it out with --given")
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     parsed.output.check()

@@ -41,7 +41,8 @@ class VideoConfig(SourceSettings):
     stride: int = 1
     """Every so many frames of a film one is taken."""
     fps: float | None = None
-    """Frames a second that a film is brought to first, by leaving out frames or repeating them; its own if None."""
+    """Frames a second that a film is brought to first, by leaving out frames or repeating them; its own if None.
+    Moving scenes are drawn at as many; at 8 if None."""
     size: int = 32
     """Side of the square frames, in pixels: the centre of a frame is cut out."""
     fewer: Literal["repeat", "refuse"] = "repeat"
@@ -185,8 +186,10 @@ class VideoTokenizerRun(TokenizerSettings):
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
-        for frames in (self.data.frames, self.data.train_frames):
-            self.model.grid(frames, self.data.size, self.data.size)
+        data, factor = self.data, self.model.time_factor
+        self.model.grid(data.frames, data.size, data.size)
+        if (data.train_frames - 1) % factor:
+            raise GridcodeError(f"data.crop must be one frame more than a multiple of {factor}, got {data.crop}")
         super().__post_init__()
 
 

@@ -63,8 +63,10 @@ def continued(
         (B, 3, T, H, W) in [-1, 1], float32, on the CPU; its first n frames are the given ones.
 
     Raises:
-        GridcodeError: The frames do not fit the tokenizer or the prior, or a label is out of range.
+        GridcodeError: The frames do not fit the tokenizer or the prior, or a number is out of range.
     """
+    if batch_size < 1:
+        raise GridcodeError(f"batch_size must be at least 1, got {batch_size}")
     places, grid = check_given(generator, given.shape[2]), generator.prior.space.grid
     tokenizer = generator.tokenizer
     parts = torch.split(given, batch_size)

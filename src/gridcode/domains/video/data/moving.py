@@ -7,7 +7,8 @@ slide       the objects move over the floor side by side
 approach    the camera moves towards the objects, or away from them
 ==========  ===========================================================================================
 
-There are 8 frames a second. The scenes are those of :mod:`gridcode.data.scenes`; metres, seconds and radians.
+There are 8 frames a second, if not said otherwise. The scenes are those of :mod:`gridcode.data.scenes`; metres, seconds
+and radians.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Film: TypeAlias = NDArray[np.uint8]
 Times: TypeAlias = NDArray[np.float64]
 
 
-def draw_clip(seed: int, number: int, *, frames: int, stride: int, size: int, objects: int) -> Film:
+def draw_clip(seed: int, number: int, *, frames: int, stride: int, size: int, objects: int, fps: float = FPS) -> Film:
     """Clip number ``number`` of a seed; its motion is ``MOTIONS[number % 4]``.
 
     Args:
@@ -43,12 +44,13 @@ def draw_clip(seed: int, number: int, *, frames: int, stride: int, size: int, ob
         stride: Every so many frames one is drawn.
         size: Side in pixels.
         objects: Most objects in the scene, 1 to 3.
+        fps: Frames a second, before ``stride`` leaves some out.
 
     >>> draw_clip(0, 1, frames=3, stride=1, size=16, objects=1).shape
     (3, 16, 16, 3)
     """
     scene = draw_layout(seed, np.array([number]), objects=objects)
-    times = np.arange(frames, dtype=np.float64) * (stride / FPS)
+    times = np.arange(frames, dtype=np.float64) * (stride / fps)
     still = Layout(**{part.name: getattr(scene, part.name).repeat(frames, axis=0) for part in fields(Layout)})
     draws = np.random.default_rng(derive_seed(seed, MOTIONS[number % len(MOTIONS)], number))
     move = (_turn, _fall, _slide, _approach)[number % len(MOTIONS)]

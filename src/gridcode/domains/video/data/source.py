@@ -68,7 +68,7 @@ class Drawn(Footage):
     @property
     def fps(self) -> float:
         """See :class:`Footage`."""
-        return FPS
+        return self.source.fps
 
     def frames(self, place: float) -> Frames:
         """See :class:`Footage`."""
@@ -141,6 +141,7 @@ class Motion(LabelledSource[Clip]):
 
     def __init__(self, config: VideoConfig, *, start: int, count: int) -> None:
         self._config, self._start, self._count = config, start, count
+        self.fps = config.fps or FPS
         self._kept = dict[int, Frames]()
 
     def __len__(self) -> int:
@@ -165,6 +166,7 @@ class Motion(LabelledSource[Clip]):
             stride=config.stride,
             size=config.size,
             objects=config.objects,
+            fps=self.fps,
         )
         if (len(self._kept) + 1) * frames.nbytes <= KEPT_BYTES:
             self._kept[index] = frames
@@ -183,12 +185,11 @@ class FilmFiles(LabelledFiles[Clip]):
     def __init__(self, name: str, files: list[tuple[str, str | None, Path]], config: VideoConfig) -> None:
         super().__init__(name, files)
         self._config = config
-        self._films = [Film(path) for _, _, path in files]
-        self._numbers = {path: number for number, (_, _, path) in enumerate(files)}
+        self._films = {path: Film(path) for _, _, path in files}
 
     def example(self, path: Path, label: int | None, key: str) -> Clip:
         """See :class:`LabelledFiles`."""
-        return Clip(Filmed(self._films[self._numbers[path]], self._config), label=label, key=key)
+        return Clip(Filmed(self._films[path], self._config), label=label, key=key)
 
 
 def open_clips(config: VideoConfig, split: Literal["train", "val"]) -> ClipSource:
