@@ -93,7 +93,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomic(path, lambda temporary: temporary.write_bytes(content))
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
+def to_json(value: Any, *, indent: int | None = None, other: Callable[[Any], Any] | None = None) -> str:
     """A value as JSON by the letter of its standard.
 
     A number that is not finite becomes null, a tuple a list, a path a string; scalars and arrays of NumPy and PyTorch
@@ -103,14 +103,15 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     Args:
         value: What to write.
         indent: Spaces for each level of nesting; None for a single line.
+        other: Makes something that has JSON of a value that has none.
 
     Raises:
-        TypeError: A value has no JSON.
+        TypeError: A value has no JSON, and there is no ``other``.
 
     >>> to_json({"loss": float("nan"), "bound": float("inf"), "levels": (8, 5)})
     '{"loss": null, "bound": null, "levels": [8, 5]}'
     """
-    text = json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False, default=other)
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

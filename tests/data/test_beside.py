@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import keep_columns, open_pictures
+from gridcode.data.shards.beside import Beside
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
@@ -112,6 +115,26 @@ def test_what_cannot_be_kept_is_said(way: str, name: str, said: str, tmp_path: P
     config = replace(DATA, source=str(tmp_path / way) if way != "scenes" else "scenes")
     with pytest.raises(GridcodeError, match=said):
         keep_columns(open_pictures(config, "train"), [name])
+
+
+def test_a_stream_of_tar_files_keeps_no_pictures(tmp_path: Path) -> None:
+    tars(tmp_path / "tar")
+    train = open_pictures(replace(DATA, source=str(tmp_path / "tar"), stream=True), "train")
+    with pytest.raises(GridcodeError, match="'png' is a picture, which a token store does not keep; leave it out"):
+        keep_columns(train, ["png"])
+
+
+def test_values_of_other_types_become_text() -> None:
+    day = date(2024, 5, 1)
+    table = pa.table({"taken": [day, None], "seen": [[day], None], "what": [{"price": Decimal("1.50")}, None]})
+    beside = Beside.of([table], "a")
+    assert beside[0] == {"taken": "2024-05-01", "seen": '["2024-05-01"]', "what": '{"price": "1.50"}'}
+    assert beside[1] == dict.fromkeys(table.column_names)
+    with pytest.raises(GridcodeError, match="'data' holds bytes"):
+        Beside.of([pa.table({"data": pa.array([[b"a"]], pa.list_(pa.dictionary(pa.int8(), pa.binary())))})], "a")
+    latin = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xe9"]).buffers())
+    with pytest.raises(GridcodeError, match="'caption' has a text that is not UTF-8"):
+        Beside.of([pa.table({"caption": latin})], "a")[0]
 
 
 def test_a_store_keeps_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ class Beside:
         return {column.name: kind_of(column) for column in self.table.schema}
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {name: as_kind(self.table.column(name)[row].as_py(), kind, name) for name, kind in self.kinds.items()}
+        return {name: as_kind(_python(self.table.column(name)[row], name), kind, name) for name, kind in self.kinds.items()}
 
 
 @final
@@ -102,20 +102,23 @@ def kind_of(column: pa.Field) -> str:
 
 
 def as_kind(value: Any, kind: str, name: str) -> Any:
-    """A value of a column as a store keeps it; what is no number and no text becomes JSON, and where it has none, text.
+    """A value of a column as a store keeps it; what is no number and no text becomes JSON, and what has none, text.
 
     Raises:
         GridcodeError: An integer is beyond int64.
 
     >>> as_kind([1, 2], "string", "box"), as_kind(True, "int64", "seen"), as_kind(None, "string", "caption")
     ('[1, 2]', 1, None)
+    >>> from datetime import date
+    >>> as_kind(date(2024, 5, 1), "string", "taken"), as_kind([date(2024, 5, 1)], "string", "seen")
+    ('2024-05-01', '["2024-05-01"]')
     """
     if value is None or (kind == TEXT and isinstance(value, str)):
         return value
     if kind == "float64":
         return float(value)
     if kind == TEXT:
-        return to_json(value) if isinstance(value, list | dict) else str(value)
+        return to_json(value, other=str) if isinstance(value, list | dict) else str(value)
     if not -(2**63) <= value < 2**63:
         raise GridcodeError(f"columns: '{name}' has the integer {value}, beyond int64; leave the column out")
     return int(value)
@@ -152,7 +155,17 @@ def _none(name: str, there: Sequence[str], where: str) -> Any:
     raise GridcodeError(f"{where}: nothing called '{name}' beside the pictures, only {seen}; check columns")
 
 
+def _python(value: pa.Scalar, name: str) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        raise GridcodeError(f"columns: '{name}' has a text that is not UTF-8 ({error}); leave the column out") from None
+
+
 def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    is_bytes = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    if any(found(kind) for found in is_bytes):
         return True
     return any(_holds_bytes(kind.field(place).type) for place in range(getattr(kind, "num_fields", 0)))

@@ -17,7 +17,7 @@ from gridcode.data.layout import shards_of, tar_shards_of
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.beside import TEXT, chosen, kind_of
-from gridcode.data.shards.example import CLASS_NAMES, class_names
+from gridcode.data.shards.example import CLASS_NAMES, class_names, is_picture
 from gridcode.data.shards.names import is_pattern, is_shard, is_url, local_shards, no_shard
 from gridcode.data.shards.remote import expand_urls, open_anywhere, read_url
 from gridcode.data.shards.stream import ImageStream, is_parquet
@@ -114,9 +114,11 @@ def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
     """What stands beside pictures and of which kind it is, as a shard tells it; in tar files it is all text.
 
     Raises:
-        GridcodeError: A Parquet file has no such column.
+        GridcodeError: A Parquet file has no such column, or one is of pictures or other bytes.
     """
     if not is_parquet(shard):
+        if pictures := [name for name in names if is_picture(name)]:
+            raise GridcodeError(f"columns: '{pictures[0]}' is a picture, which a token store does not keep; leave it out")
         return dict.fromkeys(names, TEXT)
     with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
         image = columns_of(file.schema_arrow, printable(shard)).image
