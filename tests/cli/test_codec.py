@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from PIL import Image
@@ -120,7 +121,9 @@ def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytes
     assert not (tmp_path / "back.png").exists()
 
 
-def test_a_token_store_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_store_there_and_back(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokens, coded, back = (str(tmp_path / name) for name in ("tokens", "coded", "back"))
     with StoreWriter(
         tokens,
@@ -151,6 +154,12 @@ def test_a_token_store_there_and_back(model: str, tmp_path: Path, capsys: pytest
         assert torch.equal(found.tokens, expected.tokens)
         assert torch.equal(found.labels, expected.labels)
         assert found.keys == expected.keys
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(parts / "prior"))
+    said(["compress", tokens, "--model", "org/prior", "--out", str(tmp_path / "by_hub")], capsys)
+    assert (tmp_path / "by_hub" / "val.gc").read_bytes() == Path(coded, "val.gc").read_bytes()
+    line = refused(["compress", tokens, "--model", "no/such/place", "--out", "x"], capsys)
+    assert "no folder no/such/place, and it is no hub id (org/name)" in line
 
     said(["compress", tokens, "--model", model, "--out", coded, "--force"], capsys)  # a model without a prior
     assert "coder: static" in said(["info", f"{coded}/val.gc"], capsys)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gridcode.cli.codec.files import SUFFIX
-from gridcode.cli.shared.folders import sort_of
+from gridcode.cli.shared.folders import is_hub_id, sort_of
 from gridcode.cli.shared.models import CodecModel
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
@@ -64,10 +64,15 @@ def decompress_store(files: Sequence[Path], model: CodecModel, out: Path | None,
 
 
 def _prior(model: CodecModel) -> Prior | None:
-    """The prior of a folder that holds one, or that the folder is; None where there is none."""
+    """The prior of a folder that holds one, or that the folder or the hub's model is; None where there is none."""
     place = Path(model.model)
     if not place.is_dir():
-        raise MissingFileError(f"--model: no folder {place}; give one that holds prior/, or a prior's")
+        if not is_hub_id(model.model):
+            raise MissingFileError(f"no folder {place}, and it is no hub id (org/name); check --model")
+        from gridcode.hub import find_model
+
+        model.device.usable()  # before anything is downloaded
+        place = find_model(model.model)
     inside = place / "prior" if (place / "prior").is_dir() else place
     if sort_of(inside) not in ("class prior", "picture prior"):
         return None
