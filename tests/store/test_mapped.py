@@ -43,3 +43,7 @@ def test_no_room_and_no_split_are_one_line(tmp_path: Path, monkeypatch: pytest.M
     assert not list((tmp_path / "temporary").iterdir())
     with pytest.raises(GridcodeError, match="has no split 'other'"):
         map_tokens(opened, "other")
+    (tmp_path / "t" / "train-00000.parquet").unlink()
+    for read in (map_tokens, TokenStore.load):
+        with pytest.raises(FileError, match=r"the shard .*train-00000.parquet cannot be read \(.*No such file"):
+            read(opened, "train")

@@ -6,6 +6,7 @@ A store that is still being written is read by asking for it: what is opened is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, final
@@ -226,14 +227,14 @@ class TokenStore:
     def _columns(self, split: str, names: list[str]) -> Iterator[pa.RecordBatch]:
         """Some columns of a split."""
         for shard in self._shards(split):
-            with pq.ParquetFile(self.folder / shard.file) as file:
+            with _opened(self.folder / shard.file) as file:
                 yield from file.iter_batches(8192, columns=names)
 
     def _tables(self, shards: list[Shard], batch_size: int) -> Iterator[pa.Table]:
         """Tables of ``batch_size`` rows across the bounds of shards."""
         waiting: list[pa.RecordBatch] = []
         for shard in shards:
-            with pq.ParquetFile(self.folder / shard.file) as file:
+            with _opened(self.folder / shard.file) as file:
                 for batch in file.iter_batches(batch_size):
                     waiting.append(batch)
                     if sum(part.num_rows for part in waiting) >= batch_size:
@@ -265,13 +266,8 @@ def check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -
             f"token store: the shard {path} is damaged, its checksum differs from the manifest's; copy the "
             "store again, or tokenize again"
         )
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise FileError(
-            f"token store: the shard {path} cannot be read ({error}); copy the store again, or tokenize again"
-        ) from None
+    with _opened(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
     if not schema.equals(manifest.schema):
         raise GridcodeError(
             f"token store: the shard {path} has columns {_columns(schema)}, the manifest says "
@@ -281,9 +277,22 @@ def check_shard(path: Path, shard: Shard, manifest: Manifest, *, verify: bool) -
         raise GridcodeError(f"token store: the shard {path} has {rows} rows, the manifest says {shard.rows}")
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A shard for reading; what goes wrong with it in this block is told in one line."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise FileError(
+            f"token store: the shard {path} cannot be read ({reason}); copy the store again, or tokenize again"
+        ) from None
+
+
 def _rows_of(path: Path, rows: NDArray[np.int64]) -> pa.Table:
     """Rows of a shard, sorted, out of the row groups that hold them."""
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         starts = np.cumsum([0, *(file.metadata.row_group(g).num_rows for g in range(file.metadata.num_row_groups))])
         groups = np.searchsorted(starts, rows, side="right") - 1
         parts = [

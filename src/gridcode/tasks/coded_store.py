@@ -191,8 +191,8 @@ class CodedTokens:
             classes = len(about["manifest"]["classes"])
             if not all(type(label) is int and -1 <= label < classes for label in about["labels"]):
                 raise ValueError("a label is of no class")
-            if not all(isinstance(key, str) for key in about["keys"]):
-                raise ValueError("a key is no text")
+            if not all(isinstance(name, str) for name in (about["split"], *about["keys"])):
+                raise ValueError("a split or a key is no text")
             return about
         except (zlib.error, ValueError, KeyError, TypeError) as error:
             raise GridcodeError(f"{self.stream.name} is not a coded token store ({error}); give one") from None
