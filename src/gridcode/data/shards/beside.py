@@ -59,7 +59,9 @@ class Beside:
         return {column.name: kind_of(column) for column in self.table.schema}
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {name: as_kind(_python(self.table.column(name)[row], name), kind, name) for name, kind in self.kinds.items()}
+        return {
+            name: as_kind(_python(self.table.column(name)[row], name), kind, name) for name, kind in self.kinds.items()
+        }
 
 
 @final

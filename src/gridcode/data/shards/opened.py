@@ -118,7 +118,9 @@ def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
     """
     if not is_parquet(shard):
         if pictures := [name for name in names if is_picture(name)]:
-            raise GridcodeError(f"columns: '{pictures[0]}' is a picture, which a token store does not keep; leave it out")
+            raise GridcodeError(
+                f"columns: '{pictures[0]}' is a picture, which a token store does not keep; leave it out"
+            )
         return dict.fromkeys(names, TEXT)
     with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
         image = columns_of(file.schema_arrow, printable(shard)).image
