@@ -145,6 +145,8 @@ def test_without_the_package_movies_are_refused_in_one_line(tmp_path: Path, monk
     ({"fps": 20.0}, [0, 0, 1, 1]),
     ({"fps": 5.0, "stride": 2, "frames": 9, "place": 1.0}, [0, 4, 8]),
     ({"frames": 99}, list(range(10))),
+    ({"fps": 1e12}, [0, 0, 0, 0]),
+    ({"fps": 1e12, "place": 1.0}, [9, 9, 9, 9]),  # a microsecond is nothing
 ])  # fmt: skip
 def test_the_frames_of_a_clip(settings: dict, expected: list[int]) -> None:
     starts = [number / 10 for number in range(10)]

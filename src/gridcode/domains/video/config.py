@@ -8,6 +8,7 @@ bits a clip = t · h · w · tokens a place · log2 |C|
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, ClassVar, Final, Literal
 
 from tyro.conf import arg
@@ -68,8 +69,8 @@ class VideoConfig(SourceSettings):
         """Refuse what no clip can be read with."""
         self.check_source("the path of a folder or file of films, or 'motion'")
         check_choices(self, "data.", fewer=("repeat", "refuse"))
-        if self.fps is not None and not self.fps > 0:
-            raise GridcodeError(f"data.fps must be above 0, not {self.fps}")
+        if self.fps is not None and not 0 < self.fps < inf:
+            raise GridcodeError(f"data.fps must be above 0 and finite, not {self.fps}")
         if not 1 <= self.objects <= 3:
             raise GridcodeError(f"data.objects must be 1, 2 or 3, not {self.objects}")
         if self.crop is not None and self.crop < 1:

@@ -173,10 +173,8 @@ def clip_frames(
     [0, 0, 1]
     """
     shown = np.asarray(starts)
-    if fps is None:
-        there = np.arange(len(shown))
-    else:
-        moments = np.arange(int(shown[-1] * fps + 1e-6) + 1) / fps
-        there = np.searchsorted(shown, moments + 1e-6, side="right") - 1
-    spare = max(0, len(there) - 1 - (frames - 1) * stride)
-    return there[min(spare, int(place * (spare + 1))) :][::stride][:frames]
+    count = len(shown) if fps is None else int(shown[-1] * fps + 1e-6) + 1
+    spare = max(0, count - 1 - (frames - 1) * stride)
+    first = min(spare, int(place * (spare + 1)))
+    chosen = np.arange(first, min(count, first + frames * stride), stride)
+    return chosen if fps is None else np.searchsorted(shown, chosen / fps + 1e-6, side="right") - 1
