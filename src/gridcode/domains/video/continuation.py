@@ -32,7 +32,7 @@ def check_given(generator: Generator, frames: int) -> int:
     factor: int = generator.tokenizer.config.time_factor
     places = generator.prior.space.grid[0]
     if frames < 1 or (frames - 1) % factor or 1 + (frames - 1) // factor >= places:
-        some = ", ".join(str(1 + place * factor) for place in range(places - 1)[:4])
+        some = " or ".join(str(1 + place * factor) for place in range(places - 1)[:4])
         raise GridcodeError(f"given frames must be {some or 'none'}{' …' * (places > 5)}, got {frames}; give others")
     return 1 + (frames - 1) // factor
 
