@@ -134,6 +134,7 @@ def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -
         (["sample", *models, "--given", "/none"], "or 'motion' for the built-in films"),
         (["sample", *models, "--given", "motion"], "given frames must be 1, got 5"),
         (["sample", *models, "--given", "motion", "--classes", "fall", "turn"], "--given takes one of --classes"),
+        (["sample", *models, "--data.size", "8"], "is for those of --given, and there are none"),
         (["sample", *models, *given, "--first", "3"], "--first numbers new clips; leave it out with --given"),
         (["sample", *models, *given, "--batch-size", "0"], "batch_size must be at least 1, got 0"),
         (["eval", *models, "--given", "1", "--data.frames", "9"], "grids of 2x2x2 tokens, and these films have 3x2x2"),

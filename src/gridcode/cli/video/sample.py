@@ -50,6 +50,8 @@ def run(arguments: list[str]) -> None:
     """
     parsed = sample.parse_sampled(Arguments, "video", arguments, VideoEvaluationConfig())
     check_source(parsed.given, "video")
+    if parsed.given is None and parsed.data != VideoReading():
+        raise GridcodeError("how films are read (--data) is for those of --given, and there are none")
     from gridcode.domains.video.domain import VideoDomain
     from gridcode.domains.video.files import write_clip
     from gridcode.domains.video.show import film_strips

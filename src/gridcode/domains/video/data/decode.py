@@ -67,14 +67,14 @@ class Film:
         return printable(str(self.path))
 
     @cached_property
-    def starts(self) -> tuple[float, ...]:
-        """When each frame is first shown, in seconds from the first; at least one, and they never fall.
+    def starts(self) -> NDArray[np.float64]:
+        """When each frame is first shown, in seconds from the first, (n,); at least one, and they never fall.
 
         Raises:
             GridcodeError: The file cannot be read, or has no frames.
         """
         with self._reading():
-            return tuple(self._movie_starts() if self._is_movie else self._picture_starts())
+            return np.fromiter(self._movie_starts() if self._is_movie else self._picture_starts(), np.float64)
 
     def read(self, numbers: Sequence[int], size: int) -> NDArray[np.uint8]:
         """Some frames, each the centre of its own, uint8 (T, size, size, 3).
@@ -156,7 +156,7 @@ def _video(container: Any) -> Any:
 
 
 def clip_frames(
-    starts: Sequence[float], *, fps: float | None, stride: int, frames: int, place: float
+    starts: Sequence[float] | NDArray[np.float64], *, fps: float | None, stride: int, frames: int, place: float
 ) -> NDArray[np.int64]:
     """Which frames of a film make a clip, (n,), n <= frames: fewer where the film is shorter.
 

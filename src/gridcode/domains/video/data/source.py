@@ -91,7 +91,7 @@ class Filmed(Footage):
     def fps(self) -> float:
         """See :class:`Footage`."""
         starts = self.film.starts
-        return self.config.fps or ((len(starts) - 1) / starts[-1] if starts[-1] > 0 else FPS)
+        return self.config.fps or ((len(starts) - 1) / float(starts[-1]) if starts[-1] > 0 else FPS)
 
     def frames(self, place: float) -> Frames:
         """See :class:`Footage`."""
