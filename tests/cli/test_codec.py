@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -165,6 +166,9 @@ def test_a_token_store_there_and_back(
     assert "coder: static" in said(["info", f"{coded}/val.gc"], capsys)
     assert "--coder prior needs a prior" in refused([*words[:3], model, "--out", "x", "--coder", "prior"], capsys)
     assert "give it as --out" in refused(words[:4], capsys)
+    with StoreWriter.of(tmp_path / "no_rows", replace(store.manifest, shards=())):
+        pass
+    assert "has no examples" in refused(["compress", str(tmp_path / "no_rows"), *words[2:]], capsys)
     whole = Path(coded, "val.gc").read_bytes()
     Path(coded, "val.gc").write_bytes(whole[:-3] + b"\0" + whole[-2:])
     line = refused(["decompress", coded, "--model", model, "--out", str(tmp_path / "none")], capsys)

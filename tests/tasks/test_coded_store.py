@@ -99,6 +99,13 @@ def test_what_does_not_fit(store: TokenStore, prior: MaskGIT, tmp_path: Path) ->
     with pytest.raises(GridcodeError, match="learned the tokens of tokenizer 0000"):
         code_split(store, "val", path, prior=prior)
     prior.space.__dict__["tokenizer"] = store.manifest.tokenizer
+    for change, said in (
+        ({"classes": ("cat",)}, "1 classes, the store has 2"),
+        ({"grid": (6, 5)}, r"grids of \(6, 5\)"),
+    ):
+        config = MaskGITConfig(width=16, depth=1, heads=2, mlp=32)
+        with pytest.raises(GridcodeError, match=f"this prior learned {said}"):
+            code_split(store, "val", path, prior=MaskGIT(config, replace(token_space(store), **change)).eval())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,8 @@ def test_what_does_not_fit(store: TokenStore, prior: MaskGIT, tmp_path: Path) ->
         {"labels": 5},
         {"keys": [7] * 5},
         {"keys": ["a"]},
+        {"split": 5},
+        {"labels": [0] * 4 + [2], "manifest": {"classes": ["a", "b", "c"]}},
         {"manifest": []},
         {"manifest": {"classes": 3}},
     ],

@@ -102,6 +102,11 @@ def code_split(
             f"{manifest.tokenizer}; give a prior that was trained on it"
         )
     by_prior = PriorCoder(prior) if prior is not None and coder == "prior" else None
+    if by_prior is not None and by_prior.prior.space.grid != manifest.grid:
+        raise GridcodeError(
+            f"this prior learned grids of {by_prior.prior.space.grid}, the store has {manifest.grid}; give a prior "
+            "that was trained on it"
+        )
     labels: list[int] = []
     keys: list[str] = []
     counted = store.load(split).tokens.numpy() if coder == "static" else np.empty(0, np.int64)
@@ -119,6 +124,11 @@ def code_split(
     for table in store.batches(split, header.block):
         tokens = table.tokens.numpy()
         if by_prior is not None and header.coding is not None:
+            if not _has_classes(by_prior.prior, table.labels.tolist()):
+                raise GridcodeError(
+                    f"this prior learned {len(by_prior.prior.space.classes)} classes, the store has "
+                    f"{len(manifest.classes)}; give a prior that was trained on it"
+                )
             coded = by_prior.encode(table.tokens, table.labels, header.coding)
         else:
             coded = encode_tokens(header, tokens)
@@ -172,8 +182,11 @@ class CodedTokens:
             raise GridcodeError(f"{path} was coded by prior {header.coding.prior}, and {given}; give that prior")
         if header.coding is not None and found._coder is not None:
             found._coder.check(header.coding, header.block, str(path))
-        fits = prior is None or header.coding is None or prior.space.grid == header.grid
-        if not fits or len(found.about["labels"]) != header.examples or len(found.about["keys"]) != header.examples:
+        labels, keys = found.about["labels"], found.about["keys"]
+        fits = len(labels) == len(keys) == header.examples
+        if prior is not None and header.coding is not None:
+            fits = fits and prior.space.grid == header.grid and _has_classes(prior, labels)
+        if not fits:
             raise GridcodeError(f"{path}: its parts do not fit each other; it is damaged")
         return found
 
@@ -239,6 +252,11 @@ class CodedTokens:
             torch.cat([part.labels for part in parts]),
             tuple(key for part in parts for key in part.keys),
         )
+
+
+def _has_classes(prior: Prior, labels: Sequence[int]) -> bool:
+    """Whether a prior learned the classes of these labels."""
+    return max(labels, default=-1) < len(prior.space.classes)
 
 
 def decode_store(

@@ -33,6 +33,8 @@ def compress_store(
     from gridcode.training.log import ProgressBar
 
     store = TokenStore.open(folder)
+    if not store.splits:
+        raise GridcodeError(f"the token store {folder} has no examples; give another one")
     paths = {split: out / f"{split}{SUFFIX}" for split in store.splits}
     for path in paths.values():
         if path.exists() and not force:
@@ -41,7 +43,7 @@ def compress_store(
         with ProgressBar(f"compress {split}", total=store.rows(split)) as bar:
             size = code_split(store, split, path, prior=prior, coder=coder, progress=lambda done, _: bar.advance(done))
         tokens = store.rows(split) * store.manifest.tokens_per_example
-        print(f"{path}: {size:,} bytes, {8 * size / max(tokens, 1):.3f} bits a token")
+        print(f"{path}: {size:,} bytes, {8 * size / tokens:.3f} bits a token")
 
 
 def decompress_store(files: Sequence[Path], model: CodecModel, out: Path | None, *, force: bool) -> None:
