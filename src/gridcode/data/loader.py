@@ -25,7 +25,7 @@ from gridcode.data.config import DataConfig
 from gridcode.data.crop import center_crop, to_channels, train_crop
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import Example, ImageSource
-from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, examples_at, fetch_in_order, useful_workers
 from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 MOST_IN_A_ROW: Final = 100
@@ -86,8 +86,7 @@ class Fetch(Dataset[Chunk | GridcodeError]):
         beside: list[Mapping[str, Any]] = []
         skipped: list[str] = []
         try:
-            for position in positions:
-                first, generator = example_at(position, count=len(self._source), seed=self._seed)
+            for first, generator in examples_at(positions, count=len(self._source), seed=self._seed):
                 example = self._read(first, skipped)
                 if example is None:
                     continue

@@ -90,20 +90,22 @@ def eval_stream(
     return fetch_in_order(fetch, runs, min(workers, len(starts)))
 
 
-def example_at(position: int, *, count: int, seed: int | None) -> tuple[int, np.random.Generator | None]:
-    """Which of ``count`` examples stands at a position, and the generator of its crop.
+def examples_at(positions: range, *, count: int, seed: int | None) -> Iterator[tuple[int, np.random.Generator | None]]:
+    """Which of ``count`` examples stand at a run of positions, and the generators of their crops.
 
-    Without a seed the examples stand in their own order, and the crop is not random: there is no generator.
+    Without a seed the examples stand in their own order, and crops are not random: there is no generator.
 
-    >>> example_at(3, count=5, seed=None)
-    (3, None)
+    >>> list(examples_at(range(3, 5), count=5, seed=None))
+    [(3, None), (4, None)]
     """
     if seed is None:
-        return position, None
+        yield from ((position, None) for position in positions)
+        return
     if seed < 0:
         raise GridcodeError(f"seed must not be negative, not {seed}")
-    index = int(indices_at(position, position + 1, count=count, seed=seed)[0])
-    return index, np.random.default_rng((seed, position))
+    indices = indices_at(positions.start, positions.stop, count=count, seed=seed).tolist()
+    for index, position in zip(indices, positions, strict=True):
+        yield index, np.random.default_rng((seed, position))
 
 
 def useful_workers(workers: int, *, in_memory: bool) -> int:
@@ -118,13 +120,16 @@ def useful_workers(workers: int, *, in_memory: bool) -> int:
     return min(workers, cores)
 
 
-def fetch_in_order(fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int) -> Iterator[Result]:
+def fetch_in_order(
+    fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int, *, ahead: int = 2
+) -> Iterator[Result]:
     """The result of each run of positions, in order.
 
     Args:
         fetch: Maps a run of positions, or another task, to a result or an error.
         positions: The runs; the workers get them in turns.
         workers: Processes that fetch ahead; 0 fetches here. They end with the iterator.
+        ahead: Runs that each process has fetched or is fetching, at most.
 
     Raises:
         GridcodeError: ``fetch`` returned one, or a worker process died.
@@ -139,7 +144,7 @@ def fetch_in_order(fetch: Dataset[Result | GridcodeError], positions: Iterator[A
         for run in positions:
             yield _result(fetch[run])
         return
-    results = _start_workers(fetch, positions, workers)
+    results = _start_workers(fetch, positions, workers, ahead)
     try:
         while (result := next(results, None)) is not None:
             yield _result(result)
@@ -157,7 +162,7 @@ def fetch_in_order(fetch: Dataset[Result | GridcodeError], positions: Iterator[A
 
 
 def _start_workers(
-    fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int
+    fetch: Dataset[Result | GridcodeError], positions: Iterator[Any], workers: int, ahead: int
 ) -> Iterator[Result | GridcodeError]:
     # A generator of its own: the loader would otherwise draw from torch's global one, and a model's dropout
     # would depend on the number of workers. PyTorch gives a worker one thread, and ends it with its parent.
@@ -166,6 +171,7 @@ def _start_workers(
         batch_size=None,
         sampler=positions,
         num_workers=workers,
+        prefetch_factor=ahead,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_it_to_the_parent,
         generator=torch.Generator(),

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gridcode.data.labelled.source import ExampleT, LabelledSource
-from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, examples_at, fetch_in_order, useful_workers
 from gridcode.errors import FileError, GridcodeError, NothingReadableError
 
 _MOST_IN_A_ROW = 100
@@ -95,8 +95,7 @@ class Fetch(Dataset[BatchT | GridcodeError], Generic[BatchT, ExampleT]):
     def __getitem__(self, positions: range) -> BatchT | GridcodeError:
         values, labels, keys, skipped = list[Any](), list[int](), list[str](), list[str]()
         try:
-            for position in positions:
-                first, generator = example_at(position, count=len(self._source), seed=self._seed)
+            for first, generator in examples_at(positions, count=len(self._source), seed=self._seed):
                 if (found := self._try(first, generator, skipped)) is None:
                     continue
                 example, value = found

@@ -9,8 +9,8 @@ workers divides that of the lanes, so that a lane is always asked for in the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -60,12 +60,13 @@ class LaneFetch(Dataset[Share | GridcodeError]):
 
     def __getitem__(self, task: Task) -> Share | GridcodeError:
         try:
-            chunks = [self._share(task.step, lane) for lane in task.lanes]
+            skipped = list[str]()
+            made = [row for lane in task.lanes for row in self._rows(task.step, lane, skipped)]
         except GridcodeError as error:
             return error.with_traceback(None)
-        return Share(_joined(chunks), {lane: self._open[lane][0].state for lane in task.lanes})
+        return Share(_chunk(made, skipped), {lane: self._open[lane][0].state for lane in task.lanes})
 
-    def _share(self, step: int, number: int) -> Chunk:
+    def _rows(self, step: int, number: int, skipped: list[str]) -> list[Any]:
         """A lane's pictures of a step."""
         if number not in self._open:
             lane = Lane(
@@ -77,12 +78,9 @@ class LaneFetch(Dataset[Share | GridcodeError]):
                 state=self._stream.position.at(self._order.start_step, number),
             )
             self._open[number] = lane, iter(lane)
-        pictures, skipped, count = self._open[number][1], list[str](), self._order.batch_size // self._lanes
+        pictures, count = self._open[number][1], self._order.batch_size // self._lanes
         start = step * self._order.batch_size + number * count
-        made = [self._next(pictures, skipped, position) for position in range(start, start + count)]
-        squares, labels, keys, _ = zip(*made, strict=True)
-        pixels = torch.from_numpy(np.stack(squares))
-        return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped))
+        return [self._next(pictures, skipped, position) for position in range(start, start + count)]
 
     def _next(self, pictures: Iterator[Encoded | GridcodeError], skipped: list[str], position: int) -> Any:
         """What :func:`_read` gives of the next picture that can be read; its place in training decides the crop."""
@@ -116,9 +114,7 @@ class DecodeFetch(Dataset[Chunk | GridcodeError]):
         if not made:
             nothing = torch.empty(0, channels, size, size, dtype=torch.uint8)
             return Chunk(nothing, torch.empty(0, dtype=torch.int64), (), tuple(skipped))
-        squares, labels, keys, beside = zip(*made, strict=True)
-        pixels = torch.from_numpy(np.stack(squares))
-        return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped), beside)
+        return replace(_chunk(made, skipped), beside=tuple(row[3] for row in made))
 
 
 def stream_train_batches(stream: ImageStream, config: DataConfig, order: TrainOrder) -> Iterator[Batch]:
@@ -141,7 +137,7 @@ def stream_train_batches(stream: ImageStream, config: DataConfig, order: TrainOr
     workers = useful_lane_workers(len(mine), useful_workers(config.workers, in_memory=False))
     parts = [tuple(mine[worker :: max(1, workers)]) for worker in range(max(1, workers))]
     tasks = (Task(step, part) for step in count(order.start_step) for part in parts)
-    shares = fetch_in_order(LaneFetch(stream, config, order, lanes), tasks, workers)
+    shares = fetch_in_order(LaneFetch(stream, config, order, lanes), tasks, workers, ahead=2 * max(1, workers))
     return _steps(stream, shares, order, parts)
 
 
@@ -201,6 +197,13 @@ def _read(
     pixels = decode_image(item.data, name=item.where, max_pixels=stream.max_pixels)
     square = square_of(pixels, config, generator)
     return square, -1 if item.label is None else item.label, item.key, item.beside
+
+
+def _chunk(made: Sequence[tuple[Any, int, str, Mapping[str, Any]]], skipped: Sequence[str]) -> Chunk:
+    """What :func:`_read` gave of some pictures."""
+    squares, labels, keys, _ = zip(*made, strict=True)
+    pixels = torch.from_numpy(np.stack(squares))
+    return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped))
 
 
 def _joined(chunks: list[Chunk]) -> Chunk:

@@ -170,6 +170,11 @@ class ImageStream:
         except GridcodeError as error:
             yield error
 
+    @cached_property
+    def _numbers(self) -> dict[int | str, int]:
+        """Classes by name."""
+        return {name: number for number, name in enumerate(self.classes)}
+
     def _number(self, label: int | str | None, where: str) -> int | None:
         if not self.classes or (isinstance(label, int) and label < 0):
             return None
@@ -178,7 +183,7 @@ class ImageStream:
                 raise GridcodeError(f"{where}: no class, though others have one; add a .cls, or set data.on_error=skip")
             return None
         label = printable(label) if isinstance(label, str) else label
-        number = self.classes.index(label) if label in self.classes else label
+        number = self._numbers.get(label, label)
         if not isinstance(number, int) or number >= len(self.classes):
             raise GridcodeError(f"{where}: label {label!r}, but there are {len(self.classes)} class names; correct it")
         return number

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from gridcode.data.file_names import printable, walk
 from gridcode.data.source import Source
-from gridcode.data.workers import TrainOrder, example_at
+from gridcode.data.workers import TrainOrder, examples_at
 from gridcode.domains.text.config import TextConfig
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.training.seeding import fixed_sample
@@ -238,8 +238,7 @@ def train_batches(source: TextSource, order: TrainOrder) -> Iterator[TextBatch]:
     window = source.window
     for positions in order.positions():
         parts = list[Stretch]()
-        for position in positions:
-            index, generator = example_at(position, count=len(source), seed=order.seed)
+        for index, generator in examples_at(positions, count=len(source), seed=order.seed):
             assert generator is not None
             stretch, start = source.place(index)
             start += int(generator.integers(window)) - window // 2

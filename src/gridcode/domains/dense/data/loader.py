@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gridcode.data.workers import TrainOrder, eval_stream, example_at, fetch_in_order, useful_workers
+from gridcode.data.workers import TrainOrder, eval_stream, examples_at, fetch_in_order, useful_workers
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.data.geometry import center_region, resize_image, train_region
 from gridcode.domains.dense.data.open import make_label_map
@@ -127,7 +127,10 @@ class _Fetch(Dataset[DenseBatch | GridcodeError]):
 
     def __getitem__(self, positions: range) -> DenseBatch | GridcodeError:
         try:
-            examples = [self._example(position) for position in positions]
+            examples = [
+                crop_example(self._source[index], self._map, self._config, generator)
+                for index, generator in examples_at(positions, count=len(self._source), seed=self._seed)
+            ]
         except GridcodeError as error:
             return error.with_traceback(None)
         contexts = np.stack([self._map.context(example.image).transpose(2, 0, 1) for example in examples])
@@ -139,7 +142,3 @@ class _Fetch(Dataset[DenseBatch | GridcodeError]):
             planes=torch.from_numpy(planes),
             keys=tuple(example.key for example in examples),
         )
-
-    def _example(self, position: int) -> DenseExample:
-        index, generator = example_at(position, count=len(self._source), seed=self._seed)
-        return crop_example(self._source[index], self._map, self._config, generator)
