@@ -47,22 +47,45 @@ class Norm(nn.GroupNorm):
         super().__init__(math.gcd(width, 32), width, eps=1e-6)
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Normalisation of the channels of each place by itself: it looks at no other place, whatever a picture's size.
+
+    Group normalisation takes means over the whole picture, so that the same pixels look otherwise in another picture or
+    tile. HiFiC (Mentzer et al. 2020, section 3.3 and appendix A.1) normalises like this for that reason.
+
+    Args:
+        width: Channels, C.
+
+    >>> norm, x = ChannelNorm(8), torch.randn(1, 8, 4, 6)
+    >>> torch.allclose(norm(x)[..., :2], norm(x[..., :2]), atol=1e-6)
+    True
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=1e-6)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
 class ResidualBlock(nn.Module):
     """``x + conv(silu(norm(conv(silu(norm(x))))))``; a 1x1 convolution is the shortcut where widths differ.
 
     Args:
         width_in: Channels of the input.
         width_out: Channels of the output.
+        norm: The kind of normalisation.
 
     >>> ResidualBlock(8, 16)(torch.zeros(2, 8, 4, 6)).shape
     torch.Size([2, 16, 4, 6])
     """
 
-    def __init__(self, width_in: int, width_out: int) -> None:
+    def __init__(self, width_in: int, width_out: int, norm: type[Norm | ChannelNorm] = Norm) -> None:
         super().__init__()
-        self.norm1 = Norm(width_in)
+        self.norm1 = norm(width_in)
         self.conv1 = Conv2d(width_in, width_out, 3, padding=1)
-        self.norm2 = Norm(width_out)
+        self.norm2 = norm(width_out)
         self.conv2 = Conv2d(width_out, width_out, 3, padding=1)
         self.shortcut = nn.Identity() if width_in == width_out else Conv2d(width_in, width_out, 1)
         # A block starts as its shortcut: deep stacks then train from the first step.

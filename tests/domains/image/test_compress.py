@@ -93,7 +93,7 @@ def test_a_grey_tokenizer_with_several_tokens_a_place() -> None:
 @given(st.integers(1, 400), st.integers(1, 12), st.integers(0, 40))
 def test_tiles_cover_a_side(length: int, overlap: int, more: int) -> None:
     tile = 3 * overlap + 1 + more
-    found = spans(length, tile=tile, overlap=overlap)
+    found = spans(length, tile=tile, overlap=overlap, fade=overlap // 2)
     assert (found[0].first, found[-1].end) == (0, length)
     assert all(one.end == two.first for one, two in pairwise(found))
     for span in found:
@@ -124,8 +124,49 @@ def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: py
     tokens = tiles.encode_picture(codec.tokenizer, picture, (30, 21))
     assert tokens.shape == (30, 21)
     image = torch.from_numpy(picture[:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-    first = spans(30, tile=16, overlap=4)[0].end
+    first = spans(30, tile=16, overlap=4, fade=2)[0].end
     assert torch.equal(tokens[:first, :first][:4, :4], codec.tokenizer.encode(image)[0, :4, :4])
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+@pytest.mark.parametrize(("widths", "blocks"), [((8,), 1), ((8, 16), 2)])
+def test_networks_look_as_far_as_they_say(widths: tuple[int, ...], patch: int, blocks: int) -> None:
+    config = replace(SMALL, widths=widths, patch=patch, encoder_blocks=1, decoder_blocks=blocks, norm="channel")
+    tokenizer, f = made(config).tokenizer, config.downsampling
+    for parameter in tokenizer.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # blocks begin as their shortcuts
+    assert config.reach is not None
+    assert SMALL.reach is None
+    side = (2 * -(-config.reach // f) + 3) * f
+    image, middle = torch.zeros(1, 3, side, side, requires_grad=True), side // f // 2
+    latents = tokenizer.encoder(image)
+    latents[0, :, middle].sum().backward()
+    assert image.grad is not None
+    rows = image.grad.abs().amax((0, 1, 3)).nonzero().flatten()
+    above, below = middle * f - int(rows[0]), int(rows[-1]) - (middle + 1) * f + 1
+    codes = torch.zeros(1, latents.shape[1], side // f, side // f, requires_grad=True)
+    tokenizer.decoder(codes)[0, :, middle * f : (middle + 1) * f].sum().backward()
+    assert codes.grad is not None
+    rows = codes.grad.abs().amax((0, 1, 3)).nonzero().flatten()
+    seen = max(above, below, (middle - int(rows[0])) * f - f + 1, (int(rows[-1]) - middle) * f - f + 1)
+    assert config.reach - 2 * f < seen <= config.reach
+
+
+def test_tiles_without_a_look_at_the_whole_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = made(replace(SMALL, norm="channel")).tokenizer
+    for parameter in tokenizer.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    picture, grid = noise(300, 210), (150, 105)
+    monkeypatch.setattr(tiles, "TILE", 10_000)
+    tokens = tiles.encode_picture(tokenizer, picture, grid)
+    whole = tiles.decode_picture(tokenizer, tokens, 300, 210).astype(int)
+    monkeypatch.setattr(tiles, "TILE", 16)
+    # Another size is another order of sums, and a latent in a thousand may lie that near to a threshold.
+    assert (tokens == tiles.encode_picture(tokenizer, picture, grid)).float().mean() > 0.999
+    assert np.abs(whole - tiles.decode_picture(tokenizer, tokens, 300, 210)).max() <= 1
+    assert len(tokens.unique()) > 5
+    assert whole.std() > 5
 
 
 def test_what_is_not_of_this_codec(codec: Codec) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Suppress
 
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig
 from gridcode.tokenizer.config import Architecture
 
@@ -44,6 +44,11 @@ class ImageArchitecture(Architecture):
     def grid_names(self) -> tuple[str, ...]:
         """Rows and columns."""
         return "h", "w"
+
+    @property
+    def reach(self) -> int | None:
+        """Pixels around a token's own that the networks look at, on each side, at most; None: all of them."""
+        return None
 
     @abstractmethod
     def activations(self, height: int, width: int) -> float:
@@ -97,6 +102,9 @@ class TokenizerConfig(ImageArchitecture):
     """Side of the squares that enter the first layer as channels: 2 makes the finest layers 4x cheaper."""
     style: Literal["gridcode", "maskgit"] = "gridcode"
     """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
+    norm: Literal["group", "channel"] = "group"
+    """Normalisation over all places of a picture in groups of channels, or of each place's channels by themselves: then
+    a part of a picture has the tokens that it has in the whole, and tiles of a large one leave no seams."""
     dense: int = 0
     """Dense layers (normalisation, SiLU, 1x1 convolution) on each side of the bottleneck (paper, section 3.3)."""
 
@@ -150,11 +158,25 @@ class TokenizerConfig(ImageArchitecture):
         check_channels(self.channels)
         counts = ("encoder_blocks", "decoder_blocks", "patch")
         check_numbers(self, "tokenizer ", counts=counts, not_negative=("dense",))
+        check_choices(self, "tokenizer ", style=("gridcode", "maskgit"), norm=("group", "channel"))
+        if (self.style, self.norm) == ("maskgit", "channel"):
+            raise GridcodeError("MaskGIT's layers have group normalisation; leave style or norm at its default")
 
     @property
     def downsampling(self) -> int:
         """Pixels per token, a side."""
         return self.patch << (len(self.widths) - 1)
+
+    @property
+    def reach(self) -> int | None:
+        """With group normalisation, all pixels; else what the convolutions see from the middle of a token."""
+        if self.norm == "group":
+            return None
+        strides = [self.patch << stage for stage in range(len(self.widths))]
+        # A block has two 3x3 convolutions; each change of resolution has one, at the finer side.
+        encoder = self.patch + 4 * strides[-1] + sum(2 * self.encoder_blocks * s for s in strides) + sum(strides[:-1])
+        decoder = self.patch + 5 * strides[-1] + sum(2 * self.decoder_blocks * s for s in strides) + sum(strides[:-1])
+        return max(encoder, decoder)
 
     def activations(self, height: int, width: int) -> float:
         """Each block keeps about ten maps of its width: in and out of norm, SiLU, conv, twice."""

@@ -13,8 +13,10 @@ so no token is made without the pixels around it, and the decoder leaves no shar
 tile at most goes through as a whole, as in training. What a picture lacks to whole tokens is drawn out by its last
 pixels.
 
-The normalisation in our networks looks at a whole tile, so tokens depend on where tiles lie: where a tokenizer is far
-from what it learned, the tone of flat ground changes from tile to tile, and tiles are seen (LOG.md).
+Group normalisation looks at a whole tile, so tokens depend on where tiles lie: where a tokenizer is far from what it
+learned, the tone of flat ground changes from tile to tile, and tiles are seen (LOG.md). With ``norm="channel"`` the
+networks look at no pixel beyond their ``reach``. Tiles then overlap by twice that and do not fade; what is taken from
+them is what the whole picture would give, up to the rounding of floats: there are no seams.
 """
 
 from __future__ import annotations
@@ -55,15 +57,16 @@ class Span:
     fade: int
 
 
-def spans(length: int, *, tile: int, overlap: int) -> list[Span]:
+def spans(length: int, *, tile: int, overlap: int, fade: int) -> list[Span]:
     """The tiles along a side.
 
     Args:
         length: Tokens of the side.
         tile: Tokens of a tile, more than three times the overlap.
         overlap: Tokens by which two tiles overlap, at least.
+        fade: Half of the tokens over which two tiles fade into each other, at most half of the overlap.
 
-    >>> [(span.start, span.first, span.end) for span in spans(20, tile=10, overlap=2)]
+    >>> [(span.start, span.first, span.end) for span in spans(20, tile=10, overlap=2, fade=1)]
     [(0, 0, 7), (5, 7, 12), (10, 12, 20)]
     """
     if length <= tile:
@@ -71,14 +74,15 @@ def spans(length: int, *, tile: int, overlap: int) -> list[Span]:
     count = -(-(length - overlap) // (tile - overlap))
     starts = [index * (length - tile) // (count - 1) for index in range(count)]
     cuts = [0, *((before + tile + after) // 2 for before, after in pairwise(starts)), length]
-    return [Span(starts[i], tile, cuts[i], cuts[i + 1], overlap // 2) for i in range(count)]
+    return [Span(starts[i], tile, cuts[i], cuts[i + 1], fade) for i in range(count)]
 
 
 def _tiles(tokenizer: Tokenizer, length: int) -> list[Span]:
     """The tiles of the tokenizer along a side of so many tokens."""
-    f = tokenizer.config.downsampling
-    overlap = max(2, OVERLAP // f)
-    return spans(length, tile=max(TILE // f, 4 * overlap), overlap=overlap)
+    f, reach = tokenizer.config.downsampling, tokenizer.config.reach
+    overlap = max(2, OVERLAP // f) if reach is None else 2 * -(-reach // f)
+    fade = overlap // 2 if reach is None else 0
+    return spans(length, tile=max(TILE // f, 4 * overlap), overlap=overlap, fade=fade)
 
 
 def encode_picture(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -> Tensor:

@@ -13,10 +13,14 @@ convolution instead of average pooling, convolutions have biases, and a block be
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 from torch import Tensor, nn
 
 from gridcode.domains.image.architectures import TokenizerConfig
-from gridcode.nn.conv import Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock, Upsample
+from gridcode.nn.conv import ChannelNorm, Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock, Upsample
 
 
 class Encoder(nn.Sequential):
@@ -29,7 +33,7 @@ class Encoder(nn.Sequential):
 
     def __init__(self, config: TokenizerConfig, latents: int) -> None:
         widths, maskgit = config.widths, config.style == "maskgit"
-        block = MaskGITBlock if maskgit else ResidualBlock
+        block, norm = _block(config), _NORMS[config.norm]
         stages: list[nn.Module] = [
             nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity(),
             Conv2d(config.channels * config.patch**2, widths[0], 3, padding=1, bias=not maskgit),
@@ -41,8 +45,8 @@ class Encoder(nn.Sequential):
                 before = width
             if stage < len(widths) - 1:
                 stages.append(nn.AvgPool2d(2) if maskgit else Downsample(width))
-        stages += [block(before, before), block(before, before), *_dense(before, config.dense)]
-        stages += [Norm(before), nn.SiLU(), Conv2d(before, latents, 1)]
+        stages += [block(before, before), block(before, before), *_dense(before, config.dense, norm)]
+        stages += [norm(before), nn.SiLU(), Conv2d(before, latents, 1)]
         super().__init__(*stages)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -62,8 +66,8 @@ class Decoder(nn.Sequential):
     def __init__(self, config: TokenizerConfig, latents: int) -> None:
         widths = config.widths[::-1]
         before = widths[0]
-        block = MaskGITBlock if config.style == "maskgit" else ResidualBlock
-        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1), *_dense(before, config.dense)]
+        block, norm = _block(config), _NORMS[config.norm]
+        stages: list[nn.Module] = [Conv2d(latents, before, 3, padding=1), *_dense(before, config.dense, norm)]
         stages += [block(before, before), block(before, before)]
         for stage, width in enumerate(widths):
             for _ in range(config.decoder_blocks):
@@ -72,7 +76,7 @@ class Decoder(nn.Sequential):
             if stage < len(widths) - 1:
                 stages.append(Upsample(width))
         stages += [
-            Norm(before),
+            norm(before),
             nn.SiLU(),
             Conv2d(before, config.channels * config.patch**2, 3, padding=1),
             nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
@@ -85,6 +89,14 @@ class Decoder(nn.Sequential):
         return out
 
 
-def _dense(width: int, count: int) -> list[nn.Module]:
+_NORMS: Final[dict[str, type[Norm | ChannelNorm]]] = {"group": Norm, "channel": ChannelNorm}
+
+
+def _block(config: TokenizerConfig) -> Callable[[int, int], nn.Module]:
+    """What makes a residual block, from its widths."""
+    return MaskGITBlock if config.style == "maskgit" else partial(ResidualBlock, norm=_NORMS[config.norm])
+
+
+def _dense(width: int, count: int, norm: type[Norm | ChannelNorm]) -> list[nn.Module]:
     """Layers that see one place each; the same on both sides of the bottleneck."""
-    return [layer for _ in range(count) for layer in (Norm(width), nn.SiLU(), Conv2d(width, width, 1))]
+    return [layer for _ in range(count) for layer in (norm(width), nn.SiLU(), Conv2d(width, width, 1))]
