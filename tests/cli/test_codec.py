@@ -92,6 +92,35 @@ def test_folders_of_pictures_of_all_modes(model: str, tmp_path: Path, capsys: py
     assert not (tmp_path / "new/a/bad.png.gc").exists()
 
 
+def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, photos = str(tmp_path / "model"), tmp_path / "in"
+    photos.mkdir()
+    for seed, (name, widths) in enumerate({"low": (8, 8, 8, 8), "high": (8, 8)}.items()):
+        torch.manual_seed(seed)
+        config = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=widths, encoder_blocks=1, decoder_blocks=1)
+        Tokenizer(config).save_pretrained(Path(model) / name / "tokenizer")
+    for number in range(3):
+        picture(photos / f"{number}.png", size=(96, 64 + number))
+    out = ["--model", model, "--out"]
+    high = said(["compress", str(photos), *out, str(tmp_path / "high"), "--workers", "2"], capsys).splitlines()
+    assert [line.rsplit("/", 1)[1] for line in high[:1]] == ["0.png.gc: 870 bytes, 1.1328 bits a pixel"]
+    low = said(["compress", str(photos), *out, str(tmp_path / "low"), "--bpp", "0.5"], capsys).splitlines()
+    assert low[0].endswith("/0.png.gc: 91 bytes, 0.1185 bits a pixel")
+    assert "lowest rate of this model takes 0.1185 bits" in refused(
+        ["compress", str(photos / "0.png"), *out, str(tmp_path / "x.gc"), "--bpp", "0.1"], capsys
+    )
+    for rate in ("high", "low"):
+        said(["decompress", str(tmp_path / rate), *out, str(tmp_path / f"{rate}-back"), "--workers", "2"], capsys)
+        assert len(list((tmp_path / f"{rate}-back").iterdir())) == 3
+    assert "--workers must be at least 1" in refused(
+        ["decompress", str(tmp_path / "high"), *out, str(tmp_path / "y"), "--workers", "0"], capsys
+    )
+    (photos / "1.png").write_bytes(b"no picture")
+    words = ["compress", str(photos), *out, str(tmp_path / "new"), "--workers", "2"]
+    assert "1.png: not an image" in refused(words, capsys)
+    assert len(said([*words, "--force", "--on-error", "skip"], capsys).splitlines()) == 3
+
+
 def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = picture(tmp_path / "photo.png")
     said(["compress", str(photo), "--model", model], capsys)

@@ -30,7 +30,7 @@ def codec() -> Codec:
     config = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
     tokenizer = Tokenizer(config).eval()
     space = TokenSpace(20, (3, 3), classes=(), tokenizer=tokenizer.weights_hash(), data={}, levels=(5, 4))
-    return Codec(tokenizer, MaskGIT(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), space).eval())
+    return Codec.of(tokenizer, MaskGIT(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), space).eval())
 
 
 @cache

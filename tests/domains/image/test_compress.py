@@ -28,7 +28,7 @@ from gridcode.tokenizer.model import Tokenizer
 
 def made(config: TokenizerConfig) -> Codec:
     torch.manual_seed(0)
-    return Codec(Tokenizer(config).eval())
+    return Codec.of(Tokenizer(config).eval())
 
 
 SMALL = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=(8, 8), encoder_blocks=1, decoder_blocks=1)
@@ -51,12 +51,12 @@ def test_what_comes_back_is_the_reconstruction(codec: Codec, shape: tuple[int, i
     assert back.shape == shape
     if shape[2] == 3:
         image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
-        difference = to_uint8(reconstruct(codec.tokenizer, image))[0].astype(int) - back
+        difference = to_uint8(reconstruct(codec.rates[0].tokenizer, image))[0].astype(int) - back
         assert abs(difference).max() <= 1
 
 
 def prior_of(codec: Codec) -> MaskGIT:
-    tokenizer = codec.tokenizer
+    tokenizer = codec.rates[0].tokenizer
     space = TokenSpace(20, (4, 5), classes=(), tokenizer=tokenizer.weights_hash(), data={}, levels=(5, 4))
     torch.manual_seed(0)
     return MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
@@ -64,7 +64,7 @@ def prior_of(codec: Codec) -> MaskGIT:
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 10), (19, 23)])
 def test_by_the_prior(codec: Codec, size: tuple[int, int]) -> None:
-    both = Codec(codec.tokenizer, prior_of(codec))
+    both = Codec.of(codec.rates[0].tokenizer, prior_of(codec))
     picture = noise(*size)
     data = both.compress(picture)
     assert parse_stream(data, "").header.coder == "prior"
@@ -76,10 +76,10 @@ def test_by_the_prior(codec: Codec, size: tuple[int, int]) -> None:
         other = prior_of(codec)
         other.vocabulary.bias.data += 1  # type: ignore[union-attr, operator]
         with pytest.raises(GridcodeError, match=r"was coded by prior \w+, this one is \w+"):
-            Codec(codec.tokenizer, other.eval()).decompress(data)
+            Codec.of(codec.rates[0].tokenizer, other.eval()).decompress(data)
         other.space = replace(other.space, tokenizer="0" * 16)
         with pytest.raises(GridcodeError, match="learned the tokens of tokenizer 0000"):
-            Codec(codec.tokenizer, other)
+            Codec.of(codec.rates[0].tokenizer, other)
 
 
 def test_a_grey_tokenizer_with_several_tokens_a_place() -> None:
@@ -116,23 +116,23 @@ def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: py
                 ((x.float() - 10) / 10)[:, None].expand(-1, 3, -1, -1).repeat_interleave(2, 2).repeat_interleave(2, 3)
             ),
         )
-        assert np.unique(tiles.decode_picture(codec.tokenizer, grid, 59, 41)).tolist() == [89]
+        assert np.unique(tiles.decode_picture(codec.rates[0].tokenizer, grid, 59, 41)).tolist() == [89]
         rows = torch.arange(30)[:, None].expand(30, 21) % 20
-        found = tiles.decode_picture(codec.tokenizer, rows, 60, 42)[::2, 0, 0]
+        found = tiles.decode_picture(codec.rates[0].tokenizer, rows, 60, 42)[::2, 0, 0]
         assert found.tolist() == to_uint8((rows.float()[:, :1] - 10).view(1, 1, 30, 1) / 10).flatten().tolist()
     picture = noise(60, 42)
-    tokens = tiles.encode_picture(codec.tokenizer, picture, (30, 21))
+    tokens = tiles.encode_picture(codec.rates[0].tokenizer, picture, (30, 21))
     assert tokens.shape == (30, 21)
     image = torch.from_numpy(picture[:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     first = spans(30, tile=16, overlap=4, fade=2)[0].end
-    assert torch.equal(tokens[:first, :first][:4, :4], codec.tokenizer.encode(image)[0, :4, :4])
+    assert torch.equal(tokens[:first, :first][:4, :4], codec.rates[0].tokenizer.encode(image)[0, :4, :4])
 
 
 @pytest.mark.parametrize("patch", [1, 2])
 @pytest.mark.parametrize(("widths", "blocks"), [((8,), 1), ((8, 16), 2)])
 def test_networks_look_as_far_as_they_say(widths: tuple[int, ...], patch: int, blocks: int) -> None:
     config = replace(SMALL, widths=widths, patch=patch, encoder_blocks=1, decoder_blocks=blocks, norm="channel")
-    tokenizer, f = made(config).tokenizer, config.downsampling
+    tokenizer, f = made(config).rates[0].tokenizer, config.downsampling
     for parameter in tokenizer.parameters():
         torch.nn.init.normal_(parameter, std=0.3)  # blocks begin as their shortcuts
     assert config.reach is not None
@@ -153,7 +153,7 @@ def test_networks_look_as_far_as_they_say(widths: tuple[int, ...], patch: int, b
 
 
 def test_tiles_without_a_look_at_the_whole_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = made(replace(SMALL, norm="channel")).tokenizer
+    tokenizer = made(replace(SMALL, norm="channel")).rates[0].tokenizer
     for parameter in tokenizer.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gridcode.cli.codec.files import SUFFIX, check_paths, jobs
+from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs
 from gridcode.cli.codec.store import compress_store
+from gridcode.cli.codec.work import codec_of, worked
 from gridcode.cli.shared.folders import sort_of
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT, Reading
@@ -35,6 +36,10 @@ class Arguments:
     coder: Literal["raw", "static", "prior"] | None = None
     """raw packs the tokens; static codes them by how often each occurs, and writes that table too; prior codes them by
     the prior's probabilities. By default prior where the model has one."""
+    bpp: float | None = None
+    """Bits a pixel, at most: of a model of several rates the highest whose file has no more. By default the highest."""
+    workers: int = 1
+    """Processes that share the pictures of a folder."""
     force: bool = False
     """Write over files that are there."""
     reading: Annotated[Reading, FLAT] = field(default_factory=Reading)
@@ -48,13 +53,13 @@ def run(arguments: list[str]) -> None:
     """
     parsed = parse(Arguments, arguments, prog="gridcode compress")
     if parsed.input.is_dir() and sort_of(parsed.input) == "tokens":
+        if parsed.bpp is not None:
+            raise GridcodeError("--bpp is for pictures; the tokens of a store are coded as they are")
         compress_store(parsed.input, parsed.model, parsed.out, coder=parsed.coder, force=parsed.force)
         return
     check_paths(parsed.input, "picture", parsed.out)
     parsed.model.check()
     from gridcode.data.folder import ImageFolder
-    from gridcode.data.image import decode_image
-    from gridcode.files import write_atomic
     from gridcode.training.log import ProgressBar
 
     found, on_error = [parsed.input], parsed.reading.on_error or "stop"
@@ -62,22 +67,38 @@ def run(arguments: list[str]) -> None:
         folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
         found = [folder.encoded(index) for index in range(len(folder))]
     planned = jobs(parsed.input, found, parsed.out, ending=SUFFIX, force=parsed.force)
-    codec = parsed.model.load()
+    work = Compress(parsed.model, parsed.coder, parsed.bpp, parsed.reading.max_pixels)
     sizes, pixels = 0, 0
     with ProgressBar("compress", total=len(planned), show=len(planned) > 1) as bar:
-        for number, job in enumerate(planned, 1):
-            try:
-                picture = decode_image(job.source, name=str(job.source), max_pixels=parsed.reading.max_pixels)
-                data = codec.compress(picture, coder=parsed.coder)
-            except GridcodeError as error:
-                if on_error == "stop":
-                    raise
-                print(f"skipped: {error}", file=sys.stderr)
+        for number, (job, result) in enumerate(worked(work, planned, parsed.workers), 1):
+            if isinstance(result, GridcodeError):
+                if on_error == "stop" or len(planned) == 1:
+                    raise result
+                print(f"skipped: {result}", file=sys.stderr)
                 continue
-            write_atomic(job.result, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
-            height, width = picture.shape[:2]
-            sizes, pixels = sizes + len(data), pixels + height * width
-            print(f"{job.result}: {len(data):,} bytes, {8 * len(data) / height / width:.4f} bits a pixel")
+            size, area = result
+            sizes, pixels = sizes + size, pixels + area
+            print(f"{job.result}: {size:,} bytes, {8 * size / area:.4f} bits a pixel")
             bar.advance(number)
     if len(planned) > 1 and pixels:
         print(f"all: {sizes:,} bytes, {8 * sizes / pixels:.4f} bits a pixel")
+
+
+@dataclass(frozen=True)
+class Compress:
+    """Turns a picture into a file; it says how many bytes that has, and how many pixels the picture."""
+
+    model: CodecModel
+    coder: Literal["raw", "static", "prior"] | None
+    bpp: float | None
+    max_pixels: int | None
+
+    def __call__(self, job: Job) -> tuple[int, int]:
+        """Read, compress and write."""
+        from gridcode.data.image import decode_image
+        from gridcode.files import write_atomic
+
+        picture = decode_image(job.source, name=str(job.source), max_pixels=self.max_pixels)
+        data = codec_of(self.model).compress(picture, coder=self.coder, bpp=self.bpp)
+        write_atomic(job.result, lambda path: path.write_bytes(data))
+        return len(data), picture.shape[0] * picture.shape[1]

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from gridcode.cli.codec.files import SUFFIX, check_paths, jobs, read_stream
+from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs, read_stream
 from gridcode.cli.codec.store import decompress_store
+from gridcode.cli.codec.work import codec_of, worked
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
@@ -30,6 +31,8 @@ class Arguments:
     """The PNG file to write, or a folder; beside the compressed file by default. A token store's folder."""
     force: bool = False
     """Write over files that are there."""
+    workers: int = 1
+    """Processes that share the files of a folder."""
     max_pixels: int | None = None
     """Refuse a picture of more pixels; 89 million by default."""
 
@@ -52,14 +55,29 @@ def run(arguments: list[str]) -> None:
         return
     parsed.model.check()
     planned = jobs(parsed.input, found, parsed.out, ending=".png", force=parsed.force)
-    from gridcode.evaluation.pictures import save_png
     from gridcode.training.log import ProgressBar
 
-    codec = parsed.model.load()
+    work = Decompress(parsed.model, parsed.max_pixels)
     with ProgressBar("decompress", total=len(planned), show=len(planned) > 1) as bar:
-        for number, job in enumerate(planned, 1):
-            stream = read_stream(job.source)
-            picture = codec.decompress(stream.data, name=stream.name, max_pixels=parsed.max_pixels)
-            save_png(picture, job.result)
-            print(f"{job.result}: {picture.shape[1]}x{picture.shape[0]} pixels")
+        for number, (job, result) in enumerate(worked(work, planned, parsed.workers), 1):
+            if isinstance(result, GridcodeError):
+                raise result
+            print(f"{job.result}: {result[1]}x{result[0]} pixels")
             bar.advance(number)
+
+
+@dataclass(frozen=True)
+class Decompress:
+    """Turns a file into a picture; it says its height and width."""
+
+    model: CodecModel
+    max_pixels: int | None
+
+    def __call__(self, job: Job) -> tuple[int, int]:
+        """Read, decompress and write."""
+        from gridcode.evaluation.pictures import save_png
+
+        stream = read_stream(job.source)
+        picture = codec_of(self.model).decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
+        save_png(picture, job.result)
+        return picture.shape[0], picture.shape[1]

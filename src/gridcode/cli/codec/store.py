@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gridcode.cli.codec.files import SUFFIX
+from gridcode.cli.codec.files import SUFFIX, read_stream
 from gridcode.cli.shared.folders import is_hub_id, sort_of
 from gridcode.cli.shared.models import CodecModel
+from gridcode.domains.image.config import rate_folders
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ def compress_store(
     """
     if out is None or out.is_file():
         raise GridcodeError("the splits of a token store go into a folder: give it as --out")
-    prior = _prior(model) if coder in (None, "prior") else None
-    if coder == "prior" and prior is None:
-        raise GridcodeError(f"--coder prior needs a prior, and there is none in {model.model}; give another --model")
     from gridcode.store.reader import TokenStore
     from gridcode.tasks.coded_store import code_split
     from gridcode.training.log import ProgressBar
 
     store = TokenStore.open(folder)
+    prior = _prior(model, store.manifest.tokenizer) if coder in (None, "prior") else None
+    if coder == "prior" and prior is None:
+        raise GridcodeError(f"--coder prior needs a prior, and there is none in {model.model}; give another --model")
     if not store.splits:
         raise GridcodeError(f"the token store {folder} has no examples; give another one")
     paths = {split: out / f"{split}{SUFFIX}" for split in store.splits}
@@ -57,16 +58,20 @@ def decompress_store(files: Sequence[Path], model: CodecModel, out: Path | None,
     from gridcode.tasks.coded_store import decode_store
     from gridcode.training.log import ProgressBar
 
+    of = read_stream(files[0]).header.model
     with ProgressBar("decompress", total=None) as bar:
         store = decode_store(
-            files, out, prior=_prior(model), overwrite=force, progress=lambda _, done, __: bar.advance(done)
+            files, out, prior=_prior(model, of), overwrite=force, progress=lambda _, done, __: bar.advance(done)
         )
     counts = ", ".join(f"{store.rows(split):,} {split}" for split in store.splits)
     print(f"{out}: a token store, {counts}")
 
 
-def _prior(model: CodecModel) -> Prior | None:
-    """The prior of a folder that holds one, or that the folder or the hub's model is; None where there is none."""
+def _prior(model: CodecModel, tokenizer: str) -> Prior | None:
+    """The prior of a folder that holds one, or that the folder or the hub's model is; None where there is none.
+
+    Of a codec of several rates it is that of the tokenizer with this hash.
+    """
     place = Path(model.model)
     if not place.is_dir():
         if not is_hub_id(model.model):
@@ -75,9 +80,11 @@ def _prior(model: CodecModel) -> Prior | None:
 
         model.device.usable()  # before anything is downloaded
         place = find_model(model.model)
-    inside = place / "prior" if (place / "prior").is_dir() else place
-    if sort_of(inside) not in ("class prior", "picture prior"):
+    inside = [place / "prior"] if (place / "prior").is_dir() else [rate / "prior" for rate in rate_folders(place)]
+    found = [folder for folder in inside or [place] if sort_of(folder) in ("class prior", "picture prior")]
+    if not found:
         return None
     from gridcode.prior.make import load_prior
 
-    return load_prior(inside, device=model.device.usable())
+    priors = [load_prior(folder, device=model.device.usable()) for folder in found]
+    return next((prior for prior in priors if prior.space.tokenizer == tokenizer), priors[0])

@@ -12,6 +12,7 @@ from gridcode.cli.shared.folders import Sort, check_folder, check_source
 from gridcode.cli.shared.kinds import KindOfData
 from gridcode.cli.shared.options import FLAT, Device, Drawing, Output
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
+from gridcode.domains.image.config import rate_folders
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import GREEDY
 
@@ -55,7 +56,8 @@ class CodecModel:
     """What turns pictures into tokens and codes them."""
 
     model: str
-    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it, or a tokenizer's folder or hub id."""
+    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; one of several such folders, a rate each;
+    or a tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     def check(self) -> None:
@@ -64,8 +66,8 @@ class CodecModel:
         Raises:
             GridcodeError: There is nothing, or something else.
         """
-        inside = Path(self.model) / "tokenizer"
-        check_folder("--model", inside if inside.is_dir() else self.model, "image tokenizer")
+        for place in rate_folders(Path(self.model)) or [None]:
+            check_folder("--model", self.model if place is None else place / "tokenizer", "image tokenizer")
 
     def load(self) -> Codec:
         """The codec, on its device.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import arg
@@ -265,3 +266,12 @@ class EvaluationConfig:
                 "evaluation protocol fid-adm and fid-clean need evaluation inception: the file "
                 "pt_inception-2015-12-05-6726825d.pth"
             )
+
+
+def rate_folders(folder: Path) -> list[Path]:
+    """The folders of a codec's rates: itself if it holds ``tokenizer/``, else those in it that do."""
+    if (folder / "tokenizer").is_dir():
+        return [folder]
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if (child / "tokenizer").is_dir())
