@@ -7,6 +7,7 @@ import torch
 
 from gridcode.errors import GridcodeError
 from gridcode.metrics import MAX_PSNR, ImageQuality, psnr, ssim
+from gridcode.metrics.image import MULTISCALE_LEAST, multiscale_ssim
 
 
 def pairs(count: int = 4, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,3 +81,24 @@ def test_errors_name_what_was_seen() -> None:
         psnr(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(GridcodeError, match="no image was seen"):
         ImageQuality().compute()
+
+
+def test_multiscale_ssim_is_the_product_over_resolutions() -> None:
+    from torch.nn.functional import avg_pool2d
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = (images.repeat_interleave(12, 2).repeat_interleave(12, 3) for images in pairs(2, 16))
+    found = multiscale_ssim(a, b)
+    assert multiscale_ssim(a, a).tolist() == pytest.approx([1.0, 1.0])
+    assert all(0 < value < 1 for value in found.tolist())
+    expected = torch.ones(2)
+    for number, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        x, y = ((avg_pool2d(images, 2**number) + 1) / 2 for images in (a, b))
+        whole, contrast = structural_similarity_index_measure(
+            x, y, data_range=1.0, reduction="none", return_contrast_sensitivity=True
+        )
+        expected *= (whole if number == 4 else contrast).clamp(min=0) ** weight
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    small = MULTISCALE_LEAST - 1
+    with pytest.raises(GridcodeError, match=f"images of {small}x{small} pixels are too small"):
+        multiscale_ssim(torch.zeros(1, 3, small, small), torch.zeros(1, 3, small, small))

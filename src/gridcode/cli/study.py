@@ -13,6 +13,7 @@ from gridcode.errors import GridcodeError
 from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.checkpoints.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
+from gridcode.studies.codec.config import CodecStudyConfig
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.uvim.config import UvimConfig
@@ -126,6 +127,13 @@ class Text(Arguments):
     study: Annotated[TextStudyConfig, FLAT] = field(default_factory=TextStudyConfig)
 
 
+@dataclass(frozen=True)
+class CodecRates(Arguments):
+    """Small files: rate against quality of gridcode compress, beside JPEG, WebP, AVIF and JPEG XL."""
+
+    study: Annotated[CodecStudyConfig, FLAT] = field(default_factory=CodecStudyConfig)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
@@ -140,6 +148,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "capacity": Capacity,
     "perceptual": Perceptual,
     "text": Text,
+    "codec": CodecRates,
 }
 """The studies by name."""
 

@@ -11,6 +11,7 @@ from .frechet import frechet_distance as frechet_distance
 from .image import MAX_PSNR as MAX_PSNR
 from .image import ImageQuality as ImageQuality
 from .image import ImageScores as ImageScores
+from .image import multiscale_ssim as multiscale_ssim
 from .image import psnr as psnr
 from .image import ssim as ssim
 from .inception_score import inception_score as inception_score

@@ -30,6 +30,9 @@ from gridcode.errors import GridcodeError
 MAX_PSNR = 100.0
 """PSNR of identical images, in decibels; no image counts for more."""
 
+MULTISCALE_LEAST = 176
+"""Pixels of a side that MS-SSIM needs: an 11 x 11 window after four halvings."""
+
 _SSIM_LEAST = 6  # the 11 x 11 window reaches 5 pixels over the border, and reflection needs one more
 
 
@@ -83,6 +86,40 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
         return a.new_zeros(0)
     scores = structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
     assert isinstance(scores, Tensor)  # a tuple only when full images are asked for
+    return scores.reshape(len(a))
+
+
+def multiscale_ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity at five resolutions of each pair of images (MS-SSIM).
+
+    Args:
+        a: images in [-1, 1], (B, C, H, W), at least :data:`MULTISCALE_LEAST` pixels high and wide.
+        b: images of the same shape.
+
+    Returns:
+        Similarity in [0, 1], 1 for identical images, (B,) float32.
+
+    Raises:
+        GridcodeError: The shapes differ, are not (B, C, H, W), or are too small to be halved four times.
+
+    Reference: Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", 2003.
+
+    >>> images = torch.linspace(-1, 1, 176 * 176).reshape(1, 1, 176, 176)
+    >>> multiscale_ssim(images, images)
+    tensor([1.])
+    """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    a, b = _unit_range(a, b, what="multiscale_ssim")
+    if min(a.shape[-2:]) < MULTISCALE_LEAST:
+        raise GridcodeError(
+            f"multiscale_ssim: images of {a.shape[-2]}x{a.shape[-1]} pixels are too small for five resolutions; "
+            f"use images of at least {MULTISCALE_LEAST}x{MULTISCALE_LEAST} or ssim"
+        )
+    if not len(a):
+        return a.new_zeros(0)
+    scores = multiscale_structural_similarity_index_measure(a, b, data_range=1.0, reduction="none", normalize="relu")
+    assert isinstance(scores, Tensor)
     return scores.reshape(len(a))
 
 

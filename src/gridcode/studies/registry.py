@@ -22,6 +22,7 @@ from gridcode.studies.codebooks.forms import Forms
 from gridcode.studies.codebooks.levels import Levels
 from gridcode.studies.codebooks.scaling import Scaling
 from gridcode.studies.codebooks.tradeoff import Tradeoff
+from gridcode.studies.codec.study import CodecStudy
 from gridcode.studies.perceptual.study import Perceptual
 from gridcode.studies.study import Study
 from gridcode.studies.text.study import TextStudy
@@ -45,6 +46,7 @@ STUDIES: Final[dict[str, type[Study]]] = {
         Capacity,
         Perceptual,
         TextStudy,
+        CodecStudy,
     )
 }
 """The studies by name."""

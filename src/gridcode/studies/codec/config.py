@@ -1,0 +1,51 @@
+"""Which codec is compared, with which formats, on which pictures, as frozen values; no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, get_args
+
+from gridcode.data.config import DataConfig
+from gridcode.errors import GridcodeError, check_numbers
+from gridcode.studies.config import check_chosen
+
+FormatName: TypeAlias = Literal["jpeg", "webp", "avif", "jxl"]
+
+QUALITIES: Final[Mapping[FormatName, tuple[int, ...]]] = {
+    "jpeg": (1, 3, 5, 8, 12, 20, 35, 50),
+    "webp": (0, 5, 10, 20, 35, 50),
+    "avif": (0, 5, 10, 20, 30, 40, 50),
+    "jxl": (1, 5, 10, 20, 35, 50),
+}
+"""What is measured of each format, from its lowest rate on."""
+
+
+@dataclass(frozen=True)
+class CodecStudyConfig:
+    """Whose files are compared."""
+
+    model: str = "runs/codec"
+    """A model of gridcode compress, of one rate or of several."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(workers=0))
+    """The pictures: those of the validation split, each at its own size."""
+    formats: tuple[FormatName, ...] = get_args(FormatName)
+    """What gridcode stands beside; jxl needs the package pillow-jxl-plugin."""
+    coder: Literal["raw", "static", "prior"] | None = None
+    """How gridcode codes tokens; by default by the model's prior, where it has one."""
+    halve: bool = False
+    """Halve each picture's sides first, by the mean of four pixels: of pictures that are JPEG files themselves, it
+    takes the traces away."""
+    count: int = 100
+    """Pictures, at most."""
+    patches: int = 1000
+    """Squares of 64 pixels, at fixed places, whose Fréchet distance is measured."""
+    rates: tuple[float, ...] = (0.05, 0.1, 0.2)
+    """Bits a pixel at which verdicts are given: each of the model's highest rate that is not above."""
+
+    def __post_init__(self) -> None:
+        """Refuse a study of nothing."""
+        check_numbers(self, "", counts=("count", "patches"))
+        check_chosen(formats=self.formats, rates=self.rates)
+        if not min(self.rates) > 0:
+            raise GridcodeError(f"rates must be above 0, got {self.rates}")

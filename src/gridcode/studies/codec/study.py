@@ -1,0 +1,352 @@
+"""Pictures in small files as a study: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
+
+    cell        points
+    gridcode    one for each rate of the model
+    jpeg, …     one for each quality
+
+    picture ─> bytes ─> picture      PSNR, SSIM, MS-SSIM      against the original, mean over pictures
+                           │         distance by lite2        took no part in any training
+                           └─> 64-pixel patches ─> Fréchet distance by lite0, to the patches of the originals
+
+Bits a pixel count the whole file, headers included. The formats are compared at gridcode's rates by the lines between
+their points, over the logarithm of the rate; where a format has no file so small, by its smallest, which has more bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ClassVar, Final, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridcode.data.config import DataConfig
+from gridcode.data.crop import to_channels
+from gridcode.data.open import open_split
+from gridcode.data.source import fixed_subset
+from gridcode.domains.image.compress import Codec
+from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.features.efficientnet import load_efficientnet_lite, weights_file
+from gridcode.features.extractor import Features, lite_extractor
+from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
+from gridcode.metrics.image import MULTISCALE_LEAST, multiscale_ssim, psnr, ssim
+from gridcode.studies.checkpoints.base import swept
+from gridcode.studies.codec.config import QUALITIES, CodecStudyConfig, FormatName
+from gridcode.studies.codec.formats import NAMES, Pixels, check_format, decoded, encoded, encoded_within
+from gridcode.studies.study import Cell, Study, Values, cell_folder
+from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
+
+OURS: Final = "gridcode"
+PATCH: Final = 64
+"""Side of a patch."""
+SHOWN: Final = 4
+"""Pictures on the contact sheet."""
+RATE: Final = "bits_per_pixel"
+MEASURES: Final = (
+    Column("psnr_db", "PSNR (dB)", 2),
+    Column("ssim", "SSIM", 3),
+    Column("ms_ssim", "MS-SSIM", 3),
+    Column("distance", "distance, lite2", 3),
+    Column("patch_frechet", "Fréchet distance of patches, lite0", 1),
+)
+HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
+"""Measures of which more is better."""
+
+Point: TypeAlias = Mapping[str, float]
+"""What was measured at a rate."""
+Way: TypeAlias = Callable[[Pixels], tuple[int, Pixels]]
+"""From a picture to the bytes of its file, and to what the file decodes to."""
+
+
+@dataclass(frozen=True)
+class CodecStudy(Study):
+    """See the module."""
+
+    name: ClassVar[str] = "codec"
+    config: CodecStudyConfig = field(default_factory=CodecStudyConfig)
+
+    def cells(self) -> list[Cell]:
+        """Gridcode and each format; nothing in it depends on a seed."""
+        return [Cell(name, 0) for name in (OURS, *self.config.formats)]
+
+    def kind(self, cell: Cell) -> str:
+        """The cell's own."""
+        return cell.setting
+
+    def prepare(self, out: Path) -> None:
+        """Nothing is made; what is missing is told at once."""
+        weights_file("lite0"), weights_file("lite2")
+        for name in self.config.formats:
+            check_format(name)
+
+    def time_cell(self, cell: Cell) -> float:
+        """See :class:`Study`: by one picture."""
+        judge = Judge.of(self.config, pictures(self.config)[:1])
+        ways = self._ways(cell)
+        start = time.perf_counter()
+        judge.point(next(iter(ways.values())))
+        return (time.perf_counter() - start) * len(ways) * len(pictures(self.config))
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """Measure every rate or quality, or go on with them."""
+        judge, folder = Judge.of(self.config, pictures(self.config)), cell_folder(out, cell)
+        points = {name: partial(judge.point, way) for name, way in self._ways(cell).items()}
+        return {"points": swept(points, folder / "points.json"), "pictures": len(judge.originals)}
+
+    def _ways(self, cell: Cell) -> dict[str, Way]:
+        """What makes a file and a picture again, by the point's name."""
+        ways: dict[str, Way] = {}
+        if cell.setting != OURS:
+            form: FormatName = cell.setting  # type: ignore[assignment]
+            for quality in QUALITIES[form]:
+                ways[str(quality)] = partial(through_format, name=form, quality=quality)
+            return ways
+        for rate in codec_of(self.config.model).rates:
+            point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
+            ways[point] = partial(through_codec, codec=Codec((rate,)), coder=self.config.coder)
+        return ways
+
+    def headline(self, values: Values) -> str:
+        """See :class:`Study`."""
+        least = min(values["points"].values(), key=lambda point: float(point[RATE]))
+        return f"{least['psnr_db']:.2f} dB at its lowest rate, {least[RATE]:.3f} bits a pixel"
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`Study`."""
+        curves: dict[str, list[tuple[str, Point]]] = {
+            cell.setting: sorted(values["points"].items(), key=lambda item: float(item[1][RATE]))
+            for cell, values in results.items()
+        }
+        names: dict[str, str] = {OURS: OURS} | {name: NAMES[name] for name in self.config.formats}
+        tables = [
+            StudyTable(
+                names[line],
+                ("rate" if line == OURS else "quality", "bits a pixel", *(measure.title for measure in MEASURES)),
+                [
+                    [name, f"{point[RATE]:.4f}", *(_text(point, measure) for measure in MEASURES)]
+                    for name, point in found
+                ],
+            )
+            for line, found in curves.items()
+        ]
+        panels = [
+            Panel(
+                measure.title,
+                [
+                    Series(
+                        names[line], {point[RATE]: [point[measure.key]] for _, point in found if measure.key in point}
+                    )
+                    for line, found in curves.items()
+                ],
+                x="bits a pixel",
+                log_x=True,
+            )
+            for measure in MEASURES
+            if any(measure.key in point for found in curves.values() for _, point in found)
+        ]
+        points = {line: [point for _, point in found] for line, found in curves.items()}
+        count = max((values["pictures"] for values in results.values()), default=0)
+        columns = ", ".join(["the original", OURS, *(names[name] for name in self.config.formats)])
+        halved = ", halved by the mean of four pixels" if self.config.halve else ""
+        note = (
+            f"{count} pictures at their own size{halved}; means over pictures. Shown are crops: {columns}; of a format "
+            "the best file of no more bytes than gridcode's at its lowest rate, or its smallest. Optimised progressive "
+            "JPEG with 4:2:0, WebP by method 6, AVIF at speed 4, JPEG XL at effort 7."
+        )
+        title = f"Small files, {self.config.data.dataset}{', halved' if self.config.halve else ''}"
+        found = verdicts(points, {name: names[name] for name in self.config.formats}, self.config.rates)
+        return Summary(title, found, tables, panels, notes=(note,))
+
+    def save_pictures(self, out: Path) -> None:
+        """``equal-bytes.png``: crops of pictures through gridcode at its lowest rate, and through each format."""
+        shown = pictures(self.config)[:SHOWN]
+        lowest = Codec(codec_of(self.config.model).rates[-1:])
+        rows = []
+        for original in shown:
+            data = lowest.compress(original, coder=self.config.coder)
+            files = [encoded_within(original, name, len(data)) for name in self.config.formats]
+            rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
+        sheet = [to_channels(_middle(picture), 3) for picture in rows]
+        save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
+
+
+def through_format(picture: Pixels, *, name: FormatName, quality: int) -> tuple[int, Pixels]:
+    """A picture as a file of a format, and back."""
+    data = encoded(picture, name, quality)
+    return len(data), decoded(data, picture)
+
+
+def through_codec(picture: Pixels, *, codec: Codec, coder: str | None) -> tuple[int, Pixels]:
+    """A picture as gridcode's file, and back."""
+    data = codec.compress(picture, coder=coder)  # type: ignore[arg-type]
+    return len(data), codec.decompress(data)
+
+
+@lru_cache(maxsize=1)
+def codec_of(model: str) -> Codec:
+    """The study's model, loaded once a process."""
+    return Codec.from_pretrained(model)
+
+
+@lru_cache(maxsize=1)
+def pictures(config: CodecStudyConfig) -> list[Pixels]:
+    """The study's pictures, at their own size, read once a process."""
+    return list(_read(config.data, config.count, halve=config.halve))
+
+
+def _read(data: DataConfig, count: int, *, halve: bool) -> Iterator[Pixels]:
+    source = fixed_subset(open_split(data, "val"), count)
+    for index in range(len(source)):
+        picture = source[index].image
+        yield halved(picture) if halve else picture
+
+
+def halved(picture: Pixels) -> Pixels:
+    """A picture of half the sides, each pixel the mean of four; an odd last row or column is left out.
+
+    >>> halved(np.array([[[0], [2], [9]], [[4], [6], [9]]], np.uint8)).tolist()
+    [[[3]]]
+    """
+    height, width = (side // 2 for side in picture.shape[:2])
+    blocks = picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, picture.shape[2])
+    means: Pixels = blocks.mean((1, 3)).round().astype(np.uint8)
+    return means
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What measures pictures against originals.
+
+    Attributes:
+        originals: uint8, (H, W, C) each.
+        places: Of the patches: number of the picture, top and left.
+        statistics: Of the originals' patches.
+    """
+
+    originals: Sequence[Pixels]
+    places: Sequence[tuple[int, int, int]]
+    statistics: GaussianStatistics
+
+    @staticmethod
+    def of(config: CodecStudyConfig, originals: Sequence[Pixels]) -> Judge:
+        """The study's, of these originals."""
+        draw = np.random.default_rng(0)
+        large = [number for number, picture in enumerate(originals) if min(picture.shape[:2]) >= PATCH]
+        places = []
+        for turn in range(config.patches if large else 0):
+            number = large[turn % len(large)]
+            top, left = (int(draw.integers(side - PATCH + 1)) for side in originals[number].shape[:2])
+            places.append((number, top, left))
+        return Judge(originals, places, statistics_of(originals, places))
+
+    def point(self, way: Way) -> Values:
+        """What is measured of all pictures, taken one way."""
+        network = load_efficientnet_lite("lite2").eval()
+        bits, back, figures = [], [], list[dict[str, float]]()
+        for original in self.originals:
+            size, picture = way(original)
+            bits.append(8 * size / original.shape[0] / original.shape[1])
+            back.append(picture)
+            figures.append(compared(original, picture, network))
+        keys = [key for key in figures[0] if all(key in found for found in figures)]
+        found: Values = {RATE: math.fsum(bits) / len(bits)}
+        found |= {key: math.fsum(of[key] for of in figures) / len(figures) for key in keys}
+        if len(self.places) > 1:
+            found["patch_frechet"] = frechet_distance(statistics_of(back, self.places), self.statistics)
+        return found
+
+
+@torch.inference_mode()
+def compared(original: Pixels, picture: Pixels, network: torch.nn.Module) -> dict[str, float]:
+    """What is measured of one picture; MS-SSIM and SSIM only where the picture is large enough."""
+    a, b = (_tensor(pixels) for pixels in (original, picture))
+    found = {"psnr_db": float(psnr(a, b)), "distance": float(network.distance(a, b))}  # type: ignore[operator]
+    if min(original.shape[:2]) >= 11:
+        found["ssim"] = float(ssim(a, b))
+    if min(original.shape[:2]) >= MULTISCALE_LEAST:
+        found["ms_ssim"] = float(multiscale_ssim(a, b))
+    return found
+
+
+@torch.inference_mode()
+def statistics_of(pictures: Sequence[Pixels], places: Sequence[tuple[int, int, int]]) -> GaussianStatistics:
+    """Mean and covariance of lite0's features of patches."""
+    extractor = lite_extractor("lite0")
+    statistics = GaussianStatistics(extractor.dim)
+    for start in range(0, len(places), 50):
+        part = [
+            _tensor(pictures[number][top : top + PATCH, left : left + PATCH])
+            for number, top, left in places[start : start + 50]
+        ]
+        found: Features = extractor(torch.cat([patch.expand(-1, 3, -1, -1) for patch in part]))
+        statistics.update(found.vectors)
+    return statistics
+
+
+def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], rates: Sequence[float]) -> list[Verdict]:
+    """Whether gridcode is ahead of each format at its rates.
+
+    Args:
+        points: Of each line, by rising rate.
+        names: Titles of the formats.
+        rates: Bits a pixel.
+    """
+    found, seen = [], set[float]()
+    for limit in rates:
+        below = [point for point in points.get(OURS, ()) if point[RATE] <= limit]
+        if not below or below[-1][RATE] in seen:
+            continue
+        ours = below[-1]
+        seen.add(ours[RATE])
+        for line, name in names.items():
+            if points.get(line):
+                found.append(_ahead(ours, points[line], name))
+    return found
+
+
+def _ahead(ours: Point, theirs: Sequence[Point], name: str) -> Verdict:
+    parts, ahead = [], 0
+    for measure in MEASURES:
+        if measure.key in ours and measure.key in theirs[0]:
+            other = at_rate(theirs, ours[RATE], measure.key)
+            better = ours[measure.key] > other if measure.key in HIGHER else ours[measure.key] < other
+            ahead += better
+            parts.append(f"{measure.title} {ours[measure.key]:.{measure.digits}f} against {other:.{measure.digits}f}")
+    least = theirs[0][RATE]
+    smallest = f"; its smallest files have {least:.3f} bits a pixel" if least > ours[RATE] else ""
+    claim = f"at {ours[RATE]:.3f} bits a pixel gridcode is ahead of {name} in at least two measures"
+    return Verdict(claim, "seen" if ahead >= 2 else "not seen", f"in {ahead}: {', '.join(parts)}{smallest}")
+
+
+def at_rate(points: Sequence[Point], rate: float, key: str) -> float:
+    """A measure between points, over the logarithm of the rate; beyond them, that of the nearest.
+
+    >>> at_rate([{"bits_per_pixel": 0.1, "x": 1.0}, {"bits_per_pixel": 0.4, "x": 3.0}], 0.2, "x")
+    2.0
+    """
+    x = np.log([point[RATE] for point in points])
+    return float(np.interp(math.log(rate), x, [point[key] for point in points]).round(9))
+
+
+def _text(point: Point, measure: Column) -> str:
+    return f"{point[measure.key]:.{measure.digits}f}" if measure.key in point else ""
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    """(1, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def _middle(picture: Pixels, height: int = 160, width: int = 240) -> Pixels:
+    """The middle of a picture, (height, width, C); what it lacks is grey."""
+    top, left = (max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, (height, width), strict=False))
+    part = picture[top : top + height, left : left + width]
+    found = np.full((height, width, picture.shape[2]), 128, np.uint8)
+    found[: part.shape[0], : part.shape[1]] = part
+    return found

@@ -1,0 +1,132 @@
+"""The study of small files: a tiny codec beside the formats that Pillow writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridcode.data.config import DataConfig
+from gridcode.domains.image import TokenizerConfig
+from gridcode.errors import GridcodeError
+from gridcode.features.efficientnet import EfficientNetLite
+from gridcode.features.extractor import Extractor, Features
+from gridcode.quantize.config import FSQConfig
+from gridcode.studies.codec import study as module
+from gridcode.studies.codec.config import CodecStudyConfig
+from gridcode.studies.codec.formats import check_format, decoded, encoded, encoded_within
+from gridcode.studies.codec.study import CodecStudy, at_rate, halved, verdicts
+from gridcode.studies.engine import read_study, write_study
+from gridcode.studies.registry import study_from_json
+from gridcode.tokenizer.model import Tokenizer
+
+
+def smooth(height: int = 48, width: int = 80, channels: int = 3) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    planes = [127 + 120 * np.sin(x / (7 + c) + y / (11 - c)) for c in range(channels)]
+    return np.stack(planes, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_formats_there_and_back(name: str, channels: int) -> None:
+    check_format(name)  # type: ignore[arg-type]
+    picture = smooth(channels=channels)
+    small, large = (encoded(picture, name, quality) for quality in (10, 90))  # type: ignore[arg-type]
+    assert len(small) < len(large)
+    errors = [np.abs(decoded(data, picture).astype(int) - picture).mean() for data in (small, large)]
+    assert errors[1] < errors[0]
+    assert errors[1] < 8
+    middle = encoded_within(picture, name, (len(small) + len(large)) // 2)  # type: ignore[arg-type]
+    assert len(middle) <= (len(small) + len(large)) // 2
+    assert encoded_within(picture, name, 1) == encoded(picture, name, 1 if name == "jpeg" else 0)  # type: ignore[arg-type]
+
+
+def test_a_format_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pillow_jxl", None)
+    with pytest.raises(GridcodeError, match="pip install pillow-jxl-plugin"):
+        check_format("jxl")
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    with pytest.raises(GridcodeError, match="cannot write AVIF"):
+        check_format("avif")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 9), st.integers(2, 9))
+def test_halving(height: int, width: int) -> None:
+    picture = np.random.default_rng(height * 10 + width).integers(0, 256, (height, width, 3), np.uint8)
+    small = halved(picture)
+    assert small.shape == (height // 2, width // 2, 3)
+    assert abs(float(small[0, 0, 1]) - picture[:2, :2, 1].mean()) <= 0.5
+
+
+def test_verdicts_and_the_rate_between() -> None:
+    points = {
+        "gridcode": [
+            {"bits_per_pixel": 0.04, "psnr_db": 25.0, "ssim": 0.7, "distance": 0.3},
+            {"bits_per_pixel": 0.2, "psnr_db": 27.0, "ssim": 0.8, "distance": 0.26},
+        ],
+        "jpeg": [
+            {"bits_per_pixel": 0.1, "psnr_db": 20.0, "ssim": 0.75, "distance": 0.4},
+            {"bits_per_pixel": 0.4, "psnr_db": 30.0, "ssim": 0.9, "distance": 0.1},
+        ],
+    }
+    assert at_rate(points["jpeg"], 0.2, "psnr_db") == 25.0
+    assert at_rate(points["jpeg"], 0.01, "psnr_db") == 20.0
+    found = verdicts(points, {"jpeg": "JPEG", "webp": "WebP"}, (0.01, 0.05, 0.1, 0.2))
+    assert [verdict.answer for verdict in found] == ["seen", "not seen"]
+    assert found[0].claim == "at 0.040 bits a pixel gridcode is ahead of JPEG in at least two measures"
+    assert found[0].figures == (
+        "in 2: PSNR (dB) 25.00 against 20.00, SSIM 0.700 against 0.750, distance, lite2 0.300 against 0.400; its "
+        "smallest files have 0.100 bits a pixel"
+    )
+    assert found[1].figures.startswith("in 1: PSNR (dB) 27.00 against 25.00, SSIM 0.800 against 0.825")
+
+
+def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    for number in range(3):
+        Image.fromarray(np.roll(smooth(192, 180), 9 * number, 1)).save(tmp_path / f"photo-{number}.png")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in tmp_path.glob("*.png"):
+        path.rename(photos / path.name)
+    for name, widths in {"low": (8, 8, 8, 8), "high": (8, 8)}.items():
+        torch.manual_seed(0)
+        config = TokenizerConfig(quantizer=FSQConfig((5, 4)), widths=widths, encoder_blocks=1, decoder_blocks=1)
+        Tokenizer(config).save_pretrained(tmp_path / "model" / name / "tokenizer")
+    torch.manual_seed(0)
+    network = EfficientNetLite("lite0").eval()
+
+    def measure(pixels: torch.Tensor) -> Features:
+        vectors = pixels.flatten(1)[:, ::1024] / 127.5
+        return Features(vectors, vectors)
+
+    monkeypatch.setattr(module, "load_efficientnet_lite", lambda name: network)
+    monkeypatch.setattr(module, "weights_file", lambda name: Path())
+    extractor = Extractor("lite0", "0", 12, "", 3, measure, torch.device("cpu"))
+    monkeypatch.setattr(module, "lite_extractor", lambda name: extractor)
+    data = DataConfig(source=str(photos), val_source=str(photos), workers=0)
+    study = CodecStudy(CodecStudyConfig(model=str(tmp_path / "model"), data=data, formats=("jpeg",), patches=20))
+    for cell in study.cells():
+        assert study.time_cell(cell) > 0
+    out = tmp_path / "out"
+    for cell in study.cells():
+        found = study.run_cell(cell, out)
+        assert found["pictures"] == 3
+        for point in found["points"].values():
+            assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "patch_frechet"}
+    study.save_pictures(out)
+    with Image.open(out / "equal-bytes.png") as sheet:
+        assert sheet.size[0] > 3 * 240
+    write_study(study, {cell: study.run_cell(cell, out) for cell in study.cells()}, out)
+    content, results = read_study(out / "study.json")
+    page = study_from_json(content).summary(results)
+    assert [table.title for table in page.tables] == ["gridcode", "JPEG"]
+    assert [row[0] for row in page.tables[0].rows] == ["8 px, 20 codes", "2 px, 20 codes"]
+    assert len(page.panels) == 5
