@@ -163,7 +163,7 @@ def test_what_the_system_refuses_is_said_with_what_to_do(number: int, told: str,
 def test_a_url_is_no_place_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for write in (make_folder, lambda path: write_text(path, "a"), write_folder):
-        with pytest.raises(FileError, match=r"^s3:/bucket/a is a URL, and files are written to folders; choose one"):
+        with pytest.raises(FileError, match=r"^s3://bucket/a is a URL, and files are written to folders; choose one"):
             write(Path("s3://bucket/a"))
     assert not list(tmp_path.iterdir())
 

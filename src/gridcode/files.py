@@ -30,8 +30,9 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         GridcodeError: The block raised an ``OSError``, and this is one too; or ``path`` is a URL.
     """
-    if _URL.match(str(path)):  # a Path has lost one of the two slashes
-        raise FileError(f"{path} is a URL, and files are written to folders; choose one, and copy it from there")
+    if _URL.match(str(path)):
+        url = re.sub(":/+", "://", str(path), count=1)  # a Path has lost one of the two slashes
+        raise FileError(f"{url} is a URL, and files are written to folders; choose one, and copy it from there")
     try:
         yield
     except GridcodeError:

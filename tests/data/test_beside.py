@@ -103,7 +103,7 @@ def test_a_saved_data_set_has_its_other_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("way", "name", "said"),
     [
-        ("tar", "txd", "nothing called 'txd' beside the pictures, only json, txt; check columns"),
+        ("tar", "txd", "nothing called 'txd' beside the pictures, only json, txt; name others"),
         ("parquet", "txt", "nothing called 'txt' beside the pictures, only width, score, box, text, thumbnail"),
         ("parquet", "thumbnail", "'thumbnail' holds bytes"),
         ("scenes", "txt", "scenes: nothing stands beside these pictures"),

@@ -89,6 +89,10 @@ def test_given_frames_stay_and_the_others_follow_from_them(generators: dict[str,
             continued(generator, given.expand(-1, -1, frames, -1, -1), [0, 3, -1])
     with pytest.raises(GridcodeError, match="draws frames of 2x2 tokens, and those given have 3x2"):
         continued(generator, torch.zeros(1, 3, 1, 24, 16), [0])
+    with pytest.raises(GridcodeError, match="there are no clips whose frames are given"):
+        continued(generator, given[:0], [])
+    half = continued(generator, given.bfloat16(), [0, 3, -1], sampler=sampler, seed=1)
+    assert torch.equal(half[:, :, :1], given.bfloat16().float())
 
 
 def test_reconstruct_takes_films_and_skips_what_is_broken(runs: Path, tmp_path: Path, capsys) -> None:
@@ -135,6 +139,7 @@ def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -
         (["sample", *models, "--given", "motion"], "given frames must be 1, got 5"),
         (["sample", *models, "--given", "motion", "--classes", "fall", "turn"], "--given takes one of --classes"),
         (["sample", *models, "--data.size", "8"], "is for those of --given, and there are none"),
+        (["sample", *models, "--given-frames", "1"], "counts frames of --given, and there are none"),
         (["sample", *models, *given, "--first", "3"], "--first numbers new clips; leave it out with --given"),
         (["sample", *models, *given, "--batch-size", "0"], "batch_size must be at least 1, got 0"),
         (["eval", *models, "--given", "1", "--data.frames", "9"], "grids of 2x2x2 tokens, and these films have 3x2x2"),

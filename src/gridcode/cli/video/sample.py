@@ -30,8 +30,8 @@ class Arguments(sample.Arguments):
     """How many of each class; with --given how many films are continued, from all over the source."""
     given: str | None = None
     """A film, or a folder of films, or 'motion', whose first frames are given."""
-    given_frames: int = 5
-    """How many frames are given: 1, or 1 more than a multiple of the tokenizer's factor of time."""
+    given_frames: int | None = None
+    """How many frames are given: 1, or 1 more than a multiple of the tokenizer's factor of time. By default 5."""
     data: VideoReading = field(default_factory=VideoReading)
     """How the films of --given are read."""
     format: Literal["webp", "gif"] = "webp"
@@ -52,6 +52,8 @@ def run(arguments: list[str]) -> None:
     check_source(parsed.given, "video")
     if parsed.given is None and parsed.data != VideoReading():
         raise GridcodeError("how films are read (--data) is for those of --given, and there are none")
+    if parsed.given is None and parsed.given_frames is not None:
+        raise GridcodeError("--given-frames counts frames of --given, and there are none")
     from gridcode.domains.video.domain import VideoDomain
     from gridcode.domains.video.files import write_clip
     from gridcode.domains.video.show import film_strips
@@ -94,10 +96,11 @@ def _continued(parsed: Arguments, given: str, generator: Generator) -> tuple[Ten
     if parsed.count < 1:
         raise GridcodeError(f"--count must be at least 1, got {parsed.count}")
     parsed.output.check()
-    check_given(generator, parsed.given_frames)
+    frames = 5 if parsed.given_frames is None else parsed.given_frames
+    check_given(generator, frames)
     (label,) = sample.wanted_classes(parsed.classes or (sample.ANY,), generator.prior.space.classes)
     settings = parsed.data.applied(data_of(generator.tokenizer))
-    data = replace(settings, source=given, frames=parsed.given_frames)
+    data = replace(settings, source=given, frames=frames)
     chosen, drawing = some_of(open_input(data), parsed.count), parsed.models.drawing
 
     def first_frames(number: int) -> tuple[Tensor, str]:

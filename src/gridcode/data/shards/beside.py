@@ -154,7 +154,7 @@ def texts_of(members: Mapping[str, bytes | None]) -> dict[str, str | None]:
 
 def _none(name: str, there: Sequence[str], where: str) -> Any:
     seen = ", ".join(there[:20]) or "nothing"
-    raise GridcodeError(f"{where}: nothing called '{name}' beside the pictures, only {seen}; check columns")
+    raise GridcodeError(f"{where}: nothing called '{name}' beside the pictures, only {seen}; name others")
 
 
 def _python(value: pa.Scalar, name: str) -> Any:

@@ -67,10 +67,12 @@ def continued(
     """
     if batch_size < 1:
         raise GridcodeError(f"batch_size must be at least 1, got {batch_size}")
+    if not len(given):
+        raise GridcodeError("there are no clips whose frames are given; give at least one")
     places, grid = check_given(generator, given.shape[2]), generator.prior.space.grid
     tokenizer = generator.tokenizer
     parts = torch.split(given, batch_size)
-    tokens = torch.cat([tokenizer.encode(part.to(tokenizer.device)).cpu() for part in parts])
+    tokens = torch.cat([tokenizer.encode(part.to(tokenizer.device).float()).cpu() for part in parts])
     if tokens.shape[2:] != grid[1:]:
         raise GridcodeError(
             f"the prior draws frames of {grid[1]}x{grid[2]} tokens, and those given have {tokens.shape[2]}x"
