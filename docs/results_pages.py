@@ -37,14 +37,19 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
     """
     from gridcode.files import write_json
     from gridcode.studies.engine import read_study
+    from gridcode.studies.registry import STUDIES
 
     content, _ = read_study(study / "study.json")
+    paths = STUDIES[content["study"]].paths
+    for setting in paths:
+        content["settings"][setting] = PurePath(content["settings"][setting]).name
     data = content["settings"].get("data")
     if data is not None:
         data["source"] = PurePath(data["source"]).name
         if data["val_source"] is not None:
             data["val_source"] = PurePath(data["val_source"]).name
-    file = pages / f"{content['study']}-{data['source'] if data is not None else 'scenes'}.json"
+    name = data["source"] if data is not None else "all" if paths else "scenes"
+    file = pages / f"{content['study']}-{name}.json"
     write_json(file, content)
     for old in pages.glob(f"{file.stem}-*.png"):
         old.unlink()

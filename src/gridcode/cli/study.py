@@ -14,6 +14,7 @@ from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.checkpoints.config import GuidanceConfig, LongConfig, SamplersConfig, SemanticsConfig
 from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsConfig, ScalingConfig, TradeoffConfig
 from gridcode.studies.codec.config import CodecStudyConfig
+from gridcode.studies.domains.config import DomainsConfig
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.uvim.config import UvimConfig
@@ -134,6 +135,13 @@ class CodecRates(Arguments):
     study: Annotated[CodecStudyConfig, FLAT] = field(default_factory=CodecStudyConfig)
 
 
+@dataclass(frozen=True)
+class Domains(Arguments):
+    """FSQ and VQ on pictures, sounds, texts, clouds and clips, at equal steps and codes: does usage stay full?"""
+
+    study: Annotated[DomainsConfig, FLAT] = field(default_factory=DomainsConfig)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
@@ -149,6 +157,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "perceptual": Perceptual,
     "text": Text,
     "codec": CodecRates,
+    "domains": Domains,
 }
 """The studies by name."""
 

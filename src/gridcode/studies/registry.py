@@ -23,6 +23,7 @@ from gridcode.studies.codebooks.levels import Levels
 from gridcode.studies.codebooks.scaling import Scaling
 from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.codec.study import CodecStudy
+from gridcode.studies.domains.study import DomainsStudy
 from gridcode.studies.perceptual.study import Perceptual
 from gridcode.studies.study import Study
 from gridcode.studies.text.study import TextStudy
@@ -47,6 +48,7 @@ STUDIES: Final[dict[str, type[Study]]] = {
         Perceptual,
         TextStudy,
         CodecStudy,
+        DomainsStudy,
     )
 }
 """The studies by name."""

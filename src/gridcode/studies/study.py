@@ -46,6 +46,8 @@ class Study(ABC):
     """What ``gridcode study`` calls it."""
     config: Any
     """Everything that its figures depend on, a frozen dataclass."""
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Settings, beside the data, that are paths of this machine: pages show their last part."""
 
     def settings(self) -> Values:
         """The config, as JSON holds it; a folder keeps the study of these alone."""

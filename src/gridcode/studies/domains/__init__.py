@@ -1,0 +1,1 @@
+"""A study over every kind of data: does near-full usage without help hold beyond pictures?"""

@@ -1,0 +1,130 @@
+"""Which kinds of data and quantizers are compared, and how long cells train, as frozen values; no torch here.
+
+kind      recipe                     examples
+image     fashion_mnist_laptop       Fashion-MNIST, 28 px
+audio     fsdd_laptop                spoken digits, 8 kHz
+text      tinyshakespeare_laptop     Shakespeare's plays, windows of 64 bytes
+points    solids_laptop              built-in solids, 512 points
+video     video_laptop               built-in moving scenes, 17 frames
+
+Networks, batches and learning rates are the recipes'; codes, steps and counts are the same for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from gridcode.errors import GridcodeError, check_numbers
+from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
+from gridcode.recipes import ClassRecipe, recipe
+from gridcode.studies.config import Family, Size, check_chosen
+
+KindName: TypeAlias = Literal["image", "audio", "text", "points", "video"]
+
+RECIPES_OF: Final[dict[KindName, str]] = {
+    "image": "fashion_mnist_laptop",
+    "audio": "fsdd_laptop",
+    "text": "tinyshakespeare_laptop",
+    "points": "solids_laptop",
+    "video": "video_laptop",
+}
+SMOKE_MODELS: Final[dict[KindName, dict[str, Any]]] = {
+    "image": {"widths": (8, 8)},
+    "audio": {"widths": (8, 8, 8), "dilations": (1,), "head": 4},
+    "text": {"width": 16, "head": 8, "units": 1},
+    "points": {"tokens": 4, "width": 16, "heads": 2, "encoder_depth": 1, "decoder_depth": 1},
+    "video": {"widths": (8, 8)},
+}
+"""What of a recipe's networks becomes tiny."""
+SMOKE_DATA: Final[dict[KindName, dict[str, Any]]] = {
+    "image": {},
+    "audio": {"samples": 2048, "crop": 1024},
+    "text": {"window": 32},
+    "points": {"points": 64, "train_count": 40, "val_count": 20},
+    "video": {"frames": 5, "size": 16, "train_count": 24, "val_count": 12},
+}
+"""What of a recipe's data becomes small."""
+PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
+LEVELS: Final = (8, 5, 5, 5)
+"""The paper's levels for 2^10 codes; every VQ has as many codes."""
+
+
+@dataclass(frozen=True)
+class DomainsConfig:
+    """Which kinds of data, which quantizers, and how long."""
+
+    kinds: tuple[KindName, ...] = get_args(KindName)
+    """Kinds of data."""
+    families: tuple[Family, ...] = ("fsq", "vq", "vq_splitting")
+    """Quantizers: FSQ, VQ without any help, and VQ at full strength, with UViM's splitting of codes."""
+    image: str = "fashion_mnist"
+    """Pictures of 28 px with classes: a path."""
+    audio: str = "fsdd"
+    """Sounds with classes: a path."""
+    text: str = "tinyshakespeare.txt"
+    """Texts: a path."""
+    size: Size = "laptop"
+    """Networks, steps and counts: smoke, laptop or gpu."""
+    steps: int = 400
+    """Steps of each stage at laptop size."""
+    seeds: int = 3
+    """Runs of each setting, seeds 0, 1, …"""
+
+    def __post_init__(self) -> None:
+        """Refuse a study of nothing, or of one thing twice."""
+        check_numbers(self, "", counts=("steps", "seeds"))
+        check_chosen(kinds=self.kinds, families=self.families)
+        unknown = [name for name in self.kinds if name not in get_args(KindName)]
+        if unknown:
+            raise GridcodeError(f"kinds must be of {', '.join(get_args(KindName))}, got {unknown[0]!r}")
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Training examples whose tokens the prior learns, and validation examples, at most."""
+        return {"smoke": (24, 12), "laptop": (2000, 300), "gpu": (100_000, 2000)}[self.size]
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of each stage."""
+        return {"smoke": 4, "laptop": self.steps, "gpu": 20_000}[self.size]
+
+    def quantizer(self, family: str) -> QuantizerConfig:
+        """A family's, with the study's number of codes.
+
+        >>> DomainsConfig().quantizer("vq").size
+        1000
+        """
+        if family == "fsq":
+            return FSQConfig(levels=LEVELS)
+        return VQConfig(PRESETS[family], size=prod(LEVELS))  # type: ignore[arg-type]
+
+    def recipe(self, kind: KindName, family: str, seed: int) -> ClassRecipe:
+        """Both stages of a cell."""
+        found: Any = recipe(RECIPES_OF[kind])
+        if self.size == "smoke":
+            found = found.smoke(data=SMOKE_DATA[kind], model=SMOKE_MODELS[kind], evaluation=found.evaluation)
+        run = found.tokenizer
+        data = replace(run.data, source=getattr(self, kind)) if hasattr(self, kind) else run.data
+        if hasattr(data, "workers"):
+            data = replace(data, workers=0)
+        model = replace(run.model, quantizer=self.quantizer(family))
+        cell: ClassRecipe = replace(
+            found,
+            tokenizer=replace(run, data=data, model=model, loop=self._loop(run.loop, seed)),
+            prior=replace(found.prior, loop=self._loop(found.prior.loop, seed)),
+        )
+        return cell
+
+    def _loop(self, loop: Any, seed: int) -> Any:
+        steps = self.all_steps
+        return replace(
+            loop,
+            steps=steps,
+            seed=seed,
+            log_every=max(2, steps // 20),
+            val_every=max(2, steps // 2),
+            val_count=min(loop.val_count, 100),
+            checkpoint_every=max(2, steps // 4),
+        )
