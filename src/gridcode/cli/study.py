@@ -16,6 +16,7 @@ from gridcode.studies.codebooks.config import DimsConfig, FormsConfig, LevelsCon
 from gridcode.studies.codec.config import CodecStudyConfig
 from gridcode.studies.domains.config import DomainsConfig
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
+from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.uvim.config import UvimConfig
 
@@ -142,6 +143,13 @@ class Domains(Arguments):
     study: Annotated[DomainsConfig, FLAT] = field(default_factory=DomainsConfig)
 
 
+@dataclass(frozen=True)
+class SpeechAtLowRates(Arguments):
+    """Speech at low rates: a tokenizer of sounds beside Opus and Codec 2, by digits recognised, STOI, PESQ and more."""
+
+    study: Annotated[SpeechConfig, FLAT] = field(default_factory=SpeechConfig)
+
+
 STUDIES: dict[str, type[Arguments]] = {
     "uvim": Uvim,
     "tradeoff": Tradeoff,
@@ -158,6 +166,7 @@ STUDIES: dict[str, type[Arguments]] = {
     "text": Text,
     "codec": CodecRates,
     "domains": Domains,
+    "speech": SpeechAtLowRates,
 }
 """The studies by name."""
 
@@ -179,7 +188,7 @@ def run(arguments: list[str]) -> None:
     parsed: Any = parse(kind, arguments[1:], prog=f"gridcode study {name}")
     data = getattr(parsed.study, "data", None)
     for place in () if data is None else (data.source, data.val_source):
-        check_source(place, "text" if name == "text" else "image")
+        check_source(place, {"text": "text", "speech": "audio"}.get(name, "image"))
     from gridcode.cli.shared.advice import narrator
     from gridcode.studies.engine import run_study
     from gridcode.studies.registry import make_study

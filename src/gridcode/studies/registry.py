@@ -25,6 +25,7 @@ from gridcode.studies.codebooks.tradeoff import Tradeoff
 from gridcode.studies.codec.study import CodecStudy
 from gridcode.studies.domains.study import DomainsStudy
 from gridcode.studies.perceptual.study import Perceptual
+from gridcode.studies.speech.study import Speech
 from gridcode.studies.study import Study
 from gridcode.studies.text.study import TextStudy
 from gridcode.studies.uvim.study import UvimStudy
@@ -49,6 +50,7 @@ STUDIES: Final[dict[str, type[Study]]] = {
         TextStudy,
         CodecStudy,
         DomainsStudy,
+        Speech,
     )
 }
 """The studies by name."""

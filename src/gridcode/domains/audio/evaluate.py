@@ -1,6 +1,6 @@
 """Measure a tokenizer of sounds, and a prior on top of it, on the sounds that they were trained on.
 
-validation sounds -> tokenizer -> mel and STFT distance, SI-SDR, usage, bits a second
+validation sounds -> tokenizer -> mel and STFT distance, SI-SDR, STOI, PESQ, usage, bits a second
 labels            -> a small classifier of log-mel spectra, trained here: share of originals, of reconstructions and of
                      samples that it recognises as what they are, or were asked to be
 validation tokens -> prior     -> bits a token
@@ -8,7 +8,7 @@ validation tokens -> prior     -> bits a token
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from gridcode.domains.audio.data.source import SoundSource
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
+from gridcode.domains.audio.speech import speech_scores
 from gridcode.evaluation.both_stages import both_ways, draw_by_class, measuring_classifier, recognised
 from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
@@ -53,11 +54,13 @@ class AudioEvaluation(ClassEvaluation[ClassSamples]):
 
     Attributes:
         scores: Of reconstructions.
+        speech: STOI and PESQ, where their packages are installed.
         bits_per_second: The rate of the tokens.
         sounds: (n, 1, T), validation sounds to be heard.
     """
 
     scores: AudioScores
+    speech: Mapping[str, float]
     bits_per_second: float
     sounds: Tensor
 
@@ -67,6 +70,7 @@ class AudioEvaluation(ClassEvaluation[ClassSamples]):
             "mel_distance_nats": self.scores.mel_distance,
             "stft_distance_db": self.scores.stft_distance,
             "si_sdr_db": self.scores.si_sdr,
+            **self.speech,
             "bits_per_second": self.bits_per_second,
             **self.scores.usage.figures(),
             **self.recognition(),
@@ -101,6 +105,7 @@ def evaluate_audio(
     assert isinstance(domain, AudioDomain)
     return AudioEvaluation(
         scores=meter.compute(),
+        speech=speech_scores(found.examples, found.reconstructions, rate),
         codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits_per_second=domain.bits_per_second(tokenizer),
         originals_accuracy=recognised(classifier, found.examples, labels, picture),

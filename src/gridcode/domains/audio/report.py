@@ -16,6 +16,12 @@ from gridcode.evaluation.pictures import contact_sheet
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
 
+SPEECH = {
+    "stoi": "share of speech that is understood, by the package pystoi",
+    "pesq": "what listeners would say, 1 to 4.6, by the package pesq",
+}
+"""What speech is measured by, where the packages are installed."""
+
 
 def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioEvaluationConfig) -> Findings:
     """What :func:`gridcode.evaluation.publish.publish` writes of sounds.
@@ -44,6 +50,7 @@ def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioE
 
 def _key_figures(found: AudioEvaluation) -> list[Figure]:
     figures = [
+        *(Figure(name.upper(), value, "", SPEECH[name]) for name, value in found.speech.items()),
         Figure("bit rate", round(found.bits_per_second), "bit/s", "tokens a second times bits a token"),
         Figure("mel distance", round(found.scores.mel_distance, 3), "nats", "reconstructions of validation sounds"),
         usage_figure(found.scores.usage.pooled),

@@ -1,0 +1,232 @@
+"""Speech at low rates as a study: tokens of gridcode beside Opus and Codec 2, by what is heard and what is understood.
+
+    cell            what the sounds go through
+    originals       nothing: what the classifier recognises of them
+    gridcode        a tokenizer and back
+    opus-6000       Opus (PyAV's libopus), 6,000 bits a second, its lowest for speech
+    codec2-1300 …   Codec 2 (pycodec2), a vocoder: it keeps pitch and envelope of speech, not its waveform
+
+    sounds ─> codec ─> sounds      mel and STFT distance, SI-SDR, STOI, PESQ, share of digits that are recognised
+
+Bits a second are those of the packets, without a container; the tokens' are log2 of the codebook each, before any prior
+makes them fewer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+import torch
+from torch import Tensor
+
+from gridcode.data.labelled.source import some_of
+from gridcode.domains.audio.config import AudioEvaluationConfig
+from gridcode.domains.audio.data.loader import eval_batches
+from gridcode.domains.audio.data.source import open_sounds
+from gridcode.domains.audio.domain import AudioDomain
+from gridcode.domains.audio.evaluate import mel_pictures, sound_classifier
+from gridcode.domains.audio.loss import mel_distance
+from gridcode.domains.audio.measure import BANDS, FLOOR, WINDOWS, si_sdr, spectral_distance
+from gridcode.domains.audio.show import spectrograms
+from gridcode.domains.audio.speech import speech_scores
+from gridcode.errors import GridcodeError
+from gridcode.evaluation.both_stages import recognised
+from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.features.classifier import load_classifier, save_classifier
+from gridcode.studies.config import CLASSIFIER
+from gridcode.studies.speech.codecs import load, through_codec
+from gridcode.studies.speech.config import SpeechConfig
+from gridcode.studies.study import Cell, Study, Values
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict
+from gridcode.tokenizer.model import Tokenizer
+
+ORIGINALS, OURS = "originals", "gridcode"
+RATE_OF: Final = "bits_per_second"
+MEASURES: Final = (
+    Column(RATE_OF, "bits a second", 0),
+    Column("recognised", "digits recognised", 1, percent=True),
+    Column("stoi", "STOI", 3),
+    Column("pesq", "PESQ", 2),
+    Column("mel_distance", "mel distance (nats)", 3),
+    Column("stft_distance", "STFT distance (dB)", 2),
+    Column("si_sdr", "SI-SDR (dB)", 1),
+)
+HIGHER: Final = frozenset({"recognised", "stoi", "pesq", "si_sdr"})
+SHOWN: Final = 6
+"""Sounds on the picture."""
+
+
+@dataclass(frozen=True)
+class Speech(Study):
+    """See the module."""
+
+    name: ClassVar[str] = "speech"
+    config: SpeechConfig = field(default_factory=SpeechConfig)
+
+    def cells(self) -> list[Cell]:
+        """The originals, the tokenizer and each codec; nothing in them depends on a seed."""
+        return [Cell(name, 0) for name in (ORIGINALS, OURS, *self.config.codecs)]
+
+    def kind(self, cell: Cell) -> str:
+        """Alike; codecs take seconds."""
+        return "codec"
+
+    def prepare(self, out: Path) -> None:
+        """Train the classifier; what is not installed is told before that."""
+        for name in self.config.codecs:
+            load(name.partition("-")[0])
+        if not (out / CLASSIFIER).exists():
+            train = open_sounds(self.config.data, "train")
+            if not train.classes:
+                raise GridcodeError("the study of speech needs sounds with classes that a classifier is to recognise")
+            settings = AudioEvaluationConfig(classifier_steps=self.config.classifier_steps)
+            save_classifier(
+                sound_classifier(train, self.config.data, settings), out / CLASSIFIER, classes=train.classes
+            )
+
+    def time_cell(self, cell: Cell) -> float:
+        """See :class:`Study`."""
+        start = time.perf_counter()
+        some = spoken(self.config)[0][: max(1, self.config.count // 10)]
+        measured(some, self._through(cell, some)[0], self.config.data.rate)
+        return 10 * (time.perf_counter() - start)
+
+    def _through(self, cell: Cell, sounds: Tensor) -> tuple[Tensor, float]:
+        """Sounds through a cell's codec and back, and its bits a second."""
+        if cell.setting == ORIGINALS:
+            return sounds, 16.0 * self.config.data.rate
+        if cell.setting == OURS:
+            return through_tokens(self.config.tokenizer, sounds)
+        return through_codec(cell.setting, sounds)
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """Measure a codec."""
+        sounds, labels = spoken(self.config)
+        back, bits = self._through(cell, sounds)
+        rate = self.config.data.rate
+        share = recognised(load_classifier(out / CLASSIFIER), back, labels, partial(mel_pictures, rate=rate))
+        values = {RATE_OF: bits, "recognised": share, "sounds": len(sounds)}
+        return values if cell.setting == ORIGINALS else values | measured(sounds, back, rate)
+
+    def headline(self, values: Values) -> str:
+        """See :class:`Study`."""
+        return f"{values[RATE_OF]:.0f} bits a second, {values['recognised']:.1%} recognised"
+
+    def summary(self, results: Mapping[Cell, Values]) -> Summary:
+        """See :class:`Study`."""
+        found = {cell.setting: values for cell, values in results.items()}
+        columns = [column for column in MEASURES if any(column.key in values for values in found.values())]
+        rows = [[title_of(name), *(_text(values, column) for column in columns)] for name, values in found.items()]
+        table = StudyTable("Speech there and back", ("", *(column.title for column in columns)), rows)
+        shown = [title_of(name) for name in found if name != ORIGINALS]
+        note = (
+            f"{max((values['sounds'] for values in found.values()), default=0)} sounds, one after another through each "
+            "codec. STOI and PESQ (narrow band) are means over stretches of six seconds. Spectrograms: a sound a "
+            f"column; from top to bottom the original, {', '.join(shown)}."
+        )
+        return Summary(
+            f"Speech at low rates, {self.config.data.dataset}", verdicts(found), [table] if rows else [], notes=(note,)
+        )
+
+    def save_pictures(self, out: Path) -> None:
+        """``spectrograms.png``: sounds, and what each codec makes of them."""
+        sounds = spoken(self.config)[0][:SHOWN]
+        rows = [sounds, *(self._through(cell, sounds)[0] for cell in self.cells() if cell.setting != ORIGINALS)]
+        save_png(
+            contact_sheet(spectrograms(torch.cat(rows), rate=self.config.data.rate), columns=len(sounds)),
+            out / "spectrograms.png",
+        )
+
+
+@lru_cache(maxsize=1)
+def spoken(config: SpeechConfig) -> tuple[Tensor, Tensor]:
+    """The study's sounds (n, 1, T) and their classes (n,), read once a process."""
+    source = some_of(open_sounds(config.data, "val"), config.count)
+    batches = list(eval_batches(source, config.data, batch_size=50))
+    return torch.cat([batch.waveforms for batch in batches]), torch.cat([batch.labels for batch in batches])
+
+
+@torch.inference_mode()
+def through_tokens(folder: str, sounds: Tensor) -> tuple[Tensor, float]:
+    """Sounds through a tokenizer and back, and its bits a second.
+
+    Raises:
+        GridcodeError: It is no tokenizer of sounds.
+    """
+    tokenizer = Tokenizer.from_pretrained(folder).eval()
+    domain = tokenizer.domain
+    if not isinstance(domain, AudioDomain):
+        raise GridcodeError(f"{folder} is a tokenizer of another kind of data; give one of sounds")
+    back = torch.cat([tokenizer.decode(tokenizer.encode(part)) for part in torch.split(sounds, 50)])
+    return back.clamp(-1, 1), domain.bits_per_second(tokenizer)
+
+
+@torch.inference_mode()
+def measured(sounds: Tensor, back: Tensor, rate: int) -> Values:
+    """What is measured of sounds and what came back of them, both (n, 1, T)."""
+    values: Values = dict(speech_scores(sounds, back, rate))
+    return values | {
+        "mel_distance": mel_distance(sounds, back, rate, WINDOWS, BANDS, FLOOR).mean().item(),
+        "stft_distance": spectral_distance(sounds, back).mean().item(),
+        "si_sdr": si_sdr(sounds, back).nanmean().item(),
+    }
+
+
+def title_of(setting: str) -> str:
+    """What a table calls a cell.
+
+    >>> title_of("codec2-1300"), title_of("gridcode")
+    ('Codec 2, mode 1300', 'gridcode')
+    """
+    codec, _, rate = setting.partition("-")
+    return {"opus": f"Opus, {rate} bit/s", "codec2": f"Codec 2, mode {rate}"}.get(codec, setting)
+
+
+def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
+    """Whether digits survive the tokenizer, and whether it is ahead of each codec that takes as many bits or more."""
+    claims = list[Verdict]()
+    if OURS not in found:
+        return claims
+    ours = found[OURS]
+    if ORIGINALS in found:
+        loss = found[ORIGINALS]["recognised"] - ours["recognised"]
+        shares = f"{ours['recognised']:.1%} against {found[ORIGINALS]['recognised']:.1%}"
+        figures = f"{shares}, at {ours[RATE_OF]:.0f} bits a second"
+        claim = "of digits through tokens a classifier recognises at most 3 points fewer than of originals"
+        claims.append(Verdict(claim, "seen" if loss <= 0.03 else "not seen", figures))
+    for name, theirs in found.items():
+        if name in (ORIGINALS, OURS):
+            continue
+        ahead, parts = _ahead(ours, theirs)
+        claim = f"tokens are ahead of {title_of(name)}, {theirs[RATE_OF]:.0f} bits a second, in most measures"
+        claims.append(
+            Verdict(
+                claim,
+                "seen" if 2 * ahead > len(parts) else "not seen",
+                f"in {ahead} of {len(parts)}: {', '.join(parts)}",
+            )
+        )
+    return claims
+
+
+def _ahead(ours: Values, theirs: Values) -> tuple[int, Sequence[str]]:
+    """In how many measures the tokens are better, and all of both."""
+    ahead, parts = 0, []
+    for column in MEASURES[1:]:
+        if column.key in ours and column.key in theirs:
+            a, b = ours[column.key], theirs[column.key]
+            ahead += a > b if column.key in HIGHER else a < b
+            parts.append(f"{column.title} {_text(ours, column)} against {_text(theirs, column)}")
+    return ahead, parts
+
+
+def _text(values: Values, column: Column) -> str:
+    if column.key not in values:
+        return ""
+    scale, unit = (100, " %") if column.percent else (1, "")
+    return f"{scale * values[column.key]:.{column.digits}f}{unit}"
