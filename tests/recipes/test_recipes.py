@@ -28,7 +28,9 @@ def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
         pictures = torch.empty(1, run.data.channels, run.data.size, run.data.size)
         out = tokenizer(pictures)
         grid = run.model.grid(run.data.size, run.data.size)
-        prior = make_prior(settings.prior.model, TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}))
+        levels = tokenizer.quantizer.levels
+        space = TokenSpace(tokenizer.codebook_size, grid, ("a",) * 10, "", {}, levels=levels)
+        prior = make_prior(settings.prior.model, space)
     assert out.outputs.shape == pictures.shape
     assert out.quantized.indices.shape == (1, *grid)
     assert prior.trunk.positions.num_embeddings == out.quantized.indices.numel() + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gridcode.domains.image.recipes import imagenet_paper, imagenette128, scenes, small_pictures
+from gridcode.domains.image.recipes import codec, imagenet_paper, imagenette128, scenes, small_pictures
 from gridcode.domains.image.recipes.base import Recipe
 
 IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
@@ -21,6 +21,10 @@ IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "imagenette128_gpu": imagenette128.gpu,
     "imagenette128_gan_laptop": imagenette128.gan_laptop,
     "imagenette128_gan_gpu": imagenette128.gan_gpu,
+    "codec16_laptop": codec.laptop16,
+    "codec16_gpu": codec.gpu16,
+    "codec8_laptop": codec.laptop8,
+    "codec8_gpu": codec.gpu8,
     "imagenet128_paper": imagenet_paper.at_128,
     "imagenet256_paper": imagenet_paper.at_256,
 }
