@@ -119,6 +119,12 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["compress", str(photos), *out, str(tmp_path / "new"), "--workers", "2"]
     assert "1.png: not an image" in refused(words, capsys)
     assert len(said([*words, "--force", "--on-error", "skip"], capsys).splitlines()) == 3
+    weights = tmp_path / "model/low/tokenizer/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    for workers in ("1", "2"):  # a model that cannot be read is no reason to skip every picture
+        assert "model.safetensors cannot be read" in refused(
+            [*words, "--force", "--on-error", "skip", "--workers", workers], capsys
+        )
 
 
 def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,7 +174,7 @@ def test_damaged_seconds_are_named(tmp_path: Path, text: str) -> None:
 
 STUDY = """
 from pathlib import Path
-from gridcode.studies.engine import processes
+from gridcode.training.processes import processes
 
 with processes(1) as pool:
     Path({told!r}).write_text(str(pool.submit(os.getpid).result()))

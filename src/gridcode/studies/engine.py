@@ -13,18 +13,12 @@ others go on; the next call tries it again.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.publish import machine_lines
@@ -33,6 +27,7 @@ from gridcode.studies.plot import save_plot
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
+from gridcode.training.processes import processes
 from gridcode.training.signals import Stopped
 
 T = TypeVar("T")
@@ -157,29 +152,6 @@ def _claim(out: Path, study: Study, *, write: bool) -> None:
             f"{out} is a study with {name}={before.get(name)}, now {settings[name]}; give the same settings to go on "
             "with it, or give another folder"
         )
-
-
-@contextmanager
-def processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes of one thread each; those that wait for work are dropped when the block ends early."""
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin() -> None:
-    """What a process does first: take one thread, and watch for the end of the process that gives it work."""
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _times(study: Study, cells: list[Cell], pool: ProcessPoolExecutor, say: Say, *, begun: bool) -> dict[str, float]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs
 from gridcode.cli.codec.store import compress_store
-from gridcode.cli.codec.work import codec_of, worked
+from gridcode.cli.codec.work import worked
 from gridcode.cli.shared.folders import sort_of
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT, Reading
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
+
+if TYPE_CHECKING:
+    from gridcode.domains.image.compress import Codec
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,12 @@ def run(arguments: list[str]) -> None:
     """
     parsed = parse(Arguments, arguments, prog="gridcode compress")
     if parsed.input.is_dir() and sort_of(parsed.input) == "tokens":
-        if parsed.bpp is not None:
-            raise GridcodeError("--bpp is for pictures; the tokens of a store are coded as they are")
+        if parsed.bpp is not None or parsed.workers != 1:
+            raise GridcodeError("--bpp and --workers are for pictures; the tokens of a store are coded as they are")
         compress_store(parsed.input, parsed.model, parsed.out, coder=parsed.coder, force=parsed.force)
         return
+    if parsed.bpp is not None and not parsed.bpp > 0:
+        raise GridcodeError(f"--bpp must be above 0, got {parsed.bpp}")
     check_paths(parsed.input, "picture", parsed.out)
     parsed.model.check()
     from gridcode.data.folder import ImageFolder
@@ -67,12 +72,12 @@ def run(arguments: list[str]) -> None:
         folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
         found = [folder.encoded(index) for index in range(len(folder))]
     planned = jobs(parsed.input, found, parsed.out, ending=SUFFIX, force=parsed.force)
-    work = Compress(parsed.model, parsed.coder, parsed.bpp, parsed.reading.max_pixels)
+    work = Compress(parsed.coder, parsed.bpp, parsed.reading.max_pixels)
     sizes, pixels = 0, 0
     with ProgressBar("compress", total=len(planned), show=len(planned) > 1) as bar:
-        for number, (job, result) in enumerate(worked(work, planned, parsed.workers), 1):
+        for number, (job, result) in enumerate(worked(work, parsed.model, planned, parsed.workers), 1):
             if isinstance(result, GridcodeError):
-                if on_error == "stop" or len(planned) == 1:
+                if on_error == "stop" or not parsed.input.is_dir():
                     raise result
                 print(f"skipped: {result}", file=sys.stderr)
                 continue
@@ -88,17 +93,16 @@ def run(arguments: list[str]) -> None:
 class Compress:
     """Turns a picture into a file; it says how many bytes that has, and how many pixels the picture."""
 
-    model: CodecModel
     coder: Literal["raw", "static", "prior"] | None
     bpp: float | None
     max_pixels: int | None
 
-    def __call__(self, job: Job) -> tuple[int, int]:
+    def __call__(self, codec: Codec, job: Job) -> tuple[int, int]:
         """Read, compress and write."""
         from gridcode.data.image import decode_image
         from gridcode.files import write_atomic
 
         picture = decode_image(job.source, name=str(job.source), max_pixels=self.max_pixels)
-        data = codec_of(self.model).compress(picture, coder=self.coder, bpp=self.bpp)
+        data = codec.compress(picture, coder=self.coder, bpp=self.bpp)
         write_atomic(job.result, lambda path: path.write_bytes(data))
         return len(data), picture.shape[0] * picture.shape[1]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs, read_stream
 from gridcode.cli.codec.store import decompress_store
-from gridcode.cli.codec.work import codec_of, worked
+from gridcode.cli.codec.work import worked
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
+
+if TYPE_CHECKING:
+    from gridcode.domains.image.compress import Codec
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,17 @@ def run(arguments: list[str]) -> None:
         if not found:
             raise GridcodeError(f"{parsed.input} holds no files that end in {SUFFIX}; give another folder")
     if read_stream(found[0]).header.picture is None:
+        if parsed.workers != 1:
+            raise GridcodeError("--workers is for pictures; the splits of a token store are decoded one after another")
         decompress_store(found, parsed.model, parsed.out, force=parsed.force)
         return
     parsed.model.check()
     planned = jobs(parsed.input, found, parsed.out, ending=".png", force=parsed.force)
     from gridcode.training.log import ProgressBar
 
-    work = Decompress(parsed.model, parsed.max_pixels)
+    work = Decompress(parsed.max_pixels)
     with ProgressBar("decompress", total=len(planned), show=len(planned) > 1) as bar:
-        for number, (job, result) in enumerate(worked(work, planned, parsed.workers), 1):
+        for number, (job, result) in enumerate(worked(work, parsed.model, planned, parsed.workers), 1):
             if isinstance(result, GridcodeError):
                 raise result
             print(f"{job.result}: {result[1]}x{result[0]} pixels")
@@ -70,14 +75,13 @@ def run(arguments: list[str]) -> None:
 class Decompress:
     """Turns a file into a picture; it says its height and width."""
 
-    model: CodecModel
     max_pixels: int | None
 
-    def __call__(self, job: Job) -> tuple[int, int]:
+    def __call__(self, codec: Codec, job: Job) -> tuple[int, int]:
         """Read, decompress and write."""
         from gridcode.evaluation.pictures import save_png
 
         stream = read_stream(job.source)
-        picture = codec_of(self.model).decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
+        picture = codec.decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
         save_png(picture, job.result)
         return picture.shape[0], picture.shape[1]

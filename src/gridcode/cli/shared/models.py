@@ -66,8 +66,9 @@ class CodecModel:
         Raises:
             GridcodeError: There is nothing, or something else.
         """
-        for place in rate_folders(Path(self.model)) or [None]:
-            check_folder("--model", self.model if place is None else place / "tokenizer", "image tokenizer")
+        inside: list[str | Path] = [rate / "tokenizer" for rate in rate_folders(Path(self.model))]
+        for place in inside or [self.model]:
+            check_folder("--model", place, "image tokenizer")
 
     def load(self) -> Codec:
         """The codec, on its device.

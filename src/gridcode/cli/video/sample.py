@@ -108,11 +108,11 @@ def _continued(parsed: Arguments, given: str, generator: Generator) -> tuple[Ten
         return as_clips(clip.read(data, 0.0)[None]), file_name(number, clip.key, SUFFIXES)
 
     read = read_each(len(chosen), first_frames, name=chosen.name, what="films", on_error=data.on_error)
-    frames, stems = zip(*read, strict=True)
+    beginnings, stems = zip(*read, strict=True)
     clips = continued(
         generator,
-        torch.cat(frames),
-        [label] * len(frames),
+        torch.cat(beginnings),
+        [label] * len(beginnings),
         sampler=drawing.sampler,
         guidance=parsed.models.guidance,
         seed=drawing.seed,
