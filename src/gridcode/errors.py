@@ -81,10 +81,10 @@ def check_numbers(
 
 
 def check_choices(settings: object, owner: str, **choices: Sequence[str]) -> None:
-    """Refuse settings that are none of their words.
+    """Refuse settings that are none of their words, or hold one that is none.
 
     Args:
-        settings: Has the named settings as attributes.
+        settings: Has the named settings as attributes: a word each, or a tuple of words.
         owner: What stands before a setting's name in the error, such as "data.".
         choices: The words of each.
 
@@ -98,5 +98,6 @@ def check_choices(settings: object, owner: str, **choices: Sequence[str]) -> Non
     """
     for name, words in choices.items():
         value = getattr(settings, name)
-        if value not in words:
-            raise GridcodeError(f"{owner}{name} must be one of {', '.join(words)}, not {value!r}")
+        for word in value if isinstance(value, tuple) else (value,):
+            if word not in words:
+                raise GridcodeError(f"{owner}{name} must be one of {', '.join(words)}, not {word!r}")

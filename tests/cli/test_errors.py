@@ -75,6 +75,15 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "leave out --force"),
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no file"),
     "missing pictures": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
+    "codec of a study": (("study", "codec", "--out", "OUT", "--model", "MISSING"), "it is no hub id"),
+    "sounds of a study": (
+        ("study", "domains", "--out", "OUT", "--image", "scenes", "--audio", "MISSING"),
+        "no such file",
+    ),
+    "tokenizer of a study": (
+        ("study", "speech", "--out", "OUT", "--data.source", ".", "--tokenizer", "MISSING"),
+        "it is no hub id",
+    ),
     "study of missing pictures": (
         ("study", "tradeoff", "--out", "OUT", "--data.source", "MISSING"),
         "no such file or folder",

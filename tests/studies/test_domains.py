@@ -23,7 +23,9 @@ from gridcode.studies.study import Cell, cell_folder
         ({"seeds": 0}, "seeds must be"),
         ({"kinds": ()}, "kinds must name at least one"),
         ({"families": ("fsq", "fsq")}, "each once"),
-        ({"kinds": ("smell",)}, "kinds must be of image, audio, text, points, video, got 'smell'"),
+        ({"families": ("vqq",)}, "families must be one of fsq, vq, vq_entropy, vq_splitting, not 'vqq'"),
+        ({"size": "huge"}, "size must be one of smoke, laptop, gpu, not 'huge'"),
+        ({"kinds": ("smell",)}, "kinds must be one of image, audio, text, points, video, not 'smell'"),
     ],
 )
 def test_studies_of_nothing_are_refused(settings: dict[str, Any], error: str) -> None:

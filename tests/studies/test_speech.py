@@ -58,6 +58,9 @@ def test_stoi_by_its_package_and_pesq_by_a_stand_in(monkeypatch: pytest.MonkeyPa
     assert seen[:2] == [(8000, 8 * 6400, 8 * 6400, "nb"), (8000, 9 * 6400, 9 * 6400, "nb")]
     assert "pesq" not in speech_scores(sounds, sounds, 11025)
     assert speech_scores(sounds[:0], sounds[:0], RATE) == {}
+    assert speech_scores(sounds[:1, :, :3000], sounds[:1, :, :3000], RATE) == {}
+    assert speech_scores(0 * sounds, sounds, RATE) == {}
+    assert speech_scores(sounds, 0 * sounds, RATE) == {"stoi": 0.0}
     for name in ("pesq", "pystoi"):
         monkeypatch.setitem(sys.modules, name, None)
     assert speech_scores(sounds, sounds, RATE) == {}
@@ -106,7 +109,7 @@ def test_codec2_by_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(GridcodeError, match="codecs must be of opus-6000"):
+    with pytest.raises(GridcodeError, match="codecs must be one of opus-6000"):
         SpeechConfig(codecs=("mp3",))  # type: ignore[arg-type]
     with pytest.raises(GridcodeError, match=r"8000 samples a second, got data\.rate=16000"):
         SpeechConfig(data=AudioConfig(rate=16000))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from gridcode.cli.shared.folders import check_source
+from gridcode.cli.shared.folders import check_folder, check_source
+from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
 from gridcode.errors import GridcodeError
@@ -36,6 +37,18 @@ class Arguments:
     """Processes, of one thread each."""
     only_time: bool = False
     """Say how many hours it would take, and end."""
+    kind: ClassVar[str] = "image"
+    """The kind of its data."""
+
+    def check(self) -> None:
+        """Refuse paths at which there is nothing, or something else, before libraries are imported.
+
+        Raises:
+            GridcodeError: One is.
+        """
+        data = getattr(vars(self)["study"], "data", None)
+        for place in () if data is None else (data.source, data.val_source):
+            check_source(place, self.kind)
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ class Text(Arguments):
     """Text through tokens: windows that come back whole, bits a character of the whole path, beside bytes and gzip."""
 
     study: Annotated[TextStudyConfig, FLAT] = field(default_factory=TextStudyConfig)
+    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
@@ -135,6 +149,11 @@ class CodecRates(Arguments):
 
     study: Annotated[CodecStudyConfig, FLAT] = field(default_factory=CodecStudyConfig)
 
+    def check(self) -> None:
+        """Its model too."""
+        super().check()
+        CodecModel(self.study.model).check()
+
 
 @dataclass(frozen=True)
 class Domains(Arguments):
@@ -142,12 +161,23 @@ class Domains(Arguments):
 
     study: Annotated[DomainsConfig, FLAT] = field(default_factory=DomainsConfig)
 
+    def check(self) -> None:
+        """The data of its kinds."""
+        for kind in self.study.kinds:
+            check_source(getattr(self.study, kind, None), kind)
+
 
 @dataclass(frozen=True)
 class SpeechAtLowRates(Arguments):
     """Speech at low rates: a tokenizer of sounds beside Opus and Codec 2, by digits recognised, STOI, PESQ and more."""
 
     study: Annotated[SpeechConfig, FLAT] = field(default_factory=SpeechConfig)
+    kind: ClassVar[str] = "audio"
+
+    def check(self) -> None:
+        """Its tokenizer too."""
+        super().check()
+        check_folder("--tokenizer", self.study.tokenizer, "audio tokenizer")
 
 
 STUDIES: dict[str, type[Arguments]] = {
@@ -186,9 +216,7 @@ def run(arguments: list[str]) -> None:
         raise GridcodeError(f"study takes one of {', '.join(map(repr, STUDIES))}, got {name!r}")
     kind: Any = STUDIES[name]
     parsed: Any = parse(kind, arguments[1:], prog=f"gridcode study {name}")
-    data = getattr(parsed.study, "data", None)
-    for place in () if data is None else (data.source, data.val_source):
-        check_source(place, {"text": "text", "speech": "audio"}.get(name, "image"))
+    parsed.check()
     from gridcode.cli.shared.advice import narrator
     from gridcode.studies.engine import run_study
     from gridcode.studies.registry import make_study

@@ -169,6 +169,12 @@ def test_tiles_without_a_look_at_the_whole_are_the_whole(monkeypatch: pytest.Mon
     assert whole.std() > 5
 
 
+def test_rates_are_of_different_tokenizers(codec: Codec) -> None:
+    for rates in ((), (*codec.rates, *codec.rates)):
+        with pytest.raises(GridcodeError, match="rates of different tokenizers"):
+            Codec(rates)
+
+
 def test_what_is_not_of_this_codec(codec: Codec) -> None:
     data = codec.compress(noise(6, 6))
     header, payload = parse_stream(data, "").header, parse_stream(data, "").payload(0)

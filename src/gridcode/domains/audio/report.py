@@ -17,7 +17,7 @@ from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
 
 SPEECH = {
-    "stoi": "share of speech that is understood, by the package pystoi",
+    "stoi": "how well speech is understood, 0 to 1, by the package pystoi",
     "pesq": "what listeners would say, 1 to 4.6, by the package pesq",
 }
 """What speech is measured by, where the packages are installed."""

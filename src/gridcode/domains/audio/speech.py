@@ -1,6 +1,6 @@
 """Speech by the measures that its codecs are compared by: STOI and PESQ, by the packages of these names (extra speech).
 
-    STOI    share of what is said that is understood, in [0, 1]             Taal et al. 2011; pystoi
+    STOI    how well speech is understood, 0 (not) to 1 (fully)             Taal et al. 2011; pystoi
     PESQ    what listeners would say, 1 (bad) to 4.6 (ITU-T P.862), narrow  pesq
             band at 8,000 samples a second, wide band (P.862.2) at 16,000
 
@@ -20,6 +20,8 @@ from torch import Tensor
 
 SECONDS: Final = 6.0
 """Length of what is measured at a time, at least."""
+_LEAST: Final = 0.5
+"""Seconds that both need."""
 _MODES: Final = {8000: "nb", 16000: "wb"}
 """PESQ's two rates."""
 
@@ -33,9 +35,14 @@ def speech_scores(sounds: Tensor, reconstructions: Tensor, rate: int) -> dict[st
         rate: Samples a second.
 
     Returns:
-        ``stoi`` and ``pesq``, means over stretches of :data:`SECONDS`; what could not be measured is left out.
+        ``stoi`` and ``pesq``, means over stretches of :data:`SECONDS`; what could not be measured is left out: less
+        than half a second, stretches without speech and, of PESQ, those of which nothing came back.
     """
-    pairs = list(_stretches(sounds, reconstructions, rate))
+    pairs = [
+        (sound, other)
+        for sound, other in _stretches(sounds, reconstructions, rate)
+        if len(sound) >= _LEAST * rate and np.any(sound)
+    ]
     return {
         name: float(np.mean(found))
         for name, measure in (("stoi", _stoi), ("pesq", _pesq))
@@ -68,7 +75,7 @@ def _stoi(sound: NDArray[np.float32], other: NDArray[np.float32], rate: int) -> 
 
 
 def _pesq(sound: NDArray[np.float32], other: NDArray[np.float32], rate: int) -> float | None:
-    package = _package("pesq") if rate in _MODES else None
+    package = _package("pesq") if rate in _MODES and np.any(other) else None
     if package is None:
         return None
     try:

@@ -48,6 +48,12 @@ class Codec:
 
     rates: tuple[Rate, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse rates that a file could not tell apart."""
+        hashes = [rate.tokenizer.weights_hash() for rate in self.rates]
+        if not hashes or len(set(hashes)) < len(hashes):
+            raise GridcodeError(f"a codec needs rates of different tokenizers, got {' and '.join(hashes) or 'none'}")
+
     @classmethod
     def of(cls, tokenizer: Tokenizer, prior: Prior | None = None) -> Codec:
         """A codec of one rate."""

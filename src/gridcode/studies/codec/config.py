@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
 from gridcode.data.config import DataConfig
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.studies.config import check_chosen
 
 FormatName: TypeAlias = Literal["jpeg", "webp", "avif", "jxl"]
@@ -47,5 +47,6 @@ class CodecStudyConfig:
         """Refuse a study of nothing."""
         check_numbers(self, "", counts=("count", "patches"))
         check_chosen(formats=self.formats, rates=self.rates)
+        check_choices(self, "", formats=get_args(FormatName))
         if not min(self.rates) > 0:
             raise GridcodeError(f"rates must be above 0, got {self.rates}")

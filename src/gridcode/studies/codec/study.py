@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar, Final, TypeAlias
@@ -69,6 +69,7 @@ class CodecStudy(Study):
     """See the module."""
 
     name: ClassVar[str] = "codec"
+    paths: ClassVar[tuple[str, ...]] = ("model",)
     config: CodecStudyConfig = field(default_factory=CodecStudyConfig)
 
     def cells(self) -> list[Cell]:
@@ -80,18 +81,23 @@ class CodecStudy(Study):
         return cell.setting
 
     def prepare(self, out: Path) -> None:
-        """Nothing is made; what is missing is told at once."""
+        """Nothing is made; what is missing is told."""
         weights_file("lite0"), weights_file("lite2")
         for name in self.config.formats:
             check_format(name)
 
     def time_cell(self, cell: Cell) -> float:
-        """See :class:`Study`: by one picture."""
-        judge = Judge.of(self.config, pictures(self.config)[:1])
-        ways = self._ways(cell)
+        """See :class:`Study`: by one picture, and a tenth of the patches; all cells say at once what is missing."""
+        self.prepare(Path())
+        originals, ways = pictures(self.config), self._ways(cell)
+        way = next(iter(ways.values()))
+        alone = Judge.of(replace(self.config, patches=1), originals[:1])
         start = time.perf_counter()
-        judge.point(next(iter(ways.values())))
-        return (time.perf_counter() - start) * len(ways) * len(pictures(self.config))
+        alone.point(way)
+        seconds = (time.perf_counter() - start) * len(originals)
+        start = time.perf_counter()
+        Judge.of(replace(self.config, patches=-(-self.config.patches // 10)), originals[:1])
+        return (seconds + 10 * (time.perf_counter() - start)) * len(ways)
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """Measure every rate or quality, or go on with them."""
@@ -109,6 +115,8 @@ class CodecStudy(Study):
             return ways
         for rate in codec_of(self.config.model).rates:
             point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
+            if point in ways:
+                point += f", {rate.tokenizer.weights_hash()}"
             ways[point] = partial(through_codec, codec=Codec((rate,)), coder=self.config.coder)
         return ways
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import check_choices, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.recipes import ClassRecipe, recipe
 from gridcode.studies.config import Family, Size, check_chosen
@@ -76,9 +76,7 @@ class DomainsConfig:
         """Refuse a study of nothing, or of one thing twice."""
         check_numbers(self, "", counts=("steps", "seeds"))
         check_chosen(kinds=self.kinds, families=self.families)
-        unknown = [name for name in self.kinds if name not in get_args(KindName)]
-        if unknown:
-            raise GridcodeError(f"kinds must be of {', '.join(get_args(KindName))}, got {unknown[0]!r}")
+        check_choices(self, "", kinds=get_args(KindName), families=get_args(Family), size=get_args(Size))
 
     @property
     def counts(self) -> tuple[int, int]:

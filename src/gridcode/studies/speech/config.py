@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
 from gridcode.domains.audio.config import AudioConfig
-from gridcode.errors import GridcodeError, check_numbers
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.studies.config import check_chosen
 
 CodecName: TypeAlias = Literal["opus-6000", "codec2-700", "codec2-1200", "codec2-1300", "codec2-2400"]
@@ -34,8 +34,6 @@ class SpeechConfig:
         """Refuse a study of nothing, and rates that the codecs do not have."""
         check_numbers(self, "", counts=("count", "classifier_steps"))
         check_chosen(codecs=self.codecs)
-        unknown = [name for name in self.codecs if name not in get_args(CodecName)]
-        if unknown:
-            raise GridcodeError(f"codecs must be of {', '.join(get_args(CodecName))}, got {unknown[0]!r}")
+        check_choices(self, "", codecs=get_args(CodecName))
         if self.data.rate != RATE:
             raise GridcodeError(f"speech codecs have {RATE} samples a second, got data.rate={self.data.rate}")

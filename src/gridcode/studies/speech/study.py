@@ -66,6 +66,7 @@ class Speech(Study):
     """See the module."""
 
     name: ClassVar[str] = "speech"
+    paths: ClassVar[tuple[str, ...]] = ("tokenizer",)
     config: SpeechConfig = field(default_factory=SpeechConfig)
 
     def cells(self) -> list[Cell]:
@@ -78,8 +79,7 @@ class Speech(Study):
 
     def prepare(self, out: Path) -> None:
         """Train the classifier; what is not installed is told before that."""
-        for name in self.config.codecs:
-            load(name.partition("-")[0])
+        self._check()
         if not (out / CLASSIFIER).exists():
             train = open_sounds(self.config.data, "train")
             if not train.classes:
@@ -90,11 +90,16 @@ class Speech(Study):
             )
 
     def time_cell(self, cell: Cell) -> float:
-        """See :class:`Study`."""
+        """See :class:`Study`; all cells say at once what is not installed."""
+        self._check()
         start = time.perf_counter()
         some = spoken(self.config)[0][: max(1, self.config.count // 10)]
         measured(some, self._through(cell, some)[0], self.config.data.rate)
         return 10 * (time.perf_counter() - start)
+
+    def _check(self) -> None:
+        for name in self.config.codecs:
+            load(name.partition("-")[0])
 
     def _through(self, cell: Cell, sounds: Tensor) -> tuple[Tensor, float]:
         """Sounds through a cell's codec and back, and its bits a second."""
