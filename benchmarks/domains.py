@@ -22,8 +22,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import forget_peak, machine, resident_peak, seconds
-from gridcode.domains.audio.config import CodecConfig
-from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.stream import reconstruct_stream
 from gridcode.files import to_json, write_json
 from gridcode.recipes import recipe
@@ -117,10 +115,7 @@ def sounds(rounds: int) -> list[dict[str, Any]]:
 
 def stream(minutes: float) -> dict[str, float]:
     """A long sound there and back in parts: times real time, and how much peak memory grows with its length."""
-    config = recipe("fsdd_laptop").tokenizer.model
-    assert isinstance(config, CodecConfig)
-    torch.manual_seed(0)
-    tokenizer = Tokenizer(config, AudioDomain(rate=RATE)).eval()
+    tokenizer = new_tokenizer(recipe("fsdd_laptop").tokenizer)
 
     def pieces(count: int) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(0)

@@ -106,7 +106,7 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [line.rsplit("/", 1)[1] for line in high[:1]] == ["0.png.gc: 870 bytes, 1.1328 bits a pixel"]
     low = said(["compress", str(photos), *out, str(tmp_path / "low"), "--bpp", "0.5"], capsys).splitlines()
     assert low[0].endswith("/0.png.gc: 91 bytes, 0.1185 bits a pixel")
-    assert "lowest rate of this model takes 0.1185 bits" in refused(
+    assert "0.png: the lowest rate of this model takes 0.1185 bits" in refused(
         ["compress", str(photos / "0.png"), *out, str(tmp_path / "x.gc"), "--bpp", "0.1"], capsys
     )
     for rate in ("high", "low"):
@@ -179,6 +179,8 @@ def test_a_token_store_there_and_back(
     MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), token_space(store)).save_pretrained(parts / "prior")
 
     words = ["compress", tokens, "--model", str(parts), "--out", coded]
+    for option in ("--bpp", "--workers"):
+        assert "--bpp and --workers are for pictures" in refused([*words, option, "2"], capsys)
     out = said(words, capsys)
     assert [line.partition(":")[0] for line in out.splitlines()] == [f"{coded}/train.gc", f"{coded}/val.gc"]
     assert "coder: prior" in said(["info", f"{coded}/val.gc"], capsys)

@@ -103,6 +103,9 @@ class Compress:
         from gridcode.files import write_atomic
 
         picture = decode_image(job.source, name=str(job.source), max_pixels=self.max_pixels)
-        data = codec.compress(picture, coder=self.coder, bpp=self.bpp)
+        try:
+            data = codec.compress(picture, coder=self.coder, bpp=self.bpp)
+        except GridcodeError as error:
+            raise GridcodeError(f"{job.source}: {error}") from None
         write_atomic(job.result, lambda path: path.write_bytes(data))
         return len(data), picture.shape[0] * picture.shape[1]

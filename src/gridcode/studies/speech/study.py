@@ -131,8 +131,9 @@ class Speech(Study):
         shown = [title_of(name) for name in found if name != ORIGINALS]
         note = (
             f"{max((values['sounds'] for values in found.values()), default=0)} sounds, one after another through each "
-            "codec. STOI and PESQ (narrow band) are means over stretches of six seconds. Spectrograms: a sound a "
-            f"column; from top to bottom the original, {', '.join(shown)}."
+            "codec. STOI and PESQ (narrow band) are means over stretches of six seconds. Mel and STFT distance are "
+            "parts of the tokenizer's loss, of no other codec's. Spectrograms: a sound a column; from top to bottom "
+            f"the original, {', '.join(shown)}."
         )
         return Summary(
             f"Speech at low rates, {self.config.data.dataset}", verdicts(found), [table] if rows else [], notes=(note,)
@@ -205,10 +206,11 @@ def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
         claim = "of digits through tokens a classifier recognises at most 3 points fewer than of originals"
         claims.append(Verdict(claim, "seen" if loss <= 0.03 else "not seen", figures))
     for name, theirs in found.items():
-        if name in (ORIGINALS, OURS):
+        if name in (ORIGINALS, OURS) or theirs[RATE_OF] < ours[RATE_OF]:
             continue
         ahead, parts = _ahead(ours, theirs)
-        claim = f"tokens are ahead of {title_of(name)}, {theirs[RATE_OF]:.0f} bits a second, in most measures"
+        rates = f"{ours[RATE_OF]:.0f} bits a second are ahead of {title_of(name)}, {theirs[RATE_OF]:.0f}"
+        claim = f"tokens of {rates}, in most measures"
         claims.append(
             Verdict(
                 claim,
