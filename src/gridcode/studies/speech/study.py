@@ -44,6 +44,7 @@ from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.study import Cell, Study, Values
 from gridcode.studies.summary import Column, StudyTable, Summary, Verdict
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.seeding import fixed_sample
 
 ORIGINALS, OURS = "originals", "gridcode"
 RATE_OF: Final = "bits_per_second"
@@ -57,7 +58,7 @@ MEASURES: Final = (
     Column("si_sdr", "SI-SDR (dB)", 1),
 )
 HIGHER: Final = frozenset({"recognised", "stoi", "pesq", "si_sdr"})
-SHOWN: Final = 6
+SHOWN: Final = 4
 """Sounds on the picture."""
 
 
@@ -141,7 +142,8 @@ class Speech(Study):
 
     def save_pictures(self, out: Path) -> None:
         """``spectrograms.png``: sounds, and what each codec makes of them."""
-        sounds = spoken(self.config)[0][:SHOWN]
+        sounds = spoken(self.config)[0]
+        sounds = sounds[torch.from_numpy(fixed_sample(len(sounds), SHOWN))]
         rows = [sounds, *(self._through(cell, sounds)[0] for cell in self.cells() if cell.setting != ORIGINALS)]
         save_png(
             contact_sheet(spectrograms(torch.cat(rows), rate=self.config.data.rate), columns=len(sounds)),
