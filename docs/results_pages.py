@@ -49,6 +49,7 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
         if data["val_source"] is not None:
             data["val_source"] = PurePath(data["val_source"]).name
     name = data["source"] if data is not None else "all" if paths else "scenes"
+    name += "-halved" if content["settings"].get("halve") else ""
     file = pages / f"{content['study']}-{name}.json"
     write_json(file, content)
     for old in pages.glob(f"{file.stem}-*.png"):

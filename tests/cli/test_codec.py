@@ -119,6 +119,9 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["compress", str(photos), *out, str(tmp_path / "new"), "--workers", "2"]
     assert "1.png: not an image" in refused(words, capsys)
     assert len(said([*words, "--force", "--on-error", "skip"], capsys).splitlines()) == 3
+    low = [*words, "--force", "--on-error", "skip", "--bpp", "0.01"]
+    assert main(low) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"none of the 3 pictures in {photos} was compressed")
     weights = tmp_path / "model/low/tokenizer/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     for workers in ("1", "2"):  # a model that cannot be read is no reason to skip every picture

@@ -85,7 +85,9 @@ def run(arguments: list[str]) -> None:
             sizes, pixels = sizes + size, pixels + area
             print(f"{job.result}: {size:,} bytes, {8 * size / area:.4f} bits a pixel")
             bar.advance(number)
-    if len(planned) > 1 and pixels:
+    if not pixels:
+        raise GridcodeError(f"none of the {len(planned)} pictures in {parsed.input} was compressed")
+    if len(planned) > 1:
         print(f"all: {sizes:,} bytes, {8 * sizes / pixels:.4f} bits a pixel")
 
 
