@@ -28,7 +28,7 @@ def laptop() -> AudioRecipe:
     """125 tokens a second of a codebook of 1000 codes: 1,246 bits a second; 96 tokens an example of 0.77 s.
 
     Expected result: mel distance 0.134 nats, STOI 0.82, PESQ 2.3; of reconstructions a classifier recognises 84 %, of
-    originals 99.7 % (docs/results). Harmonics are smeared: longer training is what helps.
+    originals 99.7 % (docs/results); of samples by an autoregressive prior 81.5 % as the digit asked for.
     Cost: 15 minutes of CPU time for the tokenizer (0.45 s a step).
     """
     return AudioRecipe(
