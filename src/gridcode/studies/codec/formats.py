@@ -40,10 +40,10 @@ def check_format(name: FormatName) -> None:
             import pillow_jxl  # noqa: F401  (registers itself with Pillow)
         except ImportError:
             raise GridcodeError(
-                "the format jxl needs a package: pip install pillow-jxl-plugin, or leave jxl out of --formats"
+                "the format jxl needs a package: pip install pillow-jxl-plugin, or leave jxl out of formats"
             ) from None
     elif name != "jpeg" and not features.check(name):
-        raise GridcodeError(f"this Pillow cannot write {NAMES[name]}; leave {name} out of --formats")
+        raise GridcodeError(f"this Pillow cannot write {NAMES[name]}; leave {name} out of formats")
 
 
 def encoded(picture: Pixels, name: FormatName, quality: int) -> bytes:

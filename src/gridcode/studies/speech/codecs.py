@@ -60,7 +60,7 @@ def load(codec: str) -> Any:
         return import_module(name)
     except ImportError:
         raise GridcodeError(
-            f"the codec {codec} needs the package {name}: pip install {name}, or leave it out of --codecs"
+            f"the codec {codec} needs the package {name}: pip install {name}, or leave it out of codecs"
         ) from None
 
 
