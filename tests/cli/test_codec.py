@@ -10,8 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from gridcode.cli.codec.compress import Compress
+from gridcode.cli.codec.files import Job
+from gridcode.cli.codec.work import _in_process
 from gridcode.cli.main import main
+from gridcode.cli.shared.models import CodecModel
 from gridcode.domains.image import TokenizerConfig
+from gridcode.errors import GridcodeError
 from gridcode.prior.config import MaskGITConfig
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
@@ -124,7 +129,9 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"none of the 3 pictures in {photos} was compressed")
     weights = tmp_path / "model/low/tokenizer/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    # A model that cannot be read is no reason to skip every picture.
+    # A model that cannot be read is no reason to skip every picture, here or in another process.
+    with pytest.raises(GridcodeError, match="cannot be read"):
+        _in_process(Compress(None, None, None), CodecModel(model), Job(photos / "0.png", tmp_path / "z.gc"))
     assert "model.safetensors cannot be read" in refused([*words, "--force", "--on-error", "skip"], capsys)
 
 

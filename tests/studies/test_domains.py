@@ -40,6 +40,7 @@ def test_cells_of_a_kind_differ_in_the_quantizer_alone(kind: Any, size: Any) -> 
     cells = [config.recipe(kind, family, seed=1) for family in ("fsq", "vq", "vq_splitting")]
     for cell in cells:
         assert (cell.kind, cell.tokenizer.loop.seed, cell.prior.loop.seed) == (kind, 1, 1)
+        assert cell.prior.model.head == "joint"
         assert cell.tokenizer.loop.steps == cell.prior.loop.steps == config.all_steps
     assert len({str(cell.prior) for cell in cells}) == len({str(cell.tokenizer.optim) for cell in cells}) == 1
     assert [cell.tokenizer.model.quantizer.name for cell in cells] == ["fsq", "vq", "vq"]
@@ -56,12 +57,11 @@ def digits(folder: Path) -> str:
     return str(folder)
 
 
-def test_cells_of_kinds_with_classes_and_without(tmp_path: Path) -> None:
+def test_a_cell_of_every_kind(tmp_path: Path) -> None:
     text = tmp_path / "plays.txt"
     text.write_text("To be, or not to be, that is the question. " * 60)
     config = DomainsConfig(
-        audio=digits(tmp_path / "digits"), text=str(text), size="smoke", families=("vq",), seeds=1,
-        kinds=("audio", "text"),
+        image="scenes", audio=digits(tmp_path / "digits"), text=str(text), size="smoke", families=("vq",), seeds=1,
     )  # fmt: skip
     study, out = DomainsStudy(config), tmp_path / "out"
     results = {}
@@ -78,7 +78,7 @@ def test_cells_of_kinds_with_classes_and_without(tmp_path: Path) -> None:
     write_study(study, results, out)
     content, found = read_study(out / "study.json")
     page = study_from_json(content).summary(found)
-    assert [table.title.split()[0] for table in page.tables] == ["Sounds", "Texts"]
+    assert [table.title.split()[0] for table in page.tables] == ["Pictures", "Sounds", "Texts", "Clouds", "Clips"]
     assert all(len(table.rows) == 1 for table in page.tables)
     assert not page.verdicts  # on FSQ
 

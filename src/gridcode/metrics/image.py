@@ -76,17 +76,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    a, b = _unit_range(a, b, what="ssim")
-    if min(a.shape[-2:]) < _SSIM_LEAST:
-        raise GridcodeError(
-            f"ssim: images of {a.shape[-2]}x{a.shape[-1]} pixels are too small for its 11x11 window; "
-            f"use images of at least {_SSIM_LEAST}x{_SSIM_LEAST} or only psnr"
-        )
+    a, b = _large_enough(a, b, _SSIM_LEAST, what="ssim", needs="its 11x11 window", instead="only psnr")
     if not len(a):
         return a.new_zeros(0)
-    scores = structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
-    assert isinstance(scores, Tensor)  # a tuple only when full images are asked for
-    return scores.reshape(len(a))
+    return _each(structural_similarity_index_measure(a, b, data_range=1.0, reduction="none"), len(a))
 
 
 def multiscale_ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -108,19 +101,12 @@ def multiscale_ssim(a: Tensor, b: Tensor) -> Tensor:
     >>> multiscale_ssim(images, images)
     tensor([1.])
     """
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as measure
 
-    a, b = _unit_range(a, b, what="multiscale_ssim")
-    if min(a.shape[-2:]) < MULTISCALE_LEAST:
-        raise GridcodeError(
-            f"multiscale_ssim: images of {a.shape[-2]}x{a.shape[-1]} pixels are too small for five resolutions; "
-            f"use images of at least {MULTISCALE_LEAST}x{MULTISCALE_LEAST} or ssim"
-        )
+    a, b = _large_enough(a, b, MULTISCALE_LEAST, what="multiscale_ssim", needs="five resolutions", instead="ssim")
     if not len(a):
         return a.new_zeros(0)
-    scores = multiscale_structural_similarity_index_measure(a, b, data_range=1.0, reduction="none", normalize="relu")
-    assert isinstance(scores, Tensor)
-    return scores.reshape(len(a))
+    return _each(measure(a, b, data_range=1.0, reduction="none", normalize="relu"), len(a))
 
 
 @dataclass(frozen=True)
@@ -213,3 +199,20 @@ def _unit_range(a: Tensor, b: Tensor, *, what: str) -> tuple[Tensor, Tensor]:
     if not (a.is_floating_point() and b.is_floating_point()):
         raise GridcodeError(f"{what}: needs float images in [-1, 1], saw {a.dtype} and {b.dtype}; map uint8 first")
     return ((a.float() + 1) / 2).clamp(0, 1), ((b.float() + 1) / 2).clamp(0, 1)
+
+
+def _large_enough(a: Tensor, b: Tensor, least: int, *, what: str, needs: str, instead: str) -> tuple[Tensor, Tensor]:
+    """The same, of images that are not smaller than ``least`` pixels a side."""
+    a, b = _unit_range(a, b, what=what)
+    if min(a.shape[-2:]) < least:
+        raise GridcodeError(
+            f"{what}: images of {a.shape[-2]}x{a.shape[-1]} pixels are too small for {needs}; use images of at least "
+            f"{least}x{least} or {instead}"
+        )
+    return a, b
+
+
+def _each(scores: Tensor | tuple[Tensor, ...], count: int) -> Tensor:
+    """The scores of so many images, (count,)."""
+    assert isinstance(scores, Tensor)  # a tuple only when full images are asked for
+    return scores.reshape(count)

@@ -25,6 +25,9 @@ Size: TypeAlias = Literal["smoke", "laptop", "gpu"]
 
 Family: TypeAlias = Literal["fsq", "vq", "vq_entropy", "vq_splitting"]
 
+PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
+"""The presets of the families that are VQs."""
+
 CLASSIFIER: Final = "classifier"
 """The folder of the network that measures, in a study's folder."""
 

@@ -8,7 +8,7 @@ results ─> curves_of ─> verdicts                     a study's own
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from gridcode.studies.summary import Column, Panel, Series, Spread, StudyTable, by_setting
@@ -130,6 +130,34 @@ def cell_text(values: Sequence[float] | None, measure: Column) -> str:
         return ""
     scale, unit = (100.0, " %") if measure.percent else (1.0, "")
     return Spread.of(values).text(measure.digits, scale=scale) + unit
+
+
+def ahead_of(
+    ours: Mapping[str, float], theirs: Mapping[str, float], measures: Iterable[Column], higher: Container[str]
+) -> tuple[int, list[str]]:
+    """In how many measures one of two is better, and all of both in words.
+
+    Args:
+        ours: Figures by measure.
+        theirs: Likewise; a measure that either lacks is left out.
+        measures: Which.
+        higher: Those of which more is better.
+
+    >>> ahead_of({"x": 2.0}, {"x": 1.0, "y": 3.0}, [Column("x", "usage"), Column("y", "size")], {"x"})
+    (1, ['usage 2.00 against 1.00'])
+    """
+    ahead, parts = 0, []
+    for measure in measures:
+        if measure.key in ours and measure.key in theirs:
+            a, b = ours[measure.key], theirs[measure.key]
+            ahead += a > b if measure.key in higher else a < b
+            parts.append(f"{measure.title} {cell_text([a], measure)} against {cell_text([b], measure)}")
+    return ahead, parts
+
+
+def row_of(values: Mapping[str, float], measures: Iterable[Column]) -> list[str]:
+    """The figures of one cell as a table's row; nothing where it lacks one."""
+    return [cell_text([values[one.key]] if one.key in values else None, one) for one in measures]
 
 
 def curve_panels(

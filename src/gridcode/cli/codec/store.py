@@ -86,5 +86,8 @@ def _prior(model: CodecModel, tokenizer: str) -> Prior | None:
         return None
     from gridcode.prior.make import load_prior
 
-    priors = [load_prior(folder, device=model.device.usable()) for folder in found]
-    return next((prior for prior in priors if prior.space.tokenizer == tokenizer), priors[0])
+    for folder in found:  # one at a time in memory; where none fits, the last is what the error is about
+        prior = load_prior(folder, device=model.device.usable())
+        if prior.space.tokenizer == tokenizer:
+            break
+    return prior

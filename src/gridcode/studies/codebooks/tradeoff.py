@@ -22,7 +22,7 @@ from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.quantize.fsq.levels import recommended_levels
 from gridcode.studies.codebooks.by_size import SizeStudy
 from gridcode.studies.codebooks.config import TradeoffConfig
-from gridcode.studies.config import Family
+from gridcode.studies.config import PRESETS, Family
 from gridcode.studies.curves import BITS, COSTS, RECONSTRUCTION, SAMPLES, Curve, Curves, size_text
 from gridcode.studies.images import Recipe
 from gridcode.studies.study import Cell, Values
@@ -34,7 +34,6 @@ NAMES: Final[dict[str, str]] = {
     "vq_entropy": "VQ, entropy loss",
     "vq_splitting": "VQ, splitting",
 }
-PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
 
 
 def quantizer_of(setting: str) -> QuantizerConfig:

@@ -33,12 +33,13 @@ from gridcode.data.source import fixed_subset
 from gridcode.domains.image.compress import Codec
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.efficientnet import load_efficientnet_lite, weights_file
-from gridcode.features.extractor import Features, lite_extractor
+from gridcode.features.extractor import lite_extractor
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.image import MULTISCALE_LEAST, multiscale_ssim, psnr, ssim
 from gridcode.studies.checkpoints.base import swept
 from gridcode.studies.codec.config import QUALITIES, CodecStudyConfig, FormatName
 from gridcode.studies.codec.formats import NAMES, Pixels, check_format, decoded, encoded, encoded_within
+from gridcode.studies.curves import ahead_of, row_of
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
 
@@ -136,10 +137,7 @@ class CodecStudy(Study):
             StudyTable(
                 names[line],
                 ("rate" if line == OURS else "quality", "bits a pixel", *(measure.title for measure in MEASURES)),
-                [
-                    [name, f"{point[RATE]:.4f}", *(_text(point, measure) for measure in MEASURES)]
-                    for name, point in found
-                ],
+                [[name, f"{point[RATE]:.4f}", *row_of(point, MEASURES)] for name, point in found],
             )
             for line, found in curves.items()
         ]
@@ -292,8 +290,7 @@ def statistics_of(pictures: Sequence[Pixels], places: Sequence[tuple[int, int, i
             _tensor(pictures[number][top : top + PATCH, left : left + PATCH])
             for number, top, left in places[start : start + 50]
         ]
-        found: Features = extractor(torch.cat([patch.expand(-1, 3, -1, -1) for patch in part]))
-        statistics.update(found.vectors)
+        statistics.update(extractor(torch.cat([patch.expand(-1, 3, -1, -1) for patch in part])).vectors)
     return statistics
 
 
@@ -319,13 +316,8 @@ def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], ra
 
 
 def _ahead(ours: Point, theirs: Sequence[Point], name: str) -> Verdict:
-    parts, ahead = [], 0
-    for measure in MEASURES:
-        if measure.key in ours and measure.key in theirs[0]:
-            other = at_rate(theirs, ours[RATE], measure.key)
-            better = ours[measure.key] > other if measure.key in HIGHER else ours[measure.key] < other
-            ahead += better
-            parts.append(f"{measure.title} {ours[measure.key]:.{measure.digits}f} against {other:.{measure.digits}f}")
+    there = {one.key: at_rate(theirs, ours[RATE], one.key) for one in MEASURES if one.key in theirs[0]}
+    ahead, parts = ahead_of(ours, there, MEASURES, HIGHER)
     least = theirs[0][RATE]
     smallest = f"; its smallest files have {least:.3f} bits a pixel" if least > ours[RATE] else ""
     claim = f"at {ours[RATE]:.3f} bits a pixel gridcode is ahead of {name} in at least two measures"
@@ -340,10 +332,6 @@ def at_rate(points: Sequence[Point], rate: float, key: str) -> float:
     """
     x = np.log([point[RATE] for point in points])
     return float(np.interp(math.log(rate), x, [point[key] for point in points]).round(9))
-
-
-def _text(point: Point, measure: Column) -> str:
-    return f"{point[measure.key]:.{measure.digits}f}" if measure.key in point else ""
 
 
 def _tensor(pixels: Pixels) -> Tensor:

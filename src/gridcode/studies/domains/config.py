@@ -7,7 +7,8 @@ text      tinyshakespeare_laptop     Shakespeare's plays, windows of 64 bytes
 points    solids_laptop              built-in solids, 512 points
 video     video_laptop               built-in moving scenes, 17 frames
 
-Networks, batches and learning rates are the recipes'; codes, steps and counts are the same for all.
+Networks, batches and learning rates are the recipes'; codes, steps and counts are the same for all, and every prior
+has one softmax over the codes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from gridcode.errors import check_choices, check_numbers
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
 from gridcode.recipes import ClassRecipe, recipe
-from gridcode.studies.config import Family, Size, check_chosen
+from gridcode.studies.config import PRESETS, Family, Size, check_chosen
 
 KindName: TypeAlias = Literal["image", "audio", "text", "points", "video"]
 
@@ -30,23 +31,13 @@ RECIPES_OF: Final[dict[KindName, str]] = {
     "points": "solids_laptop",
     "video": "video_laptop",
 }
-SMOKE_MODELS: Final[dict[KindName, dict[str, Any]]] = {
-    "image": {"widths": (8, 8)},
-    "audio": {"widths": (8, 8, 8), "dilations": (1,), "head": 4},
-    "text": {"width": 16, "head": 8, "units": 1},
-    "points": {"tokens": 4, "width": 16, "heads": 2, "encoder_depth": 1, "decoder_depth": 1},
-    "video": {"widths": (8, 8)},
+SMOKE_OF: Final[dict[KindName, str]] = {
+    "image": "scenes_smoke",
+    "audio": "fsdd_smoke",
+    "text": "tinyshakespeare_smoke",
+    "points": "solids_smoke",
+    "video": "video_smoke",
 }
-"""What of a recipe's networks becomes tiny."""
-SMOKE_DATA: Final[dict[KindName, dict[str, Any]]] = {
-    "image": {},
-    "audio": {"samples": 2048, "crop": 1024},
-    "text": {"window": 32},
-    "points": {"points": 64, "train_count": 40, "val_count": 20},
-    "video": {"frames": 5, "size": 16, "train_count": 24, "val_count": 12},
-}
-"""What of a recipe's data becomes small."""
-PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
 LEVELS: Final = (8, 5, 5, 5)
 """The paper's levels for 2^10 codes; every VQ has as many codes."""
 
@@ -100,18 +91,17 @@ class DomainsConfig:
 
     def recipe(self, kind: KindName, family: str, seed: int) -> ClassRecipe:
         """Both stages of a cell."""
-        found: Any = recipe(RECIPES_OF[kind])
-        if self.size == "smoke":
-            found = found.smoke(data=SMOKE_DATA[kind], model=SMOKE_MODELS[kind], evaluation=found.evaluation)
+        found: Any = recipe((SMOKE_OF if self.size == "smoke" else RECIPES_OF)[kind])
         run = found.tokenizer
         data = replace(run.data, source=getattr(self, kind)) if hasattr(self, kind) else run.data
         if hasattr(data, "workers"):
             data = replace(data, workers=0)
         model = replace(run.model, quantizer=self.quantizer(family))
+        prior = replace(found.prior.model, head="joint")  # a VQ's codes have no digits
         cell: ClassRecipe = replace(
             found,
             tokenizer=replace(run, data=data, model=model, loop=self._loop(run.loop, seed)),
-            prior=replace(found.prior, loop=self._loop(found.prior.loop, seed)),
+            prior=replace(found.prior, model=prior, loop=self._loop(found.prior.loop, seed)),
         )
         return cell
 

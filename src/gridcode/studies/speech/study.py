@@ -15,7 +15,7 @@ makes them fewer.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from gridcode.evaluation.both_stages import recognised
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.classifier import load_classifier, save_classifier
 from gridcode.studies.config import CLASSIFIER
+from gridcode.studies.curves import ahead_of, row_of
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.study import Cell, Study, Values
@@ -58,6 +59,7 @@ MEASURES: Final = (
     Column("si_sdr", "SI-SDR (dB)", 1),
 )
 HIGHER: Final = frozenset({"recognised", "stoi", "pesq", "si_sdr"})
+"""Measures of which more is better."""
 SHOWN: Final = 4
 """Sounds on the picture."""
 
@@ -127,7 +129,7 @@ class Speech(Study):
         """See :class:`Study`."""
         found = {cell.setting: values for cell, values in results.items()}
         columns = [column for column in MEASURES if any(column.key in values for values in found.values())]
-        rows = [[title_of(name), *(_text(values, column) for column in columns)] for name, values in found.items()]
+        rows = [[title_of(name), *row_of(values, columns)] for name, values in found.items()]
         table = StudyTable("Speech there and back", ("", *(column.title for column in columns)), rows)
         shown = [title_of(name) for name in found if name != ORIGINALS]
         note = (
@@ -210,7 +212,7 @@ def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
     for name, theirs in found.items():
         if name in (ORIGINALS, OURS) or theirs[RATE_OF] < ours[RATE_OF]:
             continue
-        ahead, parts = _ahead(ours, theirs)
+        ahead, parts = ahead_of(ours, theirs, MEASURES[1:], HIGHER)
         rates = f"{ours[RATE_OF]:.0f} bits a second are ahead of {title_of(name)}, {theirs[RATE_OF]:.0f}"
         claim = f"tokens of {rates}, in most measures"
         claims.append(
@@ -221,21 +223,3 @@ def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
             )
         )
     return claims
-
-
-def _ahead(ours: Values, theirs: Values) -> tuple[int, Sequence[str]]:
-    """In how many measures the tokens are better, and all of both."""
-    ahead, parts = 0, []
-    for column in MEASURES[1:]:
-        if column.key in ours and column.key in theirs:
-            a, b = ours[column.key], theirs[column.key]
-            ahead += a > b if column.key in HIGHER else a < b
-            parts.append(f"{column.title} {_text(ours, column)} against {_text(theirs, column)}")
-    return ahead, parts
-
-
-def _text(values: Values, column: Column) -> str:
-    if column.key not in values:
-        return ""
-    scale, unit = (100, " %") if column.percent else (1, "")
-    return f"{scale * values[column.key]:.{column.digits}f}{unit}"
