@@ -97,7 +97,7 @@ class Alarm:
 
 
 def overpowering(below: float, patience: int) -> Alarm:
-    """The discriminator tells every reconstruction from a picture; its gradient then teaches the tokenizer little.
+    """The discriminator tells every reconstruction from an example; its gradient then teaches the tokenizer little.
 
     From ``discriminator``, its loss in nats without the gradient penalty.
 
@@ -119,12 +119,12 @@ def overpowering(below: float, patience: int) -> Alarm:
 
 
 def dying(gap: float, patience: int) -> Alarm:
-    """The discriminator scores pictures no higher than reconstructions: what it tells the tokenizer is noise.
+    """The discriminator scores examples no higher than reconstructions: what it tells the tokenizer is noise.
 
     From ``real_score`` and ``fake_score``, their means in each step.
 
     >>> dying(gap=0.01, patience=2).sign({"real_score": [0.5, 0.2, 0.2], "fake_score": [0.1, 0.2, 0.4]})[:58]
-    'the discriminator is dying: over 2 steps it scored picture'
+    'the discriminator is dying: over 2 steps it scored example'
     """
 
     def sign(seen: Seen) -> str | None:
@@ -132,7 +132,7 @@ def dying(gap: float, patience: int) -> Alarm:
         if len(real) < patience or fmean(real) - fmean(fake) >= gap:
             return None
         return (
-            f"the discriminator is dying: over {len(real)} steps it scored pictures {fmean(real):.3g} and "
+            f"the discriminator is dying: over {len(real)} steps it scored examples {fmean(real):.3g} and "
             f"reconstructions {fmean(fake):.3g}; try a higher loss.adversarial.lr, a smaller loss.adversarial.r1 "
             "or a larger loss.adversarial.width"
         )

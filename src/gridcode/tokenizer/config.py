@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
-from gridcode.errors import GridcodeError
+from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.quantize.config import QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -85,6 +85,58 @@ class RowArchitecture(Architecture):
                 f"{length}; {self.advice}"
             )
         return 1, length // self.stride
+
+
+Game = Literal["none", "non-saturating", "hinge"]
+"""What a discriminator and a tokenizer minimise; none: there is no discriminator."""
+
+
+@dataclass(frozen=True)
+class AdversarialSettings:
+    """The discriminator that reconstructions have to deceive: how it learns. A kind adds the shape of its network.
+
+    >>> AdversarialSettings(kind="hinge", start=1000).active
+    True
+    """
+
+    kind: Game = "none"
+    """The loss of both sides: non-saturating (MaskGIT's) or hinge."""
+    weight: float = 0.1
+    """Weight of the tokenizer's side in its loss."""
+    start: int = 0
+    """Step from which on the discriminator learns and counts."""
+    lr: float = 1e-4
+    """The discriminator's learning rate, constant."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam's decay rates for the discriminator."""
+    r1: float = 10.0
+    """Cost of the squared gradient norm at real examples, without a factor of 1/2; 0 leaves it out."""
+    r1_every: int = 1
+    """Steps between two gradient penalties, each then weighted with this number (lazy regularisation)."""
+    clip: float = 0.0
+    """Largest gradient norm of the discriminator; 0 does not clip."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train.
+
+        Raises:
+            GridcodeError: One is out of its range.
+        """
+        check_choices(self, "loss.adversarial.", kind=get_args(Game))
+        check_numbers(
+            self,
+            "loss.adversarial.",
+            counts=("r1_every",),
+            positive=("weight", "lr"),
+            not_negative=("start", "r1", "clip"),
+        )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise GridcodeError(f"loss.adversarial.betas must be in [0, 1), got {self.betas}")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is such a term."""
+        return self.kind != "none"
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,20 @@ import torch
 from PIL import Image
 
 from gridcode.cli.main import main
-from gridcode.domains.audio.config import AudioConfig, AudioLossConfig, AudioTokenizerRun, CodecConfig
+from gridcode.domains.audio.config import (
+    AudioAdversarialConfig,
+    AudioConfig,
+    AudioLossConfig,
+    AudioTokenizerRun,
+    CodecConfig,
+)
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain, data_of
 from gridcode.domains.audio.recipes import AUDIO_RECIPES
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import ResidualFSQConfig
 from gridcode.tokenizer.model import Tokenizer
+from gridcode.training.log import read_log
 
 SHORT = ["--loop.steps", "2", "--loop.log-every", "1", "--loop.val-every", "2", "--loop.checkpoint-every", "2"]
 
@@ -56,6 +63,17 @@ def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
     assert data_of(tokenizer).samples == 2048
     manifest = json.loads((runs / "tokens/manifest.json").read_text())
     assert (manifest["grid"], manifest["classes"]) == ([1, 32], ["tone0", "tone1"])
+
+
+def test_a_discriminator_joins_at_its_start(runs: Path, tmp_path: Path) -> None:
+    game = ["--loss.adversarial.kind", "hinge", "--loss.adversarial.width", "2", "--loss.adversarial.start", "1"]
+    words = [*game, "--loss.adversarial.windows", "64", "128", "--data.source", str(runs / "data"), *SHORT]
+    assert main(["train", "tokenizer", "fsdd_smoke", *words, "--out", str(tmp_path / "run")]) == 0
+    lines = [line for line in read_log(tmp_path / "run") if "train/loss" in line]
+    for term in ("adversarial", "features", "discriminator", "real_score", "fake_score"):
+        assert [f"train/{term}" in line for line in lines] == [False, True]
+    terms = ("l1", "stft", "mel", "adversarial", "features")
+    assert lines[1]["train/loss"] == pytest.approx(sum(lines[1][f"train/{term}"] for term in terms), rel=1e-4)
 
 
 @pytest.mark.parametrize("prior", ["maskgit", "ar"])
@@ -160,6 +178,9 @@ def test_waveforms_that_do_not_fit_are_refused(waveforms: torch.Tensor, said: st
     lambda: CodecConfig(strides=(2,)), lambda: CodecConfig(kernel=4), lambda: CodecConfig(widths=(0, 1, 1)),
     lambda: AudioLossConfig(l1=0, stft=0, mel=0), lambda: AudioLossConfig(mels=(20,)), lambda: AudioLossConfig(floor=0),
     lambda: AudioLossConfig(windows=(10,)), lambda: AudioTokenizerRun(data=AudioConfig(crop=100)),
+    lambda: AudioAdversarialConfig(windows=()), lambda: AudioAdversarialConfig(windows=(6,)),
+    lambda: AudioAdversarialConfig(width=0), lambda: AudioAdversarialConfig(features=-1.0),
+    lambda: AudioTokenizerRun(loss=AudioLossConfig(adversarial=AudioAdversarialConfig("hinge", windows=(8192,)))),
     lambda: AudioTokenizerRun(data=AudioConfig(crop=512)), lambda: AudioTokenizerRun(quantizer_dropout=2.0),
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(make) -> None:

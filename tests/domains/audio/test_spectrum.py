@@ -7,10 +7,11 @@ import pytest
 import torch
 from scipy.signal import stft
 
-from gridcode.domains.audio.config import AudioLossConfig
+from gridcode.domains.audio.config import AudioLossConfig, AudioTokenizerRun
 from gridcode.domains.audio.loss import AudioObjective, mel_distance, stft_distance
 from gridcode.domains.audio.measure import si_sdr, spectral_distance
 from gridcode.domains.audio.spectrum import log_mel, magnitudes, mel_filters, mel_spectrum
+from gridcode.training.fabric import make_fabric
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -66,7 +67,8 @@ def test_a_mel_band_is_the_mean_magnitude_under_its_filter() -> None:
 
 def test_the_loss_is_its_formula() -> None:
     x, y, config = noise(2, 1, 1024), noise(2, 1, 1024, seed=1), AudioLossConfig(windows=(64, 128))
-    terms = AudioObjective(config, 8000).terms(y, (x,), step=0)
+    run = AudioTokenizerRun(loss=config)
+    terms = AudioObjective(run, fabric=make_fabric(run.loop)).terms(y, (x,), step=0)
     assert terms["l1"].item() == pytest.approx((x - y).abs().mean().item(), rel=1e-5)
     expected = 0.0
     for window in (64, 128):

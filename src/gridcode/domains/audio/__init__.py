@@ -4,7 +4,8 @@ Imports read one way, from left to right::
 
     config ──> data/ ────────────────────────┐
      ├───────> networks ──> stream ──────────┼──> domain ──> evaluate ──> report
-     ├───────> spectrum ──> loss, measure ───┤
+     ├───────> spectrum ──> measure ─────────┤
+     │            └──> discriminator ──> loss ┤
      ├───────> show ─────────────────────────┘
      └───────> recipes
 """

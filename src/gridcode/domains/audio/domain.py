@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
 from gridcode.domains.audio.data.source import open_sounds
-from gridcode.domains.audio.loss import AudioObjective
+from gridcode.domains.audio.loss import AudioObjective, make_discriminator
 from gridcode.domains.audio.measure import measure_reconstructions
 from gridcode.domains.audio.networks import Decoder, Encoder
 from gridcode.domains.audio.show import save_sheet
 from gridcode.errors import GridcodeError
+from gridcode.nn.module import count_parameters
 from gridcode.tokenizer.domain import Measurement, Outline, Sources
 from gridcode.tokenizer.labelled import LabelledDomain, recorded_data
 from gridcode.tokenizer.model import Tokenizer
@@ -102,7 +103,10 @@ class AudioDomain(LabelledDomain):
         plain = super().outline(tokenizer, run, bytes_per_value=bytes_per_value)
         seconds = run.data.crop / run.data.rate
         facts = {"bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second", "crop": f"{seconds:.3g} s"}
-        return replace(plain, facts=facts)
+        beside = ""
+        if run.loss.adversarial.active:
+            beside = f"a discriminator of {count_parameters(make_discriminator(run)):,} parameters"
+        return replace(plain, facts=facts, beside=beside)
 
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """See :class:`Domain`."""
@@ -131,7 +135,7 @@ class AudioDomain(LabelledDomain):
         self, run: AudioTokenizerRun, tokenizer: Tokenizer, sources: Sources, options: RunOptions, *, fabric: Fabric
     ) -> AudioObjective:
         """See :class:`gridcode.domains.audio.loss.AudioObjective`."""
-        return AudioObjective(run.loss, run.data.rate)
+        return AudioObjective(run, fabric=fabric)
 
     def measure(self, tokenizer: Tokenizer, batches: Iterable[AudioBatch]) -> Measurement:
         """``mel_distance`` (nats), ``stft_distance`` (dB), ``si_sdr`` (dB), ``usage``, ``perplexity``."""

@@ -17,6 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def stft(waveforms: Tensor, window: int) -> Tensor:
+    """Complex spectra whose size is M, (B, N / 2 + 1, frames); the arguments are those of :func:`magnitudes`."""
+    spectra, area = _spectra(waveforms, window)
+    return spectra / area
+
+
 def magnitudes(waveforms: Tensor, window: int) -> Tensor:
     """STFT magnitudes.
 
@@ -31,12 +37,18 @@ def magnitudes(waveforms: Tensor, window: int) -> Tensor:
     >>> round(magnitudes(torch.sin(2 * torch.pi * 64 * time)[None], 128)[0, 16, 8].item(), 3)
     0.5
     """
+    spectra, area = _spectra(waveforms, window)
+    # Of a bin that is exactly 0 the gradient of abs would be NaN in some of PyTorch's versions.
+    return (spectra.real.square() + spectra.imag.square() + 1e-14).sqrt() / area
+
+
+def _spectra(waveforms: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """The STFT as it is, complex, and the window's sum."""
     flat = waveforms.reshape(len(waveforms), -1).float()
     shape = torch.hann_window(window, device=flat.device)
     padded = F.pad(flat, (window // 2, window // 2))
     spectra = torch.stft(padded, window, hop_length=window // 4, window=shape, center=False, return_complex=True)
-    # Of a bin that is exactly 0 the gradient of abs would be NaN in some of PyTorch's versions.
-    return (spectra.real.square() + spectra.imag.square() + 1e-14).sqrt() / shape.sum()
+    return spectra, shape.sum()
 
 
 @lru_cache(maxsize=16)

@@ -2,8 +2,7 @@
 
 Imports read one way, from left to right::
 
-    architectures, vqgan_config ──> config ──> networks/ ──────────────┐
-                                      ├──────> adversarial ──> loss ───┼──> domain
+    architectures, vqgan_config ──> config ──> networks/ ──> loss ─────┬──> domain
                                       ├──────> show ───────────────────┘
                                       ├──────> scores ──> evaluate ──> report
                                       └──────> recipes/

@@ -21,7 +21,7 @@ from gridcode.errors import GridcodeError, check_numbers
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.quantize.config import quantizer_from_json, with_tuples
-from gridcode.tokenizer.config import TokenizerSettings
+from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings
 
 
 @dataclass(frozen=True)
@@ -89,58 +89,29 @@ class PerceptualConfig:
 
 
 @dataclass(frozen=True)
-class AdversarialConfig:
-    """The discriminator that reconstructions have to deceive, and how it learns.
+class AdversarialConfig(AdversarialSettings):
+    """The discriminator of pictures, and how it learns.
 
     The defaults, with ``kind="non-saturating"``, are MaskGIT's numbers; its pixels are in [0, 1], where the same
     discriminator has four times the penalty ``r1`` that it has on pixels in [-1, 1]. A smaller ``width`` and a
     ``patch`` of 2 bring its cost down to a laptop's; ``r1_every`` and ``clip`` are not MaskGIT's and off.
-
-    >>> AdversarialConfig(kind="hinge", start=1000).active
-    True
     """
 
-    kind: Literal["none", "non-saturating", "hinge"] = "none"
-    """The loss of both sides: non-saturating (MaskGIT's) or hinge."""
-    weight: float = 0.1
-    """Weight of the tokenizer's side in its loss."""
-    start: int = 0
-    """Step from which on the discriminator learns and counts."""
     width: int = 512
     """Channels at 32 pixels and below; every doubling above halves them (512: MaskGIT's)."""
     patch: int = 1
     """Side of the squares that enter the discriminator's first layer as channels: 2 makes it 4x cheaper."""
-    lr: float = 1e-4
-    """The discriminator's learning rate, constant."""
-    betas: tuple[float, float] = (0.0, 0.99)
-    """Adam's decay rates for the discriminator."""
-    r1: float = 10.0
-    """Cost of the squared gradient norm at real pictures, without a factor of 1/2; 0 leaves it out."""
-    r1_every: int = 1
-    """Steps between two gradient penalties, each then weighted with this number (lazy regularisation)."""
-    clip: float = 0.0
-    """Largest gradient norm of the discriminator; 0 does not clip."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
-        if self.kind not in ("none", "non-saturating", "hinge"):
-            raise GridcodeError(f"loss.adversarial.kind must be 'none', 'non-saturating' or 'hinge', got {self.kind!r}")
-        check_numbers(
-            self,
-            "loss.adversarial.",
-            counts=("patch", "r1_every"),
-            positive=("weight", "lr"),
-            not_negative=("start", "r1", "clip"),
-        )
+        """Refuse values that cannot train.
+
+        Raises:
+            GridcodeError: One is out of its range.
+        """
+        super().__post_init__()
+        check_numbers(self, "loss.adversarial.", counts=("patch",))
         if self.width < 8 or self.width % 8:
             raise GridcodeError(f"loss.adversarial.width must be a positive multiple of 8, got {self.width}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise GridcodeError(f"loss.adversarial.betas must be in [0, 1), got {self.betas}")
-
-    @property
-    def active(self) -> bool:
-        """Whether there is such a term."""
-        return self.kind != "none"
 
 
 @dataclass(frozen=True)

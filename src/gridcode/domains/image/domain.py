@@ -21,8 +21,7 @@ from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.image.config import ArchitectureConfig, TokenizerRun, architecture_from_json
-from gridcode.domains.image.loss import ImageObjective
-from gridcode.domains.image.networks.discriminator import Discriminator
+from gridcode.domains.image.loss import ImageObjective, make_discriminator
 from gridcode.domains.image.networks.make import blocks_of, make_networks
 from gridcode.domains.image.show import save_strip
 from gridcode.errors import GridcodeError
@@ -215,9 +214,7 @@ def networks_of_the_loss(run: TokenizerRun) -> str:
         networks.append(names.get(perceptual.kind, "a perceptual network"))
     if adversarial.active:
         with torch.device("meta"):
-            discriminator = Discriminator(
-                run.data.channels, run.data.size, width=adversarial.width, patch=adversarial.patch
-            )
+            discriminator = make_discriminator(run)
         networks.append(f"a discriminator of {count_parameters(discriminator):,} parameters")
     return " and ".join(networks)
 

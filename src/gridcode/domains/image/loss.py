@@ -3,7 +3,7 @@
     pixels        l2 * mean((x - y)^2) + l1 * mean(|x - y|)
     perceptual    weight * mean(distance(x, y)): LPIPS from files, EfficientNet-lite0 from its package, or a network
                   trained as the run starts
-    adversarial   weight * L_G(D(y)), see ``adversarial.py``
+    adversarial   weight * L_G(D(y)), see :mod:`gridcode.tokenizer.adversarial`
 
 The network that the run trains lies in its folder (``perceptual/``) and is read from there when the run is resumed. The
 discriminator learns after the tokenizer's step, on the same pictures and their reconstructions.
@@ -22,14 +22,15 @@ from torch.nn import functional as F
 from gridcode.data.loader import Batch, train_batches
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource
-from gridcode.domains.image.adversarial import Adversary, make_discriminator
 from gridcode.domains.image.config import TokenizerRun
+from gridcode.domains.image.networks.discriminator import Discriminator
 from gridcode.features.config import ObserverConfig
 from gridcode.features.efficientnet import load_efficientnet_lite
 from gridcode.features.lpips import load_lpips
 from gridcode.features.observer import load_observer, save_observer
 from gridcode.features.train import train_observer
 from gridcode.metrics.image import psnr
+from gridcode.tokenizer.adversarial import Adversary, make_learner
 from gridcode.tokenizer.domain import Objective, Sources
 from gridcode.training.log import ProgressBar
 from gridcode.training.run import RunOptions
@@ -158,6 +159,16 @@ def _train(run: TokenizerRun, source: ImageSource | ImageStream, folder: Path, *
     save_observer(observer, folder)
 
 
+def make_discriminator(run: TokenizerRun) -> Discriminator:
+    """A new discriminator for a run's pictures.
+
+    Raises:
+        GridcodeError: The pictures do not suit its ``patch``.
+    """
+    config = run.loss.adversarial
+    return Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)
+
+
 @final
 class ImageObjective(Objective):
     """The terms that a run's settings ask for.
@@ -179,13 +190,15 @@ class ImageObjective(Objective):
         self._adversary: Adversary | None = None
         if run.loss.perceptual.active:
             self._perceptual = perceptual_loss(run, sources.train, options, fabric=fabric)
-        if run.loss.adversarial.active:
-            self.learners = {"discriminator": make_discriminator(run, fabric.device)}
+        if (config := run.loss.adversarial).active:
+            learner = make_learner(lambda: make_discriminator(run), config, run.loop, fabric.device)
+            self.learners = {"discriminator": learner}
 
     def setup(self, fabric: Fabric) -> None:
         """See :class:`Objective`."""
         if self.learners:
-            self._adversary = Adversary(self.learners["discriminator"], self._run, fabric=fabric)
+            config, accumulate = self._run.loss.adversarial, self._run.loop.accumulate
+            self._adversary = Adversary(self.learners["discriminator"], config, accumulate=accumulate, fabric=fabric)
 
     def inputs(self, batch: Batch, step: int) -> tuple[Tensor, ...]:
         """The pictures."""
@@ -198,8 +211,8 @@ class ImageObjective(Objective):
         with self._fabric.autocast():
             if self._perceptual is not None:
                 terms |= self._perceptual(outputs, images)
-            if (adversary := self._playing(step)) is not None:
-                terms |= adversary.term(outputs)
+            if self._adversary is not None:
+                terms |= self._adversary.terms(outputs, images, step)
         self._reconstructed.append(outputs.detach())
         return terms
 
@@ -208,9 +221,4 @@ class ImageObjective(Objective):
         reconstructions = torch.cat(self._reconstructed)
         self._reconstructed.clear()
         figures: dict[str, Tensor | float] = {"psnr": psnr(reconstructions, inputs[0]).mean()}
-        if (adversary := self._playing(step)) is not None:
-            figures |= adversary.learn(inputs[0], reconstructions, step)
-        return figures
-
-    def _playing(self, step: int) -> Adversary | None:
-        return self._adversary if step >= self._run.loss.adversarial.start else None
+        return figures | (self._adversary.learn(inputs[0], reconstructions, step) if self._adversary else {})

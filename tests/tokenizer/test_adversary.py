@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
-from gridcode.domains.image import adversarial as module
 from gridcode.domains.image import loss
-from gridcode.domains.image.adversarial import Adversary, Hinge, NonSaturating, gradient_penalty, make_discriminator
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import AdversarialConfig, LossConfig, TokenizerRun
+from gridcode.domains.image.loss import make_discriminator
 from gridcode.quantize.config import FSQConfig, VQConfig
+from gridcode.tokenizer.adversarial import Adversary, Hinge, NonSaturating, gradient_penalty, make_learner
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.config import LoopConfig, OptimConfig
@@ -39,9 +40,13 @@ def with_adversary(**settings: object) -> TokenizerRun:
     return replace(RUN, loss=replace(RUN.loss, adversarial=replace(ADVERSARIAL, **settings)))  # type: ignore[arg-type]
 
 
+def learner_of(run: TokenizerRun) -> Learner:
+    return make_learner(lambda: make_discriminator(run), run.loss.adversarial, run.loop, CPU)
+
+
 def opponent(run: TokenizerRun) -> tuple[Learner, Adversary]:
-    learner = make_discriminator(run, CPU)
-    return learner, Adversary(learner, run, fabric=make_fabric(run.loop))
+    learner, config = learner_of(run), run.loss.adversarial
+    return learner, Adversary(learner, config, accumulate=run.loop.accumulate, fabric=make_fabric(run.loop))
 
 
 def pictures(seed: int) -> Tensor:
@@ -56,7 +61,7 @@ def test_judging_gives_its_gradient_to_the_reconstructions_alone() -> None:
     learner, adversary = opponent(RUN)
     before = weights(learner.model)
     fake = pictures(1).requires_grad_(True)
-    terms = adversary.term(fake)
+    terms = adversary.terms(fake, pictures(2), step=0)
     terms["adversarial"].backward()
     alone = pictures(1).requires_grad_(True)
     (expected,) = torch.autograd.grad(0.1 * nn.functional.softplus(-learner.model(alone)).mean(), alone)
@@ -71,7 +76,7 @@ def test_judging_gives_its_gradient_to_the_reconstructions_alone() -> None:
 def test_learning_is_one_adam_step_on_the_loss_and_the_penalty(kind: str) -> None:
     run = with_adversary(kind=kind, r1=3.0)
     learner, adversary = opponent(run)
-    twin = make_discriminator(run, CPU)
+    twin = learner_of(run)
     assert all(torch.equal(a, b) for a, b in zip(weights(twin.model), weights(learner.model), strict=True))
     real, fake = pictures(1), pictures(2)
     seen = adversary.learn(real, fake, step=0)
@@ -164,11 +169,11 @@ def learners(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
     """The discriminators that training makes."""
     made: list[Learner] = []
 
-    def make(run: TokenizerRun, device: torch.device) -> Learner:
-        made.append(module.make_discriminator(run, device))
+    def make(*settings: Any) -> Learner:
+        made.append(make_learner(*settings))
         return made[-1]
 
-    monkeypatch.setattr(loss, "make_discriminator", make)
+    monkeypatch.setattr(loss, "make_learner", make)
     return made
 
 

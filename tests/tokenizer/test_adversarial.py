@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from gridcode.domains.image.adversarial import Hinge, NonSaturating, gradient_penalty
+from gridcode.tokenizer.adversarial import Hinge, NonSaturating, feature_distance, gradient_penalty
 
 SCORES = arrays.arrays(np.float32, 5, elements=st.floats(-60, 60, width=32))
 
@@ -96,3 +96,22 @@ def test_half_the_range_has_twice_the_gradient_and_four_times_the_penalty() -> N
     there = gradient_penalty((weights * (2 * theirs - 1)).sum((1, 2, 3)), theirs)
     assert float(there.detach()) == pytest.approx(4 * float(here.detach()), rel=1e-6)
     assert math.isclose(float(here.detach()), float(weights.square().sum()), rel_tol=1e-6)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 99), scale=st.floats(0.01, 100))
+def test_features_are_compared_beside_the_size_of_the_real_ones(seed: int, scale: float) -> None:
+    draw = np.random.default_rng(seed)
+    real, fake = ([draw.normal(size=shape) for shape in ((2, 3), (2, 4, 5))] for _ in range(2))
+    expected = np.mean([np.abs(a - b).mean() / np.abs(a).mean() for a, b in zip(real, fake, strict=True)])
+    found = feature_distance(*([torch.from_numpy(one * scale) for one in side] for side in (real, fake)))
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_features_give_their_gradient_to_the_reconstructions_alone() -> None:
+    real, fake = torch.ones(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    feature_distance([real], [fake]).backward()
+    assert real.grad is None
+    assert fake.grad is not None
+    assert fake.grad.abs().min() > 0
+    assert feature_distance([torch.zeros(2)], [torch.zeros(2)]) == 0  # a layer that says nothing
