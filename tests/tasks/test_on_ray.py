@@ -21,7 +21,8 @@ import torch
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.open import keep_columns, open_pictures
-from gridcode.domains.audio.config import AudioConfig, CodecConfig
+from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.image.architectures import TokenizerConfig

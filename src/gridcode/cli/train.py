@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 from gridcode.cli.shared.folders import check_folder, check_source
 from gridcode.cli.shared.kinds import KINDS, KindOfData, kind_of_tokens
 from gridcode.cli.shared.options import FLAT, RunFlags
 from gridcode.cli.shared.parse import option_value, parse
+from gridcode.domains.audio.architectures import AUDIO_ARCHITECTURES
 from gridcode.domains.dense.config import dense_from_json
 from gridcode.domains.dense.data.config import DenseConfig
 from gridcode.domains.dense.prior.config import DensePriorRun
 from gridcode.domains.dense.recipes import DenseRun
-from gridcode.domains.image.config import ARCHITECTURES, TokenizerRun
+from gridcode.domains.image.config import ARCHITECTURES
 from gridcode.errors import GridcodeError
 from gridcode.files import read_json
 from gridcode.prior.config import AutoregressiveConfig, PriorRun, autoregressive, masked
@@ -27,7 +28,6 @@ from gridcode.recipes import (
     AnyTokenizerRun,
     ClassRecipe,
     DenseRecipe,
-    Recipe,
     recipe,
 )
 
@@ -59,6 +59,21 @@ class ImageStageOne(StageOne):
 
 
 @dataclass(frozen=True)
+class AudioStageOne(StageOne):
+    """Stage I: train a tokenizer of sounds, into the folder --out."""
+
+    architecture: Literal[tuple(AUDIO_ARCHITECTURES)] = "conv"  # type: ignore[valid-type]  # likewise
+    """The kind of encoder and decoder; their settings are then the flags --model.*"""
+
+
+WITH_ARCHITECTURES: Final[Mapping[KindOfData, tuple[type[StageOne], Mapping[str, Any]]]] = {
+    "image": (ImageStageOne, ARCHITECTURES),
+    "audio": (AudioStageOne, AUDIO_ARCHITECTURES),
+}
+"""The kinds of data that have several architectures: their command lines, and the architectures by name."""
+
+
+@dataclass(frozen=True)
 class StageTwo:
     """Stage II: train a prior that is given a picture, into the folder --out."""
 
@@ -84,15 +99,18 @@ USAGE = """usage: gridcode train tokenizer RECIPE --out DIR [options]
        gridcode train prior     RECIPE --tokens STORE --out DIR [options]
 
 Every setting of a recipe can be changed: gridcode train tokenizer RECIPE --help lists them. --quantizer NAME takes
-another quantizer and --architecture NAME other networks (of pictures), with settings of their own: gridcode train
+another quantizer and --architecture NAME other networks, with settings of their own: gridcode train
 tokenizer RECIPE --quantizer NAME --architecture NAME --help. train prior RECIPE --prior ar trains an autoregressive
 prior.
 
 quantizers:
 {quantizers}
 
-architectures:
-{architectures}
+architectures of pictures:
+{pictures}
+
+architectures of sounds:
+{sounds}
 
 {recipes}
 """
@@ -109,8 +127,12 @@ def run(arguments: list[str]) -> None:
             f"recipes for {KINDS[kind].subject or KINDS[kind].nouns}:\n{_indented(names)}"
             for kind, names in OF_KIND.items()
         ]
-        quantizers, architectures = _indented(QUANTIZERS), _indented(ARCHITECTURES)
-        print(USAGE.format(quantizers=quantizers, architectures=architectures, recipes="\n\n".join(recipes)))
+        names: dict[str, Iterable[str]] = {
+            "quantizers": QUANTIZERS,
+            "pictures": ARCHITECTURES,
+            "sounds": AUDIO_ARCHITECTURES,
+        }
+        print(USAGE.format(recipes="\n\n".join(recipes), **{what: _indented(each) for what, each in names.items()}))
         return
     stage, rest = arguments[0], arguments[1:]
     if stage not in ("tokenizer", "prior"):
@@ -129,15 +151,12 @@ def run(arguments: list[str]) -> None:
 
 
 def _train_tokenizer(name: str, settings: AnyRecipe, words: Sequence[str]) -> None:
-    default: StageOne
-    if not isinstance(settings, Recipe):
-        own = with_quantizer(settings.tokenizer, words)
-        default = StageOne(RunFlags(), own, quantizer=own.model.quantizer.name)
-    else:
-        run = with_quantizer(_with_architecture(settings.tokenizer, words), words)
-        quantizer, architecture = run.model.quantizer.name, run.model.name
-        default = ImageStageOne(RunFlags(), run, quantizer=quantizer, architecture=architecture)
-    arguments = parse(type(default), words, prog=f"gridcode train tokenizer {name}", default=default)
+    run: Any = settings.tokenizer
+    form, architectures = WITH_ARCHITECTURES.get(settings.kind, (StageOne, {}))
+    run = with_quantizer(_with_architecture(run, architectures, words), words)
+    chosen = {"architecture": run.model.name} if architectures else {}
+    default = form(RunFlags(), run, quantizer=run.model.quantizer.name, **chosen)
+    arguments = parse(form, words, prog=f"gridcode train tokenizer {name}", default=default)
     flags = arguments.flags
     if flags.dry_run:
         from gridcode.cli.shared.dry_run import describe_tokenizer_run
@@ -281,15 +300,15 @@ def _kind(run: PriorRun) -> Literal["maskgit", "ar"]:
     return "ar" if isinstance(run.model, AutoregressiveConfig) else "maskgit"
 
 
-def _with_architecture(run: TokenizerRun, words: Sequence[str]) -> TokenizerRun:
+def _with_architecture(run: AnyRun, architectures: Mapping[str, Any], words: Sequence[str]) -> AnyRun:
     """The run with the architecture that the words name, at its defaults; the recipe's own where it is that kind.
 
-    Another architecture keeps the recipe's quantizer, channels and downsampling. A name that is none is left for the
-    parser to refuse with the choices.
+    Another architecture keeps the recipe's quantizer and downsampling, of pictures the channels too. A name that is
+    none is left for the parser to refuse with the choices.
     """
-    architecture = option_value("--architecture", words)
-    if architecture in ARCHITECTURES and architecture != run.model.name:
-        return replace(run, model=ARCHITECTURES[architecture].like(run.model))
+    architecture, model = option_value("--architecture", words), run.model
+    if architecture in architectures and not isinstance(model, architectures[architecture]):
+        return replace(run, model=architectures[architecture].like(model))
     return run
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.quantize.config import QuantizerConfig, quantizer_from_json, with_tuples
 from gridcode.tokenizer.alarms import AlarmConfig
 from gridcode.training.config import LoopConfig, OptimConfig
+
+A = TypeVar("A", bound="Architecture")
 
 
 class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro import typeguard
@@ -85,6 +87,27 @@ class RowArchitecture(Architecture):
                 f"{length}; {self.advice}"
             )
         return 1, length // self.stride
+
+
+def architecture_of(kinds: Mapping[str, type[A]], values: Mapping[str, Any]) -> A:
+    """The shape, of one of several kinds, that ``dataclasses.asdict`` made plain and JSON holds.
+
+    Args:
+        kinds: The kinds by name; where the values have no name it is the first.
+        values: Settings of one.
+
+    Raises:
+        GridcodeError: They name no kind, or the quantizer cannot be read.
+        KeyError: There is no quantizer.
+        TypeError: They are no object, or a setting is not the kind's.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{values!r} are no settings of a model")
+    settings = with_tuples(values)
+    name = settings.pop("name", next(iter(kinds)))
+    if not isinstance(name, str) or name not in kinds:
+        raise GridcodeError(f"there is no architecture {name!r}; choose one of {', '.join(kinds)}")
+    return kinds[name](**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
 
 
 Game = Literal["none", "non-saturating", "hinge"]

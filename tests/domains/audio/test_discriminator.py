@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gridcode.domains.audio.discriminator import Discriminator
+from gridcode.domains.audio.networks.discriminator import Discriminator
 from gridcode.domains.audio.spectrum import magnitudes, stft
 
 

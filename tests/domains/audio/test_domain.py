@@ -13,13 +13,8 @@ import torch
 from PIL import Image
 
 from gridcode.cli.main import main
-from gridcode.domains.audio.config import (
-    AudioAdversarialConfig,
-    AudioConfig,
-    AudioLossConfig,
-    AudioTokenizerRun,
-    CodecConfig,
-)
+from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.config import AudioAdversarialConfig, AudioConfig, AudioLossConfig, AudioTokenizerRun
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain, data_of
 from gridcode.domains.audio.recipes import AUDIO_RECIPES

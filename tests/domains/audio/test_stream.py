@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridcode.domains.audio.config import AudioConfig, CodecConfig
+from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Recording, write
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.files import reconstruct_file

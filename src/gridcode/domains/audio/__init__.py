@@ -2,12 +2,11 @@
 
 Imports read one way, from left to right::
 
-    config ──> data/ ────────────────────────┐
-     ├───────> networks ──> stream ──────────┼──> domain ──> evaluate ──> report
-     ├───────> spectrum ──> measure ─────────┤
-     │            └──> discriminator ──> loss ┤
-     ├───────> show ─────────────────────────┘
-     └───────> recipes
+    architectures ──> config ──> data/ ────────────────┐
+     └──> networks/ ─────┼────────────> stream ────────┼──> domain ──> evaluate ──> report
+    spectrum ────────────┼──> loss, measure ───────────┤
+                         ├──> show ────────────────────┘
+                         └──> recipes
 """
 
 import lazy_loader

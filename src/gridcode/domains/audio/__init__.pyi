@@ -1,8 +1,10 @@
+from .architectures import CodecConfig as CodecConfig
+from .architectures import SpectralConfig as SpectralConfig
+from .config import AudioAdversarialConfig as AudioAdversarialConfig
 from .config import AudioConfig as AudioConfig
 from .config import AudioEvaluationConfig as AudioEvaluationConfig
 from .config import AudioLossConfig as AudioLossConfig
 from .config import AudioTokenizerRun as AudioTokenizerRun
-from .config import CodecConfig as CodecConfig
 from .domain import AudioDomain as AudioDomain
 from .stream import decode_stream as decode_stream
 from .stream import encode_stream as encode_stream

@@ -1,40 +1,17 @@
-"""What a tokenizer of sounds is, what it reads and learns, how results are measured, as frozen values. No torch here.
-
-    waveform (1, T) at ``rate`` --strided convolutions--> latents (d, 1, t), t = T / stride --quantizer--> (1, t) tokens
-
-    bits a second = rate / stride · tokens a place · log2 |C|
-
-Published codecs of this family, and what was taken from each:
-
-===================  =======  ========  ==========================  =====================================
-codec                rate     stride    units a level, dilations    activation, weights
-===================  =======  ========  ==========================  =====================================
-SoundStream (2021)   24 kHz   2·4·5·8   3: 1, 3, 9                  ELU, causal
-EnCodec (2022)       24 kHz   2·4·5·8   1: 1                        ELU, weight norm, two LSTM layers
-DAC (2023)           44 kHz   2·4·8·8   3: 1, 3, 9                  snake, weight norm, decoder is wider
-===================  =======  ========  ==========================  =====================================
-
-Taken: DAC's residual units (dilated 7-tap convolution, pointwise convolution, snake) and its losses on mel spectra of
-several windows. Left out: the residual units at the full rate, which cost most of the time on a CPU. The first strided
-convolution takes the encoder's place there; the decoder keeps a snake and one convolution of few channels, without
-which the images of each frequency that a transposed convolution makes stay in the sound. There is no LSTM, so that the
-receptive field is finite and a file of any length can be encoded in parts (:mod:`gridcode.domains.audio.stream`).
-Weight norm is left out too: AdamW with warm-up and clipped gradients did not need it.
-"""
+"""What a tokenizer of sounds reads and learns, and how results are measured, as frozen values. No torch here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
+from gridcode.domains.audio.architectures import AudioArchitectureConfig, CodecConfig
 from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import FSQConfig, QuantizerConfig
-from gridcode.tokenizer.config import AdversarialSettings, RowArchitecture, TokenizerSettings
+from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings
 
 Labels = Literal["auto", "folder", "name", "none"]
 
@@ -76,64 +53,6 @@ class AudioConfig(SourceSettings):
         self.check_source("the path of a folder or file of sounds")
         check_choices(self, "data.", labels=get_args(Labels))
         check_numbers(self, "data.", counts=("rate", "samples", "crop"), not_negative=("seed", "workers"))
-
-
-@dataclass(frozen=True)
-class CodecConfig(RowArchitecture):
-    """A convolutional codec: strided convolutions with dilated residual units between them, and the mirror of it.
-
-    >>> CodecConfig(strides=(8, 4, 2)).grid(8192)
-    (1, 128)
-    """
-
-    domain: ClassVar[str] = "audio"
-    examples: ClassVar[str] = "waveforms"
-    unit: ClassVar[str] = "samples"
-    advice: ClassVar[str] = "set data.samples and data.crop to multiples, or pad with zeros"
-
-    quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(8, 5, 5, 5)))
-    """What turns latents into tokens."""
-    strides: tuple[int, ...] = (8, 4, 2)
-    """Factors by which the encoder's levels shorten, first to last; even numbers."""
-    widths: tuple[int, ...] = (48, 96, 160)
-    """Channels of each level."""
-    dilations: tuple[int, ...] = (1, 3)
-    """Dilations of the residual units of each level."""
-    kernel: int = 7
-    """Taps of a residual unit's dilated convolution, and of the decoder's last one; odd."""
-    head: int = 16
-    """Channels at the full rate, before the decoder's last convolution."""
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that cannot be built."""
-        if not self.strides or len(self.strides) != len(self.widths):
-            raise GridcodeError(
-                f"model.strides and model.widths need one number a level, got {self.strides} and {self.widths}"
-            )
-        if min(self.strides) < 2 or any(stride % 2 for stride in self.strides):
-            raise GridcodeError(f"model.strides must be even numbers, got {self.strides}")
-        check_numbers(self, "model.", counts=("head",))
-        if min(self.widths) < 1 or min(self.dilations, default=1) < 1:
-            raise GridcodeError(
-                f"model.widths and model.dilations must be positive, got {self.widths} and {self.dilations}"
-            )
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise GridcodeError(f"model.kernel must be an odd number, got {self.kernel}")
-
-    @property
-    def stride(self) -> int:
-        """Samples a place of the token grid stands for."""
-        return prod(self.strides)
-
-    @property
-    def context(self) -> int:
-        """Places on either side that a token, or a place's samples, can depend on."""
-        reach, step = self.kernel // 2, 1
-        for stride in self.strides:
-            reach += step * stride  # a kernel of two strides
-            step *= stride
-            reach += step * sum(dilation * (self.kernel // 2) for dilation in self.dilations)
-        return -(-(reach + step) // step) + 1
 
 
 @dataclass(frozen=True)
@@ -217,7 +136,7 @@ class AudioTokenizerRun(TokenizerSettings):
 
     data: AudioConfig = field(default_factory=AudioConfig)
     """The sounds."""
-    model: CodecConfig = field(default_factory=CodecConfig)
+    model: AudioArchitectureConfig = field(default_factory=CodecConfig)
     """The tokenizer."""
     quantizer_dropout: float = 0.0
     """Share of training sounds that pass the quantizer unrounded, each as a whole, in [0, 1]."""

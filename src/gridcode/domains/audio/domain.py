@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from torch import Tensor, nn
 
-from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun, CodecConfig
+from gridcode.domains.audio.architectures import AudioArchitectureConfig, audio_architecture_from_json
+from gridcode.domains.audio.config import AudioConfig, AudioTokenizerRun
 from gridcode.domains.audio.data.loader import AudioBatch, eval_batches, train_batches
 from gridcode.domains.audio.data.source import open_sounds
 from gridcode.domains.audio.loss import AudioObjective, make_discriminator
 from gridcode.domains.audio.measure import measure_reconstructions
-from gridcode.domains.audio.networks import Decoder, Encoder
+from gridcode.domains.audio.networks.make import make_networks
 from gridcode.domains.audio.show import save_sheet
 from gridcode.errors import GridcodeError
 from gridcode.nn.module import count_parameters
@@ -30,6 +31,13 @@ from gridcode.training.run import RunOptions
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+NETWORKS = {
+    "conv": "one-dimensional convolutions",
+    "spectral": "convolutions between a Fourier transform and its inverse",
+}
+"""What each kind of architecture is made of."""
 
 
 @final
@@ -48,22 +56,25 @@ class AudioDomain(LabelledDomain):
     open = staticmethod(open_sounds)
     train_batches = staticmethod(train_batches)
     eval_batches = staticmethod(eval_batches)
-    architecture = CodecConfig.from_json
+    architecture = staticmethod(audio_architecture_from_json)
 
     def shape(self, data: AudioConfig) -> tuple[int]:
         """Samples."""
         return (data.samples,)
 
-    def make_networks(self, config: CodecConfig, latents: int) -> tuple[nn.Module, nn.Module]:
-        """See :mod:`gridcode.domains.audio.networks`."""
-        return Encoder(config, latents), Decoder(config, latents)
+    def make_networks(self, config: AudioArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
+        """See :func:`gridcode.domains.audio.networks.make.make_networks`."""
+        return make_networks(config, latents)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """The levels."""
-        assert isinstance(network, Encoder | Decoder)
-        return list(network.levels)
+        levels = network.levels
+        assert isinstance(levels, nn.Sequential)
+        return list(levels)
 
-    def encoder_inputs(self, config: CodecConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
+    def encoder_inputs(
+        self, config: AudioArchitectureConfig, examples: Tensor, context: Tensor | None
+    ) -> tuple[Tensor]:
         """The waveforms, (B, 1, T).
 
         Raises:
@@ -79,7 +90,9 @@ class AudioDomain(LabelledDomain):
         config.grid(examples.shape[-1])
         return (examples,)
 
-    def check_range(self, config: CodecConfig, examples: Tensor, context: Tensor | None, *, check_values: bool) -> None:
+    def check_range(
+        self, config: AudioArchitectureConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
+    ) -> None:
         """Refuse integers, and values outside [-1, 1]."""
         if not examples.is_floating_point():
             raise GridcodeError(f"waveforms must be floats in [-1, 1], got {examples.dtype}; 16 bits divide by 32768")
@@ -89,7 +102,7 @@ class AudioDomain(LabelledDomain):
                 "value, mend NaN, or clamp"
             )
 
-    def decoded(self, config: CodecConfig, outputs: Tensor) -> Tensor:
+    def decoded(self, config: AudioArchitectureConfig, outputs: Tensor) -> Tensor:
         """Waveforms in [-1, 1], float32."""
         return outputs.float().clamp(-1, 1)
 
@@ -113,7 +126,7 @@ class AudioDomain(LabelledDomain):
         stride, data = tokenizer.config.stride, tokenizer.info.get("data", {})
         sides = "".join(f", {count}" for count in tokenizer.quantizer.index_shape)
         return {
-            "networks": "one-dimensional convolutions",
+            "networks": NETWORKS[tokenizer.config.name],
             "sounds": f"mono, {self.rate:,} samples a second",
             "downsampling": f"{stride} samples a place",
             "bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second",

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from gridcode.domains.audio.config import AudioTokenizerRun
 from gridcode.domains.audio.data.loader import AudioBatch
-from gridcode.domains.audio.discriminator import Discriminator
+from gridcode.domains.audio.networks.discriminator import Discriminator
 from gridcode.domains.audio.spectrum import log_mel, magnitudes
 from gridcode.tokenizer.adversarial import Adversary, make_learner
 from gridcode.tokenizer.domain import Objective

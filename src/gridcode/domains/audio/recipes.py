@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioTokenizerRun, CodecConfig
+from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioTokenizerRun
 from gridcode.prior.config import laptop_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.recipe import TwoStages

@@ -20,8 +20,7 @@ from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError, check_numbers
 from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.quantize.config import quantizer_from_json, with_tuples
-from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings
+from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings, architecture_of
 
 
 @dataclass(frozen=True)
@@ -145,23 +144,12 @@ ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {kind.name: kind for kind i
 
 
 def architecture_from_json(values: Mapping[str, Any]) -> ArchitectureConfig:
-    """The shape that ``dataclasses.asdict`` made plain, read from JSON; without a name it is convolutional.
-
-    Raises:
-        GridcodeError: They name no kind, or the quantizer cannot be read.
-        KeyError: There is no quantizer.
-        TypeError: They are no object, or a setting is not the kind's.
+    """The shape that ``dataclasses.asdict`` made plain, read from JSON: see :func:`architecture_of`.
 
     >>> architecture_from_json({"name": "vit", "quantizer": {"name": "fsq", "levels": [8, 5]}, "patch": 4}).patch
     4
     """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"{values!r} are no settings of a model")
-    settings = with_tuples(values)
-    name = settings.pop("name", "conv")
-    if not isinstance(name, str) or name not in ARCHITECTURES:
-        raise GridcodeError(f"there is no architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name](**settings | {"quantizer": quantizer_from_json(values["quantizer"])})
+    return architecture_of(ARCHITECTURES, values)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Encoder and decoder of a convolutional codec: see :mod:`gridcode.domains.audio.config` for the shape and its models.
+"""Encoder and decoder of a convolutional codec: see :mod:`gridcode.domains.audio.architectures` for its models.
 
 (B, 1, T) ─ [ strided conv ─ units ] x levels ─ snake ─ conv ─> (B, d, 1, t)
 (B, d, 1, t) ─ conv ─ [ units ─ snake ─ transposed conv ] x levels ─ snake ─ conv ─> (B, 1, T)
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gridcode.domains.audio.config import CodecConfig
+from gridcode.domains.audio.architectures import CodecConfig
 
 
 class Snake(nn.Module):
