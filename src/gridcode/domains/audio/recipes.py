@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from gridcode.domains.audio.architectures import CodecConfig
-from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioTokenizerRun
+from gridcode.domains.audio.architectures import SpectralConfig
+from gridcode.domains.audio.config import AudioConfig, AudioEvaluationConfig, AudioLossConfig, AudioTokenizerRun
 from gridcode.prior.config import laptop_prior
 from gridcode.quantize.config import FSQConfig
 from gridcode.tasks.recipe import TwoStages
@@ -35,7 +35,8 @@ def laptop() -> AudioRecipe:
     return AudioRecipe(
         tokenizer=AudioTokenizerRun(
             data=AudioConfig(source="fsdd", samples=6144),
-            model=CodecConfig(quantizer=FSQConfig(levels=(8, 5, 5, 5))),
+            model=SpectralConfig(quantizer=FSQConfig(levels=(8, 8, 8, 8))),
+            loss=AudioLossConfig(l1=0.1),
             optim=OptimConfig(lr=1e-3, warmup=100, ema=0.995),
             loop=LoopConfig(steps=2000, batch_size=16, val_every=500, val_count=300, checkpoint_every=250),
         ),
@@ -49,7 +50,7 @@ def smoke() -> AudioRecipe:
     """A few steps of tiny networks: every part runs, nothing is learned. Seconds."""
     return laptop().smoke(
         data={"samples": 2048, "crop": 1024},
-        model={"widths": (8, 8, 8), "dilations": (1,), "head": 4},
+        model={"width": 8, "encoder_blocks": 1, "decoder_blocks": 1},
         evaluation=AudioEvaluationConfig(count=20, samples=10, classifier_steps=4, batch_size=10),
     )
 
