@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridcode.domains.audio import AudioDomain, CodecConfig
+from gridcode.domains.audio import AudioDomain, WaveformConfig
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.speech import speech_scores
 from gridcode.errors import GridcodeError
@@ -134,7 +134,7 @@ def test_verdicts_count_measures() -> None:
 
 def test_a_tokenizer_beside_opus(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = CodecConfig(quantizer=FSQConfig((5, 3)), widths=(8, 8, 8), dilations=(1,), head=4)
+    config = WaveformConfig(quantizer=FSQConfig((5, 3)), widths=(8, 8, 8), dilations=(1,), head=4)
     Tokenizer(config, AudioDomain(rate=RATE)).save_pretrained(tmp_path / "tokenizer")
     data = AudioConfig(source=digits(tmp_path / "digits"), samples=4096, crop=1024)
     study = Speech(

@@ -21,7 +21,7 @@ import torch
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.open import keep_columns, open_pictures
-from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.architectures import WaveformConfig
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain
@@ -173,7 +173,7 @@ def kinds(folder: Path) -> dict[str, tuple[Tokenizer, Any]]:
     solids = PointsConfig(train_count=9, val_count=5, points=16, workers=0)
     quantizer = FSQConfig(levels=(4, 3))
     attention = CloudConfig(quantizer=quantizer, tokens=4, width=16, heads=2, encoder_depth=1, decoder_depth=1)
-    codec = CodecConfig(quantizer=quantizer, strides=(4, 2), widths=(6, 8), dilations=(1,))
+    codec = WaveformConfig(quantizer=quantizer, strides=(4, 2), widths=(6, 8), dilations=(1,))
     return {
         "text": (Tokenizer(TextTokenizerConfig(width=16, head=4, quantizer=quantizer)), texts),
         "audio": (Tokenizer(codec, AudioDomain(8000)), sounds),

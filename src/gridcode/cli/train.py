@@ -62,7 +62,7 @@ class ImageStageOne(StageOne):
 class AudioStageOne(StageOne):
     """Stage I: train a tokenizer of sounds, into the folder --out."""
 
-    architecture: Literal[tuple(AUDIO_ARCHITECTURES)] = "conv"  # type: ignore[valid-type]  # likewise
+    architecture: Literal[tuple(AUDIO_ARCHITECTURES)] = "waveform"  # type: ignore[valid-type]  # likewise
     """The kind of encoder and decoder; their settings are then the flags --model.*"""
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from gridcode.cli.main import main
-from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.architectures import WaveformConfig
 from gridcode.domains.audio.config import AudioAdversarialConfig, AudioConfig, AudioLossConfig, AudioTokenizerRun
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain, data_of
@@ -147,7 +147,7 @@ def test_another_architecture_keeps_the_quantizer(capsys: pytest.CaptureFixture[
         "tokenizer",
         "fsdd_laptop",
         "--architecture",
-        "conv",
+        "waveform",
         "--model.widths",
         "8",
         "8",
@@ -156,13 +156,13 @@ def test_another_architecture_keeps_the_quantizer(capsys: pytest.CaptureFixture[
     ]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert '"name": "conv"' in out
+    assert '"name": "waveform"' in out
     assert "96 tokens of 4,096 codes" in out
 
 
 def test_several_rates_are_prefixes_of_the_stages() -> None:
     torch.manual_seed(0)
-    config = CodecConfig(quantizer=ResidualFSQConfig(levels=(5, 5), stages=3), strides=(4, 2), widths=(6, 8))
+    config = WaveformConfig(quantizer=ResidualFSQConfig(levels=(5, 5), stages=3), strides=(4, 2), widths=(6, 8))
     tokenizer = Tokenizer(config, AudioDomain(8000)).eval()
     sounds = torch.rand(2, 1, 512) - 0.5
     indices = tokenizer.encode(sounds)
@@ -181,15 +181,15 @@ def test_several_rates_are_prefixes_of_the_stages() -> None:
     (torch.full((1, 1, 64), torch.nan), "mend NaN"),
 ])  # fmt: skip
 def test_waveforms_that_do_not_fit_are_refused(waveforms: torch.Tensor, said: str) -> None:
-    tokenizer = Tokenizer(CodecConfig(widths=(2, 2, 2), dilations=()), AudioDomain(8000))
+    tokenizer = Tokenizer(WaveformConfig(widths=(2, 2, 2), dilations=()), AudioDomain(8000))
     with pytest.raises(GridcodeError, match=said):
         tokenizer.encode(waveforms)
 
 
 @pytest.mark.parametrize("make", [
     lambda: AudioConfig(source=""), lambda: AudioConfig(labels="x"), lambda: AudioConfig(on_error="x"),
-    lambda: AudioConfig(val_fraction=1.0), lambda: AudioConfig(rate=0), lambda: CodecConfig(strides=(3,), widths=(2,)),
-    lambda: CodecConfig(strides=(2,)), lambda: CodecConfig(kernel=4), lambda: CodecConfig(widths=(0, 1, 1)),
+    lambda: AudioConfig(val_fraction=1.0), lambda: AudioConfig(rate=0),
+    lambda: WaveformConfig(strides=(3,), widths=(2,)), lambda: WaveformConfig(strides=(2,)), lambda: WaveformConfig(kernel=4), lambda: WaveformConfig(widths=(0, 1, 1)),
     lambda: AudioLossConfig(l1=0, stft=0, mel=0), lambda: AudioLossConfig(mels=(20,)), lambda: AudioLossConfig(floor=0),
     lambda: AudioLossConfig(windows=(10,)), lambda: AudioTokenizerRun(data=AudioConfig(crop=100)),
     lambda: AudioAdversarialConfig(windows=()), lambda: AudioAdversarialConfig(windows=(6,)),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.domains.audio.architectures import CodecConfig, SpectralConfig, audio_architecture_from_json
+from gridcode.domains.audio.architectures import SpectralConfig, WaveformConfig, audio_architecture_from_json
 from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.networks.make import make_networks
 from gridcode.domains.audio.networks.spectral import inverse, transform
@@ -84,15 +84,15 @@ def test_shapes_that_cannot_be_are_refused(make) -> None:
 
 
 def test_a_kind_like_another_keeps_the_quantizer_and_the_stride() -> None:
-    conv = CodecConfig(quantizer=FSQConfig((8, 5)), strides=(8, 4), widths=(8, 8))
+    conv = WaveformConfig(quantizer=FSQConfig((8, 5)), strides=(8, 4), widths=(8, 8))
     assert SpectralConfig.like(conv) == SpectralConfig(quantizer=FSQConfig((8, 5)), hop=32, window=128)
-    assert CodecConfig.like(SpectralConfig(quantizer=FSQConfig((8, 5)))).quantizer == FSQConfig((8, 5))
+    assert WaveformConfig.like(SpectralConfig(quantizer=FSQConfig((8, 5)))).quantizer == FSQConfig((8, 5))
 
 
 def test_a_folder_without_a_name_holds_convolutions(tmp_path) -> None:
     """As models were saved before there were other networks."""
     values = {"quantizer": {"name": "fsq", "levels": [8, 5]}, "strides": [4, 2], "widths": [4, 4]}
-    assert audio_architecture_from_json(values) == CodecConfig(FSQConfig((8, 5)), strides=(4, 2), widths=(4, 4))
-    for config in (SpectralConfig(width=8, hop=16, window=64), CodecConfig(strides=(4, 2), widths=(4, 4))):
+    assert audio_architecture_from_json(values) == WaveformConfig(FSQConfig((8, 5)), strides=(4, 2), widths=(4, 4))
+    for config in (SpectralConfig(width=8, hop=16, window=64), WaveformConfig(strides=(4, 2), widths=(4, 4))):
         Tokenizer(config, AudioDomain(8000)).save_pretrained(tmp_path / config.name)
         assert Tokenizer.from_pretrained(tmp_path / config.name).config == config

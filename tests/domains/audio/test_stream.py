@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridcode.domains.audio.architectures import CodecConfig, SpectralConfig
+from gridcode.domains.audio.architectures import SpectralConfig, WaveformConfig
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Recording, write
 from gridcode.domains.audio.domain import AudioDomain
@@ -20,12 +20,12 @@ from gridcode.quantize.config import FSQConfig, QuantizerConfig, ResidualFSQConf
 from gridcode.tokenizer.model import Tokenizer
 
 
-def tokenizer(quantizer: QuantizerConfig | None = None, kind: str = "conv") -> Tokenizer:
+def tokenizer(quantizer: QuantizerConfig | None = None, kind: str = "waveform") -> Tokenizer:
     torch.manual_seed(0)
     quantizer = quantizer or FSQConfig((8, 5))
-    config: CodecConfig | SpectralConfig
-    if kind == "conv":
-        config = CodecConfig(quantizer=quantizer, strides=(4, 2), widths=(6, 8), dilations=(1, 3), kernel=5)
+    config: WaveformConfig | SpectralConfig
+    if kind == "waveform":
+        config = WaveformConfig(quantizer=quantizer, strides=(4, 2), widths=(6, 8), dilations=(1, 3), kernel=5)
     else:
         config = SpectralConfig(quantizer, hop=8, window=48, width=8, encoder_blocks=2, decoder_blocks=3, kernel=5)
     made = Tokenizer(config, AudioDomain(8000)).eval()
@@ -46,7 +46,7 @@ def reach(function: torch.nn.Module, entering: Tensor, place: int) -> Tensor:
     return entering.grad.flatten(0, -2).abs().sum(0).nonzero()[:, 0]
 
 
-@pytest.mark.parametrize("kind", ["conv", "spectral"])
+@pytest.mark.parametrize("kind", ["waveform", "spectral"])
 def test_the_context_covers_what_a_place_depends_on(kind: str) -> None:
     made = tokenizer(kind=kind)
     f, context, t = made.config.stride, made.config.context, 200
@@ -61,7 +61,7 @@ def test_the_context_covers_what_a_place_depends_on(kind: str) -> None:
 
 @pytest.mark.parametrize("quantizer", [FSQConfig((8, 5)), ResidualFSQConfig(levels=(5, 3), stages=2)])
 @pytest.mark.parametrize("length", [1, 803, 2400])
-@pytest.mark.parametrize("kind", ["conv", "spectral"])
+@pytest.mark.parametrize("kind", ["waveform", "spectral"])
 def test_parts_give_the_whole(quantizer: QuantizerConfig, length: int, kind: str) -> None:
     made, whole = tokenizer(quantizer, kind), sound(length)
     padded = torch.nn.functional.pad(whole, (0, -length % made.config.stride))

@@ -1,5 +1,5 @@
-from .architectures import CodecConfig as CodecConfig
 from .architectures import SpectralConfig as SpectralConfig
+from .architectures import WaveformConfig as WaveformConfig
 from .config import AudioAdversarialConfig as AudioAdversarialConfig
 from .config import AudioConfig as AudioConfig
 from .config import AudioEvaluationConfig as AudioEvaluationConfig

@@ -15,7 +15,7 @@ DAC (2023)           44 kHz   2·4·8·8   3: 1, 3, 9                  snake, we
 Vocos (2023)         24 kHz   256       8 blocks, one rate          GELU; magnitudes and phases of a spectrum
 ===================  =======  ========  ==========================  =====================================
 
-``conv`` has DAC's residual units (dilated 7-tap convolution, pointwise convolution, snake). Left out: the residual
+``waveform`` has DAC's residual units (dilated 7-tap convolution, pointwise convolution, snake). Left out: the residual
 units at the full rate, which cost most of the time on a CPU. The first strided convolution takes the encoder's place
 there; the decoder keeps a snake and one convolution of few channels, without which the images of each frequency that a
 transposed convolution makes stay in the sound. There is no LSTM, so that the receptive field is finite and a file of
@@ -68,14 +68,14 @@ class AudioArchitecture(RowArchitecture):
 
 
 @dataclass(frozen=True)
-class CodecConfig(AudioArchitecture):
-    """A convolutional codec: strided convolutions with dilated residual units between them, and the mirror of it.
+class WaveformConfig(AudioArchitecture):
+    """Convolutions on waveforms: strided convolutions with dilated residual units between them, and the mirror of it.
 
-    >>> CodecConfig(strides=(8, 4, 2)).grid(8192)
+    >>> WaveformConfig(strides=(8, 4, 2)).grid(8192)
     (1, 128)
     """
 
-    name: Annotated[Literal["conv"], Suppress] = field(default="conv", init=False)
+    name: Annotated[Literal["waveform"], Suppress] = field(default="waveform", init=False)
     strides: tuple[int, ...] = (8, 4, 2)
     """Factors by which the encoder's levels shorten, first to last; even numbers."""
     widths: tuple[int, ...] = (48, 96, 160)
@@ -88,7 +88,7 @@ class CodecConfig(AudioArchitecture):
     """Channels at the full rate, before the decoder's last convolution."""
 
     @classmethod
-    def like(cls, other: AudioArchitecture) -> CodecConfig:
+    def like(cls, other: AudioArchitecture) -> WaveformConfig:
         """This kind at its defaults, with the quantizer of another; its stride is its own."""
         return cls(quantizer=other.quantizer)
 
@@ -173,7 +173,7 @@ class SpectralConfig(AudioArchitecture):
         return windows + 1 + max(self.encoder_blocks, self.decoder_blocks) * (self.kernel // 2)
 
 
-AudioArchitectureConfig = CodecConfig | SpectralConfig
+AudioArchitectureConfig = WaveformConfig | SpectralConfig
 """Any tokenizer's shape."""
 
 AUDIO_ARCHITECTURES: dict[str, type[AudioArchitectureConfig]] = {

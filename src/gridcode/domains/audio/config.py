@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from tyro.conf import arg
 
 from gridcode.data.config import SourceSettings
-from gridcode.domains.audio.architectures import AudioArchitectureConfig, CodecConfig
+from gridcode.domains.audio.architectures import AudioArchitectureConfig, WaveformConfig
 from gridcode.errors import GridcodeError, check_choices, check_numbers
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings
@@ -136,7 +136,7 @@ class AudioTokenizerRun(TokenizerSettings):
 
     data: AudioConfig = field(default_factory=AudioConfig)
     """The sounds."""
-    model: AudioArchitectureConfig = field(default_factory=CodecConfig)
+    model: AudioArchitectureConfig = field(default_factory=WaveformConfig)
     """The tokenizer."""
     quantizer_dropout: float = 0.0
     """Share of training sounds that pass the quantizer unrounded, each as a whole, in [0, 1]."""

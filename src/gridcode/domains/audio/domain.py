@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 NETWORKS = {
-    "conv": "one-dimensional convolutions",
+    "waveform": "one-dimensional convolutions",
     "spectral": "convolutions between a Fourier transform and its inverse",
 }
 """What each kind of architecture is made of."""

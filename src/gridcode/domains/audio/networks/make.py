@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from gridcode.domains.audio.architectures import AudioArchitectureConfig, CodecConfig, SpectralConfig
-from gridcode.domains.audio.networks.conv import Decoder, Encoder
+from gridcode.domains.audio.architectures import AudioArchitectureConfig, SpectralConfig, WaveformConfig
 from gridcode.domains.audio.networks.spectral import SpectralDecoder, SpectralEncoder
+from gridcode.domains.audio.networks.waveform import WaveformDecoder, WaveformEncoder
 
 
 def make_networks(config: AudioArchitectureConfig, latents: int) -> tuple[nn.Module, nn.Module]:
@@ -29,7 +29,7 @@ def make_networks(config: AudioArchitectureConfig, latents: int) -> tuple[nn.Mod
     torch.Size([1, 1, 160])
     """
     match config:
-        case CodecConfig():
-            return Encoder(config, latents), Decoder(config, latents)
+        case WaveformConfig():
+            return WaveformEncoder(config, latents), WaveformDecoder(config, latents)
         case SpectralConfig():
             return SpectralEncoder(config, latents), SpectralDecoder(config, latents)

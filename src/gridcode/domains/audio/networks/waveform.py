@@ -1,4 +1,4 @@
-"""Encoder and decoder of a convolutional codec: see :mod:`gridcode.domains.audio.architectures` for its models.
+"""Encoder and decoder of convolutions on waveforms: see :mod:`gridcode.domains.audio.architectures` for its models.
 
 (B, 1, T) ─ [ strided conv ─ units ] x levels ─ snake ─ conv ─> (B, d, 1, t)
 (B, d, 1, t) ─ conv ─ [ units ─ snake ─ transposed conv ] x levels ─ snake ─ conv ─> (B, 1, T)
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gridcode.domains.audio.architectures import CodecConfig
+from gridcode.domains.audio.architectures import WaveformConfig
 
 
 class Snake(nn.Module):
@@ -56,14 +56,14 @@ class ResidualUnit(nn.Module):
         return result
 
 
-def _units(width: int, config: CodecConfig) -> list[nn.Module]:
+def _units(width: int, config: WaveformConfig) -> list[nn.Module]:
     return [ResidualUnit(width, config.kernel, dilation) for dilation in config.dilations]
 
 
-class Encoder(nn.Module):
+class WaveformEncoder(nn.Module):
     """Waveforms (B, 1, T) to latents (B, d, 1, t), t = T / stride."""
 
-    def __init__(self, config: CodecConfig, latents: int) -> None:
+    def __init__(self, config: WaveformConfig, latents: int) -> None:
         super().__init__()
         levels, inputs = list[nn.Module](), 1
         for stride, width in zip(config.strides, config.widths, strict=True):
@@ -80,10 +80,10 @@ class Encoder(nn.Module):
         return latents.unsqueeze(2)
 
 
-class Decoder(nn.Module):
+class WaveformDecoder(nn.Module):
     """Codes (B, d, 1, t) to waveforms (B, 1, T): the encoder's levels mirrored, and a convolution at the full rate."""
 
-    def __init__(self, config: CodecConfig, latents: int) -> None:
+    def __init__(self, config: WaveformConfig, latents: int) -> None:
         super().__init__()
         widths = (*reversed(config.widths), config.head)
         self.stem = nn.Conv1d(latents, widths[0], 3, padding=1)
