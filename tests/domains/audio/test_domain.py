@@ -189,7 +189,8 @@ def test_waveforms_that_do_not_fit_are_refused(waveforms: torch.Tensor, said: st
 @pytest.mark.parametrize("make", [
     lambda: AudioConfig(source=""), lambda: AudioConfig(labels="x"), lambda: AudioConfig(on_error="x"),
     lambda: AudioConfig(val_fraction=1.0), lambda: AudioConfig(rate=0),
-    lambda: WaveformConfig(strides=(3,), widths=(2,)), lambda: WaveformConfig(strides=(2,)), lambda: WaveformConfig(kernel=4), lambda: WaveformConfig(widths=(0, 1, 1)),
+    lambda: WaveformConfig(strides=(3,), widths=(2,)), lambda: WaveformConfig(strides=(2,)),
+    lambda: WaveformConfig(kernel=4), lambda: WaveformConfig(widths=(0, 1, 1)),
     lambda: AudioLossConfig(l1=0, stft=0, mel=0), lambda: AudioLossConfig(mels=(20,)), lambda: AudioLossConfig(floor=0),
     lambda: AudioLossConfig(windows=(10,)), lambda: AudioTokenizerRun(data=AudioConfig(crop=100)),
     lambda: AudioAdversarialConfig(windows=()), lambda: AudioAdversarialConfig(windows=(6,)),
