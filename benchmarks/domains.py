@@ -15,6 +15,7 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import forget_peak, machine, resident_peak, seconds
+from gridcode.domains.audio.architectures import AUDIO_ARCHITECTURES
 from gridcode.domains.audio.stream import reconstruct_stream
 from gridcode.files import to_json, write_json
 from gridcode.recipes import recipe
@@ -40,10 +42,15 @@ def new_tokenizer(run: Any) -> Tokenizer:
     return Tokenizer(run.model, domain_of(run).of_settings(run.data)).eval()
 
 
-def ours() -> tuple[Callable[[Tensor], Any], Callable[[Any], Any], int]:
-    """Encoding, decoding and the number of weights of the recipe of sounds."""
-    tokenizer = new_tokenizer(recipe("fsdd_laptop").tokenizer)
-    return tokenizer.encode, tokenizer.decode, tokenizer.parameter_count
+def ours() -> dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Any], int]]:
+    """Encoding, decoding and the number of weights of the recipe of sounds, with each architecture."""
+    run: Any = recipe("fsdd_laptop").tokenizer
+    found = {}
+    for name, kind in AUDIO_ARCHITECTURES.items():
+        model = run.model if isinstance(run.model, kind) else kind.like(run.model)
+        tokenizer = new_tokenizer(replace(run, model=model))
+        found[f"gridcode, {name}"] = (tokenizer.encode, tokenizer.decode, tokenizer.parameter_count)
+    return found
 
 
 def peers() -> dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Any], int]]:
@@ -95,7 +102,7 @@ def peers() -> dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Any], in
 
 def sounds(rounds: int) -> list[dict[str, Any]]:
     """How many times faster than it plays sound goes through each codec."""
-    codecs = {"gridcode": ours(), **peers()}
+    codecs = {**ours(), **peers()}
     sound = torch.rand(1, 1, PART * RATE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in codecs}
     for turn in range(rounds + 1):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcode.codec import Bitstream, Header, Picture, PriorCoding, pack_stream, parse_stream
-from gridcode.codec.bitstream import MAGIC, check_seal, coded_part, seal, with_checksum
+from gridcode.codec.bitstream import MAGIC, Sound, check_seal, coded_part, seal, with_checksum
 from gridcode.codec.numbers import number
 from gridcode.errors import GridcodeError
 
@@ -21,6 +21,7 @@ PLAIN = Header("raw", "0123456789abcdef", 1000, (3, 4), picture=Picture(20, 31, 
 MANY = Header(
     "prior", "0123456789abcdef", 2**63, (2, 2, 4), 7, 3, coding=PriorCoding("fedcba9876543210", 12, 4), about=b"about"
 )
+SOUND = Header("raw", "0123456789abcdef", 4096, (1, 9), sound=Sound(570, 8000, 131072))
 
 
 def read(data: bytes) -> tuple[Bitstream, list[bytes]]:
@@ -32,6 +33,7 @@ def read(data: bytes) -> tuple[Bitstream, list[bytes]]:
     ("header", "payloads"),
     [
         (PLAIN, [b"payload"]),
+        (SOUND, [b"payload"]),
         (MANY, [b"", b"a" * 300, b"\0"]),
         (replace(PLAIN, coder="static", table=b"table", picture=None), [b"x"]),
     ],
@@ -44,7 +46,7 @@ def test_what_was_written_is_read(header: Header, payloads: list[bytes]) -> None
 
 
 def damaged() -> Iterator[bytes]:
-    for header, payloads in ((PLAIN, [b"payload"]), (MANY, [b"", b"abc", b"\0"])):
+    for header, payloads in ((PLAIN, [b"payload"]), (SOUND, [b"a"]), (MANY, [b"", b"abc", b"\0"])):
         data = pack_stream(header, payloads)
         for place in range(len(data)):
             for bits in (1, 0x80, 0xFF):

@@ -152,7 +152,8 @@ class CodecRates(Arguments):
     def check(self) -> None:
         """Its model too."""
         super().check()
-        CodecModel(self.study.model).check()
+        if CodecModel(self.study.model).kind() != "image":
+            raise GridcodeError(f"--model {self.study.model} is of sounds, and this study is about pictures")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from .bitstream import Bitstream as Bitstream
 from .bitstream import Header as Header
 from .bitstream import Picture as Picture
 from .bitstream import PriorCoding as PriorCoding
+from .bitstream import Sound as Sound
 from .bitstream import pack_stream as pack_stream
 from .bitstream import parse_stream as parse_stream
 from .coders import decode_tokens as decode_tokens

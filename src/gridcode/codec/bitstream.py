@@ -4,7 +4,8 @@
     block 1 · … · block n          each: payload · CRC-32 of the payload
     nothing more
 
-A picture's tokens are one example in one block; a token store has many examples, in blocks that can be read alone.
+A picture's or a sound's tokens are one example in one block; a token store has many examples, in blocks that can be
+read alone.
 Every number is in base 128 (``numbers.py``) and has an upper bound, and nothing is allocated by a number of the file
 before the bytes that it speaks of are known to be there, so that memory is bounded by the file's size; how many tokens
 a decoder will allocate is up to whoever asks for them (:meth:`Header.check_tokens`). What is damaged, cut short, longer
@@ -37,7 +38,9 @@ VERSION: Final = 1
 Coder: TypeAlias = Literal["raw", "static", "prior"]
 CODERS: Final[tuple[Coder, ...]] = get_args(Coder)
 
-_SIDE, _EXAMPLES, _SECTION = 2**20, 2**40, 2**40
+LONGEST: Final = 2**20
+"""Places along a side of a grid, at most."""
+_EXAMPLES, _SECTION, _SAMPLES = 2**40, 2**40, 2**40
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,21 @@ class Picture:
     height: int
     width: int
     channels: int
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The sound that the tokens are of; zeros behind it fill the last token.
+
+    Attributes:
+        samples: How many.
+        rate: Samples a second.
+        gain: What they were multiplied by before they became tokens, in 1/65536.
+    """
+
+    samples: int
+    rate: int
+    gain: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class Header:
         coding: The prior's part, where one codes.
         table: Of the coder ``static``, the histogram.
         about: More about the examples, for whoever knows what.
+        sound: What they are the tokens of, if it is a sound.
     """
 
     coder: Coder
@@ -97,6 +116,7 @@ class Header:
     coding: PriorCoding | None = None
     table: bytes = b""
     about: bytes = b""
+    sound: Sound | None = None
 
     @property
     def tokens(self) -> int:
@@ -176,12 +196,14 @@ def pack_stream(header: Header, payloads: Sequence[bytes]) -> bytes:
 
 def pack_head(header: Header, lengths: Sequence[int]) -> bytes:
     """All that comes before the first block, where the payloads are of these lengths."""
-    picture, coding = header.picture, header.coding
-    flags = (picture is not None) | (coding is not None) << 1
+    picture, coding, sound = header.picture, header.coding, header.sound
+    flags = (picture is not None) | (coding is not None) << 1 | (sound is not None) << 2
     parts = [MAGIC, bytes([VERSION, flags, CODERS.index(header.coder)]), bytes.fromhex(header.model)]
     numbers = [header.codes, len(header.grid), *header.grid, header.examples, header.block]
     if picture is not None:
         numbers += [picture.height, picture.width, picture.channels]
+    if sound is not None:
+        numbers += [sound.samples, sound.rate, sound.gain]
     parts += map(number, numbers)
     if coding is not None:
         parts += [bytes.fromhex(coding.prior), number(coding.steps), number(coding.batch)]
@@ -223,27 +245,31 @@ def parse_stream(data: bytes | memoryview, name: str) -> Bitstream:
 def _header(numbers: Numbers) -> Header:
     """The header's fields, each within its bounds."""
     flags, coder = numbers.bytes(2)
-    if flags > 3 or coder >= len(CODERS) or bool(flags & 2) != (CODERS[coder] == "prior"):
+    if flags > 7 or flags & 5 == 5 or coder >= len(CODERS) or bool(flags & 2) != (CODERS[coder] == "prior"):
         raise GridcodeError(f"{numbers.owner} says flags {flags} and coder {coder}; it is damaged")
     model = numbers.bytes(8).hex()
     codes = numbers.take(least=1, most=2**63, what="codes")
     rank = numbers.take(least=1, most=3, what="rank of the grid")
-    grid = tuple(numbers.take(least=1, most=_SIDE, what="side of the grid") for _ in range(rank))
+    grid = tuple(numbers.take(least=1, most=LONGEST, what="side of the grid") for _ in range(rank))
     examples = numbers.take(least=1, most=_EXAMPLES, what="examples")
     block = numbers.take(least=1, most=examples, what="examples in a block")
-    picture = coding = None
+    picture = coding = sound = None
     if flags & 1:
-        height, width = (numbers.take(least=1, most=_SIDE, what="side of the picture") for _ in range(2))
+        height, width = (numbers.take(least=1, most=LONGEST, what="side of the picture") for _ in range(2))
         channels = numbers.take(least=1, most=3, what="channels")
         if channels == 2:
             raise GridcodeError(f"{numbers.owner} says a picture of 2 channels, but they are 1 or 3; it is damaged")
         picture = Picture(height, width, channels)
+    if flags & 4:
+        samples = numbers.take(least=1, most=_SAMPLES, what="samples")
+        rate = numbers.take(least=1, most=2**24, what="rate")
+        sound = Sound(samples, rate, numbers.take(least=1, most=2**24, what="gain"))
     if flags & 2:
         prior = numbers.bytes(8).hex()
         steps = numbers.take(least=1, most=2**16, what="steps")
         coding = PriorCoding(prior, steps, numbers.take(least=1, most=2**12, what="batch"))
     table, about = (numbers.bytes(numbers.take(most=_SECTION, what="length of a section")) for _ in range(2))
-    return Header(CODERS[coder], model, codes, grid, examples, block, picture, coding, table, about)
+    return Header(CODERS[coder], model, codes, grid, examples, block, picture, coding, table, about, sound)
 
 
 def with_checksum(data: bytes) -> bytes:

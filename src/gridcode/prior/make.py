@@ -53,6 +53,12 @@ def make_prior(
     return prior_class(config, decoding)(config, space, example_shape)
 
 
+def prior_in(folder: Path) -> Path | None:
+    """The prior beside a tokenizer, in a folder that holds ``tokenizer/`` and perhaps ``prior/``; None without one."""
+    place = folder / "prior"
+    return place if any((place / part / CONFIG).is_file() for part in ("", "best", "last")) else None
+
+
 def load_prior(source: str | Path, *, device: str | torch.device = "cpu") -> Prior:
     """Load a prior of any kind, ready for inference.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,44 @@ def test_reconstruct_keeps_each_length_and_skips_what_is_broken(runs: Path, tmp_
     assert main([*words, "--out", str(tmp_path / "skip"), "--data.on-error", "skip", "--format", "wav"]) == 0
     assert {path.name for path in (tmp_path / "skip").iterdir()} == {"0000-a.wav", "0001-b.wav", "comparison.png"}
     assert [soundfile.info(tmp_path / "skip" / name).frames for name in ("0000-a.wav", "0001-b.wav")] == [5000, 150]
+
+
+def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path: Path, capsys) -> None:
+    model, photos = tmp_path / "model", tmp_path / "in"
+    shutil.copytree(runs / "tokenizer/best", model / "tokenizer")
+    shutil.copytree(runs / "ar/best", model / "prior")
+    (photos / "sub").mkdir(parents=True)
+    write(photos / "a.flac", np.full(2500, 0.1, np.float32), 8000)
+    soundfile.write(photos / "sub/b.wav", np.zeros((300, 2)), 16000)
+    here = ["--model", str(model)]
+    assert main(["compress", str(photos), *here, "--out", str(tmp_path / "gc"), "--workers", "2"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r".*a\.flac\.gc: \d+ bytes, [\d,]+ bits a second", out[0])
+    assert out[-1].startswith("all: ")
+    assert main(["info", str(tmp_path / "gc/a.flac.gc")]) == 0
+    out = capsys.readouterr().out
+    assert "sound: 0.31 s, 8,000 samples a second" in out
+    assert "coder: prior" in out
+    assert main(["decompress", str(tmp_path / "gc"), *here, "--out", str(tmp_path / "back")]) == 0
+    assert soundfile.info(tmp_path / "back/a.flac").frames == 2500
+    assert soundfile.info(tmp_path / "back/sub/b.wav.flac").frames == 150
+    tokenizer = ["--model", str(runs / "tokenizer")]
+    assert main(["compress", str(photos / "a.flac"), *tokenizer, "--out", str(tmp_path / "c.gc")]) == 0
+    capsys.readouterr()
+    (photos / "c.wav").write_bytes(b"broken")
+    again = ["compress", str(photos), *tokenizer, "--out", str(tmp_path / "d")]
+    assert main(again) == 2
+    assert "c.wav: not a readable sound file" in capsys.readouterr().err
+    assert main([*again, "--force", "--on-error", "skip"]) == 0
+    assert "skipped: " in capsys.readouterr().err
+    for words, said in (
+        ([*again, "--bpp", "1"], "--bpp is for pictures"),
+        (["compress", str(tmp_path / "none"), *tokenizer], "no such picture or sound"),
+        (["compress", str(tmp_path / "model"), *tokenizer, "--out", "x"], "not a folder of sounds"),
+        (["decompress", str(tmp_path / "c.gc"), *here, "--coder"], "--coder"),
+    ):
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_eval_writes_figures_spectrograms_and_players(runs: Path, tmp_path: Path) -> None:

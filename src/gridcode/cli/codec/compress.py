@@ -1,4 +1,4 @@
-"""``gridcode compress``: pictures, or the splits of a token store, to small files."""
+"""``gridcode compress``: pictures, sounds, or the splits of a token store, to small files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tyro
 
 from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs
 from gridcode.cli.codec.store import compress_store
-from gridcode.cli.codec.work import worked
+from gridcode.cli.codec.work import Work, worked
 from gridcode.cli.shared.folders import sort_of
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT, Reading
@@ -24,25 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a picture, of any size, into a small file; or each picture of a folder into one of a folder.
+    """Turn a picture or a sound, of any size, into a small file; or each one of a folder into one of a folder.
 
     The file holds the tokenizer's tokens: decompress gives a picture that is like the original, not the same. It needs
-    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. Of a token store,
-    of any kind of data, each split becomes a file, by the model's prior where it has one; nothing of it is lost.
+    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. A model of sounds
+    takes sounds, whose channels become their mean. Of a token store, of any kind of data, each split becomes a file, by
+    the model's prior where it has one; nothing of it is lost.
     """
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A picture, a folder of pictures, or a token store."""
+    """A picture, a folder of pictures, a sound, a folder of sounds, or a token store."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
-    """The file to write, or a folder; beside the picture, with .gc behind its name, by default."""
+    """The file to write, or a folder; beside the input, with .gc behind its name, by default."""
     coder: Literal["raw", "static", "prior"] | None = None
     """raw packs the tokens; static codes them by how often each occurs, and writes that table too; prior codes them by
     the prior's probabilities. By default prior where the model has one."""
     bpp: float | None = None
     """Bits a pixel, at most: of a model of several rates the highest whose file has no more. By default the highest."""
     workers: int = 1
-    """Processes that share the pictures of a folder."""
+    """Processes that share the files of a folder."""
     force: bool = False
     """Write over files that are there."""
     reading: Annotated[Reading, FLAT] = field(default_factory=Reading)
@@ -62,18 +63,31 @@ def run(arguments: list[str]) -> None:
         return
     if parsed.bpp is not None and not parsed.bpp > 0:
         raise GridcodeError(f"--bpp must be above 0, got {parsed.bpp}")
-    check_paths(parsed.input, "picture", parsed.out)
-    parsed.model.check()
-    from gridcode.data.folder import ImageFolder
+    if not parsed.input.exists():
+        check_paths(parsed.input, "picture or sound", parsed.out)
+    on_error = parsed.reading.on_error or "stop"
+    work: Work[tuple[int, float]]
+    if parsed.model.kind() == "audio":
+        from gridcode.cli.audio.compress import CompressSound, sounds_in
+
+        if parsed.bpp is not None:
+            raise GridcodeError("--bpp is for pictures; the rate of a sound is its tokenizer's")
+        check_paths(parsed.input, "sound", parsed.out)
+        found = sounds_in(parsed.input) if parsed.input.is_dir() else [parsed.input]
+        work, nouns, unit = CompressSound(parsed.coder), "sounds", "second"
+    else:
+        from gridcode.data.folder import ImageFolder
+
+        check_paths(parsed.input, "picture", parsed.out)
+        found = [parsed.input]
+        if parsed.input.is_dir():
+            folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
+            found = [folder.encoded(index) for index in range(len(folder))]
+        work, nouns, unit = Compress(parsed.coder, parsed.bpp, parsed.reading.max_pixels), "pictures", "pixel"
     from gridcode.training.log import ProgressBar
 
-    found, on_error = [parsed.input], parsed.reading.on_error or "stop"
-    if parsed.input.is_dir():
-        folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
-        found = [folder.encoded(index) for index in range(len(folder))]
     planned = jobs(parsed.input, found, parsed.out, ending=SUFFIX, force=parsed.force)
-    work = Compress(parsed.coder, parsed.bpp, parsed.reading.max_pixels)
-    sizes, pixels = 0, 0
+    sizes, amounts = 0, 0.0
     with ProgressBar("compress", total=len(planned), show=len(planned) > 1) as bar:
         for number, (job, result) in enumerate(worked(work, parsed.model, planned, parsed.workers), 1):
             if isinstance(result, GridcodeError):
@@ -81,14 +95,19 @@ def run(arguments: list[str]) -> None:
                     raise result
                 print(f"skipped: {result}", file=sys.stderr)
                 continue
-            size, area = result
-            sizes, pixels = sizes + size, pixels + area
-            print(f"{job.result}: {size:,} bytes, {8 * size / area:.4f} bits a pixel")
+            size, amount = result
+            sizes, amounts = sizes + size, amounts + amount
+            print(f"{job.result}: {_told(size, amount, unit)}")
             bar.advance(number)
-    if not pixels:
-        raise GridcodeError(f"none of the {len(planned)} pictures in {parsed.input} was compressed")
+    if not sizes:
+        raise GridcodeError(f"none of the {len(planned)} {nouns} in {parsed.input} was compressed")
     if len(planned) > 1:
-        print(f"all: {sizes:,} bytes, {8 * sizes / pixels:.4f} bits a pixel")
+        print(f"all: {_told(sizes, amounts, unit)}")
+
+
+def _told(size: int, amount: float, unit: str) -> str:
+    """How large a file is, and beside what it holds: so many pixels or seconds."""
+    return f"{size:,} bytes, {8 * size / amount:{'.4f' if unit == 'pixel' else ',.0f'}} bits a {unit}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``gridcode decompress``: small files to pictures, or to a token store, again."""
+"""``gridcode decompress``: small files to pictures, to sounds, or to a token store, again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import tyro
 
 from gridcode.cli.codec.files import SUFFIX, Job, check_paths, jobs, read_stream
 from gridcode.cli.codec.store import decompress_store
-from gridcode.cli.codec.work import worked
+from gridcode.cli.codec.work import Work, worked
+from gridcode.cli.shared.kinds import KINDS
 from gridcode.cli.shared.models import CodecModel
 from gridcode.cli.shared.options import FLAT
 from gridcode.cli.shared.parse import parse
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a file of gridcode compress into a picture (PNG); or each file of a folder into one of a folder.
+    """Turn a file of gridcode compress into a picture (PNG) or a sound (FLAC); or each file of a folder into one.
 
     Files of a token store's splits become the store.
     """
@@ -31,7 +32,7 @@ class Arguments:
     """A file of gridcode compress, or a folder of them."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
-    """The PNG file to write, or a folder; beside the compressed file by default. A token store's folder."""
+    """The PNG or FLAC file to write, or a folder; beside the compressed file by default. A token store's folder."""
     force: bool = False
     """Write over files that are there."""
     workers: int = 1
@@ -53,35 +54,48 @@ def run(arguments: list[str]) -> None:
         found = sorted(path for path in parsed.input.rglob(f"*{SUFFIX}") if path.is_file())
         if not found:
             raise GridcodeError(f"{parsed.input} holds no files that end in {SUFFIX}; give another folder")
-    if read_stream(found[0]).header.picture is None:
+    header = read_stream(found[0]).header
+    if header.picture is None and header.sound is None:
         if parsed.workers != 1:
-            raise GridcodeError("--workers is for pictures; the splits of a token store are decoded one after another")
+            raise GridcodeError(
+                "--workers is for pictures and sounds; the splits of a token store are decoded one after another"
+            )
         decompress_store(found, parsed.model, parsed.out, force=parsed.force)
         return
-    parsed.model.check()
-    planned = jobs(parsed.input, found, parsed.out, ending=".png", force=parsed.force)
     from gridcode.training.log import ProgressBar
 
-    work = Decompress(parsed.max_pixels)
+    work: Work[str]
+    if (kind := parsed.model.kind()) == "audio":
+        from gridcode.cli.audio.compress import DecompressSound
+
+        work, ending = DecompressSound(), ".flac"
+    else:
+        work, ending = Decompress(parsed.max_pixels), ".png"
+    if (kind == "audio") != (header.sound is not None):
+        raise GridcodeError(
+            f"{found[0]} holds a {'picture' if header.picture else 'sound'}, and --model {parsed.model.model} is of "
+            f"{KINDS[kind].nouns}; give the model it was made by"
+        )
+    planned = jobs(parsed.input, found, parsed.out, ending=ending, force=parsed.force)
     with ProgressBar("decompress", total=len(planned), show=len(planned) > 1) as bar:
         for number, (job, result) in enumerate(worked(work, parsed.model, planned, parsed.workers), 1):
             if isinstance(result, GridcodeError):
                 raise result
-            print(f"{job.result}: {result[1]}x{result[0]} pixels")
+            print(f"{job.result}: {result}")
             bar.advance(number)
 
 
 @dataclass(frozen=True)
 class Decompress:
-    """Turns a file into a picture; it says its height and width."""
+    """Turns a file into a picture; it says how large that is."""
 
     max_pixels: int | None
 
-    def __call__(self, codec: Codec, job: Job) -> tuple[int, int]:
+    def __call__(self, codec: Codec, job: Job) -> str:
         """Read, decompress and write."""
         from gridcode.evaluation.pictures import save_png
 
         stream = read_stream(job.source)
         picture = codec.decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
         save_png(picture, job.result)
-        return picture.shape[0], picture.shape[1]
+        return f"{picture.shape[1]}x{picture.shape[0]} pixels"

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from gridcode.cli.codec.files import Job
 from gridcode.cli.shared.models import CodecModel
 from gridcode.errors import GridcodeError
 
-if TYPE_CHECKING:
-    from gridcode.domains.image.compress import Codec
-
 Result = TypeVar("Result")
-Work: TypeAlias = "Callable[[Codec, Job], Result]"
+Work: TypeAlias = Callable[[Any, Job], Result]
 
 
 def worked(
@@ -51,7 +48,7 @@ def worked(
 
 
 @lru_cache(maxsize=1)
-def _codec_of(model: CodecModel) -> Codec:
+def _codec_of(model: CodecModel) -> Any:
     """A model's codec, loaded once a process."""
     return model.load()
 
@@ -60,7 +57,7 @@ def _in_process(work: Work[Result], model: CodecModel, job: Job) -> Result | Gri
     return _tried(work, _codec_of(model), job)
 
 
-def _tried(work: Work[Result], codec: Codec, job: Job) -> Result | GridcodeError:
+def _tried(work: Work[Result], codec: Any, job: Job) -> Result | GridcodeError:
     """The error of a job; what is wrong with the codec is none."""
     try:
         return work(codec, job)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gridcode.cli.shared.folders import Sort, check_folder, check_source
+from gridcode.cli.shared.folders import Sort, check_folder, check_source, sort_of
 from gridcode.cli.shared.kinds import KindOfData
 from gridcode.cli.shared.options import FLAT, Device, Drawing, Output
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
@@ -17,6 +17,7 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.prior.samplers.config import GREEDY
 
 if TYPE_CHECKING:
+    from gridcode.domains.audio.compress import SoundCodec
     from gridcode.domains.dense.predictor import DensePredictor
     from gridcode.domains.image.compress import Codec
     from gridcode.evaluation.publish import Runs
@@ -53,29 +54,37 @@ class TokenizerModel:
 
 @dataclass(frozen=True)
 class CodecModel:
-    """What turns pictures into tokens and codes them."""
+    """What turns pictures or sounds into tokens and codes them."""
 
     model: str
     """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; one of several such folders, a rate each;
     or a tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
-    def check(self) -> None:
-        """Refuse a folder that holds no tokenizer of pictures, before the libraries that read models are imported.
+    def kind(self) -> KindOfData:
+        """What it compresses, image or audio, told before the libraries that read models are imported.
 
         Raises:
             GridcodeError: There is nothing, or something else.
         """
         inside: list[str | Path] = [rate / "tokenizer" for rate in rate_folders(Path(self.model))]
-        for place in inside or [self.model]:
+        places = inside or [self.model]
+        if Path(places[0]).is_dir() and sort_of(Path(places[0])) == "audio tokenizer":
+            return "audio"
+        for place in places:
             check_folder("--model", place, "image tokenizer")
+        return "image"
 
-    def load(self) -> Codec:
+    def load(self) -> Codec | SoundCodec:
         """The codec, on its device.
 
         Raises:
             GridcodeError: It cannot be loaded.
         """
+        if self.kind() == "audio":
+            from gridcode.domains.audio.compress import SoundCodec
+
+            return SoundCodec.from_pretrained(self.model, device=self.device.usable())
         from gridcode.domains.image.compress import Codec
 
         return Codec.from_pretrained(self.model, device=self.device.usable())

@@ -3,7 +3,7 @@
 Imports read one way, from left to right::
 
     architectures ──> config ──> data/ ────────────────┐
-     └──> networks/ ─────┼────────────> stream ────────┼──> domain ──> evaluate ──> report
+     └──> networks/ ─────┼────────────> stream ────────┼──> domain ──> evaluate ──> report, compress
     spectrum ────────────┼──> loss, measure ───────────┤
                          ├──> show ────────────────────┘
                          └──> recipes

@@ -1,5 +1,6 @@
 from .architectures import SpectralConfig as SpectralConfig
 from .architectures import WaveformConfig as WaveformConfig
+from .compress import SoundCodec as SoundCodec
 from .config import AudioAdversarialConfig as AudioAdversarialConfig
 from .config import AudioConfig as AudioConfig
 from .config import AudioEvaluationConfig as AudioEvaluationConfig

@@ -23,9 +23,8 @@ from gridcode.codec.bitstream import Bitstream, Coder, Picture, parse_stream
 from gridcode.domains.image.config import rate_folders
 from gridcode.domains.image.rate import Pixels, Rate
 from gridcode.errors import GridcodeError
-from gridcode.hub import CONFIG
 from gridcode.prior.base import Prior
-from gridcode.prior.make import load_prior
+from gridcode.prior.make import load_prior, prior_in
 from gridcode.tokenizer.model import Tokenizer
 
 MAX_PIXELS: Final = 89_478_485
@@ -77,8 +76,8 @@ class Codec:
         rates = []
         for place in places:
             tokenizer = Tokenizer.from_pretrained(place / "tokenizer", device=device)
-            has_prior = any((place / "prior" / part / CONFIG).is_file() for part in ("", "best", "last"))
-            rates.append(Rate(tokenizer, load_prior(place / "prior", device=device) if has_prior else None))
+            prior = prior_in(place)
+            rates.append(Rate(tokenizer, None if prior is None else load_prior(prior, device=device)))
         return cls(tuple(sorted(rates, key=lambda rate: -rate.bits_per_pixel)))
 
     def compress(self, picture: Pixels, *, coder: Coder | None = None, bpp: float | None = None) -> bytes:
@@ -145,7 +144,8 @@ class Codec:
         """What a stream says of its picture, if it is not too large."""
         picture, limit = stream.header.picture, MAX_PIXELS if max_pixels is None else max_pixels
         if picture is None:
-            raise GridcodeError(f"{stream.name} holds the tokens of a token store, not a picture")
+            what = "a sound" if stream.header.sound else "the tokens of a token store"
+            raise GridcodeError(f"{stream.name} holds {what}, not a picture")
         if (count := picture.height * picture.width) > limit:
             raise GridcodeError(
                 f"{stream.name}: too many pixels ({count}, and the limit is {limit}); set data.max_pixels={count}"
