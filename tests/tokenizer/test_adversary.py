@@ -72,6 +72,37 @@ def test_judging_gives_its_gradient_to_the_reconstructions_alone() -> None:
     assert not learner.optimizer.state
 
 
+class Layered(nn.Module):
+    """A discriminator of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.score = nn.Linear(768, 5), nn.Linear(5, 1)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        hidden = self.first(x.flatten(1)).tanh()
+        return [hidden, self.score(hidden)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)[-1]
+
+
+def test_features_pull_the_reconstructions_alone() -> None:
+    config = replace(ADVERSARIAL, kind="hinge", weight=0.5)
+    learner = make_learner(Layered, config, RUN.loop, CPU)
+    adversary = Adversary(learner, config, features=2.0, fabric=make_fabric(RUN.loop))
+    fake, real = pictures(1).requires_grad_(True), pictures(2).requires_grad_(True)
+    terms = adversary.terms(fake, real, step=0)
+    (a, scores), (b, _) = (learner.model.layers(x) for x in (fake.detach(), real.detach()))
+    torch.testing.assert_close(terms["adversarial"].detach(), -0.5 * scores.detach().mean())
+    torch.testing.assert_close(terms["features"].detach(), (2 * (a - b).abs().mean() / b.abs().mean()).detach())
+    (terms["adversarial"] + terms["features"]).backward()
+    assert fake.grad is not None
+    assert fake.grad.abs().sum() > 0
+    assert real.grad is None
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in learner.model.parameters())
+
+
 @pytest.mark.parametrize("kind", ["non-saturating", "hinge"])
 def test_learning_is_one_adam_step_on_the_loss_and_the_penalty(kind: str) -> None:
     run = with_adversary(kind=kind, r1=3.0)

@@ -303,8 +303,8 @@ def _kind(run: PriorRun) -> Literal["maskgit", "ar"]:
 def _with_architecture(run: AnyRun, architectures: Mapping[str, Any], words: Sequence[str]) -> AnyRun:
     """The run with the architecture that the words name, at its defaults; the recipe's own where it is that kind.
 
-    Another architecture keeps the recipe's quantizer and downsampling, of pictures the channels too. A name that is
-    none is left for the parser to refuse with the choices.
+    Another architecture keeps the recipe's quantizer, and of what else is a setting of both, such as channels and
+    downsampling, the most (its ``like``). A name that is none is left for the parser to refuse with the choices.
     """
     architecture, model = option_value("--architecture", words), run.model
     if architecture in architectures and not isinstance(model, architectures[architecture]):

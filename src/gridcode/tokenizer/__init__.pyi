@@ -1,3 +1,4 @@
+from .config import AdversarialSettings as AdversarialSettings
 from .domain import Domain as Domain
 from .domain import Measurement as Measurement
 from .domain import Objective as Objective

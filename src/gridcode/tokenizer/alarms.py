@@ -6,8 +6,8 @@ stop between two lines of the log, the first usage of the training tokens is cou
 
 | name | sign |
 |---|---|
-| discriminator overpowering | its loss is near 0 for a while: it tells every reconstruction from a picture |
-| discriminator dying | real pictures score no higher than fake ones for a while: it tells nothing |
+| discriminator overpowering | its loss is near 0 for a while: it tells every reconstruction from an example |
+| discriminator dying | real examples score no higher than fake ones for a while: it tells nothing |
 | usage low | validation tokens use less of the codebook than they could |
 | usage falling | training tokens use much less of it than they did |
 | gradient exploding | the gradient's norm is many times its running median |
@@ -49,7 +49,7 @@ class AlarmConfig:
     overpowering: float = 0.1
     """Discriminator's mean loss in nats below which it overpowers (it is 1.39 where it cannot tell, with hinge 2)."""
     dying: float = 0.01
-    """Mean score of real pictures above that of reconstructions, less than which means a dying discriminator."""
+    """Mean score of real examples above that of reconstructions, less than which means a dying discriminator."""
     usage: float = 0.5
     """Share of the codes that validation tokens could show, under which usage is low."""
     usage_fall: float = 0.5

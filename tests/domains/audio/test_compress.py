@@ -108,9 +108,12 @@ def test_what_is_no_sound_or_not_of_this_codec() -> None:
     data = made.compress(sound(90))
     with pytest.raises(GridcodeError, match=r"a\.gc was made by tokenizer .* give the model it was made by"):
         other.decompress(data, name="a.gc")
+    coded = CODECS["prior"].compress(sound(90))
+    with pytest.raises(GridcodeError, match=r"a\.gc was coded by prior .*, and this model has none; give the model"):
+        made.decompress(coded, name="a.gc")
     stream = parse_stream(data, "a.gc")
     for change, said in (
-        ({"sound": None}, "holds no sound"),
+        ({"sound": None}, "holds the tokens of a token store, not a sound"),
         ({"sound": Sound(90, 9000, 1)}, "says 9000 samples a second; it is damaged"),
         ({"sound": Sound(97, 8000, 1)}, "its tokens are not those of its size"),
         ({"codes": 41}, "its tokens are not those of its size"),
@@ -120,11 +123,19 @@ def test_what_is_no_sound_or_not_of_this_codec() -> None:
             made.decompress(pack_stream(header, [stream.payload(0)]), name="a.gc")
 
 
-def test_a_sound_of_a_day_is_refused_before_it_is_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sound_of_a_day_is_refused_before_it_is_coded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gridcode.domains.audio.compress.LONGEST", 10)
-    with pytest.raises(GridcodeError, match="hours does not fit into one file; cut it"):
-        CODECS["plain"].compress(sound(81))
-    CODECS["plain"].compress(sound(80))
+    made, said = CODECS["plain"], "a sound of 11 tokens does not fit into one file; cut it"
+    with pytest.raises(GridcodeError, match=said):
+        made.compress(sound(81))
+    made.compress(sound(80))
+    write(tmp_path / "a.flac", sound(81), 8000)
+    recording = Recording(tmp_path / "a.flac", "a.flac")
+    monkeypatch.setattr(Recording, "blocks", None)
+    with pytest.raises(GridcodeError, match=rf"a\.flac: {said}"):
+        made.compress_file(recording)
+    with pytest.raises(GridcodeError, match=r"a\.flac: the coder prior needs a prior"):
+        made.compress_file(recording, coder="prior")
 
 
 def test_a_codec_is_loaded_with_its_prior(tmp_path: Path) -> None:

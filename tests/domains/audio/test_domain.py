@@ -99,14 +99,14 @@ def test_reconstruct_keeps_each_length_and_skips_what_is_broken(runs: Path, tmp_
 
 
 def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path: Path, capsys) -> None:
-    model, photos = tmp_path / "model", tmp_path / "in"
+    model, sounds = tmp_path / "model", tmp_path / "in"
     shutil.copytree(runs / "tokenizer/best", model / "tokenizer")
     shutil.copytree(runs / "ar/best", model / "prior")
-    (photos / "sub").mkdir(parents=True)
-    write(photos / "a.flac", np.full(2500, 0.1, np.float32), 8000)
-    soundfile.write(photos / "sub/b.wav", np.zeros((300, 2)), 16000)
+    (sounds / "sub").mkdir(parents=True)
+    write(sounds / "a.flac", np.full(2500, 0.1, np.float32), 8000)
+    soundfile.write(sounds / "sub/b.wav", np.zeros((300, 2)), 16000)
     here = ["--model", str(model)]
-    assert main(["compress", str(photos), *here, "--out", str(tmp_path / "gc"), "--workers", "2"]) == 0
+    assert main(["compress", str(sounds), *here, "--out", str(tmp_path / "gc"), "--workers", "2"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r".*a\.flac\.gc: \d+ bytes, [\d,]+ bits a second", out[0])
     assert out[-1].startswith("all: ")
@@ -118,19 +118,25 @@ def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path
     assert soundfile.info(tmp_path / "back/a.flac").frames == 2500
     assert soundfile.info(tmp_path / "back/sub/b.wav.flac").frames == 150
     tokenizer = ["--model", str(runs / "tokenizer")]
-    assert main(["compress", str(photos / "a.flac"), *tokenizer, "--out", str(tmp_path / "c.gc")]) == 0
+    assert main(["compress", str(sounds / "a.flac"), *tokenizer, "--out", str(tmp_path / "c.gc")]) == 0
     capsys.readouterr()
-    (photos / "c.wav").write_bytes(b"broken")
-    again = ["compress", str(photos), *tokenizer, "--out", str(tmp_path / "d")]
+    (sounds / "c.wav").write_bytes(b"broken")
+    rates = tmp_path / "rates"
+    for name in "ab":
+        shutil.copytree(model, rates / name)
+    again = ["compress", str(sounds), *tokenizer, "--out", str(tmp_path / "d")]
     assert main(again) == 2
     assert "c.wav: not a readable sound file" in capsys.readouterr().err
     assert main([*again, "--force", "--on-error", "skip"]) == 0
     assert "skipped: " in capsys.readouterr().err
     for words, said in (
-        ([*again, "--bpp", "1"], "--bpp is for pictures"),
+        ([*again, "--bpp", "1"], "--bpp and --max-pixels are for pictures"),
         (["compress", str(tmp_path / "none"), *tokenizer], "no such picture or sound"),
         (["compress", str(tmp_path / "model"), *tokenizer, "--out", "x"], "not a folder of sounds"),
-        (["decompress", str(tmp_path / "c.gc"), *here, "--coder"], "--coder"),
+        ([*again, "--max-pixels", "5"], "--max-pixels are for pictures"),
+        (["compress", str(sounds / "a.flac"), "--model", str(rates)], "a model of sounds has one rate; give one of"),
+        (["decompress", str(tmp_path / "c.gc"), *here, "--out", "x.ogg"], "x.ogg: sounds are written as .flac or .wav"),
+        (["decompress", str(tmp_path / "c.gc"), *here, "--max-pixels", "5"], "--max-pixels is for pictures"),
     ):
         assert main(words) == 2
         assert said in capsys.readouterr().err

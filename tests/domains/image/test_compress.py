@@ -71,7 +71,7 @@ def test_by_the_prior(codec: Codec, size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(both.decompress(data).shape, picture.shape)
     if size == (19, 23):
         np.testing.assert_array_equal(both.decompress(data), codec.decompress(codec.compress(picture)))
-        with pytest.raises(GridcodeError, match="the coder prior needs a prior"):
+        with pytest.raises(GridcodeError, match="and this model has none; give the model it was made by"):
             codec.decompress(data)
         other = prior_of(codec)
         other.vocabulary.bias.data += 1  # type: ignore[union-attr, operator]

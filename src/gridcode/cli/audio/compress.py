@@ -38,12 +38,7 @@ class CompressSound:
         from gridcode.domains.audio.data.decode import Recording
         from gridcode.files import write_atomic
 
-        try:
-            data, seconds = codec.compress_file(Recording(job.source, str(job.source)), coder=self.coder)
-        except GridcodeError as error:
-            if str(job.source) in str(error):
-                raise
-            raise GridcodeError(f"{job.source}: {error}") from None
+        data, seconds = codec.compress_file(Recording(job.source, str(job.source)), coder=self.coder)
         write_atomic(job.result, lambda path: path.write_bytes(data))
         return len(data), seconds
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Arguments:
     """Turn a picture or a sound, of any size, into a small file; or each one of a folder into one of a folder.
 
-    The file holds the tokenizer's tokens: decompress gives a picture that is like the original, not the same. It needs
-    the model that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. A model of sounds
+    The file holds the tokenizer's tokens: what decompress gives is like the original, not the same. It needs the model
+    that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. A model of sounds
     takes sounds, whose channels become their mean. Of a token store, of any kind of data, each split becomes a file, by
     the model's prior where it has one; nothing of it is lost.
     """
@@ -70,8 +70,8 @@ def run(arguments: list[str]) -> None:
     if parsed.model.kind() == "audio":
         from gridcode.cli.audio.compress import CompressSound, sounds_in
 
-        if parsed.bpp is not None:
-            raise GridcodeError("--bpp is for pictures; the rate of a sound is its tokenizer's")
+        if parsed.bpp is not None or parsed.reading.max_pixels is not None:
+            raise GridcodeError("--bpp and --max-pixels are for pictures; leave them out")
         check_paths(parsed.input, "sound", parsed.out)
         found = sounds_in(parsed.input) if parsed.input.is_dir() else [parsed.input]
         work, nouns, unit = CompressSound(parsed.coder), "sounds", "second"
@@ -97,15 +97,15 @@ def run(arguments: list[str]) -> None:
                 continue
             size, amount = result
             sizes, amounts = sizes + size, amounts + amount
-            print(f"{job.result}: {_told(size, amount, unit)}")
+            print(f"{job.result}: {_summary(size, amount, unit)}")
             bar.advance(number)
     if not sizes:
         raise GridcodeError(f"none of the {len(planned)} {nouns} in {parsed.input} was compressed")
     if len(planned) > 1:
-        print(f"all: {_told(sizes, amounts, unit)}")
+        print(f"all: {_summary(sizes, amounts, unit)}")
 
 
-def _told(size: int, amount: float, unit: str) -> str:
+def _summary(size: int, amount: float, unit: str) -> str:
     """How large a file is, and beside what it holds: so many pixels or seconds."""
     return f"{size:,} bytes, {8 * size / amount:{'.4f' if unit == 'pixel' else ',.0f'}} bits a {unit}"
 

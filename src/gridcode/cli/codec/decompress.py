@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a file of gridcode compress into a picture (PNG) or a sound (FLAC); or each file of a folder into one.
+    """Turn a file of gridcode compress into a picture (PNG) or a sound (FLAC or WAV); or all the files of a folder.
 
     Files of a token store's splits become the store.
     """
@@ -32,7 +32,8 @@ class Arguments:
     """A file of gridcode compress, or a folder of them."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
-    """The PNG or FLAC file to write, or a folder; beside the compressed file by default. A token store's folder."""
+    """The PNG, FLAC or WAV file to write, or a folder; beside the compressed file by default. Of a token store its
+    folder."""
     force: bool = False
     """Write over files that are there."""
     workers: int = 1
@@ -68,6 +69,8 @@ def run(arguments: list[str]) -> None:
     if (kind := parsed.model.kind()) == "audio":
         from gridcode.cli.audio.compress import DecompressSound
 
+        if parsed.max_pixels is not None:
+            raise GridcodeError("--max-pixels is for pictures; leave it out")
         work, ending = DecompressSound(), ".flac"
     else:
         work, ending = Decompress(parsed.max_pixels), ".png"

@@ -130,16 +130,25 @@ def kind_of_data(words: Sequence[str]) -> KindOfData:
     named = option_value("--tokenizer", words)
     if not named:
         return "dense" if option_value("--run", words) else "image"
+    sort = sort_of_model(named, Device(option_value("--device", words) or "cpu"))
+    if sort == "picture prior":
+        return "dense"
+    return next((kind for kind in KINDS if sort == f"{kind} tokenizer"), "image")
+
+
+def sort_of_model(named: str, device: Device) -> Sort:
+    """What a model's folder or hub id holds; "other" where there is nothing.
+
+    Raises:
+        GridcodeError: Its files cannot be read, or the device cannot be used, which is told before any download.
+    """
     folder = Path(named)
     if not folder.is_dir() and is_hub_id(named):
         from gridcode.hub import find_model
 
-        Device(option_value("--device", words) or "cpu").usable()  # before anything is downloaded
+        device.usable()
         folder = find_model(named)
-    sort = sort_of(folder) if folder.is_dir() else "other"
-    if sort == "picture prior":
-        return "dense"
-    return next((kind for kind in KINDS if sort == f"{kind} tokenizer"), "image")
+    return sort_of(folder) if folder.is_dir() else "other"
 
 
 def kind_of_command(words: Sequence[str]) -> KindOfData:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gridcode.cli.shared.folders import Sort, check_folder, check_source, sort_of
+from gridcode.cli.shared.folders import Sort, check_folder, check_source, sort_of_model
 from gridcode.cli.shared.kinds import KindOfData
 from gridcode.cli.shared.options import FLAT, Device, Drawing, Output
 from gridcode.domains.dense.data.config import DenseConfig, Orientation, Task
@@ -57,23 +57,26 @@ class CodecModel:
     """What turns pictures or sounds into tokens and codes them."""
 
     model: str
-    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; one of several such folders, a rate each;
-    or a tokenizer's folder or hub id."""
+    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; of pictures one of several such folders, a
+    rate each; or a tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     def kind(self) -> KindOfData:
-        """What it compresses, image or audio, told before the libraries that read models are imported.
+        """What it compresses, image or audio, without importing the libraries that read models.
 
         Raises:
             GridcodeError: There is nothing, or something else.
         """
-        inside: list[str | Path] = [rate / "tokenizer" for rate in rate_folders(Path(self.model))]
-        places = inside or [self.model]
-        if Path(places[0]).is_dir() and sort_of(Path(places[0])) == "audio tokenizer":
-            return "audio"
-        for place in places:
-            check_folder("--model", place, "image tokenizer")
-        return "image"
+        rates = rate_folders(Path(self.model))
+        places = [str(rate / "tokenizer") for rate in rates] or [self.model]
+        sorts = {sort_of_model(place, self.device) for place in places}
+        if "audio tokenizer" not in sorts:
+            for place in places:
+                check_folder("--model", place, "image tokenizer")
+            return "image"
+        if len(rates) > 1:
+            raise GridcodeError(f"a model of sounds has one rate; give one of {', '.join(map(str, rates))} as --model")
+        return "audio"
 
     def load(self) -> Codec | SoundCodec:
         """The codec, on its device.

@@ -4,7 +4,7 @@ Imports read one way, from left to right::
 
     architectures ──> config ──> data/ ────────────────┐
      └──> networks/ ─────┼────────────> stream ────────┼──> domain ──> evaluate ──> report, compress
-    spectrum ────────────┼──> loss, measure ───────────┤
+    spectrum ──> networks/, loss, measure ─────────────┤
                          ├──> show ────────────────────┘
                          └──> recipes
 """

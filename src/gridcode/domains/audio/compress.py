@@ -1,4 +1,4 @@
-"""Sounds of any length to small files and back, in memory that the tokens alone grow.
+"""Sounds of any length to small files and back; memory grows with the tokens only.
 
     sound --gain, blocks--> tokens (1, t) --coder--> bytes
     bytes --coder--> the same tokens --blocks, gain--> sound
@@ -11,7 +11,7 @@ become their mean, and rates other than the tokenizer's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -23,9 +23,9 @@ from torch import Tensor
 from gridcode.codec.bitstream import LONGEST, Bitstream, Coder, Sound, parse_stream
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Recording, Waveform
-from gridcode.domains.audio.data.loader import gain
+from gridcode.domains.audio.data.loader import file_gain, gain
 from gridcode.domains.audio.domain import AudioDomain, data_of
-from gridcode.domains.audio.stream import decode_stream, encode_stream
+from gridcode.domains.audio.stream import BLOCK, decode_stream, encode_stream
 from gridcode.errors import GridcodeError
 from gridcode.prior.base import Prior
 from gridcode.prior.coding.grid import GridCoder
@@ -33,9 +33,7 @@ from gridcode.prior.make import load_prior, prior_in
 from gridcode.tokenizer.model import Tokenizer
 
 _GAIN: Final = 2**16
-"""What a gain of 1 is in a file."""
-_AT_ONCE: Final = 1024
-"""Tokens that are decoded at a time."""
+"""How a gain of 1 is written in a file."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,10 @@ class SoundCodec:
     Attributes:
         tokenizer: Of sounds, in evaluation mode.
         prior: Of its tokens; it makes the files smaller, and takes more time than all else.
+        coder: What codes the tokens.
 
     Raises:
-        GridcodeError: The prior is of other tokens.
+        GridcodeError: The prior is of other tokens, or the tokenizer not of sounds.
 
     >>> from gridcode.domains.audio import AudioDomain, SpectralConfig
     >>> codec = SoundCodec(Tokenizer(SpectralConfig(width=8), AudioDomain(8000)).eval())
@@ -58,17 +57,14 @@ class SoundCodec:
 
     tokenizer: Tokenizer
     prior: Prior | None = None
+    coder: GridCoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse tokenizers of something else, and a prior of other tokens."""
         if not isinstance(self.tokenizer.domain, AudioDomain):
             raise GridcodeError(f"this is a tokenizer of kind {self.tokenizer.domain.name!r}; give one of sounds")
-        assert self.coder
-
-    @cached_property
-    def coder(self) -> GridCoder:
-        """What codes the tokens."""
-        return GridCoder(self.tokenizer.weights_hash(), self.tokenizer.codebook_size, self.prior)
+        coder = GridCoder(self.tokenizer.weights_hash(), self.tokenizer.codebook_size, self.prior)
+        object.__setattr__(self, "coder", coder)
 
     @cached_property
     def rate(self) -> int:
@@ -106,11 +102,13 @@ class SoundCodec:
         Raises:
             GridcodeError: It is no sound, it is too long, or the coder cannot be used.
         """
+        sound = np.asarray(sound)
         if sound.dtype != np.float32 or sound.ndim != 1 or not sound.size:
             raise GridcodeError(f"compress takes float32 samples (T,), got {sound.dtype} {sound.shape}; convert it")
         if not (peak := float(np.abs(sound).max())) <= 1:
             raise GridcodeError(f"compress takes samples in [-1, 1], got {peak:.4g}; scale them, or mend NaN")
-        return self._encode([sound], peak, coder)[0]
+        coder = self._usable(coder, len(sound))
+        return self._encode([sound], gain(peak) if self._data.normalise else 1.0, coder)[0]
 
     def compress_file(self, recording: Recording, *, coder: Coder | None = None) -> tuple[bytes, float]:
         """A sound file, read in parts, as bytes; and how many seconds it lasts. See :meth:`compress`.
@@ -120,10 +118,13 @@ class SoundCodec:
         Raises:
             GridcodeError: It cannot be read, it is too long, or the coder cannot be used.
         """
-        rate = self.rate
-        peak = max(float(np.abs(part).max()) for part in recording.blocks(rate)) if self._data.normalise else 0.0
-        data, sound = self._encode(recording.blocks(rate), peak, coder)
-        return data, sound.samples / rate
+        samples = recording.length(self.rate)
+        try:
+            coder = self._usable(coder, samples)
+        except GridcodeError as error:
+            raise GridcodeError(f"{recording.name}: {error}") from None
+        data, sound = self._encode(recording.blocks(self.rate), file_gain(recording, self._data), coder)
+        return data, sound.samples / self.rate
 
     def decompress(self, data: bytes | memoryview, *, name: str = "the data") -> Waveform:
         """The sound of bytes, float32 (T,) in [-1, 1]: as long as the one that was compressed.
@@ -135,10 +136,11 @@ class SoundCodec:
         Raises:
             GridcodeError: They are of another model or damaged.
         """
-        return np.concatenate(list(self.parts(parse_stream(data, name))))
+        sound: Waveform = np.concatenate(list(self.parts(parse_stream(data, name))))
+        return sound.clip(-1, 1)
 
     def parts(self, stream: Bitstream) -> Iterator[Waveform]:
-        """The sound of a stream, a part (T_i,) after the other.
+        """The sound of a stream, a part (T_i,) after the other; samples beyond [-1, 1] are to be clipped.
 
         Raises:
             GridcodeError: It is of another model or damaged.
@@ -146,11 +148,11 @@ class SoundCodec:
         sound = self._sound(stream)
         tokens = self.coder.decode(stream, self._grid(sound.samples, stream.header.coder))
         indices, left = torch.from_numpy(tokens)[None], sound.samples
-        for piece in decode_stream(self.tokenizer, torch.split(indices, _AT_ONCE, 2)):
+        for piece in decode_stream(self.tokenizer, torch.split(indices, BLOCK, 2)):
             part = piece[0, 0, :left].cpu().numpy() * np.float32(_GAIN / sound.gain)
             left -= len(part)
             if len(part):
-                yield np.clip(part, -1, 1)
+                yield part
 
     @cached_property
     def _data(self) -> AudioConfig:
@@ -161,38 +163,39 @@ class SoundCodec:
         places = -(-samples // self.tokenizer.config.stride)
         return (*self.coder.covering((1, places), coder), *self.tokenizer.quantizer.index_shape)
 
-    def _encode(self, parts: Iterable[Waveform], peak: float, coder: Coder | None) -> tuple[bytes, Sound]:
-        coder = coder or self.coder.best
-        factor = round(gain(peak) * _GAIN) if self._data.normalise else _GAIN
-        most, samples = LONGEST * self.tokenizer.config.stride, 0
+    def _usable(self, coder: Coder | None, samples: int) -> Coder:
+        """The coder that is meant, if it can be used for a sound of so many samples."""
+        chosen = coder or self.coder.best
+        if (grid := self._grid(samples, chosen))[1] > LONGEST:
+            hours = LONGEST * self.tokenizer.config.stride / self.rate / 3600
+            raise GridcodeError(
+                f"a sound of {grid[1]:,} tokens does not fit into one file; cut it, into parts of {hours:.1f} hours"
+            )
+        return chosen
+
+    def _encode(self, parts: Iterable[Waveform], factor: float, coder: Coder) -> tuple[bytes, Sound]:
+        written, samples = round(factor * _GAIN), 0
 
         def pieces() -> Iterator[Tensor]:
             nonlocal samples
             for part in parts:
                 samples += len(part)
-                if samples > most:
-                    raise GridcodeError(
-                        f"a sound of more than {most / self.rate / 3600:.1f} hours does not fit into one file; cut it"
-                    )
-                yield torch.from_numpy(part * np.float32(factor / _GAIN)).clamp(-1, 1)[None, None]
+                yield torch.from_numpy(part * np.float32(written / _GAIN)).clamp(-1, 1)[None, None]
             short = self._grid(samples, coder)[1] * self.tokenizer.config.stride - samples
             if short > 0:  # up to a prior's window
                 yield torch.zeros(1, 1, short)
 
         tokens = torch.cat([part.cpu() for part in encode_stream(self.tokenizer, pieces())], 2)[0]
-        sound = Sound(samples, self.rate, factor)
+        sound = Sound(samples, self.rate, written)
         return self.coder.encode(tokens.numpy(), coder, sound=sound), sound
 
     def _sound(self, stream: Bitstream) -> Sound:
         """What a stream says of its sound, if it is one of this tokenizer's."""
-        header = stream.header
-        if header.sound is None:
-            raise GridcodeError(f"{stream.name} holds no sound; give the model it was made by")
-        if header.model != self.coder.tokenizer:
-            raise GridcodeError(
-                f"{stream.name} was made by tokenizer {header.model}, this one is {self.coder.tokenizer}; give the "
-                "model it was made by"
-            )
-        if header.sound.rate != self.rate:
-            raise GridcodeError(f"{stream.name} says {header.sound.rate} samples a second; it is damaged")
-        return header.sound
+        sound = stream.header.sound
+        if sound is None:
+            what = "a picture" if stream.header.picture else "the tokens of a token store"
+            raise GridcodeError(f"{stream.name} holds {what}, not a sound; give the model it was made by")
+        self.coder.check(stream)
+        if sound.rate != self.rate:
+            raise GridcodeError(f"{stream.name} says {sound.rate} samples a second; it is damaged")
+        return sound

@@ -11,6 +11,7 @@ from math import log2, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, final
 
+import torch
 from torch import Tensor, nn
 
 from gridcode.domains.audio.architectures import AudioArchitectureConfig, audio_architecture_from_json
@@ -118,7 +119,9 @@ class AudioDomain(LabelledDomain):
         facts = {"bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second", "crop": f"{seconds:.3g} s"}
         beside = ""
         if run.loss.adversarial.active:
-            beside = f"a discriminator of {count_parameters(make_discriminator(run)):,} parameters"
+            with torch.device("meta"):
+                discriminator = make_discriminator(run)
+            beside = f"a discriminator of {count_parameters(discriminator):,} parameters"
         return replace(plain, facts=facts, beside=beside)
 
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:

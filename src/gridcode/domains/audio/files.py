@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import Recording, Waveform, writer
-from gridcode.domains.audio.data.loader import gain
+from gridcode.domains.audio.data.loader import file_gain
 from gridcode.domains.audio.stream import reconstruct_stream
 from gridcode.tokenizer.model import Tokenizer
 
@@ -50,16 +50,14 @@ def reconstruct_file(tokenizer: Tokenizer, recording: Recording, path: Path, dat
     Raises:
         GridcodeError: The file cannot be read, or the other not be written.
     """
-    factor, length = 1.0, 0
-    if data.normalise:
-        factor = gain(max(float(np.abs(part).max()) for part in recording.blocks(data.rate)))
+    factor, length = file_gain(recording, data), 0
     products = np.zeros(3)  # <x, x>, <x, y>, <y, y>
     heard, waiting = list[Waveform](), list[Waveform]()
     beginning = np.zeros((2, data.samples), np.float32)
 
     def pieces() -> Iterator[Tensor]:
         for part in recording.blocks(data.rate):
-            heard.append(part * np.float32(factor))
+            heard.append(np.clip(part * np.float32(factor), -1, 1))
             yield torch.from_numpy(heard[-1])[None, None]
 
     with writer(path, data.rate) as write:

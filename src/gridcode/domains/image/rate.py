@@ -10,8 +10,7 @@ same up to the rounding of its floats, a step of 1/255 here and there between ma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,7 +18,9 @@ from numpy.typing import NDArray
 
 from gridcode.codec.bitstream import Bitstream, Coder, Picture
 from gridcode.data.crop import to_channels
+from gridcode.domains.image.architectures import ImageArchitecture
 from gridcode.domains.image.tiles import decode_picture, encode_picture
+from gridcode.errors import GridcodeError
 from gridcode.prior.base import Prior
 from gridcode.prior.coding.grid import GridCoder
 from gridcode.tokenizer.model import Tokenizer
@@ -34,9 +35,10 @@ class Rate:
     Attributes:
         tokenizer: Of pictures, in evaluation mode.
         prior: Of its tokens; it makes the files smaller, and takes more time than all else.
+        coder: What codes the tokens.
 
     Raises:
-        GridcodeError: The prior is of other tokens.
+        GridcodeError: The prior is of other tokens, or the tokenizer not of pictures.
 
     >>> from gridcode.domains.image import TokenizerConfig
     >>> rate = Rate(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())  # two pixels a token, 1000 codes
@@ -46,15 +48,14 @@ class Rate:
 
     tokenizer: Tokenizer
     prior: Prior | None = None
+    coder: GridCoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse a prior of other tokens."""
-        assert self.coder
-
-    @cached_property
-    def coder(self) -> GridCoder:
-        """What codes the tokens."""
-        return GridCoder(self.tokenizer.weights_hash(), self.tokenizer.codebook_size, self.prior)
+        """Refuse tokenizers of something else, and a prior of other tokens."""
+        if not isinstance(self.tokenizer.config, ImageArchitecture):
+            raise GridcodeError(f"this is a tokenizer of kind {self.tokenizer.domain.name!r}; give one of pictures")
+        coder = GridCoder(self.tokenizer.weights_hash(), self.tokenizer.codebook_size, self.prior)
+        object.__setattr__(self, "coder", coder)
 
     @property
     def bits_per_pixel(self) -> float:
@@ -93,6 +94,7 @@ class Rate:
         Raises:
             GridcodeError: It was coded by another prior, or is damaged.
         """
+        self.coder.check(stream)
         coder = stream.header.coder
         grid = (*self.grid(picture.height, picture.width, coder), *self.tokenizer.quantizer.index_shape)
         tokens = torch.from_numpy(self.coder.decode(stream, grid))

@@ -57,7 +57,11 @@ class GridCoder:
     prior: Prior | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a prior of other tokens."""
+        """Refuse a prior of other tokens.
+
+        Raises:
+            GridcodeError: It is one.
+        """
         if self.prior is not None and self.prior.space.tokenizer != self.tokenizer:
             raise GridcodeError(
                 f"this prior learned the tokens of tokenizer {self.prior.space.tokenizer}, but the tokenizer given is "
@@ -81,7 +85,11 @@ class GridCoder:
         return "raw" if self.prior is None else "prior"
 
     def covering(self, grid: tuple[int, int], coder: Coder) -> tuple[int, int]:
-        """The places (h, w) that are coded of so many; for a prior, at least as many as its own grid's."""
+        """The places (h, w) that are coded of so many; for a prior, at least as many as its own grid's.
+
+        Raises:
+            GridcodeError: It is the coder ``prior``, and there is none.
+        """
         if coder != "prior":
             return grid
         window = self.prior_coder.prior.space.grid
@@ -118,22 +126,33 @@ class GridCoder:
             coded = encode_tokens(header, tokens)
         return pack_stream(header, [seal(tokens, coded)])
 
+    def check(self, stream: Bitstream) -> None:
+        """Refuse a stream of another tokenizer or another prior.
+
+        Raises:
+            GridcodeError: It is one.
+        """
+        header, coding, wrong = stream.header, stream.header.coding, ""
+        if header.model != self.tokenizer:
+            wrong = f"made by tokenizer {header.model}, this one is {self.tokenizer}"
+        elif coding is not None and self.prior is None:
+            wrong = f"coded by prior {coding.prior}, and this model has none"
+        elif coding is not None and coding.prior != self.prior_coder.hash:
+            wrong = f"coded by prior {coding.prior}, this one is {self.prior_coder.hash}"
+        if wrong:
+            raise GridcodeError(f"{stream.name} was {wrong}; give the model it was made by")
+
     def decode(self, stream: Bitstream, grid: tuple[int, ...]) -> NDArray[np.int64]:
-        """The tokens of a stream of this tokenizer's.
+        """The tokens of a stream that :meth:`check` has let pass.
 
         Args:
             stream: What :meth:`encode` gave.
             grid: The shape that they must have.
 
         Raises:
-            GridcodeError: It was coded by another prior, has another shape, or is damaged.
+            GridcodeError: It has another shape, or is damaged.
         """
         header, payload = stream.header, stream.payload(0)
-        if header.coding is not None and header.coding.prior != self.prior_coder.hash:
-            raise GridcodeError(
-                f"{stream.name} was coded by prior {header.coding.prior}, this one is {self.prior_coder.hash}; give "
-                "the model it was made by"
-            )
         if header.grid != grid or header.codes != self.codes or header.examples != 1:
             raise GridcodeError(f"{stream.name}: its tokens are not those of its size; it is damaged")
         if header.coding is None:

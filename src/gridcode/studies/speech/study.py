@@ -135,8 +135,9 @@ class Speech(Study):
         note = (
             f"{max((values['sounds'] for values in found.values()), default=0)} sounds, one after another through each "
             "codec. STOI and PESQ (narrow band) are means over stretches of six seconds. Mel and STFT distance are "
-            "parts of the tokenizer's loss, of no other codec's. Spectrograms: a sound a column; from top to bottom "
-            f"the original, {', '.join(shown)}."
+            "parts of the tokenizer's loss, of no other codec's. The tokenizer learned from other sounds of these "
+            "data; the other codecs were made for any speech. Spectrograms: a sound a column; from top to bottom the "
+            f"original, {', '.join(shown)}."
         )
         return Summary(
             f"Speech at low rates, {self.config.data.dataset}", verdicts(found), [table] if rows else [], notes=(note,)

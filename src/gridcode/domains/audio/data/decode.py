@@ -187,9 +187,11 @@ def writer(path: Path, rate: int) -> Iterator[Callable[[Waveform], None]]:
         A function that appends samples (T,); what lies outside [-1, 1] is clipped.
 
     Raises:
-        GridcodeError: It cannot be written.
+        GridcodeError: It cannot be written, or has another ending.
     """
     soundfile, kind = package("soundfile"), path.suffix[1:].upper()
+    if kind not in ("FLAC", "WAV"):
+        raise FileError(f"{path}: sounds are written as .flac or .wav; give it one of these endings")
     with file_atomic(path) as temporary:
         try:
             with soundfile.SoundFile(_name(temporary), "w", rate, 1, subtype="PCM_16", format=kind) as file:

@@ -16,7 +16,7 @@ from torch import Tensor
 from gridcode.data.labelled.fetch import Fetch, NamedExamples, Rows
 from gridcode.data.workers import TrainOrder
 from gridcode.domains.audio.config import AudioConfig
-from gridcode.domains.audio.data.decode import Waveform
+from gridcode.domains.audio.data.decode import Recording, Waveform
 from gridcode.domains.audio.data.source import Sound, SoundSource
 
 PEAK = 0.9
@@ -42,6 +42,17 @@ def gain(peak: float) -> float:
     (2.0, 1.0)
     """
     return min(PEAK / peak, _MOST_GAIN) if peak > 0 else 1.0
+
+
+def file_gain(recording: Recording, config: AudioConfig) -> float:
+    """The :func:`gain` of a whole file, which is read for it once; 1 where ``config.normalise`` is not set.
+
+    Raises:
+        GridcodeError: The file cannot be read.
+    """
+    if not config.normalise:
+        return 1.0
+    return gain(max(float(np.abs(part).max()) for part in recording.blocks(config.rate)))
 
 
 def train_crop(sound: Sound, config: AudioConfig, generator: np.random.Generator) -> Waveform:

@@ -1,7 +1,7 @@
 """From the shape of a tokenizer of sounds to its two networks: one place that knows every architecture.
 
 A new kind is a config below ``AudioArchitecture``, a member of ``AudioArchitectureConfig`` (``architectures.py``), a
-file here, and a case below.
+file here, a case below, and a name for the model card (``NETWORKS`` in ``domain.py``).
 """
 
 from __future__ import annotations
