@@ -8,13 +8,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 import torch
 
 from gridcode.codec import PriorCoding, pack_stream, parse_stream
+from gridcode.domains.audio import AudioDomain, SoundCodec, SpectralConfig
 from gridcode.domains.image import TokenizerConfig
 from gridcode.domains.image.compress import Codec
 from gridcode.errors import GridcodeError
@@ -34,16 +35,32 @@ def codec() -> Codec:
 
 
 @cache
+def sound_codec() -> SoundCodec:
+    torch.manual_seed(0)
+    config = SpectralConfig(FSQConfig((5, 4)), hop=8, window=16, width=8, encoder_blocks=1, decoder_blocks=1)
+    tokenizer = Tokenizer(config, AudioDomain(8000)).eval()
+    space = TokenSpace(20, (1, 2), classes=(), tokenizer=tokenizer.weights_hash(), data={}, levels=(5, 4))
+    return SoundCodec(tokenizer, MaskGIT(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), space).eval())
+
+
+@cache
 def whole() -> tuple[tuple[bytes, bytes], ...]:
-    """Streams of all coders, and the pixels they decode to."""
-    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    found = [codec().compress(picture, coder=coder) for coder in ("raw", "static", "prior")]
-    return tuple((data, codec().decompress(data).tobytes()) for data in found)
+    """Streams of all coders, and the pixels or the samples they decode to."""
+    draw = np.random.default_rng(0)
+    picture = draw.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    sound = draw.uniform(-0.5, 0.5, 20).astype(np.float32)
+    found = []
+    for coder in ("raw", "static", "prior"):
+        data = codec().compress(picture, coder=coder)
+        found.append((data, codec().decompress(data).tobytes()))
+        data = sound_codec().compress(sound, coder=coder)
+        found.append((data, sound_codec().decompress(data).tobytes()))
+    return tuple(found)
 
 
 def damaged(draw: np.random.Generator) -> bytes:
     """A stream of which some bytes were changed, cut, doubled or put in."""
-    data = bytearray(whole()[draw.integers(3)][0])
+    data = bytearray(whole()[draw.integers(6)][0])
     for _ in range(draw.integers(0, 4)):
         place = int(draw.integers(len(data) + 1))
         match draw.integers(4):
@@ -66,12 +83,14 @@ def random_bytes(draw: np.random.Generator) -> bytes:
 
 def with_right_checksums(draw: np.random.Generator) -> bytes:
     """A stream with another header or other coded bytes, whose checksums are right, but for that of the tokens."""
-    stream = parse_stream(whole()[draw.integers(3)][0], "")
+    stream = parse_stream(whole()[draw.integers(6)][0], "")
     header, payload = stream.header, bytearray(stream.payload(0))
     size = int(2 ** draw.integers(0, 21))
     match draw.integers(6):
         case 0 if header.picture is not None:
             header = replace(header, picture=replace(header.picture, height=size))
+        case 0 if header.sound is not None:
+            header = replace(header, sound=replace(header.sound, samples=size))
         case 1:
             header = replace(header, grid=(min(size, 2**20), header.grid[1]))
         case 2:
@@ -97,13 +116,17 @@ KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
 
 def judge(data: bytes) -> tuple[str, str]:
     """What comes of a stream: decoded, refused, traceback or changed."""
-    try:
-        found = codec().decompress(data, name="a.gc", max_pixels=10_000).tobytes()
-    except GridcodeError as error:
-        return ("refused" if "\n" not in str(error) else "traceback"), str(error)
-    except BaseException as error:  # a panic of the range coder is no Exception
-        return "traceback", repr(error)
-    return ("decoded" if any(found == pixels for _, pixels in whole()) else "changed"), repr(data)
+    said = ""
+    for decompress in (partial(codec().decompress, max_pixels=10_000), sound_codec().decompress):
+        try:
+            found = decompress(data, name="a.gc").tobytes()
+        except GridcodeError as error:
+            said += str(error)
+        except BaseException as error:  # a panic of the range coder is no Exception
+            return "traceback", repr(error)
+        else:
+            return ("decoded" if any(found == right for _, right in whole()) else "changed"), repr(data)
+    return ("refused" if "\n" not in said else "traceback"), said
 
 
 @pytest.mark.parametrize("kind", KINDS)
