@@ -53,8 +53,10 @@ def test_levels_under_five_are_subpar_or_not(under: list[float], others: list[fl
         key: {"2^10 codes": {2.0: under, 4.0: under, 5.0: others, 8.0: others}} for key in (RECONSTRUCTION, SAMPLES)
     }
     found = verdicts(curves)
-    assert [verdict.answer for verdict in found] == [answer] * 2
-    assert found[0].claim == "at 2^10 codes, sets with a level under 5 reconstruct worse"
+    assert [verdict.answer for verdict in found] == [answer] * 3
+    assert found[0].claim == "at 2^10 codes, sets whose smallest level is 2 reconstruct worse than sets from 5 on"
+    assert found[1].claim == "at 2^10 codes, sets whose smallest level is 4 reconstruct worse than sets from 5 on"
+    assert found[2].claim == "at 2^10 codes, sets with a level under 5 give worse samples"
 
 
 def test_without_both_groups_there_is_no_verdict() -> None:

@@ -9,7 +9,7 @@ Fig. 10): sets with a level under 5 are subpar. Here both reconstructions and sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log2, prod
 from typing import ClassVar, Final
@@ -114,23 +114,27 @@ class Levels(ImageStudy):
 
 
 def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
-    """Whether sets with a level under 5 are subpar, for each size and both stages."""
-    stages = {RECONSTRUCTION: "reconstruct worse", SAMPLES: "give worse samples"}
-    found = [
-        _subpar(curve, f"at {line}, sets with a level under {ENOUGH} {worse}")
-        for key, worse in stages.items()
-        for line, curve in curves.get(key, {}).items()
-    ]
+    """Whether sets with a level under 5 are subpar, for each size: each such level in Stage I, all in Stage II."""
+    found = []
+    for line, curve in curves.get(RECONSTRUCTION, {}).items():
+        for smallest in sorted(place for place in curve if place < ENOUGH):
+            claim = (
+                f"at {line}, sets whose smallest level is {smallest:.0f} reconstruct worse than sets from {ENOUGH} on"
+            )
+            alike = [values for place, values in curve.items() if place < ENOUGH and place != smallest]
+            found.append(_subpar(curve, curve[smallest], claim, alike))
+    for line, curve in curves.get(SAMPLES, {}).items():
+        under = [value for place, values in curve.items() if place < ENOUGH for value in values]
+        found.append(_subpar(curve, under, f"at {line}, sets with a level under {ENOUGH} give worse samples"))
     return [verdict for verdict in found if verdict is not None]
 
 
-def _subpar(curve: Curve, claim: str) -> Verdict | None:
-    """Sets are compared as well as seeds: the interval holds how much sets of one group differ among themselves."""
-    under = [value for smallest, values in curve.items() if smallest < ENOUGH for value in values]
+def _subpar(curve: Curve, under: Sequence[float], claim: str, alike: Iterable[Sequence[float]] = ()) -> Verdict | None:
+    """Whether sets are worse than those from 5 on; the interval holds how much sets of one side differ, too."""
     others = [value for smallest, values in curve.items() if smallest >= ENOUGH for value in values]
     if not under or not others:
         return None
-    change = difference(under, others)
+    change = difference(under, others, alike)
     figures = f"their mean Fréchet distance less that of the others: {change.text(3)}"
     return Verdict(claim, answered(change, expected=1), figures)
 
