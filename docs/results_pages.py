@@ -36,7 +36,7 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
         The JSON beside the pages.
     """
     from gridcode.files import write_json
-    from gridcode.studies.engine import read_study
+    from gridcode.studies.results import read_study
     from gridcode.studies.registry import STUDIES
 
     content, _ = read_study(study / "study.json")
@@ -62,7 +62,7 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
 def write_pages(pages: Path = PAGES) -> None:
     """Write every page and plot from the JSON files of a folder, and remove pages that have none."""
     from gridcode.files import write_text
-    from gridcode.studies.engine import read_study
+    from gridcode.studies.results import read_study
     from gridcode.studies.plot import save_plot
     from gridcode.studies.registry import study_from_json
 
@@ -100,7 +100,7 @@ def command_of(name: str, config: Any) -> str:
 
 def _section(file: Path) -> str:
     """Verdicts, plot, tables and pictures of a study on one data set; then how it was measured, in one line."""
-    from gridcode.studies.engine import read_study
+    from gridcode.studies.results import read_study
     from gridcode.studies.registry import study_from_json
 
     content, results = read_study(file)
@@ -118,7 +118,8 @@ def _section(file: Path) -> str:
     ]
     command = command_of(study.name, study.config)  # type: ignore[attr-defined]
     cells = f"{len(results)} of {len(study.cells())} cells, {content['hours']:.1f} hours of work of one process"
-    facts = [f"`{command}`", *filter(None, [study.steps()]), cells, _machine(content["machine"])]
+    machines = [_machine(machine) for machine in (content["machine"], *content.get("earlier_machines", []))]
+    facts = [f"`{command}`", *filter(None, [study.steps()]), cells, " and ".join(dict.fromkeys(machines))]
     notes = [*summary.notes, f"{'; '.join(facts)}. Figures: [{file.name}]({file.name})."]
     parts += [f"<small>{note}</small>" for note in notes]
     return "\n\n".join(parts) + "\n"
@@ -126,7 +127,7 @@ def _section(file: Path) -> str:
 
 def _index(found: Mapping[str, Sequence[Path]]) -> str:
     """What there is."""
-    from gridcode.studies.engine import read_study
+    from gridcode.studies.results import read_study
     from gridcode.studies.registry import study_from_json
 
     lines = [

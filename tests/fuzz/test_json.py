@@ -41,7 +41,7 @@ from gridcode.prior.maskgit import MaskGIT
 from gridcode.quantize.config import FSQConfig
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.studies.engine import RESULT, read_result
+from gridcode.studies.results import RESULT, read_result
 from gridcode.studies.study import Cell, cell_folder
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log

@@ -15,7 +15,8 @@ from gridcode.errors import GridcodeError
 from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.capacity.points import CODES, NOISE, TURNS, draw_points, train_points
 from gridcode.studies.capacity.study import Capacity, dense_verdict, point_verdicts
-from gridcode.studies.engine import read_study, run_cell, write_study
+from gridcode.studies.engine import run_cell, write_study
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell
 
 

@@ -28,8 +28,9 @@ from gridcode.studies.checkpoints.guidance import Guidance, guidance_verdicts
 from gridcode.studies.checkpoints.long import Long, long_verdicts
 from gridcode.studies.checkpoints.samplers import Samplers, sampler_verdicts
 from gridcode.studies.checkpoints.semantics import Semantics, decode_codes, semantics_verdicts
-from gridcode.studies.engine import read_study, run_cell, write_study
+from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.images import Recipe
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell, Study, Values
 from gridcode.studies.summary import Verdict
 from gridcode.tokenizer.model import Tokenizer

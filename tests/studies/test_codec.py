@@ -20,8 +20,9 @@ from gridcode.studies.codec import study as module
 from gridcode.studies.codec.config import QUALITIES, CodecStudyConfig
 from gridcode.studies.codec.formats import check_format, decoded, encoded, encoded_within
 from gridcode.studies.codec.study import CodecStudy, at_rate, halved, verdicts
-from gridcode.studies.engine import read_study, write_study
+from gridcode.studies.engine import write_study
 from gridcode.studies.registry import study_from_json
+from gridcode.studies.results import read_study
 from gridcode.tokenizer.model import Tokenizer
 
 

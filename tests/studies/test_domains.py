@@ -12,8 +12,9 @@ import soundfile  # type: ignore[import-untyped]
 from gridcode.errors import GridcodeError
 from gridcode.studies.domains.config import DomainsConfig, KindName
 from gridcode.studies.domains.study import DomainsStudy, alarm_steps, examples, first_alarms, kind_verdicts
-from gridcode.studies.engine import read_study, run_cell, write_study
+from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.registry import study_from_json
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell, cell_folder
 
 

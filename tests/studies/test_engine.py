@@ -17,7 +17,11 @@ import pytest
 import scipy.stats
 
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.studies.engine import CellError, named, outcome, read_result, read_study, run_cell, run_study
+from gridcode.files import write_json
+from gridcode.studies.domains.config import DomainsConfig
+from gridcode.studies.domains.study import DomainsStudy
+from gridcode.studies.engine import CellError, named, outcome, run_cell, run_study
+from gridcode.studies.results import read_result, read_study, take_over
 from gridcode.studies.study import Cell, cell_folder
 from gridcode.studies.summary import Difference, Spread, answered, difference
 from gridcode.training.signals import Stopped
@@ -229,3 +233,41 @@ def test_an_interval_of_two_settings_is_the_t_tests() -> None:
 )
 def test_an_interval_answers_a_claim(interval: tuple[float, float, float], expected: int, answer: str) -> None:
     assert answered(Difference(*interval), expected=expected) == answer  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_study_goes_on_from_the_figures_of_an_earlier_one(tmp_path: Path) -> None:
+    file, told = tmp_path / "one/study.json", list[str]()
+    run_study(Toy(), tmp_path / "one", say=told.append)
+    content = json.loads(file.read_text())
+    content["cells"] = content["cells"][:3]
+    content["machine"] = {"torch": "1.0"}
+    write_json(file, content)
+    run_study(Toy(), tmp_path / "two", say=told.append, finished=file)
+    assert f"3 cells taken from {file}" in told
+    assert "4 cells, 3 finished" in told
+    again, results = read_study(tmp_path / "two/study.json")
+    assert again["earlier_machines"] == [{"torch": "1.0"}]
+    assert results == read_study(tmp_path / "two/study.json")[1]
+    assert [results[Cell("3", seed)]["square"] for seed in (0, 1)] == [9.0, 9.1]
+    run_study(Toy(), tmp_path / "two", say=told.append, finished=file)
+    assert told[-2:] == [f"0 cells taken from {file}", "4 cells, 4 finished"]
+    for change, said in (
+        ({"study": "levels"}, "holds the study 'levels', not 'toy'"),
+        ({"settings": {"numbers": [2]}}, r"is a study with numbers=\[2\], now \[2, 3\]"),
+    ):
+        write_json(file, content | change)
+        with pytest.raises(GridcodeError, match=said):
+            run_study(Toy(), tmp_path / "three", finished=file)
+
+
+def test_another_machines_paths_and_a_choice_of_cells_are_no_other_study(tmp_path: Path) -> None:
+    earlier = DomainsStudy(DomainsConfig(text="/there/plays.txt", seeds=1, kinds=("text",)))
+    cells = [{"setting": "text-fsq", "seed": 0, "usage": 1.0, "seconds": 3.0}]
+    file = tmp_path / "study.json"
+    write_json(file, {"study": "domains", "settings": earlier.settings(), "machine": {"torch": "1"}, "cells": cells})
+    study = DomainsStudy(DomainsConfig(text="here/plays.txt", seeds=3))
+    assert take_over(study, tmp_path / "out", file) == 1
+    assert read_result(tmp_path / "out", Cell("text-fsq", 0)) == {"usage": 1.0, "seconds": 3.0}
+    with pytest.raises(GridcodeError, match="is a study with steps=400, now 200"):
+        take_over(DomainsStudy(DomainsConfig(text="here/plays.txt", steps=200)), tmp_path / "out", file)

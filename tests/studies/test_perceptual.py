@@ -16,9 +16,10 @@ from gridcode.errors import GridcodeError
 from gridcode.features.extractor import Extractor, Features
 from gridcode.files import write_json
 from gridcode.studies.curves import PSNR, RECONSTRUCTION
-from gridcode.studies.engine import read_study, run_cell, write_study
+from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.perceptual.study import SECONDS, Perceptual, enlarged_crops, side_by_side, verdicts
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell, cell_folder
 
 KERNEL, FRECHET = "reconstructions KD ({})", "reconstructions FD ({})"

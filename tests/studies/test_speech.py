@@ -16,8 +16,9 @@ from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.speech import speech_scores
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
-from gridcode.studies.engine import read_study, run_cell, write_study
+from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.registry import study_from_json
+from gridcode.studies.results import read_study
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.speech.study import Speech, verdicts

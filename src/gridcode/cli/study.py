@@ -37,6 +37,8 @@ class Arguments:
     """Processes, of one thread each."""
     only_time: bool = False
     """Say how many hours it would take, and end."""
+    finished: Path | None = None
+    """The study.json of an earlier run with the same settings: its cells are not run again."""
     kind: ClassVar[str] = "image"
     """The kind of its data."""
 
@@ -223,7 +225,12 @@ def run(arguments: list[str]) -> None:
     from gridcode.studies.registry import make_study
 
     run_study(
-        make_study(name, parsed.study), parsed.out, workers=parsed.workers, say=narrator(), only_time=parsed.only_time
+        make_study(name, parsed.study),
+        parsed.out,
+        workers=parsed.workers,
+        say=narrator(),
+        only_time=parsed.only_time,
+        finished=parsed.finished,
     )
     if not parsed.only_time:
         print((parsed.out / "table.md").read_text(encoding="utf-8"))

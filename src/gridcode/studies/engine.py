@@ -2,6 +2,7 @@
 
     out/
       settings.json              what the study compares; another study wants another folder
+      machines.json              of cells that were finished elsewhere (``results.py``)
       cells/SETTING-SEED/        one folder a cell; result.json is written last, and ends it
                                  worked.json: seconds of sittings that an error or a signal ended; gone at the end
       study.json, table.md, plot.svg, pictures
@@ -24,6 +25,7 @@ from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.publish import machine_lines
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
 from gridcode.studies.plot import save_plot
+from gridcode.studies.results import earlier_machines, read_result, take_over, write_result
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
@@ -32,14 +34,19 @@ from gridcode.training.signals import Stopped
 
 T = TypeVar("T")
 
-RESULT = "result.json"
-"""The file that ends a cell."""
-
 WORKED = "worked.json"
 """The file that keeps the seconds a cell has worked so far, where an error or a signal ended it."""
 
 
-def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, only_time: bool = False) -> None:
+def run_study(
+    study: Study,
+    out: Path,
+    *,
+    workers: int = 1,
+    say: Say = print,
+    only_time: bool = False,
+    finished: Path | None = None,
+) -> None:
     """Run what is not finished of a study, and write what it found.
 
     Args:
@@ -48,13 +55,16 @@ def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, on
         workers: Processes, of one thread each.
         say: Told what is being done.
         only_time: Say how long it would take, and end.
+        finished: A ``study.json`` of the same settings whose cells are not run again.
 
     Raises:
-        GridcodeError: The folder holds another study, cells failed, or a process was killed.
+        GridcodeError: The folder or ``finished`` holds another study, cells failed, or a process was killed.
     """
     if workers < 1:
         raise GridcodeError(f"workers must be at least 1, got {workers}")
     _claim(out, study, write=not only_time)
+    if finished is not None and not only_time:
+        say(f"{take_over(study, out, finished)} cells taken from {finished}")
     cells = study.cells()
     pending = [cell for cell in cells if read_result(out, cell) is None]
     say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
@@ -83,22 +93,6 @@ def run_study(study: Study, out: Path, *, workers: int = 1, say: Say = print, on
         )
 
 
-def read_result(out: Path, cell: Cell) -> Values | None:
-    """What a cell found; None where it is not finished.
-
-    Raises:
-        GridcodeError: The file is damaged.
-    """
-    file = cell_folder(out, cell) / RESULT
-    if not file.is_file():
-        return None
-    values: Values = read_json(file, "result of a cell")
-    if values.get("cell") != {"setting": cell.setting, "seed": cell.seed} or not isinstance(values.get("found"), dict):
-        raise GridcodeError(f"{file} is no result of cell {cell.folder}; remove it, and the study makes it again")
-    found: Values = values["found"] | {"seconds": values.get("seconds")}
-    return found
-
-
 def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None:
     """Write ``study.json``, ``table.md``, ``plot.svg`` and pictures of the cells that are done."""
     content: dict[str, Any] = {
@@ -106,6 +100,7 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
         "settings": study.settings(),
         "hours": sum(values.get("seconds") or 0.0 for values in results.values()) / 3600,
         "machine": dict(machine_lines()),
+        **({"earlier_machines": machines} if (machines := earlier_machines(out)) else {}),
         "cells": [{"setting": cell.setting, "seed": cell.seed, **values} for cell, values in results.items()],
     }
     write_json(out / "study.json", content)
@@ -114,20 +109,6 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
     if summary.panels:
         save_plot(summary.panels, out / "plot.svg")
     study.save_pictures(out)
-
-
-def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
-    """The settings and every cell's figures from a ``study.json``.
-
-    Raises:
-        GridcodeError: It cannot be read.
-    """
-    content = read_json(file, "study")
-    results = {}
-    for values in content["cells"]:
-        found = dict(values)
-        results[Cell(found.pop("setting"), found.pop("seed"))] = found
-    return content, results
 
 
 def _claim(out: Path, study: Study, *, write: bool) -> None:
@@ -145,7 +126,9 @@ def _claim(out: Path, study: Study, *, write: bool) -> None:
     if file.name not in there:
         raise FileError(f"{out} is not empty and holds no study; give another folder")
     before = read_json(file, "settings of a study")
-    changed = [name for name, value in settings.items() if before.get(name) != value]
+    changed = [name for name, value in settings.items() if name not in study.choices and before.get(name) != value]
+    if not changed and settings != before and write:
+        write_json(file, settings)
     if changed:
         name = changed[0]
         raise GridcodeError(
@@ -244,10 +227,7 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
             write_json(folder / WORKED, {"seconds": before + working_time() - start})
             raise
     seconds = before + working_time() - start
-    make_folder(folder)
-    write_json(
-        folder / RESULT, {"cell": {"setting": cell.setting, "seed": cell.seed}, "found": found, "seconds": seconds}
-    )
+    write_result(out, cell, found, seconds)
     (folder / WORKED).unlink(missing_ok=True)
     study.tidy(cell, out)
     result = read_result(out, cell)

@@ -49,6 +49,9 @@ class Study(ABC):
     paths: ClassVar[tuple[str, ...]] = ()
     """Settings, beside the data, that are paths of this machine: pages show their last part."""
 
+    choices: ClassVar[tuple[str, ...]] = ("seeds",)
+    """Settings that choose cells and change none: they may differ where a study goes on."""
+
     def settings(self) -> Values:
         """The config, as JSON holds it; a folder keeps the study of these alone."""
         return asdict(self.config)

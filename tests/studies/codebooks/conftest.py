@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gridcode.cli.main import main
-from gridcode.studies.engine import read_study
 from gridcode.studies.images import ImageStudy
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell
 
 Found = tuple[str, dict[Cell, dict[str, Any]]]

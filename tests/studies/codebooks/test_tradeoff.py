@@ -14,7 +14,7 @@ from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.codebooks.config import TradeoffConfig
 from gridcode.studies.codebooks.tradeoff import Tradeoff, quantizer_of, verdicts
 from gridcode.studies.curves import RECONSTRUCTION, SAMPLES
-from gridcode.studies.engine import read_study
+from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell
 
 SIZES = [2.0**bits for bits in (4, 8, 12, 16)]

@@ -75,6 +75,7 @@ class DomainsStudy(Study):
 
     name: ClassVar[str] = "domains"
     paths: ClassVar[tuple[str, ...]] = ("image", "audio", "text")
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "kinds", "families")
     config: DomainsConfig = field(default_factory=DomainsConfig)
 
     def cells(self) -> list[Cell]:

@@ -31,9 +31,9 @@ from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_u
 from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
-from gridcode.studies.engine import read_result
 from gridcode.studies.images import ImageStudy, Recipe, pictures
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
+from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answered, by_setting, difference
 from gridcode.studies.timing import seconds_of_steps
@@ -129,7 +129,7 @@ class Perceptual(ImageStudy):
         """
         cells = [Cell(loss, 0) for loss in self.config.losses]
         measured = [cell for cell in cells if PSNR in (read_result(out, cell) or {})]
-        folders = [cell_folder(out, cell) / "tokenizer" for cell in measured]
+        folders = [folder for cell in measured if (folder := cell_folder(out, cell) / "tokenizer").is_dir()]
         if folders:
             val = pictures(self.config).val
             images = next(eval_batches(fixed_subset(val, SHOWN), self.config.data, batch_size=SHOWN)).images

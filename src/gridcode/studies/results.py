@@ -1,0 +1,117 @@
+"""What cells found, on disk: one file a cell, one of the whole study; and how a study goes on from an earlier one's.
+
+    result.json of each cell ─> study.json ─take_over─> result.json of each cell in another folder
+
+A study of many hours may so take several machines, or several sittings on machines that keep nothing. What such cells
+leave beside their figures, pictures and models, stays where they ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+from gridcode.errors import GridcodeError
+from gridcode.files import make_folder, read_json, write_json
+from gridcode.studies.study import Cell, Study, Values, cell_folder
+
+RESULT: Final = "result.json"
+"""The file that ends a cell."""
+MACHINES: Final = "machines.json"
+"""Where a study's folder keeps the machines of cells that were finished elsewhere."""
+
+
+def read_result(out: Path, cell: Cell) -> Values | None:
+    """What a cell found; None where it is not finished.
+
+    Raises:
+        GridcodeError: The file is damaged.
+    """
+    file = cell_folder(out, cell) / RESULT
+    if not file.is_file():
+        return None
+    values: Values = read_json(file, "result of a cell")
+    if values.get("cell") != {"setting": cell.setting, "seed": cell.seed} or not isinstance(values.get("found"), dict):
+        raise GridcodeError(f"{file} is no result of cell {cell.folder}; remove it, and the study makes it again")
+    found: Values = values["found"] | {"seconds": values.get("seconds")}
+    return found
+
+
+def write_result(out: Path, cell: Cell, found: Values, seconds: float | None) -> None:
+    """Write what a cell found; with it the cell is finished."""
+    folder = cell_folder(out, cell)
+    make_folder(folder)
+    named = {"setting": cell.setting, "seed": cell.seed}
+    write_json(folder / RESULT, {"cell": named, "found": found, "seconds": seconds})
+
+
+def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
+    """The settings and every cell's figures from a ``study.json``.
+
+    Raises:
+        GridcodeError: It cannot be read.
+    """
+    content = read_json(file, "study")
+    results = {}
+    for values in content["cells"]:
+        found = dict(values)
+        results[Cell(found.pop("setting"), found.pop("seed"))] = found
+    return content, results
+
+
+def take_over(study: Study, out: Path, file: Path) -> int:
+    """Take the cells of a ``study.json`` for finished, but for those that are so already.
+
+    Args:
+        study: Which cells are wanted.
+        out: The study's folder, made.
+        file: The figures of an earlier run.
+
+    Returns:
+        How many cells were taken.
+
+    Raises:
+        GridcodeError: The file cannot be read, or is of another study or of other settings.
+    """
+    content, results = read_study(file)
+    if content.get("study") != study.name:
+        raise GridcodeError(f"{file} holds the study {content.get('study')!r}, not {study.name!r}; give another file")
+    before, now = (_comparable(study, settings) for settings in (content["settings"], study.settings()))
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise GridcodeError(
+                f"{file} is a study with {name}={before.get(name)}, now {value}; give the same settings to go on"
+            )
+    taken = 0
+    for cell in study.cells():
+        if cell in results and read_result(out, cell) is None:
+            found = dict(results[cell])
+            seconds = found.pop("seconds", None)
+            write_result(out, cell, found, seconds)
+            taken += 1
+    if taken:
+        machines = [*earlier_machines(out), content["machine"], *content.get("earlier_machines", [])]
+        write_json(out / MACHINES, {"machines": [one for n, one in enumerate(machines) if one not in machines[:n]]})
+    return taken
+
+
+def earlier_machines(out: Path) -> list[dict[str, str]]:
+    """The machines of the cells that were taken over into a study's folder."""
+    file = out / MACHINES
+    found: list[dict[str, str]] = read_json(file, "machines of a study")["machines"] if file.is_file() else []
+    return found
+
+
+def _comparable(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that choose cells alone; of paths the last part, for machines have their own."""
+
+    def last(value: Any) -> Any:
+        return PurePath(value).name if isinstance(value, str) else value
+
+    found = {name: value for name, value in settings.items() if name not in study.choices}
+    for name in study.paths:
+        found[name] = last(found[name])
+    if isinstance(data := found.get("data"), Mapping):
+        found["data"] = {**data, **{name: last(data.get(name)) for name in ("source", "val_source")}}
+    return found
