@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain, data_of
 from gridcode.domains.audio.show import spectrograms
-from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.evaluation.pictures import contact_sheet
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer
 
@@ -51,7 +52,8 @@ def main() -> None:
         joined = F.pad(sounds, (0, GAP)).flatten()
         write(DOCS / "sounds" / f"digits-{name}.flac", joined.numpy(), settings.rate)
     pictures = spectrograms(torch.cat(list(rows.values())), rate=settings.rate)
-    save_png(contact_sheet(pictures, columns=len(originals)), DOCS / "images" / "digits.png")
+    sheet = Image.fromarray(contact_sheet(pictures, columns=len(originals)))
+    sheet.quantize(64).save(DOCS / "images" / "digits.png", optimize=True)
 
 
 if __name__ == "__main__":
