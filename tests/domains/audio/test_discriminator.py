@@ -58,11 +58,11 @@ def test_silence_has_finite_scores_and_gradients() -> None:
 def test_it_learns_to_tell_a_tone_from_noise() -> None:
     torch.manual_seed(0)
     network = Discriminator((64, 128), width=4)
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    tones = torch.sin(torch.linspace(0, 500, 1024)).expand(4, 1, 1024) * 0.2
-    for step in range(30):
-        loss = F.relu(1 - network(tones)).mean() + F.relu(1 + network(noise(4, 1, 1024, seed=step))).mean()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    tones = torch.sin(torch.linspace(0, 250, 512)).expand(4, 1, 512) * 0.2
+    for step in range(15):
+        loss = F.relu(1 - network(tones)).mean() + F.relu(1 + network(noise(4, 1, 512, seed=step))).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert network(tones).mean() > network(noise(4, 1, 1024, seed=99)).mean() + 0.5
+    assert network(tones).mean() > network(noise(4, 1, 512, seed=99)).mean() + 0.5

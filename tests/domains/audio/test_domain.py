@@ -106,7 +106,7 @@ def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path
     write(sounds / "a.flac", np.full(2500, 0.1, np.float32), 8000)
     soundfile.write(sounds / "sub/b.wav", np.zeros((300, 2)), 16000)
     here = ["--model", str(model)]
-    assert main(["compress", str(sounds), *here, "--out", str(tmp_path / "gc"), "--workers", "2"]) == 0
+    assert main(["compress", str(sounds), *here, "--out", str(tmp_path / "gc")]) == 0
     out = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r".*a\.flac\.gc: \d+ bytes, [\d,]+ bits a second", out[0])
     assert out[-1].startswith("all: ")
