@@ -135,7 +135,8 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "",
         "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells and "
         "answers each of the paper's claims: *seen*, *not seen*, *opposite*, or *open* where the figures do not tell.",
-        "These pages are written from the figures alone (`make results`).",
+        "These pages are written from the figures alone (`make results`). `--finished study.json` goes on from the "
+        "figures of an earlier run, with more seeds say, and does not run its cells again.",
         "",
     ]
     lines += ["| command | what it is about | results |", "|---|---|---|"]

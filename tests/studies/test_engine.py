@@ -252,6 +252,13 @@ def test_a_study_goes_on_from_the_figures_of_an_earlier_one(tmp_path: Path) -> N
     assert [results[Cell("3", seed)]["square"] for seed in (0, 1)] == [9.0, 9.1]
     run_study(Toy(), tmp_path / "two", say=told.append, finished=file)
     assert told[-2:] == [f"0 cells taken from {file}", "4 cells, 4 finished"]
+    run_study(Toy(), tmp_path / "none", say=told.append, finished=file, only_time=True)
+    assert told[-1] == "about 0.5 hours (30 minutes) for 1 cells, 1 at a time"
+    assert not (tmp_path / "none").exists()
+    for broken in ({}, {"cells": 3}, {"cells": [{"seed": 0}]}, {"cells": [], "settings": [], "machine": {}}):
+        write_json(file, broken)
+        with pytest.raises(GridcodeError, match=r"is no study\.json"):
+            run_study(Toy(), tmp_path / "three", finished=file)
     for change, said in (
         ({"study": "levels"}, "holds the study 'levels', not 'toy'"),
         ({"settings": {"numbers": [2]}}, r"is a study with numbers=\[2\], now \[2, 3\]"),

@@ -25,7 +25,7 @@ from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.publish import machine_lines
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
 from gridcode.studies.plot import save_plot
-from gridcode.studies.results import earlier_machines, read_result, take_over, write_result
+from gridcode.studies.results import earlier_machines, finished_cells, read_result, take_over, write_result
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
@@ -63,10 +63,12 @@ def run_study(
     if workers < 1:
         raise GridcodeError(f"workers must be at least 1, got {workers}")
     _claim(out, study, write=not only_time)
-    if finished is not None and not only_time:
+    cells, known = study.cells(), dict[Cell, Values]()
+    if finished is not None and only_time:
+        _, known = finished_cells(study, finished)
+    elif finished is not None:
         say(f"{take_over(study, out, finished)} cells taken from {finished}")
-    cells = study.cells()
-    pending = [cell for cell in cells if read_result(out, cell) is None]
+    pending = [cell for cell in cells if cell not in known and read_result(out, cell) is None]
     say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
     failed: dict[Cell, GridcodeError] = {}
     if pending:

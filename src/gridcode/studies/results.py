@@ -50,14 +50,36 @@ def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
     """The settings and every cell's figures from a ``study.json``.
 
     Raises:
-        GridcodeError: It cannot be read.
+        GridcodeError: It cannot be read, or holds no study.
     """
-    content = read_json(file, "study")
-    results = {}
-    for values in content["cells"]:
-        found = dict(values)
-        results[Cell(found.pop("setting"), found.pop("seed"))] = found
+    content, results = read_json(file, "study"), {}
+    try:
+        for values in content["cells"]:
+            found = dict(values)
+            results[Cell(found.pop("setting"), found.pop("seed"))] = found
+        if not all(isinstance(content[part], dict) for part in ("settings", "machine")):
+            raise TypeError("settings and machine are no objects")
+    except (KeyError, TypeError, ValueError) as error:
+        raise GridcodeError(f"{file} is no study.json ({error!r}); give another file") from None
     return content, results
+
+
+def finished_cells(study: Study, file: Path) -> tuple[dict[str, Any], dict[Cell, Values]]:
+    """A ``study.json`` of an earlier run, and what it holds of a study's cells.
+
+    Raises:
+        GridcodeError: The file cannot be read, or is of another study or of other settings.
+    """
+    content, results = read_study(file)
+    if content.get("study") != study.name:
+        raise GridcodeError(f"{file} holds the study {content.get('study')!r}, not {study.name!r}; give another file")
+    before, now = (_comparable(study, settings) for settings in (content["settings"], study.settings()))
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise GridcodeError(
+                f"{file} is a study with {name}={before.get(name)}, now {value}; give the same settings to go on"
+            )
+    return content, {cell: results[cell] for cell in study.cells() if cell in results}
 
 
 def take_over(study: Study, out: Path, file: Path) -> int:
@@ -72,28 +94,18 @@ def take_over(study: Study, out: Path, file: Path) -> int:
         How many cells were taken.
 
     Raises:
-        GridcodeError: The file cannot be read, or is of another study or of other settings.
+        GridcodeError: See :func:`finished_cells`.
     """
-    content, results = read_study(file)
-    if content.get("study") != study.name:
-        raise GridcodeError(f"{file} holds the study {content.get('study')!r}, not {study.name!r}; give another file")
-    before, now = (_comparable(study, settings) for settings in (content["settings"], study.settings()))
-    for name, value in now.items():
-        if before.get(name) != value:
-            raise GridcodeError(
-                f"{file} is a study with {name}={before.get(name)}, now {value}; give the same settings to go on"
-            )
-    taken = 0
-    for cell in study.cells():
-        if cell in results and read_result(out, cell) is None:
-            found = dict(results[cell])
-            seconds = found.pop("seconds", None)
-            write_result(out, cell, found, seconds)
-            taken += 1
+    content, cells = finished_cells(study, file)
+    taken = {cell: values for cell, values in cells.items() if read_result(out, cell) is None}
+    for cell, values in taken.items():
+        found = dict(values)
+        seconds = found.pop("seconds", None)
+        write_result(out, cell, found, seconds)
     if taken:
         machines = [*earlier_machines(out), content["machine"], *content.get("earlier_machines", [])]
         write_json(out / MACHINES, {"machines": [one for n, one in enumerate(machines) if one not in machines[:n]]})
-    return taken
+    return len(taken)
 
 
 def earlier_machines(out: Path) -> list[dict[str, str]]:
@@ -111,7 +123,7 @@ def _comparable(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     found = {name: value for name, value in settings.items() if name not in study.choices}
     for name in study.paths:
-        found[name] = last(found[name])
+        found[name] = last(found.get(name))
     if isinstance(data := found.get("data"), Mapping):
         found["data"] = {**data, **{name: last(data.get(name)) for name in ("source", "val_source")}}
     return found

@@ -2,10 +2,10 @@
 
     batch ─ objective.inputs ─> Tokenizer ─> outputs ─ objective.terms ─> loss = sum of the terms + the quantizer's own
 
-The terms are the kind's (:class:`gridcode.tokenizer.domain.Objective`): of pictures errors of pixels, a distance of
-features and a discriminator's score where the settings have them; of label maps the task's loss. The quantizer's own is
-logged as ``quantizer`` (FSQ has none). Everything random is keyed by the step, so a resumed run has the weights of an
-uninterrupted one, bit for bit on a CPU.
+The terms are the kind's (:class:`gridcode.tokenizer.domain.Objective`): of pictures errors of pixels and a distance of
+features, of sounds distances of spectra, of both a discriminator's score, where the settings have them; of label maps
+the task's loss. The quantizer's own is logged as ``quantizer`` (FSQ has none). Everything random is keyed by the step,
+so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 
 Differs from paper: AdamW with warm-up, cosine and clipped gradients instead of Adam at a constant rate; a moving
 average of the weights is the result.

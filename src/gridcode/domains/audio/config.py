@@ -60,7 +60,7 @@ class AudioAdversarialConfig(AdversarialSettings):
     """The discriminator of spectrograms, and how it learns.
 
     The defaults, with ``kind="hinge"``, are EnCodec's game at weights for this loss, whose terms are means and not
-    sums over windows. At a width of 16 a step of the laptop recipe takes about three times as long.
+    sums over windows. At a width of 16 a step of the laptop recipe takes about four times as long.
 
     >>> AudioAdversarialConfig().active
     False

@@ -17,9 +17,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def short_time(waveforms: Tensor, window: int, *, hop: int, padding: int) -> tuple[Tensor, Tensor]:
+    """The short-time Fourier transform with a Hann window, not yet divided by the window's sum; and that sum.
+
+    Args:
+        waveforms: (B, T), float32 or float64.
+        window: N, in samples.
+        hop: Samples between two frames.
+        padding: Zeros at each end.
+
+    Returns:
+        (B, N / 2 + 1, frames), complex, and a number.
+    """
+    shape = torch.hann_window(window, dtype=waveforms.dtype, device=waveforms.device)
+    padded = F.pad(waveforms, (padding, padding))
+    spectra = torch.stft(padded, window, hop_length=hop, window=shape, center=False, return_complex=True)
+    return spectra, shape.sum()
+
+
 def stft(waveforms: Tensor, window: int) -> Tensor:
     """Complex spectra whose size is M, (B, N / 2 + 1, frames); the arguments are those of :func:`magnitudes`."""
-    spectra, area = _spectra(waveforms, window)
+    spectra, area = _quarters(waveforms, window)
     return spectra / area
 
 
@@ -37,18 +55,15 @@ def magnitudes(waveforms: Tensor, window: int) -> Tensor:
     >>> round(magnitudes(torch.sin(2 * torch.pi * 64 * time)[None], 128)[0, 16, 8].item(), 3)
     0.5
     """
-    spectra, area = _spectra(waveforms, window)
+    spectra, area = _quarters(waveforms, window)
     # Of a bin that is exactly 0 the gradient of abs would be NaN in some of PyTorch's versions.
     return (spectra.real.square() + spectra.imag.square() + 1e-14).sqrt() / area
 
 
-def _spectra(waveforms: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """The STFT as it is, complex, and the window's sum."""
+def _quarters(waveforms: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """:func:`short_time` of windows that move by a quarter of themselves, from half of one before the beginning on."""
     flat = waveforms.reshape(len(waveforms), -1).float()
-    shape = torch.hann_window(window, device=flat.device)
-    padded = F.pad(flat, (window // 2, window // 2))
-    spectra = torch.stft(padded, window, hop_length=window // 4, window=shape, center=False, return_complex=True)
-    return spectra, shape.sum()
+    return short_time(flat, window, hop=window // 4, padding=window // 2)
 
 
 @lru_cache(maxsize=16)

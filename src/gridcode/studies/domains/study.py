@@ -158,7 +158,8 @@ class DomainsStudy(Study):
                 verdicts += kind_verdicts(NOUNS[kind], usage, score)
         note = (
             "Bits a token are those of validation tokens under a prior that was trained for as many steps, given their "
-            "class. Usage is that over all validation tokens."
+            "class. Usage is that over all validation tokens. Seconds a step are by the clock: where they spread "
+            "between seeds, other work ran beside."
         )
         return Summary("FSQ and VQ on every kind of data", verdicts, tables, notes=(note,))
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.domains.audio.architectures import SpectralConfig
+from gridcode.domains.audio.spectrum import short_time
 from gridcode.nn.conv import ChannelNorm
 
 FLOOR = 1e-3
@@ -36,11 +37,8 @@ def transform(waveforms: Tensor, window: int, hop: int) -> Tensor:
     Returns:
         (B, N / 2 + 1, T / hop), complex.
     """
-    shape = torch.hann_window(window, dtype=waveforms.dtype, device=waveforms.device)
-    around = (window - hop) // 2
-    padded = F.pad(waveforms, (around, around))
-    spectra = torch.stft(padded, window, hop_length=hop, window=shape, center=False, return_complex=True)
-    return spectra / shape.sum()
+    spectra, area = short_time(waveforms, window, hop=hop, padding=(window - hop) // 2)
+    return spectra / area
 
 
 def inverse(spectra: Tensor, window: int, hop: int) -> Tensor:
