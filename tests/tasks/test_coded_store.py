@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from gridcode.prior.maskgit import MaskGIT
 from gridcode.prior.train import token_space
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
-from gridcode.tasks.coded_store import CodedTokens, code_split
+from gridcode.tasks.coded_store import CodedTokens, code_split, decode_store
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +155,63 @@ def test_a_store_whose_tokenizer_has_no_hash(tokenizer: str, tmp_path: Path) -> 
     with pytest.raises(GridcodeError, match="which is no hash of weights"):
         code_split(TokenStore.open(tmp_path / "tokens"), "train", tmp_path / "train.gc")
     assert not (tmp_path / "train.gc").exists()
+
+
+COLUMNS = {
+    "caption": ["a coat", None, 'naïve\n"ship"', "", "\x00"],
+    "index": [0, -(2**63), 2**63 - 1, None, 7],
+    "score": [0.1, math.inf, math.nan, -0.0, None],
+}
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> TokenStore:
+    """A store with a further column of each kind."""
+    with StoreWriter(
+        tmp_path / "described",
+        quantizer={},
+        codebook_size=4,
+        grid=(1, 2),
+        tokenizer="0123456789abcdef",
+        data={},
+        classes=(),
+        columns={"caption": "string", "index": "int64", "score": "float64"},
+    ) as writer:
+        writer.write("val", torch.arange(10).view(5, 1, 2) % 4, torch.full((5,), -1), list("abcde"), COLUMNS)
+    return TokenStore.open(tmp_path / "described")
+
+
+def test_further_columns_come_back(described: TokenStore, tmp_path: Path) -> None:
+    path = tmp_path / "val.gc"
+    code_split(described, "val", path, block=2)
+    found = CodedTokens.open(path)
+    assert repr(found.block(1).columns) == repr({name: tuple(values[2:4]) for name, values in COLUMNS.items()})
+    again = decode_store([path], tmp_path / "again")
+    assert replace(again.manifest, shards=()) == replace(described.manifest, shards=())
+    assert repr(again.load("val").columns) == repr(described.load("val").columns) == repr(found.load().columns)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": {}},
+        {"columns": []},
+        {"columns": {**COLUMNS, "score": [None] * 4}},
+        {"columns": {**COLUMNS, "score": ["much"] * 5}},
+        {"columns": {**COLUMNS, "score": ["0x1p9999"] * 5}},
+        {"columns": {**COLUMNS, "score": [1.5] * 5}},
+        {"columns": {**COLUMNS, "score": [None] * 5, "index": [True] * 5}},
+        {"columns": {**COLUMNS, "score": [None] * 5, "caption": [[]] * 5}},
+        {"manifest": {"classes": [], "columns": {"caption": "pickle"}}},
+        {"manifest": {"classes": [], "columns": ["caption"]}},
+        {"manifest": {"classes": [], "columns": {"caption": ["string"]}}},
+    ],
+)
+def test_what_a_file_says_of_columns_is_checked(described: TokenStore, change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "val.gc"
+    code_split(described, "val", path)
+    found = CodedTokens.open(path)
+    about = zlib.compress(to_json({**found.about, **change}).encode())
+    path.write_bytes(pack_stream(replace(found.stream.header, about=about), list(found.stream.payloads())))
+    with pytest.raises(GridcodeError, match=r"is not a coded token store|do not fit each other"):
+        CodedTokens.open(path)

@@ -2,10 +2,10 @@
 
     store, split --blocks of 256 examples--> coder --> one bitstream (codec/bitstream.py)
 
-In the stream's section ``about``, compressed by zlib, are the store's manifest and the examples' labels and keys. Of
-the tokens a block costs 12 bytes more than their information, two checksums and the range coder's end: 0.01 bits a
-token for blocks of 256 grids of 7x7. So by a prior the tokens take the bits that ``gridcode eval`` tells, within 1 %;
-the labels, which the prior is given, are in ``about``.
+In the stream's section ``about``, compressed by zlib, are the store's manifest and the examples' labels, keys and
+further columns. Of the tokens a block costs 12 bytes more than their information, two checksums and the range coder's
+end: 0.01 bits a token for blocks of 256 grids of 7x7. So by a prior the tokens take the bits that ``gridcode eval``
+tells, within 1 %; the labels, which the prior is given, are in ``about``.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def code_split(
         The file's bytes.
 
     Raises:
-        GridcodeError: There is no such split, the prior learned other tokens, or the store has columns of its own or
-            names its tokenizer by anything but a hash.
+        GridcodeError: There is no such split, the prior learned other tokens, or the store names its tokenizer by
+            anything but a hash.
 
     >>> import tempfile
     >>> from gridcode.store.writer import StoreWriter
@@ -87,8 +87,6 @@ def code_split(
     """
     manifest, rows = store.manifest, store.rows(split)
     coder = coder or ("static" if prior is None else "prior")
-    if manifest.columns:
-        raise GridcodeError(f"{store.folder} has the columns {', '.join(manifest.columns)}, which are not coded")
     if not re.fullmatch("[0-9a-f]{16}", manifest.tokenizer):
         raise GridcodeError(
             f"{store.folder} was made by tokenizer {manifest.tokenizer!r}, which is no hash of weights (16 hexadecimal "
@@ -109,6 +107,7 @@ def code_split(
         )
     labels: list[int] = []
     keys: list[str] = []
+    columns: dict[str, list[Any]] = {name: [] for name in manifest.columns}
     counted = store.load(split).tokens.numpy() if coder == "static" else np.empty(0, np.int64)
     header = Header(
         coder,
@@ -135,11 +134,13 @@ def code_split(
         payloads.append(seal(tokens, coded))
         labels += table.labels.tolist()
         keys += table.keys
+        for name, values in columns.items():
+            values += map(_to_plain, table.columns[name])
         if progress is not None:
             progress(len(keys), rows)
     fields = {name: value for name, value in asdict(manifest).items() if name != "shards"}
-    about = zlib.compress(to_json({"manifest": fields, "split": split, "labels": labels, "keys": keys}).encode(), 9)
-    data = pack_stream(replace(header, about=about), payloads)
+    about = {"manifest": fields, "split": split, "labels": labels, "keys": keys, "columns": columns}
+    data = pack_stream(replace(header, about=zlib.compress(to_json(about).encode(), 9)), payloads)
     write_atomic(Path(path), lambda temporary: temporary.write_bytes(data))
     return len(data)
 
@@ -184,6 +185,7 @@ class CodedTokens:
             found._coder.check(header.coding, header.block, str(path))
         labels, keys = found.about["labels"], found.about["keys"]
         fits = len(labels) == len(keys) == header.examples
+        fits = fits and all(len(values) == header.examples for values in found.about["columns"].values())
         if prior is not None and header.coding is not None:
             fits = fits and prior.space.grid == header.grid and _has_classes(prior, labels)
         if not fits:
@@ -192,7 +194,7 @@ class CodedTokens:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """The store's manifest, the split's name, and every example's label and key.
+        """The store's manifest, the split's name, and every example's label, key and value of each further column.
 
         Raises:
             GridcodeError: There are none, as of a compressed picture.
@@ -201,13 +203,18 @@ class CodedTokens:
             unpacking = zlib.decompressobj()
             found = from_json(unpacking.decompress(self.stream.header.about, _LARGEST_ABOUT))
             about = {name: found[name] for name in ("manifest", "split", "labels", "keys")}
+            kinds = about["manifest"].get("columns", {})
+            about["columns"] = {
+                name: tuple(_from_plain(value, kind) for value in found["columns"][name])
+                for name, kind in kinds.items()
+            }
             classes = len(about["manifest"]["classes"])
             if not all(type(label) is int and -1 <= label < classes for label in about["labels"]):
                 raise ValueError("a label is of no class")
             if not all(isinstance(name, str) for name in (about["split"], *about["keys"])):
                 raise ValueError("a split or a key is no text")
             return about
-        except (zlib.error, ValueError, KeyError, TypeError) as error:
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise GridcodeError(f"{self.stream.name} is not a coded token store ({error}); give one") from None
 
     @cached_property
@@ -238,7 +245,8 @@ class CodedTokens:
             flat = decode_tokens(header, coded_part(payload), len(rows) * header.tokens)
             tokens = torch.from_numpy(flat.reshape(len(rows), header.tokens))
         check_seal(payload, tokens.numpy(), f"block {number} of {self.stream.name}")
-        return TokenTable(tokens, labels, tuple(self.about["keys"][rows.start : rows.stop]))
+        columns = {name: values[rows.start : rows.stop] for name, values in self.about["columns"].items()}
+        return TokenTable(tokens, labels, tuple(self.about["keys"][rows.start : rows.stop]), columns)
 
     def __iter__(self) -> Iterator[TokenTable]:
         """Every block."""
@@ -250,13 +258,34 @@ class CodedTokens:
         return TokenTable(
             torch.cat([part.tokens for part in parts]),
             torch.cat([part.labels for part in parts]),
-            tuple(key for part in parts for key in part.keys),
+            tuple(self.about["keys"]),
+            dict(self.about["columns"]),
         )
 
 
 def _has_classes(prior: Prior, labels: Sequence[int]) -> bool:
     """Whether a prior learned the classes of these labels."""
     return max(labels, default=-1) < len(prior.space.classes)
+
+
+def _to_plain(value: Any) -> Any:
+    """A value of a column as JSON keeps it: a float by its bits, for it may be infinite or no number."""
+    return value.hex() if isinstance(value, float) else value
+
+
+def _from_plain(value: Any, kind: str) -> Any:
+    """A value of a column of this kind ('string', 'int64', 'float64'), from JSON.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
+    if value is None:
+        return None
+    if kind == "float64":
+        return float.fromhex(value)
+    if type(value) is not {"string": str, "int64": int}.get(kind):
+        raise ValueError(f"a value of a column is no {kind}")
+    return value
 
 
 def decode_store(
@@ -290,7 +319,7 @@ def decode_store(
             pass  # each is checked, before anything is written
         if found.about["manifest"] != first:
             raise GridcodeError(f"{found.stream.name} and {coded[0].stream.name} are of two token stores; give one's")
-    names = ("quantizer", "codebook_size", "grid", "tokenizer", "data", "classes", "axes")
+    names = ("quantizer", "codebook_size", "grid", "tokenizer", "data", "classes", "columns", "axes")
     try:
         writer = StoreWriter(folder, **{name: first[name] for name in names if name in first}, overwrite=overwrite)
     except (TypeError, AttributeError, ValueError) as error:
@@ -301,7 +330,8 @@ def decode_store(
         for split, found in zip(splits, coded, strict=True):
             done = 0
             for table in found:
-                writer.write(split, table.tokens.view(-1, *found.stream.header.grid), table.labels, table.keys)
+                grids = table.tokens.view(-1, *found.stream.header.grid)
+                writer.write(split, grids, table.labels, table.keys, table.columns)
                 done += len(table.keys)
                 if progress is not None:
                     progress(split, done, len(found))

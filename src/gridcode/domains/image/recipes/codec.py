@@ -72,7 +72,7 @@ def _laptop(widths: tuple[int, ...], quantizer: FSQConfig, *, head: Head) -> Rec
             model=model,
             loss=LossConfig(perceptual=PerceptualConfig(kind="lite0", weight=0.5)),
             optim=OptimConfig(lr=1e-3, warmup=200),
-            loop=loop(6000, 16, every=1000, val_count=300),
+            loop=loop(8000, 16, every=1000, val_count=300),
         ),
         prior=PriorRun(
             model=MaskGITConfig(head=head, width=192, depth=6, heads=4, mlp=768, dropout=0.0),
