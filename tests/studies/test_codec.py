@@ -16,8 +16,9 @@ from gridcode.errors import GridcodeError
 from gridcode.features.efficientnet import EfficientNetLite
 from gridcode.features.extractor import Extractor, Features
 from gridcode.quantize.config import FSQConfig
+from gridcode.studies.codec import judge as judging
 from gridcode.studies.codec import study as module
-from gridcode.studies.codec.config import QUALITIES, CodecStudyConfig
+from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig
 from gridcode.studies.codec.formats import check_format, decoded, encoded, encoded_within
 from gridcode.studies.codec.study import CodecStudy, at_rate, halved, verdicts
 from gridcode.studies.engine import write_study
@@ -44,12 +45,23 @@ def test_formats_there_and_back(name: str, channels: int) -> None:
     assert errors[1] < 8
     middle = encoded_within(picture, name, (len(small) + len(large)) // 2)  # type: ignore[arg-type]
     assert len(middle) <= (len(small) + len(large)) // 2
-    assert encoded_within(picture, name, 1) == encoded(picture, name, 1 if name == "jpeg" else 0)  # type: ignore[arg-type]
+    lowest = 1 if name == "jpeg" else 0
+    assert encoded_within(picture, name, 1) == encoded(picture, name, lowest)  # type: ignore[arg-type]
+    reduced = encoded(picture, name, 90, factor=4)  # type: ignore[arg-type]
+    assert len(reduced) < len(large)
+    assert decoded(reduced, picture).shape == picture.shape
+    assert np.abs(decoded(reduced, picture).astype(int) - picture).mean() < 20
+    smallest = encoded(picture, name, lowest, factor=4)  # type: ignore[arg-type]
+    least = encoded(picture, name, lowest)  # type: ignore[arg-type]
+    assert encoded_within(picture, name, 1, factors=(1, 4)) == smallest  # type: ignore[arg-type]
+    assert len(smallest) <= len(encoded_within(picture, name, len(least) - 1, factors=(1, 4))) < len(least)  # type: ignore[arg-type]
 
 
 def test_a_format_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GridcodeError, match="formats must be one of jpeg, webp, avif, jxl, not 'bmp'"):
         CodecStudyConfig(formats=("bmp",))  # type: ignore[arg-type]
+    with pytest.raises(GridcodeError, match=r"factors must be above 1, got \(2, 1\)"):
+        CodecStudyConfig(factors=(2, 1))
     monkeypatch.setitem(__import__("sys").modules, "pillow_jxl", None)
     with pytest.raises(GridcodeError, match="pip install pillow-jxl-plugin"):
         check_format("jxl")
@@ -72,6 +84,7 @@ def test_verdicts_and_the_rate_between() -> None:
         "gridcode": [
             {"bits_per_pixel": 0.04, "psnr_db": 25.0, "ssim": 0.7, "distance": 0.3},
             {"bits_per_pixel": 0.2, "psnr_db": 27.0, "ssim": 0.8, "distance": 0.26},
+            {"bits_per_pixel": 0.5, "psnr_db": 28.0, "ssim": 0.9, "distance": 0.2},
         ],
         "jpeg": [
             {"bits_per_pixel": 0.1, "psnr_db": 20.0, "ssim": 0.75, "distance": 0.4},
@@ -80,7 +93,7 @@ def test_verdicts_and_the_rate_between() -> None:
     }
     assert at_rate(points["jpeg"], 0.2, "psnr_db") == 25.0
     assert at_rate(points["jpeg"], 0.01, "psnr_db") == 20.0
-    found = verdicts(points, {"jpeg": "JPEG", "webp": "WebP"}, (0.01, 0.05, 0.1, 0.2))
+    found = verdicts(points, {"jpeg": "JPEG", "webp": "WebP"}, (0.01, 0.05, 0.1, 0.2, 0.5))
     assert [verdict.answer for verdict in found] == ["seen", "not seen"]
     assert found[0].claim == "at 0.040 bits a pixel gridcode is ahead of JPEG in at least two measures"
     assert found[0].figures == (
@@ -110,13 +123,16 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         vectors = pixels.flatten(1)[:, ::1024] / 127.5
         return Features(vectors, vectors)
 
-    monkeypatch.setattr(module, "load_efficientnet_lite", lambda name: network)
+    monkeypatch.setattr(judging, "load_efficientnet_lite", lambda name: network)
     monkeypatch.setattr(module, "weights_file", lambda name: Path())
     extractor = Extractor("lite0", "0", 12, "", 3, measure, torch.device("cpu"))
-    monkeypatch.setattr(module, "lite_extractor", lambda name: extractor)
+    monkeypatch.setattr(judging, "lite_extractor", lambda name: extractor)
     data = DataConfig(source=str(photos), val_source=str(photos), workers=0)
-    study = CodecStudy(CodecStudyConfig(model=str(tmp_path / "model"), data=data, formats=("jpeg",), patches=20))
+    study = CodecStudy(
+        CodecStudyConfig(model=str(tmp_path / "model"), data=data, formats=("jpeg",), factors=(2,), patches=20)
+    )
     monkeypatch.setitem(QUALITIES, "jpeg", (3, 50))
+    monkeypatch.setitem(REDUCED, "jpeg", (30,))
     assert study.time_cell(study.cells()[1]) > 0
     out = tmp_path / "out"
     results = {cell: study.run_cell(cell, out) for cell in study.cells()}
@@ -130,7 +146,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_study(study, results, out)
     content, results = read_study(out / "study.json")
     page = study_from_json(content).summary(results)
-    assert [table.title for table in page.tables] == ["gridcode", "JPEG"]
+    assert [table.title for table in page.tables] == ["gridcode", "JPEG", "JPEG, sides / 2"]
     rows = [row[0] for row in page.tables[0].rows]
     assert rows[0] == "8 px, 20 codes"
     assert sorted(row[:14] for row in rows[1:]) == ["2 px, 20 codes", "2 px, 20 codes"]

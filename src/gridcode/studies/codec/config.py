@@ -20,6 +20,14 @@ QUALITIES: Final[Mapping[FormatName, tuple[int, ...]]] = {
 }
 """What is measured of each format, from its lowest rate on."""
 
+REDUCED: Final[Mapping[FormatName, tuple[int, ...]]] = {
+    "jpeg": (5, 15, 30, 60),
+    "webp": (0, 10, 30, 60),
+    "avif": (0, 20, 40, 60),
+    "jxl": (5, 20, 40, 60),
+}
+"""What is measured of each format where the picture is made smaller first."""
+
 
 @dataclass(frozen=True)
 class CodecStudyConfig:
@@ -31,6 +39,11 @@ class CodecStudyConfig:
     """The pictures: those of the validation split, each at its own size."""
     formats: tuple[FormatName, ...] = get_args(FormatName)
     """What gridcode stands beside; jxl needs the package pillow-jxl-plugin."""
+    factors: tuple[int, ...] = (2, 4)
+    """Formats also take the picture with its sides made so many times smaller, and enlarge what comes back: what people
+    do where a format has no file so small."""
+    reduced: tuple[FormatName, ...] = ("jpeg", "webp")
+    """Which formats do."""
     coder: Literal["raw", "static", "prior"] | None = None
     """How gridcode codes tokens; by default by the model's prior, where it has one."""
     halve: bool = False
@@ -47,6 +60,8 @@ class CodecStudyConfig:
         """Refuse a study of nothing."""
         check_numbers(self, "", counts=("count", "patches"))
         check_chosen(formats=self.formats, rates=self.rates)
-        check_choices(self, "", formats=get_args(FormatName))
+        check_choices(self, "", formats=get_args(FormatName), reduced=get_args(FormatName))
         if not min(self.rates) > 0:
             raise GridcodeError(f"rates must be above 0, got {self.rates}")
+        if not all(factor > 1 for factor in self.factors):
+            raise GridcodeError(f"factors must be above 1, got {self.factors}")

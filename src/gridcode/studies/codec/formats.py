@@ -7,7 +7,7 @@ WebP's slowest method, AVIF at speed 4, JPEG XL at effort 7.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,38 +46,57 @@ def check_format(name: FormatName) -> None:
         raise GridcodeError(f"this Pillow cannot write {NAMES[name]}; leave {name} out of formats")
 
 
-def encoded(picture: Pixels, name: FormatName, quality: int) -> bytes:
+def encoded(picture: Pixels, name: FormatName, quality: int, *, factor: int = 1) -> bytes:
     """A picture as a file of a format.
 
     Args:
         picture: uint8, (H, W, 3) or (H, W, 1).
         name: The format.
         quality: As the format counts it, 0 to 100.
+        factor: By which its sides are made smaller first, by Lanczos's filter; what is left over makes a pixel more.
     """
     check_format(name)
     file = io.BytesIO()
     image = Image.fromarray(picture if picture.shape[2] == 3 else picture[..., 0])
+    if factor > 1:
+        image = image.resize((-(-image.width // factor), -(-image.height // factor)), Image.Resampling.LANCZOS)
     image.save(file, name, quality=quality, **_SETTINGS[name])
     return file.getvalue()
 
 
 def decoded(data: bytes, like: Pixels) -> Pixels:
-    """The picture in a file, in grey or in colours like another."""
+    """The picture in a file, in grey or in colours like another, and of its size; it is enlarged bicubically."""
+    height, width, channels = like.shape
     with Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image.convert("RGB" if like.shape[2] == 3 else "L"))
+        found = image.convert("RGB" if channels == 3 else "L")
+    if found.size != (width, height):
+        found = found.resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(found)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def encoded_within(picture: Pixels, name: FormatName, size: int) -> bytes:
+def encoded_within(picture: Pixels, name: FormatName, size: int, *, factors: Sequence[int] = (1,)) -> bytes:
     """The best file of a format that has so many bytes at most; its smallest one where none has.
 
-    Quality is searched by halving between the lowest that the format has and 100.
+    Quality is searched by halving between the lowest that the format has and 100, at the first factor that has a file
+    so small.
+
+    Args:
+        picture: uint8, (H, W, 3) or (H, W, 1).
+        name: The format.
+        size: Bytes.
+        factors: By which its sides may be made smaller, rising.
     """
     low, high = min(QUALITIES[name]), 100
-    best = encoded(picture, name, low)
+    for factor in factors:
+        best = encoded(picture, name, low, factor=factor)
+        if len(best) <= size:
+            break
+    else:
+        return best
     while high - low > 1:
         middle = (low + high) // 2
-        found = encoded(picture, name, middle)
+        found = encoded(picture, name, middle, factor=factor)
         if len(found) <= size:
             low, best = middle, found
         else:

@@ -1,8 +1,9 @@
 """Pictures in small files as a study: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
 
-    cell        points
-    gridcode    one for each rate of the model
-    jpeg, …     one for each quality
+    cell            points
+    gridcode        one for each rate of the model
+    jpeg, …         one for each quality
+    jpeg-2, …       the same with the sides halved, and what comes back enlarged
 
     picture ─> bytes ─> picture      PSNR, SSIM, MS-SSIM      against the original, mean over pictures
                            │         distance by lite2        took no part in any training
@@ -10,21 +11,20 @@
 
 Bits a pixel count the whole file, headers included. The formats are compared at gridcode's rates by the lines between
 their points, over the logarithm of the rate; where a format has no file so small, by its smallest, which has more bits.
+Where gridcode's rate is above all that a line has, there is no verdict.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gridcode.data.config import DataConfig
 from gridcode.data.crop import to_channels
@@ -32,37 +32,20 @@ from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
 from gridcode.domains.image.compress import Codec
 from gridcode.evaluation.pictures import contact_sheet, save_png
-from gridcode.features.efficientnet import load_efficientnet_lite, weights_file
-from gridcode.features.extractor import lite_extractor
-from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
-from gridcode.metrics.image import MULTISCALE_LEAST, multiscale_ssim, psnr, ssim
+from gridcode.features.efficientnet import weights_file
 from gridcode.studies.checkpoints.base import swept
-from gridcode.studies.codec.config import QUALITIES, CodecStudyConfig, FormatName
+from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig, FormatName
 from gridcode.studies.codec.formats import NAMES, Pixels, check_format, decoded, encoded, encoded_within
+from gridcode.studies.codec.judge import MEASURES, RATE, Judge, Point, Way
 from gridcode.studies.curves import ahead_of, row_of
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
+from gridcode.studies.summary import Panel, Series, StudyTable, Summary, Verdict
 
 OURS: Final = "gridcode"
-PATCH: Final = 64
-"""Side of a patch."""
 SHOWN: Final = 4
 """Pictures on the contact sheet."""
-RATE: Final = "bits_per_pixel"
-MEASURES: Final = (
-    Column("psnr_db", "PSNR (dB)", 2),
-    Column("ssim", "SSIM", 3),
-    Column("ms_ssim", "MS-SSIM", 3),
-    Column("distance", "distance, lite2", 3),
-    Column("patch_frechet", "Fréchet distance of patches, lite0", 1),
-)
 HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
 """Measures of which more is better."""
-
-Point: TypeAlias = Mapping[str, float]
-"""What was measured at a rate."""
-Way: TypeAlias = Callable[[Pixels], tuple[int, Pixels]]
-"""From a picture to the bytes of its file, and to what the file decodes to."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +57,17 @@ class CodecStudy(Study):
     config: CodecStudyConfig = field(default_factory=CodecStudyConfig)
 
     def cells(self) -> list[Cell]:
-        """Gridcode and each format; nothing in it depends on a seed."""
-        return [Cell(name, 0) for name in (OURS, *self.config.formats)]
+        """Gridcode and each format at each of its sizes; nothing in it depends on a seed."""
+        return [Cell(line, 0) for line in (OURS, *self._lines())]
+
+    def _lines(self) -> dict[str, str]:
+        """Titles of the formats' lines, by the cell's setting."""
+        titles = {}
+        for name in self.config.formats:
+            titles[name] = NAMES[name]
+            for factor in self.config.factors if name in self.config.reduced else ():
+                titles[f"{name}-{factor}"] = f"{NAMES[name]}, sides / {factor}"
+        return titles
 
     def kind(self, cell: Cell) -> str:
         """The cell's own."""
@@ -110,9 +102,10 @@ class CodecStudy(Study):
         """What makes a file and a picture again, by the point's name."""
         ways: dict[str, Way] = {}
         if cell.setting != OURS:
-            form: FormatName = cell.setting  # type: ignore[assignment]
-            for quality in QUALITIES[form]:
-                ways[str(quality)] = partial(through_format, name=form, quality=quality)
+            form: FormatName
+            form, factor = cell.setting.partition("-")[::2]  # type: ignore[assignment]
+            for quality in REDUCED[form] if factor else QUALITIES[form]:
+                ways[str(quality)] = partial(through_format, name=form, quality=quality, factor=int(factor or 1))
             return ways
         for rate in codec_of(self.config.model).rates:
             point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
@@ -132,7 +125,7 @@ class CodecStudy(Study):
             cell.setting: sorted(values["points"].items(), key=lambda item: float(item[1][RATE]))
             for cell, values in results.items()
         }
-        names: dict[str, str] = {OURS: OURS} | {name: NAMES[name] for name in self.config.formats}
+        names = {OURS: OURS, **self._lines()}
         tables = [
             StudyTable(
                 names[line],
@@ -159,14 +152,17 @@ class CodecStudy(Study):
         points = {line: [point for _, point in found] for line, found in curves.items()}
         count = max((values["pictures"] for values in results.values()), default=0)
         columns = ", ".join(["the original", OURS, *(names[name] for name in self.config.formats)])
+        reduced = [NAMES[name] for name in self.config.reduced if name in self.config.formats]
+        smaller = f" ({' and '.join(reduced)} perhaps of smaller sides)" if reduced and self.config.factors else ""
         halved = ", halved by the mean of four pixels" if self.config.halve else ""
         note = (
             f"{count} pictures at their own size{halved}; means over pictures. Shown are crops: {columns}; of a format "
-            "the best file of no more bytes than gridcode's at its lowest rate, or its smallest. Optimised progressive "
-            "JPEG with 4:2:0, WebP by method 6, AVIF at speed 4, JPEG XL at effort 7."
+            f"the best file of no more bytes than gridcode's at its lowest rate{smaller}, or its smallest. Optimised "
+            "progressive JPEG with 4:2:0, WebP by method 6, AVIF at speed 4, JPEG XL at effort 7; smaller sides by "
+            "Lanczos's filter, and enlarged bicubically."
         )
         title = f"Small files, {self.config.data.dataset}{', halved' if self.config.halve else ''}"
-        found = verdicts(points, {name: names[name] for name in self.config.formats}, self.config.rates)
+        found = verdicts(points, self._lines(), self.config.rates)
         return Summary(title, found, tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
@@ -176,15 +172,23 @@ class CodecStudy(Study):
         rows = []
         for original in shown:
             data = lowest.compress(original, coder=self.config.coder)
-            files = [encoded_within(original, name, len(data)) for name in self.config.formats]
+            files = [
+                encoded_within(
+                    original,
+                    name,
+                    len(data),
+                    factors=(1, *(self.config.factors if name in self.config.reduced else ())),
+                )
+                for name in self.config.formats
+            ]
             rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
         sheet = [to_channels(_middle(picture), 3) for picture in rows]
         save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
 
 
-def through_format(picture: Pixels, *, name: FormatName, quality: int) -> tuple[int, Pixels]:
+def through_format(picture: Pixels, *, name: FormatName, quality: int, factor: int = 1) -> tuple[int, Pixels]:
     """A picture as a file of a format, and back."""
-    data = encoded(picture, name, quality)
+    data = encoded(picture, name, quality, factor=factor)
     return len(data), decoded(data, picture)
 
 
@@ -225,81 +229,12 @@ def halved(picture: Pixels) -> Pixels:
     return means
 
 
-@dataclass(frozen=True)
-class Judge:
-    """What measures pictures against originals.
-
-    Attributes:
-        originals: uint8, (H, W, C) each.
-        places: Of the patches: number of the picture, top and left.
-        statistics: Of the originals' patches.
-    """
-
-    originals: Sequence[Pixels]
-    places: Sequence[tuple[int, int, int]]
-    statistics: GaussianStatistics
-
-    @staticmethod
-    def of(config: CodecStudyConfig, originals: Sequence[Pixels]) -> Judge:
-        """The study's, of these originals."""
-        draw = np.random.default_rng(0)
-        large = [number for number, picture in enumerate(originals) if min(picture.shape[:2]) >= PATCH]
-        places = []
-        for turn in range(config.patches if large else 0):
-            number = large[turn % len(large)]
-            top, left = (int(draw.integers(side - PATCH + 1)) for side in originals[number].shape[:2])
-            places.append((number, top, left))
-        return Judge(originals, places, statistics_of(originals, places))
-
-    def point(self, way: Way) -> Values:
-        """What is measured of all pictures, taken one way."""
-        network = load_efficientnet_lite("lite2").eval()
-        bits, back, figures = [], [], list[dict[str, float]]()
-        for original in self.originals:
-            size, picture = way(original)
-            bits.append(8 * size / original.shape[0] / original.shape[1])
-            back.append(picture)
-            figures.append(compared(original, picture, network))
-        keys = [key for key in figures[0] if all(key in found for found in figures)]
-        found: Values = {RATE: math.fsum(bits) / len(bits)}
-        found |= {key: math.fsum(of[key] for of in figures) / len(figures) for key in keys}
-        if len(self.places) > 1:
-            found["patch_frechet"] = frechet_distance(statistics_of(back, self.places), self.statistics)
-        return found
-
-
-@torch.inference_mode()
-def compared(original: Pixels, picture: Pixels, network: torch.nn.Module) -> dict[str, float]:
-    """What is measured of one picture; MS-SSIM and SSIM only where the picture is large enough."""
-    a, b = (_tensor(pixels) for pixels in (original, picture))
-    found = {"psnr_db": float(psnr(a, b)), "distance": float(network.distance(a, b))}  # type: ignore[operator]
-    if min(original.shape[:2]) >= 11:
-        found["ssim"] = float(ssim(a, b))
-    if min(original.shape[:2]) >= MULTISCALE_LEAST:
-        found["ms_ssim"] = float(multiscale_ssim(a, b))
-    return found
-
-
-@torch.inference_mode()
-def statistics_of(pictures: Sequence[Pixels], places: Sequence[tuple[int, int, int]]) -> GaussianStatistics:
-    """Mean and covariance of lite0's features of patches."""
-    extractor = lite_extractor("lite0")
-    statistics = GaussianStatistics(extractor.dim)
-    for start in range(0, len(places), 50):
-        part = [
-            _tensor(pictures[number][top : top + PATCH, left : left + PATCH])
-            for number, top, left in places[start : start + 50]
-        ]
-        statistics.update(extractor(torch.cat([patch.expand(-1, 3, -1, -1) for patch in part])).vectors)
-    return statistics
-
-
 def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], rates: Sequence[float]) -> list[Verdict]:
     """Whether gridcode is ahead of each format at its rates.
 
     Args:
         points: Of each line, by rising rate.
-        names: Titles of the formats.
+        names: Titles of the formats' lines.
         rates: Bits a pixel.
     """
     found, seen = [], set[float]()
@@ -310,7 +245,7 @@ def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], ra
         ours = below[-1]
         seen.add(ours[RATE])
         for line, name in names.items():
-            if points.get(line):
+            if points.get(line) and ours[RATE] <= points[line][-1][RATE]:
                 found.append(_ahead(ours, points[line], name))
     return found
 
@@ -332,11 +267,6 @@ def at_rate(points: Sequence[Point], rate: float, key: str) -> float:
     """
     x = np.log([point[RATE] for point in points])
     return float(np.interp(math.log(rate), x, [point[key] for point in points]).round(9))
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    """(1, C, H, W) in [-1, 1]."""
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def _middle(picture: Pixels, height: int = 160, width: int = 240) -> Pixels:

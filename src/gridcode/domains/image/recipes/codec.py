@@ -35,7 +35,7 @@ def laptop16() -> Recipe:
 
     Expected result: not measured yet. Cost: about an hour of CPU time for the tokenizer (0.6 s a step).
     """
-    return _laptop((64, 128, 192), FSQConfig(levels=(8, 8, 8, 5, 5, 5)), head="chain")
+    return _laptop((64, 128, 192), FSQConfig(levels=(8, 8, 8, 5, 5, 5)), head="chain", batch_size=32)
 
 
 def laptop8() -> Recipe:
@@ -43,7 +43,7 @@ def laptop8() -> Recipe:
 
     Expected result: not measured yet. Cost: about an hour of CPU time for the tokenizer (0.6 s a step).
     """
-    return _laptop((64, 128), CODEBOOK_1000, head="joint")
+    return _laptop((64, 128), CODEBOOK_1000, head="joint", batch_size=16)
 
 
 def gpu16() -> Recipe:
@@ -62,7 +62,7 @@ def gpu8() -> Recipe:
     return _gpu(laptop8(), (128, 128, 256))
 
 
-def _laptop(widths: tuple[int, ...], quantizer: FSQConfig, *, head: Head) -> Recipe:
+def _laptop(widths: tuple[int, ...], quantizer: FSQConfig, *, head: Head, batch_size: int) -> Recipe:
     model = TokenizerConfig(
         quantizer=quantizer, widths=widths, encoder_blocks=1, decoder_blocks=1, patch=4, norm="channel"
     )
@@ -78,7 +78,7 @@ def _laptop(widths: tuple[int, ...], quantizer: FSQConfig, *, head: Head) -> Rec
             model=MaskGITConfig(head=head, width=192, depth=6, heads=4, mlp=768, dropout=0.0),
             masking=MaskingConfig(min_masked=0.0, label_dropout=0.9, label_smoothing=0.0),
             optim=maskgit_optim(1e-3, warmup=200),
-            loop=loop(3000, 32, every=500, val_count=500),
+            loop=loop(3000, batch_size, every=500, val_count=500),
         ),
         evaluation=EvaluationConfig(samples=100),
         flips=True,
