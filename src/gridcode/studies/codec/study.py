@@ -62,7 +62,7 @@ class CodecStudy(Study):
 
     def _lines(self) -> dict[str, str]:
         """Titles of the formats' lines, by the cell's setting."""
-        titles = {}
+        titles: dict[str, str] = {}
         for name in self.config.formats:
             titles[name] = NAMES[name]
             for factor in self.config.factors if name in self.config.reduced else ():
