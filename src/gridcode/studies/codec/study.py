@@ -4,6 +4,7 @@
     gridcode        one for each rate of the model
     jpeg, …         one for each quality
     jpeg-2, …       the same with the sides halved, and what comes back enlarged
+    profile         of each rate of the model: where the bits and the errors go (profile.py)
 
     picture ─> bytes ─> picture      PSNR, SSIM, MS-SSIM      against the original, mean over pictures
                            │         distance by lite2        took no part in any training
@@ -30,18 +31,22 @@ from gridcode.data.config import DataConfig
 from gridcode.data.crop import to_channels
 from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
-from gridcode.domains.image.compress import Codec
+from gridcode.domains.image.compress import Codec, Rate
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.efficientnet import weights_file
 from gridcode.studies.checkpoints.base import swept
 from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig, FormatName
 from gridcode.studies.codec.formats import NAMES, Pixels, check_format, decoded, encoded, encoded_within
 from gridcode.studies.codec.judge import MEASURES, RATE, Judge, Point, Way
+from gridcode.studies.codec.profile import BANDS, profile_of
 from gridcode.studies.curves import ahead_of, row_of
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Panel, Series, StudyTable, Summary, Verdict
 
 OURS: Final = "gridcode"
+PROFILE: Final = "profile"
+PROFILED: Final = 10
+"""Pictures of the profile, at most."""
 SHOWN: Final = 4
 """Pictures on the contact sheet."""
 HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
@@ -58,7 +63,7 @@ class CodecStudy(Study):
 
     def cells(self) -> list[Cell]:
         """Gridcode and each format at each of its sizes; nothing in it depends on a seed."""
-        return [Cell(line, 0) for line in (OURS, *self._lines())]
+        return [Cell(setting, 0) for setting in (OURS, *self._lines(), PROFILE)]
 
     def _lines(self) -> dict[str, str]:
         """Titles of the formats' lines, by the cell's setting."""
@@ -84,6 +89,10 @@ class CodecStudy(Study):
         self.prepare(Path())
         originals, ways = pictures(self.config), self._ways(cell)
         way = next(iter(ways.values()))
+        if cell.setting == PROFILE:
+            start = time.perf_counter()
+            way(originals[0])
+            return (time.perf_counter() - start) * min(PROFILED, len(originals)) * len(ways)
         alone = Judge.of(replace(self.config, patches=1), originals[:1])
         start = time.perf_counter()
         alone.point(way)
@@ -94,28 +103,46 @@ class CodecStudy(Study):
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """Measure every rate or quality, or go on with them."""
-        judge, folder = Judge.of(self.config, pictures(self.config)), cell_folder(out, cell)
+        folder = cell_folder(out, cell)
+        if cell.setting == PROFILE:
+            shown = pictures(self.config)[:PROFILED]
+            rates = {
+                name: partial(profile_of, Codec((rate,)), shown, self.config.coder)
+                for name, rate in self._rates().items()
+            }
+            return {"profile": swept(rates, folder / "points.json"), "pictures": len(shown)}
+        judge = Judge.of(self.config, pictures(self.config))
         points = {name: partial(judge.point, way) for name, way in self._ways(cell).items()}
         return {"points": swept(points, folder / "points.json"), "pictures": len(judge.originals)}
 
     def _ways(self, cell: Cell) -> dict[str, Way]:
         """What makes a file and a picture again, by the point's name."""
-        ways: dict[str, Way] = {}
-        if cell.setting != OURS:
-            form: FormatName
-            form, factor = cell.setting.partition("-")[::2]  # type: ignore[assignment]
-            for quality in REDUCED[form] if factor else QUALITIES[form]:
-                ways[str(quality)] = partial(through_format, name=form, quality=quality, factor=int(factor or 1))
-            return ways
+        if cell.setting in (OURS, PROFILE):
+            return {
+                name: partial(through_codec, codec=Codec((rate,)), coder=self.config.coder)
+                for name, rate in self._rates().items()
+            }
+        form: FormatName
+        form, factor = cell.setting.partition("-")[::2]  # type: ignore[assignment]
+        return {
+            str(quality): partial(through_format, name=form, quality=quality, factor=int(factor or 1))
+            for quality in (REDUCED if factor else QUALITIES)[form]
+        }
+
+    def _rates(self) -> dict[str, Rate]:
+        """The model's rates, by the point's name."""
+        rates: dict[str, Rate] = {}
         for rate in codec_of(self.config.model).rates:
             point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
-            if point in ways:
+            if point in rates:
                 point += f", {rate.tokenizer.weights_hash()}"
-            ways[point] = partial(through_codec, codec=Codec((rate,)), coder=self.config.coder)
-        return ways
+            rates[point] = rate
+        return rates
 
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
+        if "profile" in values:
+            return ", ".join(f"{found['bits_per_token']:.2f} bits a token" for found in values["profile"].values())
         least = min(values["points"].values(), key=lambda point: float(point[RATE]))
         return f"{least['psnr_db']:.2f} dB at its lowest rate, {least[RATE]:.3f} bits a pixel"
 
@@ -124,6 +151,7 @@ class CodecStudy(Study):
         curves: dict[str, list[tuple[str, Point]]] = {
             cell.setting: sorted(values["points"].items(), key=lambda item: float(item[1][RATE]))
             for cell, values in results.items()
+            if cell.setting != PROFILE
         }
         names = {OURS: OURS, **self._lines()}
         tables = [
@@ -134,6 +162,7 @@ class CodecStudy(Study):
             )
             for line, found in curves.items()
         ]
+        tables += [profile_table(values["profile"]) for cell, values in results.items() if cell.setting == PROFILE]
         panels = [
             Panel(
                 measure.title,
@@ -184,6 +213,24 @@ class CodecStudy(Study):
             rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
         sheet = [to_channels(_middle(picture), 3) for picture in rows]
         save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
+
+
+def profile_table(rates: Mapping[str, Values]) -> StudyTable:
+    """Where the bits and the errors of each rate go."""
+    bands = [f"{what}, periods {band} px" for band in BANDS for what in ("error", "kept")]
+    rows = [
+        [
+            name,
+            f"{found['coded_share']:.1%}",
+            f"{found['bits_per_token']:.2f} of {found['most_bits_per_token']:.2f}",
+            *(f"{share:.0%}" for pair in zip(found["error_share"], found["kept_share"], strict=True) for share in pair),
+        ]
+        for name, found in rates.items()
+    ]
+    title = (
+        "Where gridcode's bits and errors go: the share of the squared error, and of the picture's energy that is kept"
+    )
+    return StudyTable(title, ("rate", "tokens' share of the file", "bits a token", *bands), rows)
 
 
 def through_format(picture: Pixels, *, name: FormatName, quality: int, factor: int = 1) -> tuple[int, Pixels]:
