@@ -74,4 +74,5 @@ def by_band(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     power = (np.abs(np.fft.fft2(picture, axes=(0, 1))) ** 2).sum(2) / (height * width)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     band = np.searchsorted([1 / period for period in PERIODS], frequency, side="right")
-    return np.bincount(band.ravel(), power.ravel(), minlength=len(BANDS))
+    sums: NDArray[np.float64] = np.bincount(band.ravel(), power.ravel(), len(BANDS)).astype(np.float64)
+    return sums

@@ -31,7 +31,8 @@ from gridcode.data.config import DataConfig
 from gridcode.data.crop import to_channels
 from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
-from gridcode.domains.image.compress import Codec, Rate
+from gridcode.domains.image.compress import Codec
+from gridcode.domains.image.rate import Rate
 from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.efficientnet import weights_file
 from gridcode.studies.checkpoints.base import swept
