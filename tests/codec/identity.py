@@ -21,6 +21,7 @@ import torch
 from gridcode.prior.bits import measure_bits
 from gridcode.prior.make import load_prior
 from gridcode.store.reader import TokenStore
+from gridcode.store.writer import StoreWriter
 from gridcode.tasks.coded_store import CodedTokens, code_split
 from gridcode.training.log import ProgressBar
 
@@ -72,8 +73,6 @@ def main() -> int:
 
 def first_of(store: TokenStore, split: str, count: int, folder: Path) -> TokenStore:
     """A store of a split's first examples."""
-    from gridcode.store.writer import StoreWriter
-
     if not folder.exists():
         rows = next(store.batches(split, count))
         with StoreWriter.of(folder, store.manifest) as writer:

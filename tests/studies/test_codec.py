@@ -100,6 +100,8 @@ def test_verdicts_and_the_rate_between() -> None:
         "in 2: PSNR (dB) 25.00 against 20.00, SSIM 0.700 against 0.750, distance, lite2 0.300 against 0.400; its "
         "smallest files have 0.100 bits a pixel"
     )
+    close = {"gridcode": [{**points["gridcode"][0], "psnr_db": 20.3}], "jpeg": points["jpeg"]}
+    assert [verdict.answer for verdict in verdicts(close, {"jpeg": "JPEG"}, (0.05,))] == ["not seen"]
     assert found[1].figures.startswith("in 1: PSNR (dB) 27.00 against 25.00, SSIM 0.800 against 0.825")
 
 

@@ -133,7 +133,12 @@ def cell_text(values: Sequence[float] | None, measure: Column) -> str:
 
 
 def ahead_of(
-    ours: Mapping[str, float], theirs: Mapping[str, float], measures: Iterable[Column], higher: Container[str]
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    measures: Iterable[Column],
+    higher: Container[str],
+    *,
+    lead: float = 0.0,
 ) -> tuple[int, list[str]]:
     """In how many measures one of two is better, and all of both in words.
 
@@ -142,6 +147,7 @@ def ahead_of(
         theirs: Likewise; a measure that either lacks is left out.
         measures: Which.
         higher: Those of which more is better.
+        lead: By how much ours must be better at least, as a share of the other's figure.
 
     >>> ahead_of({"x": 2.0}, {"x": 1.0, "y": 3.0}, [Column("x", "usage"), Column("y", "size")], {"x"})
     (1, ['usage 2.00 against 1.00'])
@@ -150,7 +156,8 @@ def ahead_of(
     for measure in measures:
         if measure.key in ours and measure.key in theirs:
             a, b = ours[measure.key], theirs[measure.key]
-            ahead += a > b if measure.key in higher else a < b
+            gain = a - b if measure.key in higher else b - a
+            ahead += gain > 0 and gain >= lead * abs(b)
             parts.append(f"{measure.title} {cell_text([a], measure)} against {cell_text([b], measure)}")
     return ahead, parts
 

@@ -139,7 +139,9 @@ def code_split(
         if progress is not None:
             progress(len(keys), rows)
     fields = {name: value for name, value in asdict(manifest).items() if name != "shards"}
-    about = {"manifest": fields, "split": split, "labels": labels, "keys": keys, "columns": columns}
+    about = {"manifest": fields, "split": split, "labels": labels, "keys": keys}
+    if columns:
+        about["columns"] = columns
     data = pack_stream(replace(header, about=zlib.compress(to_json(about).encode(), 9)), payloads)
     write_atomic(Path(path), lambda temporary: temporary.write_bytes(data))
     return len(data)
