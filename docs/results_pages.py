@@ -19,7 +19,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 PAGES = Path(__file__).parent / "results" / "studies"
@@ -36,19 +36,14 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
         The JSON beside the pages.
     """
     from gridcode.files import write_json
-    from gridcode.studies.results import read_study
     from gridcode.studies.registry import STUDIES
+    from gridcode.studies.results import read_study, without_paths
 
     content, _ = read_study(study / "study.json")
-    paths = STUDIES[content["study"]].paths
-    for setting in paths:
-        content["settings"][setting] = PurePath(content["settings"][setting]).name
+    study_type = STUDIES[content["study"]]
+    content["settings"] = without_paths(study_type, content["settings"])
     data = content["settings"].get("data")
-    if data is not None:
-        data["source"] = PurePath(data["source"]).name
-        if data["val_source"] is not None:
-            data["val_source"] = PurePath(data["val_source"]).name
-    name = data["source"] if data is not None else "all" if paths else "scenes"
+    name = data["source"] if data is not None else "all" if study_type.paths else "scenes"
     name += "-halved" if content["settings"].get("halve") else ""
     file = pages / f"{content['study']}-{name}.json"
     write_json(file, content)

@@ -20,7 +20,8 @@ from gridcode.studies.codec import judge as judging
 from gridcode.studies.codec import study as module
 from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig
 from gridcode.studies.codec.formats import check_format, decoded, encoded, encoded_within
-from gridcode.studies.codec.study import CodecStudy, at_rate, halved, verdicts
+from gridcode.studies.codec.study import CodecStudy, halved
+from gridcode.studies.codec.verdicts import at_rate, verdicts
 from gridcode.studies.engine import write_study
 from gridcode.studies.registry import study_from_json
 from gridcode.studies.results import read_study
@@ -62,6 +63,8 @@ def test_a_format_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         CodecStudyConfig(formats=("bmp",))  # type: ignore[arg-type]
     with pytest.raises(GridcodeError, match=r"factors must be above 1, got \(2, 1\)"):
         CodecStudyConfig(factors=(2, 1))
+    with pytest.raises(GridcodeError, match="different names, got model, model"):
+        CodecStudyConfig(tried=("a/model", "b/model"))
     monkeypatch.setitem(__import__("sys").modules, "pillow_jxl", None)
     with pytest.raises(GridcodeError, match="pip install pillow-jxl-plugin"):
         check_format("jxl")
@@ -131,7 +134,14 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(judging, "lite_extractor", lambda name: extractor)
     data = DataConfig(source=str(photos), val_source=str(photos), workers=0)
     study = CodecStudy(
-        CodecStudyConfig(model=str(tmp_path / "model"), data=data, formats=("jpeg",), factors=(2,), patches=20)
+        CodecStudyConfig(
+            model=str(tmp_path / "model"),
+            tried=(str(tmp_path / "model" / "low"), str(tmp_path / "model" / "high")),
+            data=data,
+            formats=("jpeg",),
+            factors=(2,),
+            patches=20,
+        )
     )
     monkeypatch.setitem(QUALITIES, "jpeg", (3, 50))
     monkeypatch.setitem(REDUCED, "jpeg", (30,))
@@ -152,7 +162,10 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_study(study, results, out)
     content, results = read_study(out / "study.json")
     page = study_from_json(content).summary(results)
-    assert [table.title for table in page.tables] == ["gridcode", "JPEG", "JPEG, sides / 2", page.tables[3].title]
+    titles = [table.title for table in page.tables]
+    assert titles[:3] == ["gridcode", "JPEG", "JPEG, sides / 2"]
+    assert len(titles) == 5
+    assert [row[:2] for row in page.tables[3].rows] == [["low", "8 px, 20 codes"], ["high", "2 px, 20 codes"]]
     rows = [row[0] for row in page.tables[0].rows]
     assert rows[0] == "8 px, 20 codes"
     assert sorted(row[:14] for row in rows[1:]) == ["2 px, 20 codes", "2 px, 20 codes"]

@@ -116,12 +116,19 @@ def earlier_machines(out: Path) -> list[dict[str, str]]:
 
 
 def _comparable(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that choose cells alone; of paths the last part, for machines have their own."""
+    """Settings without those that choose cells alone, and without this machine's paths."""
+    return {name: value for name, value in without_paths(study, settings).items() if name not in study.choices}
+
+
+def without_paths(study: Study | type[Study], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the last part alone of every path, for machines have their own."""
 
     def last(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [last(one) for one in value]
         return PurePath(value).name if isinstance(value, str) else value
 
-    found = {name: value for name, value in settings.items() if name not in study.choices}
+    found = dict(settings)
     for name in study.paths:
         found[name] = last(found.get(name))
     if isinstance(data := found.get("data"), Mapping):

@@ -60,6 +60,17 @@ def test_networks_have_the_grids_shape_and_their_blocks_are_callable_one_after_a
         assert held == {id(p) for p in network.parameters()}
 
 
+def test_a_smoothing_layer_begins_as_its_shortcut() -> None:
+    config = TokenizerConfig(widths=(8, 16), encoder_blocks=1, decoder_blocks=1, patch=2)
+    plain, smooth = Tokenizer(config), Tokenizer(replace(config, smooth=8))
+    missing = smooth.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert sum(smooth.get_parameter(name).numel() for name in missing) == 2 * 25 * 3 * 8 + 8 + 3
+    indices = torch.randint(0, plain.codebook_size, (2, 3, 5))
+    assert torch.equal(plain.decode(indices), smooth.decode(indices))
+    torch.nn.init.normal_(smooth.get_parameter(missing[-2]))
+    assert not torch.equal(plain.decode(indices), smooth.decode(indices))
+
+
 @pytest.mark.parametrize("config", [TokenizerConfig(widths=(8, 16)), ViTConfig()])
 def test_what_is_kept_for_the_backward_pass_grows_with_the_picture(config: TokenizerConfig | ViTConfig) -> None:
     assert config.activations(64, 32) == pytest.approx(2 * config.activations(32, 32))

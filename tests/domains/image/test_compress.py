@@ -129,9 +129,11 @@ def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: py
 
 
 @pytest.mark.parametrize("patch", [1, 2])
-@pytest.mark.parametrize(("widths", "blocks"), [((8,), 1), ((8, 16), 2)])
-def test_networks_look_as_far_as_they_say(widths: tuple[int, ...], patch: int, blocks: int) -> None:
-    config = replace(SMALL, widths=widths, patch=patch, encoder_blocks=1, decoder_blocks=blocks, norm="channel")
+@pytest.mark.parametrize(("widths", "blocks", "smooth"), [((8,), 1, 0), ((8, 16), 2, 0), ((8,), 2, 4)])
+def test_networks_look_as_far_as_they_say(widths: tuple[int, ...], patch: int, blocks: int, smooth: int) -> None:
+    config = replace(
+        SMALL, widths=widths, patch=patch, encoder_blocks=1, decoder_blocks=blocks, norm="channel", smooth=smooth
+    )
     tokenizer, f = made(config).rates[0].tokenizer, config.downsampling
     for parameter in tokenizer.parameters():
         torch.nn.init.normal_(parameter, std=0.3)  # blocks begin as their shortcuts

@@ -107,6 +107,8 @@ class TokenizerConfig(ImageArchitecture):
     a part of a picture has the tokens that it has in the whole, and tiles of a large one leave no seams."""
     dense: int = 0
     """Dense layers (normalisation, SiLU, 1x1 convolution) on each side of the bottleneck (paper, section 3.3)."""
+    smooth: int = 0
+    """Channels of a last residual layer over the decoder's pixels, which takes the pattern of squares away; 0: none."""
 
     @classmethod
     def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
@@ -157,7 +159,7 @@ class TokenizerConfig(ImageArchitecture):
             raise GridcodeError(f"tokenizer widths must be positive multiples of 8, got {self.widths}")
         check_channels(self.channels)
         counts = ("encoder_blocks", "decoder_blocks", "patch")
-        check_numbers(self, "tokenizer ", counts=counts, not_negative=("dense",))
+        check_numbers(self, "tokenizer ", counts=counts, not_negative=("dense", "smooth"))
         check_choices(self, "tokenizer ", style=("gridcode", "maskgit"), norm=("group", "channel"))
         if (self.style, self.norm) == ("maskgit", "channel"):
             raise GridcodeError("MaskGIT's layers have group normalisation; leave style or norm at its default")
@@ -176,13 +178,14 @@ class TokenizerConfig(ImageArchitecture):
         # A block has two 3x3 convolutions; each change of resolution has one, at the finer side.
         encoder = self.patch + 4 * strides[-1] + sum(2 * self.encoder_blocks * s for s in strides) + sum(strides[:-1])
         decoder = self.patch + 5 * strides[-1] + sum(2 * self.decoder_blocks * s for s in strides) + sum(strides[:-1])
-        return max(encoder, decoder)
+        return max(encoder, decoder + (4 if self.smooth else 0))
 
     def activations(self, height: int, width: int) -> float:
         """Each block keeps about ten maps of its width: in and out of norm, SiLU, conv, twice."""
         maps = 10 * (self.encoder_blocks + self.decoder_blocks)
         pixels = height * width / self.patch**2
-        return maps * sum(features * pixels / 4.0**stage for stage, features in enumerate(self.widths))
+        coarse = sum(features * pixels / 4.0**stage for stage, features in enumerate(self.widths))
+        return maps * coarse + 2 * self.smooth * height * width
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Final, Literal, TypeAlias, get_args
 
 from gridcode.data.config import DataConfig
@@ -46,6 +47,8 @@ class CodecStudyConfig:
     """Which formats do."""
     coder: Literal["raw", "static", "prior"] | None = None
     """How gridcode codes tokens; by default by the model's prior, where it has one."""
+    tried: tuple[str, ...] = ()
+    """Further models, for a table of what was tried: their quality, with raw tokens, and no verdicts."""
     halve: bool = False
     """Halve each picture's sides first, by the mean of four pixels: of pictures that are JPEG files themselves, it
     takes the traces away."""
@@ -61,6 +64,9 @@ class CodecStudyConfig:
         check_numbers(self, "", counts=("count", "patches"))
         check_chosen(formats=self.formats, rates=self.rates)
         check_choices(self, "", formats=get_args(FormatName), reduced=get_args(FormatName))
+        names = [PurePath(model).name for model in self.tried]
+        if len(set(names)) < len(names):
+            raise GridcodeError(f"tried must be folders of different names, got {', '.join(names)}")
         if not min(self.rates) > 0:
             raise GridcodeError(f"rates must be above 0, got {self.rates}")
         if not all(factor > 1 for factor in self.factors):

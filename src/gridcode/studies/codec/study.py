@@ -4,6 +4,7 @@
     gridcode        one for each rate of the model
     jpeg, …         one for each quality
     jpeg-2, …       the same with the sides halved, and what comes back enlarged
+    tried-…         one for each rate of a further model, its tokens packed without a prior
     profile         of each rate of the model: where the bits and the errors go (profile.py)
 
     picture ─> bytes ─> picture      PSNR, SSIM, MS-SSIM      against the original, mean over pictures
@@ -17,12 +18,11 @@ Where gridcode's rate is above all that a line has, there is no verdict.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Final
 
 import numpy as np
@@ -40,21 +40,17 @@ from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig, 
 from gridcode.studies.codec.formats import NAMES, Pixels, check_format, decoded, encoded, encoded_within
 from gridcode.studies.codec.judge import MEASURES, RATE, Judge, Point, Way
 from gridcode.studies.codec.profile import BANDS, profile_of
-from gridcode.studies.curves import ahead_of, row_of
+from gridcode.studies.codec.verdicts import LEAD, OURS, verdicts
+from gridcode.studies.curves import row_of
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import Panel, Series, StudyTable, Summary, Verdict
+from gridcode.studies.summary import Panel, Series, StudyTable, Summary
 
-OURS: Final = "gridcode"
 PROFILE: Final = "profile"
 PROFILED: Final = 10
 """Pictures of the profile, at most."""
 SHOWN: Final = 4
 """Pictures on the contact sheet."""
-HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
-"""Measures of which more is better."""
-LEAD: Final = 0.02
-"""What counts as a lead, as a share of the other's figure: for lite2's distance the 95 % interval of the difference,
-picture by picture, is 1.6 % over 50 photographs (gridcode and WebP at 0.053 bits a pixel)."""
+TRIED: Final = "tried"
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,13 @@ class CodecStudy(Study):
     """See the module."""
 
     name: ClassVar[str] = "codec"
-    paths: ClassVar[tuple[str, ...]] = ("model",)
+    paths: ClassVar[tuple[str, ...]] = ("model", "tried")
+    choices: ClassVar[tuple[str, ...]] = ("formats", "factors", "tried")
     config: CodecStudyConfig = field(default_factory=CodecStudyConfig)
 
     def cells(self) -> list[Cell]:
         """Gridcode and each format at each of its sizes; nothing in it depends on a seed."""
-        return [Cell(setting, 0) for setting in (OURS, *self._lines(), PROFILE)]
+        return [Cell(setting, 0) for setting in (OURS, *self._lines(), *self._tried(), PROFILE)]
 
     def _lines(self) -> dict[str, str]:
         """Titles of the formats' lines, by the cell's setting."""
@@ -77,6 +74,10 @@ class CodecStudy(Study):
             for factor in self.config.factors if name in self.config.reduced else ():
                 titles[f"{name}-{factor}"] = f"{NAMES[name]}, sides / {factor}"
         return titles
+
+    def _tried(self) -> dict[str, str]:
+        """Further models, by the cell's setting."""
+        return {f"{TRIED}-{PurePath(model).name}": model for model in self.config.tried}
 
     def kind(self, cell: Cell) -> str:
         """The cell's own."""
@@ -112,7 +113,7 @@ class CodecStudy(Study):
             shown = pictures(self.config)[:PROFILED]
             rates = {
                 name: partial(profile_of, Codec((rate,)), shown, self.config.coder)
-                for name, rate in self._rates().items()
+                for name, rate in rates_of(self.config.model).items()
             }
             return {"profile": swept(rates, folder / "points.json"), "pictures": len(shown)}
         judge = Judge.of(self.config, pictures(self.config))
@@ -121,10 +122,12 @@ class CodecStudy(Study):
 
     def _ways(self, cell: Cell) -> dict[str, Way]:
         """What makes a file and a picture again, by the point's name."""
-        if cell.setting in (OURS, PROFILE):
+        tried = self._tried().get(cell.setting)
+        if tried is not None or cell.setting in (OURS, PROFILE):
+            coder = self.config.coder if tried is None else "raw"
             return {
-                name: partial(through_codec, codec=Codec((rate,)), coder=self.config.coder)
-                for name, rate in self._rates().items()
+                name: partial(through_codec, codec=Codec((rate,)), coder=coder)
+                for name, rate in rates_of(tried or self.config.model).items()
             }
         form: FormatName
         form, factor = cell.setting.partition("-")[::2]  # type: ignore[assignment]
@@ -132,16 +135,6 @@ class CodecStudy(Study):
             str(quality): partial(through_format, name=form, quality=quality, factor=int(factor or 1))
             for quality in (REDUCED if factor else QUALITIES)[form]
         }
-
-    def _rates(self) -> dict[str, Rate]:
-        """The model's rates, by the point's name."""
-        rates: dict[str, Rate] = {}
-        for rate in codec_of(self.config.model).rates:
-            point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
-            if point in rates:
-                point += f", {rate.tokenizer.weights_hash()}"
-            rates[point] = rate
-        return rates
 
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
@@ -155,7 +148,7 @@ class CodecStudy(Study):
         curves: dict[str, list[tuple[str, Point]]] = {
             cell.setting: sorted(values["points"].items(), key=lambda item: float(item[1][RATE]))
             for cell, values in results.items()
-            if cell.setting != PROFILE
+            if cell.setting == OURS or cell.setting in self._lines()
         }
         names = {OURS: OURS, **self._lines()}
         tables = [
@@ -166,6 +159,8 @@ class CodecStudy(Study):
             )
             for line, found in curves.items()
         ]
+        further = {model: results.get(Cell(setting, 0)) for setting, model in self._tried().items()}
+        tables += [tried_table({PurePath(model).name: found["points"] for model, found in further.items() if found})]
         tables += [profile_table(values["profile"]) for cell, values in results.items() if cell.setting == PROFILE]
         panels = [
             Panel(
@@ -196,7 +191,7 @@ class CodecStudy(Study):
         )
         title = f"Small files, {self.config.data.dataset}{', halved' if self.config.halve else ''}"
         found = verdicts(points, self._lines(), self.config.rates)
-        return Summary(title, found, tables, panels, notes=(note,))
+        return Summary(title, found, [table for table in tables if table.rows], panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
         """``equal-bytes.png``: crops of pictures through gridcode at its lowest rate, and through each format."""
@@ -217,6 +212,17 @@ class CodecStudy(Study):
             rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
         sheet = [to_channels(_middle(picture), 3) for picture in rows]
         save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
+
+
+def tried_table(models: Mapping[str, Mapping[str, Point]]) -> StudyTable:
+    """Every rate of further models."""
+    rows = [
+        [model, rate, f"{point[RATE]:.4f}", *row_of(point, MEASURES)]
+        for model, points in models.items()
+        for rate, point in points.items()
+    ]
+    columns = ("model", "rate", "bits a pixel", *(measure.title for measure in MEASURES))
+    return StudyTable("Also tried, with the tokens packed as they are, without a prior", columns, rows)
 
 
 def profile_table(rates: Mapping[str, Values]) -> StudyTable:
@@ -264,8 +270,19 @@ def through_codec(picture: Pixels, *, codec: Codec, coder: str | None) -> tuple[
 
 @lru_cache(maxsize=1)
 def codec_of(model: str) -> Codec:
-    """The study's model, loaded once a process."""
+    """A model, loaded once a process."""
     return Codec.from_pretrained(model)
+
+
+def rates_of(model: str) -> dict[str, Rate]:
+    """A model's rates, by the point's name."""
+    rates: dict[str, Rate] = {}
+    for rate in codec_of(model).rates:
+        point = f"{rate.tokenizer.config.downsampling} px, {rate.tokenizer.codebook_size} codes"
+        if point in rates:
+            point += f", {rate.tokenizer.weights_hash()}"
+        rates[point] = rate
+    return rates
 
 
 @lru_cache(maxsize=1)
@@ -291,46 +308,6 @@ def halved(picture: Pixels) -> Pixels:
     blocks = picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, picture.shape[2])
     means: Pixels = blocks.mean((1, 3)).round().astype(np.uint8)
     return means
-
-
-def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], rates: Sequence[float]) -> list[Verdict]:
-    """Whether gridcode is ahead of each format at its rates.
-
-    Args:
-        points: Of each line, by rising rate.
-        names: Titles of the formats' lines.
-        rates: Bits a pixel.
-    """
-    found, seen = [], set[float]()
-    for limit in rates:
-        below = [point for point in points.get(OURS, ()) if point[RATE] <= limit]
-        if not below or below[-1][RATE] in seen:
-            continue
-        ours = below[-1]
-        seen.add(ours[RATE])
-        for line, name in names.items():
-            if points.get(line) and ours[RATE] <= points[line][-1][RATE]:
-                found.append(_ahead(ours, points[line], name))
-    return found
-
-
-def _ahead(ours: Point, theirs: Sequence[Point], name: str) -> Verdict:
-    there = {one.key: at_rate(theirs, ours[RATE], one.key) for one in MEASURES if one.key in theirs[0]}
-    ahead, parts = ahead_of(ours, there, MEASURES, HIGHER, lead=LEAD)
-    least = theirs[0][RATE]
-    smallest = f"; its smallest files have {least:.3f} bits a pixel" if least > ours[RATE] else ""
-    claim = f"at {ours[RATE]:.3f} bits a pixel gridcode is ahead of {name} in at least two measures"
-    return Verdict(claim, "seen" if ahead >= 2 else "not seen", f"in {ahead}: {', '.join(parts)}{smallest}")
-
-
-def at_rate(points: Sequence[Point], rate: float, key: str) -> float:
-    """A measure between points, over the logarithm of the rate; beyond them, that of the nearest.
-
-    >>> at_rate([{"bits_per_pixel": 0.1, "x": 1.0}, {"bits_per_pixel": 0.4, "x": 3.0}], 0.2, "x")
-    2.0
-    """
-    x = np.log([point[RATE] for point in points])
-    return float(np.interp(math.log(rate), x, [point[key] for point in points]).round(9))
 
 
 def _middle(picture: Pixels, height: int = 160, width: int = 240) -> Pixels:

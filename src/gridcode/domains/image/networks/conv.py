@@ -4,7 +4,7 @@ image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> block
       -> [norm, SiLU, 1x1 conv] x dense -> norm, SiLU, 1x1 conv -> latents
 
 codes -> 3x3 conv -> [norm, SiLU, 1x1 conv] x dense -> 2 blocks -> [blocks, double] x (stages - 1) -> blocks
-      -> norm, SiLU, 3x3 conv -> shuffle(patch) -> image
+      -> norm, SiLU, 3x3 conv -> shuffle(patch) -> [smooth] -> image
 
 Differs from paper (MaskGIT's VQ-GAN, section 4.1): pixels may enter as patches, resolution is halved by a strided
 convolution instead of average pooling, convolutions have biases, and a block begins as its shortcut. With
@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.nn.conv import ChannelNorm, Conv2d, Downsample, MaskGITBlock, Norm, ResidualBlock, Upsample
@@ -81,12 +82,39 @@ class Decoder(nn.Sequential):
             Conv2d(before, config.channels * config.patch**2, 3, padding=1),
             nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
         ]
+        if config.smooth:
+            stages.append(Smooth(config.channels, config.smooth))
         super().__init__(*stages)
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, H, W)."""
         out: Tensor = super().forward(codes)  # type: ignore[no-untyped-call]
         return out
+
+
+class Smooth(nn.Module):
+    """``x + conv(silu(conv(x)))`` over pixels, by 5x5 convolutions; it begins as its shortcut.
+
+    The squares of the layer before know nothing of each other, so that their borders are seen as a pattern; this layer
+    sees across borders. It costs 50 * channels * width multiplications a pixel.
+
+    Args:
+        channels: Channels of the picture.
+        width: Channels between the convolutions.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = Conv2d(channels, width, 5, padding=2)
+        self.conv2 = Conv2d(width, channels, 5, padding=2)
+        nn.init.zeros_(self.conv2.weight)
+        assert self.conv2.bias is not None
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        smoothed: Tensor = self.conv2(F.silu(self.conv1(x)))
+        return x + smoothed
 
 
 _NORMS: Final[dict[str, type[Norm | ChannelNorm]]] = {"group": Norm, "channel": ChannelNorm}
