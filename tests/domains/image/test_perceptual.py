@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gridcode.domains.image.loss import PerceptualLoss
+from gridcode.data.config import DataConfig
+from gridcode.domains.image.config import LossConfig, PerceptualConfig, TokenizerRun
+from gridcode.domains.image.loss import PerceptualLoss, shifted
+from gridcode.errors import GridcodeError
 from gridcode.features.config import ObserverConfig
 from gridcode.features.observer import Observer
 
@@ -23,3 +26,20 @@ def test_the_term_is_the_weighted_mean_and_only_reconstructions_learn() -> None:
     assert y.grad is not None
     assert float(y.grad.abs().sum()) > 0
     assert all(parameter.grad is None for parameter in observer.parameters())
+
+
+def test_every_shift_comes_and_a_step_has_its_own() -> None:
+    x = torch.arange(30).view(1, 1, 5, 6)
+    starts = [int(x[shifted(2, seed=1, step=step)][0, 0, 0, 0]) for step in range(200)]
+    assert set(starts) == {0, 1, 2, 6, 7, 8, 12, 13, 14}
+    assert {x[shifted(2, seed=1, step=step)].shape for step in range(20)} == {(1, 1, 3, 4)}
+    assert starts == [int(x[shifted(2, seed=1, step=step)][0, 0, 0, 0]) for step in range(200)]
+    assert x[shifted(0, seed=1, step=7)].shape == x.shape
+
+
+def test_a_shift_leaves_half_of_a_picture() -> None:
+    with pytest.raises(GridcodeError, match=r"loss.perceptual.shift must be >= 0, got -1"):
+        PerceptualConfig(shift=-1)
+    TokenizerRun(data=DataConfig(size=16), loss=LossConfig(perceptual=PerceptualConfig(shift=8)))
+    with pytest.raises(GridcodeError, match="shift=9 leaves less than half of a picture of 16 pixels"):
+        TokenizerRun(data=DataConfig(size=16), loss=LossConfig(perceptual=PerceptualConfig(shift=9)))

@@ -36,6 +36,9 @@ class PerceptualConfig:
     (extra pretrained); self: a small network trained on the run's pictures first."""
     weight: float = 0.1
     """Weight of the distance in the loss."""
+    shift: int = 0
+    """Pixels, at most, by which picture and reconstruction are shifted together before they are compared, by chance at
+    each step: else a network's strides leave a pattern of their size, which it does not see. 7 suits lite0."""
     vgg: str | None = None
     """Weights of VGG-16 with torchvision's names (.safetensors or .pth); only for lpips."""
     heads: str | None = None
@@ -57,6 +60,7 @@ class PerceptualConfig:
             raise GridcodeError(
                 f"loss.perceptual.weight must be > 0, got {self.weight}; set loss.perceptual.kind=none to leave it out"
             )
+        check_numbers(self, "loss.perceptual.", not_negative=("shift",))
         if self.kind != "lpips" and (self.vgg or self.heads or self.download):
             raise GridcodeError(
                 f"loss.perceptual.vgg, .heads and .download are for kind='lpips', got kind={self.kind!r}"
@@ -172,6 +176,11 @@ class TokenizerRun(TokenizerSettings):
                 f"data.channels={self.data.channels} but model.channels={self.model.channels}: set them equal"
             )
         self.model.grid(self.data.size, self.data.size)
+        if 2 * self.loss.perceptual.shift > self.data.size:
+            raise GridcodeError(
+                f"loss.perceptual.shift={self.loss.perceptual.shift} leaves less than half of a picture of "
+                f"{self.data.size} pixels; set a smaller one"
+            )
         super().__post_init__()
 
     def check_files(self) -> None:

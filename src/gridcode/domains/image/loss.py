@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -34,7 +35,7 @@ from gridcode.tokenizer.adversarial import Adversary, make_learner
 from gridcode.tokenizer.domain import Objective, Sources
 from gridcode.training.log import ProgressBar
 from gridcode.training.run import RunOptions
-from gridcode.training.seeding import derive_seed
+from gridcode.training.seeding import derive_seed, generator
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -102,6 +103,19 @@ class PerceptualLoss:
             images: (B, C, H, W) in [-1, 1].
         """
         return {"perceptual": self.weight * self.distance(reconstructions, images).float().mean()}
+
+
+def shifted(most: int, seed: int, step: int) -> tuple[slice | EllipsisType, ...]:
+    """The part of pictures that a step compares: ``most`` rows and columns are left out, by chance before or after.
+
+    >>> x = torch.arange(6).expand(1, 6, 6)
+    >>> len({int(x[shifted(3, 0, step)][0, 0, 0]) for step in range(20)}), x[shifted(3, 0, 0)].shape
+    (4, torch.Size([1, 3, 3]))
+    """
+    if not most:
+        return (...,)
+    rows, columns = torch.randint(most + 1, (2,), generator=generator(seed, "shift", step)).tolist()
+    return ..., *(slice(start, start - most or None) for start in (rows, columns))
 
 
 FOLDER = "perceptual"
@@ -210,7 +224,8 @@ class ImageObjective(Objective):
         terms = self._pixels(outputs, images)
         with self._fabric.autocast():
             if self._perceptual is not None:
-                terms |= self._perceptual(outputs, images)
+                part = shifted(self._run.loss.perceptual.shift, self._run.loop.seed, step)
+                terms |= self._perceptual(outputs[part], images[part])
             if self._adversary is not None:
                 terms |= self._adversary.terms(outputs, images, step)
         self._reconstructed.append(outputs.detach())
