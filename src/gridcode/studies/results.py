@@ -129,8 +129,7 @@ def without_paths(study: Study | type[Study], settings: Mapping[str, Any]) -> di
         return PurePath(value).name if isinstance(value, str) else value
 
     found = dict(settings)
-    for name in study.paths:
-        found[name] = last(found.get(name))
+    found |= {name: last(found[name]) for name in study.paths if name in found}
     if isinstance(data := found.get("data"), Mapping):
         found["data"] = {**data, **{name: last(data.get(name)) for name in ("source", "val_source")}}
     return found
