@@ -44,7 +44,7 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
     content["settings"] = without_paths(study_type, content["settings"])
     data = content["settings"].get("data")
     name = data["source"] if data is not None else "all" if study_type.paths else "scenes"
-    name += "-halved" if content["settings"].get("halve") else ""
+    name = f"halved-{name}" if content["settings"].get("halve") else name
     file = pages / f"{content['study']}-{name}.json"
     write_json(file, content)
     for old in pages.glob(f"{file.stem}-*.png"):

@@ -50,6 +50,8 @@ PROFILED: Final = 10
 """Pictures of the profile, at most."""
 SHOWN: Final = 4
 """Pictures on the contact sheet."""
+CROP: Final = (160, 240)
+"""Height and width of what is shown of each, at most."""
 TRIED: Final = "tried"
 
 
@@ -212,7 +214,8 @@ class CodecStudy(Study):
                 for name in self.config.formats
             ]
             rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
-        sheet = [to_channels(_middle(picture), 3) for picture in rows]
+        height, width = (min(CROP[axis], max(picture.shape[axis] for picture in rows)) for axis in (0, 1))
+        sheet = [to_channels(_middle(picture, height, width), 3) for picture in rows]
         save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
 
 
@@ -312,7 +315,7 @@ def halved(picture: Pixels) -> Pixels:
     return means
 
 
-def _middle(picture: Pixels, height: int = 160, width: int = 240) -> Pixels:
+def _middle(picture: Pixels, height: int, width: int) -> Pixels:
     """The middle of a picture, (height, width, C); what it lacks is grey."""
     top, left = (max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, (height, width), strict=False))
     part = picture[top : top + height, left : left + width]
