@@ -37,8 +37,8 @@ class PerceptualConfig:
     weight: float = 0.1
     """Weight of the distance in the loss."""
     shift: int = 0
-    """Pixels, at most, by which picture and reconstruction are shifted together before they are compared, by chance at
-    each step: else a network's strides leave a pattern of their size, which it does not see. 7 suits lite0."""
+    """Pixels, at most, by which picture and reconstruction are shifted together, at random in each step, before they
+    are compared. Without a shift the network's strides leave a fine pattern that it does not see; 7 suits lite0."""
     vgg: str | None = None
     """Weights of VGG-16 with torchvision's names (.safetensors or .pth); only for lpips."""
     heads: str | None = None

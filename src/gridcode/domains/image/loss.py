@@ -106,7 +106,7 @@ class PerceptualLoss:
 
 
 def shifted(most: int, seed: int, step: int) -> tuple[slice | EllipsisType, ...]:
-    """The part of pictures that a step compares: ``most`` rows and columns are left out, by chance before or after.
+    """The part of pictures that a step compares: ``most`` rows and columns are left out, at random before or after it.
 
     >>> x = torch.arange(6).expand(1, 6, 6)
     >>> len({int(x[shifted(3, 0, step)][0, 0, 0]) for step in range(20)}), x[shifted(3, 0, 0)].shape
