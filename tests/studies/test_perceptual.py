@@ -31,7 +31,7 @@ KERNEL, FRECHET = "reconstructions KD ({})", "reconstructions FD ({})"
         ({"seeds": 0}, "at least 1 seed"),
         ({"losses": ()}, "losses must name at least one"),
         ({"losses": ("l2", "l2")}, "each once"),
-        ({"losses": ("l1",)}, "losses must be of l2, self, lite0, got 'l1'"),
+        ({"losses": ("l1",)}, "losses must be of l2, self, lite0, shifted, got 'l1'"),
         ({"weight": 0.0}, "weight must be above 0"),
     ],
 )
@@ -45,9 +45,10 @@ def test_studies_of_nothing_are_refused(settings: dict[str, Any], error: str) ->
 def test_cells_differ_in_the_loss_alone(size: Any, side: int) -> None:
     study = Perceptual(PerceptualStudyConfig(data=DataConfig(size=side), size=size, seeds=1))
     runs = [study.recipe(cell).stage_one(study.config, cell.seed) for cell in study.cells()]
-    assert [run.loss.perceptual.kind for run in runs] == ["none", "self", "lite0"]
+    assert [run.loss.perceptual.kind for run in runs] == ["none", "self", "lite0", "lite0"]
+    assert [run.loss.perceptual.shift for run in runs] == [0, 0, 0, 7]
     assert runs[0].loss == LossConfig()
-    assert runs[1].loss.perceptual.weight == runs[2].loss.perceptual.weight == 0.5
+    assert {run.loss.perceptual.weight for run in runs[1:]} == {0.5}
     assert len({(str(run.model), str(run.optim), str(run.loop)) for run in runs}) == 1
     if size == "laptop":
         assert runs[0].model.downsampling == (4 if side == 28 else 8)
@@ -59,7 +60,7 @@ def two(value: float) -> list[float]:
 
 
 def figures(lite2: list[float], lite0: list[float], classifier: list[float], psnr: list[float]) -> dict[str, Any]:
-    """Figures of L2, the self-made network and lite0."""
+    """Figures of L2, the self-made network, lite0, and lite0 with shifts."""
     found = {
         KERNEL.format("lite2"): lite2,
         FRECHET.format("lite2"): lite2[::-1],
@@ -67,31 +68,31 @@ def figures(lite2: list[float], lite0: list[float], classifier: list[float], psn
         FRECHET.format("lite0"): lite0[::-1],
         RECONSTRUCTION: classifier,
         PSNR: psnr,
-        SECONDS: [0.5, 0.6, 1.0],
+        SECONDS: [0.5, 0.6, 1.0, 1.0],
     }
-    return {key: dict(zip(("l2", "self", "lite0"), map(two, of), strict=True)) for key, of in found.items()}
+    return {key: dict(zip(("l2", "self", "lite0", "shifted"), map(two, of), strict=True)) for key, of in found.items()}
 
 
 def test_verdicts_on_made_up_figures() -> None:
-    seen = figures([0.1, 0.08, 0.05], [0.1, 0.09, 0.02], [40, 30, 20], [22, 21, 20])
+    seen = figures([0.1, 0.08, 0.05, 0.04], [0.1, 0.09, 0.02, 0.02], [40, 30, 20, 15], [22, 21, 20, 20])
     found = verdicts(seen, 1000)
-    assert [verdict.answer for verdict in found] == ["seen"] * 9
+    assert [verdict.answer for verdict in found] == ["seen"] * 12
     assert found[0].claim == (
         "lite0 in the loss brings reconstructions nearer to the pictures than pixels alone do, by lite2"
     )
     assert found[0].figures.startswith("kernel distance 0.0500 against 0.1001, -0.0500 (95 % interval -0.05")
-    assert found[6].figures.startswith("20% against 50%, -30 points")
-    assert found[7].figures.endswith("; a step takes 2.0 times as long")
-    assert "dB" in found[7].figures
+    assert found[8].figures.startswith("20% against 50%, -30 points")
+    assert found[9].figures.endswith("; a step takes 2.0 times as long")
+    assert "dB" in found[9].figures
     # Of many pictures the Fréchet distance counts, which is turned around here.
     assert [verdict.answer for verdict in verdicts(seen, 10_000)][:2] == ["opposite", "seen"]
 
 
 def test_what_is_not_so_is_the_opposite_and_one_seed_leaves_it_open() -> None:
-    turned = figures([0.05, 0.08, 0.1], [0.1, 0.09, 0.21], [20, 30, 40], [20, 21, 22])
+    turned = figures([0.05, 0.08, 0.1, 0.2], [0.1, 0.09, 0.21, 0.2], [20, 30, 40, 50], [20, 21, 22, 22])
     found = verdicts(turned, 1000)
     assert [verdict.answer for verdict in found[:2]] == ["opposite"] * 2
-    assert [verdict.answer for verdict in found[6:]] == ["opposite"] * 3
+    assert [verdict.answer for verdict in found[6:]] == ["opposite"] * 6
     one = {key: {loss: values[:1] for loss, values in of.items()} for key, of in turned.items()}
     assert {verdict.answer for verdict in verdicts(one, 1000)} == {"open"}
     alone = {key: {"l2": of["l2"]} for key, of in turned.items()}
@@ -133,7 +134,7 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     study.prepare(tmp_path)
     write_study(study, {cell: run_cell(study, cell, tmp_path) for cell in study.cells()}, tmp_path)
     _, results = read_study(tmp_path / "study.json")
-    assert [cell.setting for cell in results] == ["l2", "self", "lite0"]
+    assert [cell.setting for cell in results] == ["l2", "self", "lite0", "shifted"]
     for values in results.values():
         assert values["pictures"] == 12
         assert values[FRECHET.format("lite2")] > 0
@@ -142,7 +143,7 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     assert (tmp_path / "cells/self-0/tokenizer/perceptual").is_dir()
     assert not (tmp_path / "cells/lite0-0/tokenizer/perceptual").exists()
     assert "| SSIM |" in (tmp_path / "table.md").read_text()
-    assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 8 * 100 + 4, 3)
+    assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 10 * 100 + 4, 3)
     assert "lite0 flatters its own pupil" in (tmp_path / "table.md").read_text()
     assert study.time_cell(study.cells()[1]) > 0
     # A loss whose first seed diverged has no tokenizer, and no column in the pictures.
@@ -151,5 +152,6 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     write_json(cell_folder(tmp_path, cell) / "result.json", diverged)
     shutil.rmtree(cell_folder(tmp_path, cell) / "tokenizer")
     write_study(study, {cell: run_cell(study, cell, tmp_path) for cell in study.cells()}, tmp_path)
-    assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 6 * 100 + 4, 3)
-    assert "right: the original, L2 alone, self-made network; then" in (tmp_path / "table.md").read_text()
+    assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 8 * 100 + 4, 3)
+    table = (tmp_path / "table.md").read_text()
+    assert "right: the original, L2 alone, self-made network, lite0 with shifts; then" in table

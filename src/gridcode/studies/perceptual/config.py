@@ -19,7 +19,10 @@ from gridcode.quantize.config import QuantizerConfig
 from gridcode.studies.config import ImageStudyConfig, check_chosen, check_seeds
 from gridcode.training.config import OptimConfig
 
-LossName: TypeAlias = Literal["l2", "self", "lite0"]
+LossName: TypeAlias = Literal["l2", "self", "lite0", "shifted"]
+
+SHIFT = 7
+"""Pixels, at most, by which ``shifted`` moves what it compares."""
 
 LARGE = 64
 """Side in pixels from which on a token covers 8 pixels a side at laptop size, not 4."""
@@ -32,7 +35,8 @@ class PerceptualStudyConfig(ImageStudyConfig):
     data: DataConfig = field(default_factory=lambda: DataConfig(size=128, workers=0))
     """The pictures."""
     losses: tuple[LossName, ...] = get_args(LossName)
-    """l2: pixels alone; self: and a network trained on the study's pictures; lite0: and EfficientNet-lite0."""
+    """l2: pixels alone; self: and a network trained on the study's pictures; lite0: and EfficientNet-lite0;
+    shifted: lite0 too, at another place of the picture in each step."""
     weight: float = 0.5
     """Weight of the distance of features, of either network; that of L2 is 1."""
 
@@ -67,6 +71,8 @@ class PerceptualStudyConfig(ImageStudyConfig):
         perceptual = PerceptualConfig(kind="lite0", weight=self.weight)
         if name == "self":
             perceptual = replace(perceptual, kind="self", widths=widths, steps=steps, batch_size=batch_size)
+        if name == "shifted":
+            perceptual = replace(perceptual, shift=SHIFT)
         return LossConfig(perceptual=perceptual)
 
     def tokenizer(self, quantizer: QuantizerConfig, seed: int) -> TokenizerRun:

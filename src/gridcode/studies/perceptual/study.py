@@ -4,6 +4,7 @@
     l2          mean squared error of the pixels
     self        and the distance of features of a small network trained on the study's own pictures first
     lite0       and that of EfficientNet-lite0, which ImageNet has trained
+    shifted     the same, at another place of the picture in each step (``loss.perceptual.shift``)
 
     reconstructions ─> lite2                          trained apart: took no part in any loss
                    ├─> a classifier of the data       took no part, but learned the labels that ``self`` learned
@@ -39,8 +40,8 @@ from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answe
 from gridcode.studies.timing import seconds_of_steps
 from gridcode.tokenizer.model import Tokenizer
 
-NAMES: Final = {"l2": "L2 alone", "self": "self-made network", "lite0": "lite0"}
-TITLES: Final = {"self": "the self-made network", "lite0": "lite0"}
+NAMES: Final = {"l2": "L2 alone", "self": "self-made network", "lite0": "lite0", "shifted": "lite0 with shifts"}
+TITLES: Final = {"self": "the self-made network", "lite0": "lite0", "shifted": "lite0 with shifts"}
 SECONDS: Final = "seconds_a_step"
 MEASURES: Final = (
     Column(PSNR, "PSNR (dB)", 2),
@@ -190,7 +191,7 @@ def verdicts(found: Found, count: int) -> list[Verdict]:
     lite2, lite0 = (distance_measure(grader, count) for grader in ("lite2", "lite0"))
     graders = {"lite2": lite2, "a classifier of the data": RECONSTRUCTION}
     claims: list[Verdict] = []
-    for loss, other in (("lite0", "l2"), ("self", "l2"), ("lite0", "self")):
+    for loss, other in (("lite0", "l2"), ("self", "l2"), ("lite0", "self"), ("shifted", "lite0")):
         for grader, key in graders.items():
             than = "pixels alone do" if other == "l2" else f"{TITLES[other]} does"
             claim = f"{TITLES[loss]} in the loss brings reconstructions nearer to the pictures than {than}, by {grader}"
@@ -198,7 +199,7 @@ def verdicts(found: Found, count: int) -> list[Verdict]:
             what = f"{'kernel' if kernel else 'Fréchet'} distance"
             claims += _compared(found[key], loss, other, claim, what, 4 if kernel else 2)
     claims += _flattered(found[lite0], found[lite2])
-    for loss in ("lite0", "self"):
+    for loss in ("lite0", "self", "shifted"):
         claim = f"{TITLES[loss]} in the loss costs PSNR"
         claims += _compared(found[PSNR], loss, "l2", claim, "PSNR", 2, " dB", more=_times_as_long(found[SECONDS], loss))
     return claims
