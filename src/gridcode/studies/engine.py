@@ -229,6 +229,8 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
             write_json(folder / WORKED, {"seconds": before + working_time() - start})
             raise
     seconds = before + working_time() - start
+    if (measured_by := study.measured_by(out)) is not None:
+        found = {**found, "measured_by": measured_by}
     write_result(out, cell, found, seconds)
     (folder / WORKED).unlink(missing_ok=True)
     study.tidy(cell, out)

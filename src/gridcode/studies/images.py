@@ -40,6 +40,7 @@ from gridcode.prior.train import train_prior
 from gridcode.quantize.config import QuantizerConfig
 from gridcode.store.reader import TokenStore
 from gridcode.studies.config import CLASSIFIER, ImageStudyConfig
+from gridcode.studies.results import trained_network
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.timing import STEPS, peak_memory, seconds_of_steps, short_loop
 from gridcode.tasks.generate import Generator
@@ -97,6 +98,10 @@ class ImageStudy(Study):
     def prepare(self, out: Path) -> None:
         """Train the classifier that measures."""
         train_classifier(self.config, out)
+
+    def measured_by(self, out: Path) -> str | None:
+        """The classifier."""
+        return trained_network(out / CLASSIFIER)
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """See :class:`Study`."""

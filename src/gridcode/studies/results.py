@@ -13,7 +13,8 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from gridcode.errors import GridcodeError
-from gridcode.files import make_folder, read_json, write_json
+from gridcode.files import make_folder, read_json, sha256, write_json
+from gridcode.hub import WEIGHTS
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 
 RESULT: Final = "result.json"
@@ -62,6 +63,12 @@ def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
     except (KeyError, TypeError, ValueError) as error:
         raise GridcodeError(f"{file} is no study.json ({error!r}); give another file") from None
     return content, results
+
+
+def trained_network(folder: Path) -> str | None:
+    """The name of a network's folder and the hash of its weights, for :meth:`Study.measured_by`; None without it."""
+    weights = folder / WEIGHTS
+    return f"{folder.name} {sha256(weights)[:16]}" if weights.is_file() else None
 
 
 def finished_cells(study: Study, file: Path) -> tuple[dict[str, Any], dict[Cell, Values]]:

@@ -88,6 +88,10 @@ class Study(ABC):
             Stopped: A signal ended it.
         """
 
+    def measured_by(self, out: Path) -> str | None:
+        """The name and weights of what measures cells, where each folder of the study trains its own; else None."""
+        return None
+
     def tidy(self, cell: Cell, out: Path) -> None:  # noqa: B027  (not every study leaves what nobody needs)
         """Remove what only an unfinished cell needs, its checkpoints. Called once its result is written."""
 

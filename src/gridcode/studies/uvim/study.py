@@ -19,6 +19,7 @@ from typing import ClassVar
 from gridcode.domains.dense.colour_sets import colour_observer
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.evaluate import BOTH
+from gridcode.studies.results import trained_network
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Summary
 from gridcode.studies.uvim.cell import rendered, run_cell
@@ -65,6 +66,10 @@ class UvimStudy(Study):
             device=loop_device(run.prior.loop),
             folder=str(out / "observer"),
         )
+
+    def measured_by(self, out: Path) -> str | None:
+        """The observer."""
+        return trained_network(out / "observer")
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """See :class:`Study`."""
