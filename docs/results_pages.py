@@ -47,7 +47,7 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
     name = f"halved-{name}" if content["settings"].get("halve") else name
     file = pages / f"{content['study']}-{name}.json"
     write_json(file, content)
-    for old in pages.glob(f"{file.stem}-*.png"):
+    for old in _pictures(file):
         old.unlink()
     for picture in sorted(study.glob("*.png")):
         shutil.copyfile(picture, pages / f"{file.stem}-{picture.name}")
@@ -57,9 +57,9 @@ def take_in(study: Path, pages: Path = PAGES) -> Path:
 def write_pages(pages: Path = PAGES) -> None:
     """Write every page and plot from the JSON files of a folder, and remove pages that have none."""
     from gridcode.files import write_text
-    from gridcode.studies.results import read_study
     from gridcode.studies.plot import save_plot
     from gridcode.studies.registry import study_from_json
+    from gridcode.studies.results import read_study
 
     texts = page_texts(pages)
     for old in pages.glob("*.md"):
@@ -95,24 +95,22 @@ def command_of(name: str, config: Any) -> str:
 
 def _section(file: Path) -> str:
     """Verdicts, plot, tables and pictures of a study on one data set; then how it was measured, in one line."""
-    from gridcode.studies.results import read_study
     from gridcode.studies.registry import study_from_json
+    from gridcode.studies.results import read_study
+    from gridcode.studies.summary import summarised
 
     content, results = read_study(file)
     study = study_from_json(content)
-    summary = study.summary(results)
-    parts = [f"## {summary.title}"]
-    if summary.verdicts:
-        parts.append("\n".join(f"- {verdict.line()}" for verdict in summary.verdicts))
+    summary = summarised(study, results)
+    parts = [f"## {summary.title}", *summary.verdict_lines()]
     if summary.panels:
         parts.append(f"![{summary.title}]({file.stem}.svg)")
     parts += [table.markdown() for table in summary.tables]
-    parts += [
-        f"![{picture.stem.removeprefix(file.stem + '-')}]({picture.name})"
-        for picture in sorted(file.parent.glob(f"{file.stem}-*.png"))
-    ]
+    parts += [f"![{picture.stem.removeprefix(file.stem + '-')}]({picture.name})" for picture in _pictures(file)]
     command = command_of(study.name, study.config)  # type: ignore[attr-defined]
-    cells = f"{len(results)} of {len(study.cells())} cells, {content['hours']:.1f} hours of work of one process"
+    hours = content["hours"]
+    work = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+    cells = f"{len(results)} of {len(study.cells())} cells, {work} of work of one process"
     machines = [_machine(machine) for machine in (content["machine"], *content.get("earlier_machines", []))]
     facts = [f"`{command}`", *filter(None, [study.steps()]), cells, " and ".join(dict.fromkeys(machines))]
     notes = [*summary.notes, f"{'; '.join(facts)}. Figures: [{file.name}]({file.name})."]
@@ -120,16 +118,24 @@ def _section(file: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _pictures(file: Path) -> list[Path]:
+    """The pictures of a study's JSON: those of its name, but of none that is longer and begins with it."""
+    others = [path.stem for path in file.parent.glob(f"{file.stem}-*.json")]
+    found = sorted(file.parent.glob(f"{file.stem}-*.png"))
+    return [path for path in found if not any(path.name.startswith(f"{other}-") for other in others)]
+
+
 def _index(found: Mapping[str, Sequence[Path]]) -> str:
     """What there is."""
-    from gridcode.studies.results import read_study
     from gridcode.studies.registry import study_from_json
+    from gridcode.studies.results import read_study
 
     lines = [
         "# Studies",
         "",
-        "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells and "
-        "answers each of the paper's claims: *seen*, *not seen*, *opposite*, or *open* where the figures do not tell.",
+        "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells, "
+        "each a setting with a seed, and answers each claim: *seen*, *not seen*, *opposite*, or *open* where the "
+        "figures leave it open.",
         "These pages are written from the figures alone (`make results`). `--finished study.json` goes on from the "
         "figures of an earlier run, with more seeds say, and does not run its cells again.",
         "",
@@ -139,8 +145,7 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         results = []
         for file in files:
             content, cells = read_study(file)
-            answers = [verdict.answer for verdict in study_from_json(content).summary(cells).verdicts]
-            counted = ", ".join(f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(answers))
+            counted = study_from_json(content).summary(cells).found()
             results.append(f"[{file.stem.removeprefix(f'{name}-')}]({name}.md): {counted or 'no claims'}")
         lines.append(f"| `gridcode study {name} --out O` | {_about(name)} | {'; '.join(results) or 'none yet'} |")
     return "\n".join(lines) + "\n"

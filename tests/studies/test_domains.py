@@ -16,6 +16,7 @@ from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.registry import study_from_json
 from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell, cell_folder
+from gridcode.studies.summary import Column
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,14 @@ def test_alarms_and_verdicts(tmp_path: Path) -> None:
     }
     assert first_alarms(results, "text-vq") == "usage 10, dead 20"
     assert first_alarms(results, "text-fsq") == "none"
-    usage = {"fsq": [0.99, 0.98], "vq": [0.2, 0.21], "vq_splitting": [0.9, 0.91]}
-    score = {"fsq": [20.0, 20.1], "vq": [15.0, 15.1], "vq_splitting": [19.0, 19.1]}
-    found = kind_verdicts("texts", usage, score)
+    usage = {"fsq": [0.99, 0.9902], "vq": [0.2, 0.21], "vq_splitting": [0.9, 0.91]}
+    quality = {"fsq": [20.0, 20.1], "vq": [15.0, 15.1], "vq_splitting": [19.0, 19.1]}
+    found = kind_verdicts("texts", usage, quality, Column("psnr", "PSNR (dB)"))
     assert [verdict.answer for verdict in found] == ["seen", "seen", "seen"]
-    assert found[0].figures == "98.0% at least"
+    assert found[0].figures.startswith("usage 99 % (95 % interval 99 to 99), 99% at least")
     assert "VQ, splitting, the best VQ" in found[2].figures
-    low = kind_verdicts("texts", {"fsq": [0.5, 0.96]}, {"fsq": [1.0, 1.0]})
+    nearer = kind_verdicts("clouds", usage, quality, Column("chamfer", "Chamfer distance"))
+    assert nearer[2].answer == "opposite"
+    assert "VQ, the best VQ" in nearer[2].figures
+    low = kind_verdicts("texts", {"fsq": [0.5, 0.96]}, {"fsq": [1.0, 1.0]}, Column("psnr", "PSNR (dB)"))
     assert [verdict.answer for verdict in low] == ["open"]

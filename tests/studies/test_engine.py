@@ -21,9 +21,10 @@ from gridcode.files import write_json
 from gridcode.studies.domains.config import DomainsConfig
 from gridcode.studies.domains.study import DomainsStudy
 from gridcode.studies.engine import CellError, named, outcome, run_cell, run_study
+from gridcode.studies.intervals import Difference, answered, difference, paired
 from gridcode.studies.results import read_result, read_study, take_over
 from gridcode.studies.study import Cell, cell_folder
-from gridcode.studies.summary import Difference, Spread, answered, difference
+from gridcode.studies.summary import Spread
 from gridcode.training.signals import Stopped
 
 sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the study by its module's name
@@ -214,17 +215,28 @@ def test_a_spread_is_numpys_mean_and_sample_deviation() -> None:
     assert Spread.of([0.5]).text(1, scale=100) == "50.0"
 
 
-def test_an_interval_of_two_settings_is_the_t_tests() -> None:
+def test_a_difference_counts_each_list_once_and_needs_two_seeds() -> None:
     a, b = [1.0, 1.3, 1.1], [0.2, 0.5, 0.3, 0.1]
     found = difference(a, b)
-    expected = scipy.stats.ttest_ind(a, b).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.sign == 1
     wider = difference(a, b, groups=[[5.0, 9.0]])
     assert wider.high - wider.low > found.high - found.low
     assert wider.value == found.value
     assert difference(a, b, groups=[a, b]) == found, "a group that is compared is counted once"
+    chosen = difference(a, b, comparisons=4)
+    assert chosen.high - chosen.low > found.high - found.low
     assert difference([1.0], [2.0]) == Difference(-1.0, -np.inf, np.inf)
+    assert difference([1.0, 1.0], [2.0, 2.0]).sign == 0, "figures that agree to the last bit say nothing of chance"
+
+
+def test_measurements_of_the_same_trainings_are_compared_in_pairs() -> None:
+    a, b = [1.0, 5.0, 9.1], [0.0, 4.1, 8.0]
+    expected = scipy.stats.ttest_rel(a, b).confidence_interval(0.95)
+    found = paired(a, b)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert difference(a, b).sign == 0
+    with pytest.raises(GridcodeError, match="as many values on both sides, got 1 and 2"):
+        paired([1.0], [1.0, 2.0])
 
 
 @pytest.mark.parametrize(

@@ -117,19 +117,21 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 
 def test_verdicts_count_measures() -> None:
-    ours = {"bits_per_second": 1246.0, "recognised": 0.95, "stoi": 0.8, "mel_distance": 0.3}
+    ours = {"bits_per_second": 1246.0, "recognised": 0.95, "stoi": 0.8, "mel_distance": 0.3, "sounds": 2000}
     opus = {"bits_per_second": 6000.0, "recognised": 0.97, "stoi": 0.7, "mel_distance": 0.5}
     lower = opus | {"bits_per_second": 700.0}  # fewer bits: no claim
     found = verdicts(
         {
-            "originals": {"recognised": 0.975, "bits_per_second": 128000},
+            "originals": {"recognised": 0.955, "bits_per_second": 128000, "sounds": 2000},
             "gridcode": ours,
             "opus-6000": opus,
             "codec2-700": lower,
         }
     )
     assert [verdict.answer for verdict in found] == ["seen", "seen"]
-    assert found[1].claim == "tokens of 1246 bits a second are ahead of Opus, 6000 bit/s, 6000, in most measures"
+    assert found[1].claim == (
+        "at 1246 bits per second tokens are better than Opus, 6000 bit/s (6000 bits per second) in most measures"
+    )
     assert found[1].figures.startswith("in 2 of 3: digits recognised 95.0 % against 97.0 %, STOI 0.800 against 0.700")
 
 

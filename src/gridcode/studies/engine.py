@@ -27,6 +27,7 @@ from gridcode.files import from_json, make_folder, read_json, to_json, write_jso
 from gridcode.studies.plot import save_plot
 from gridcode.studies.results import earlier_machines, finished_cells, read_result, take_over, write_result
 from gridcode.studies.study import Cell, Study, Values, cell_folder
+from gridcode.studies.summary import summarised
 from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
 from gridcode.training.processes import processes
@@ -71,6 +72,7 @@ def run_study(
     pending = [cell for cell in cells if cell not in known and read_result(out, cell) is None]
     say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
     failed: dict[Cell, GridcodeError] = {}
+    killed: ProcessKilledError | None = None
     if pending:
         workers = min(workers, len(pending))
         with processes(workers) as pool:
@@ -82,11 +84,16 @@ def run_study(
                 say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {workers} at a time")
             if only_time:
                 return
-            failed = _run_cells(study, pending, out, pool, say)
+            try:
+                failed = _run_cells(study, pending, out, pool, say)
+            except ProcessKilledError as stopped:
+                killed = stopped
     if only_time:
         return
     results = {cell: values for cell in cells if (values := read_result(out, cell)) is not None}
     write_study(study, results, out)
+    if killed is not None:
+        raise killed
     if failed:
         cell, error = next(iter(failed.items()))
         raise GridcodeError(
@@ -106,7 +113,7 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
         "cells": [{"setting": cell.setting, "seed": cell.seed, **values} for cell, values in results.items()],
     }
     write_json(out / "study.json", content)
-    summary = study.summary(results)
+    summary = summarised(study, results)
     write_text(out / "table.md", summary.markdown())
     if summary.panels:
         save_plot(summary.panels, out / "plot.svg")
@@ -194,6 +201,10 @@ class CellError(GridcodeError):
     """A cell could not be trained or measured."""
 
 
+class ProcessKilledError(GridcodeError):
+    """A process of the study was killed, by the system where memory ran out, or by someone."""
+
+
 @contextmanager
 def _as_cell_error() -> Iterator[None]:
     """Any error of a cell in one line; a signal is none."""
@@ -254,12 +265,12 @@ def outcome(future: Future[T]) -> T:
     """What a process found; the error that ended its work is raised here as what it was there.
 
     Raises:
-        GridcodeError: The process was killed.
+        ProcessKilledError: The process was killed.
     """
     try:
         return future.result()
     except BrokenProcessPool:
-        raise GridcodeError("a process of the study was killed; the same command goes on with it") from None
+        raise ProcessKilledError("a process of the study was killed; the same command goes on with it") from None
 
 
 def named(work: str, function: Callable[..., T], *arguments: Any) -> T:

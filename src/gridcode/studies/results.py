@@ -105,13 +105,13 @@ def take_over(study: Study, out: Path, file: Path) -> int:
     """
     content, cells = finished_cells(study, file)
     taken = {cell: values for cell, values in cells.items() if read_result(out, cell) is None}
+    if taken:  # first of all, so that no cell of another machine is ever without its mark
+        machines = [*earlier_machines(out), content["machine"], *content.get("earlier_machines", [])]
+        write_json(out / MACHINES, {"machines": [one for n, one in enumerate(machines) if one not in machines[:n]]})
     for cell, values in taken.items():
         found = dict(values)
         seconds = found.pop("seconds", None)
         write_result(out, cell, found, seconds)
-    if taken:
-        machines = [*earlier_machines(out), content["machine"], *content.get("earlier_machines", [])]
-        write_json(out / MACHINES, {"machines": [one for n, one in enumerate(machines) if one not in machines[:n]]})
     return len(taken)
 
 

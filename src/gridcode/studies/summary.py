@@ -3,27 +3,22 @@
 study.json   settings, machine, hours, the figures of every cell: all that the other files are made from
 table.md     verdicts and tables
 plot.svg     one panel a measure, means over seeds with their range
-
-A verdict compares means over seeds. Few seeds say little about their own spread, so one spread is estimated for all
-settings of a comparison together, from the deviations of each setting's seeds from their mean:
-
-    s² = Σ_settings Σ_seeds (x - mean_setting)² / f         f = Σ_settings (seeds - 1)
-    difference ± t_{0.975, f} s sqrt(1/n_a + 1/n_b)         a 95 % interval
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, get_args
 
-from gridcode.errors import GridcodeError
-from gridcode.metrics.interval import student_quantile
+from gridcode.studies.intervals import Answer
+from gridcode.studies.study import Cell, Study, Values
 
-Answer: TypeAlias = Literal["seen", "not seen", "opposite", "open"]
-"""What a claim met: ``open`` where too few cells are done, or the interval holds both answers."""
+ANSWERS: Final[tuple[Answer, ...]] = get_args(Answer)
+NAMED: Final = 8
+"""Cells, at most, that a note names."""
 
 
 @dataclass(frozen=True)
@@ -53,101 +48,6 @@ class Spread:
         """
         mean = f"{scale * self.mean:.{digits}f}"
         return mean if self.deviation is None else f"{mean} ± {scale * self.deviation:.{digits}f}"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two means with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 where the whole interval lies on that side of zero; 0 where it holds zero."""
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
-
-    def text(self, digits: int, *, scale: float = 1.0, unit: str = "") -> str:
-        """As a sentence shows it.
-
-        >>> Difference(0.5, 0.25, 0.75).text(2, unit=" dB")
-        '+0.50 dB (95 % interval +0.25 to +0.75)'
-        """
-        value, low, high = (f"{scale * number:+.{digits}f}" for number in (self.value, self.low, self.high))
-        return f"{value}{unit} (95 % interval {low} to {high})"
-
-
-def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
-    """One deviation for all groups, each about its own mean, and its degrees of freedom.
-
-    >>> pooled_deviation([[1.0, 3.0], [10.0, 12.0]])
-    (1.4142135623730951, 2)
-    """
-    squares, freedom = 0.0, 0
-    for group in groups:
-        mean = statistics.fmean(group)
-        squares += sum((value - mean) ** 2 for value in group)
-        freedom += len(group) - 1
-    return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
-
-
-def difference(a: Sequence[float], b: Sequence[float], groups: Iterable[Sequence[float]] = ()) -> Difference:
-    """Mean of ``a`` less mean of ``b``, with a 95 % interval.
-
-    Args:
-        a: Values over seeds, at least one.
-        b: Likewise.
-        groups: Values over seeds of settings that spread alike, ``a`` and ``b`` among them or not: each list is
-            counted once.
-
-    Returns:
-        The difference; its interval is all numbers where no setting has two seeds.
-
-    >>> difference([1.0, 1.2], [2.0, 2.2]).sign
-    -1
-    """
-    if not a or not b:
-        raise GridcodeError("a difference needs at least one value on both sides")
-    value = statistics.fmean(a) - statistics.fmean(b)
-    deviation, freedom = pooled_deviation({id(group): group for group in (a, b, *groups)}.values())
-    if not freedom:
-        return Difference(value, -math.inf, math.inf)
-    half = student_quantile(freedom) * deviation * math.sqrt(1 / len(a) + 1 / len(b))
-    return Difference(value, value - half, value + half)
-
-
-def answered(interval: Difference, *, expected: Literal[1, -1]) -> Answer:
-    """What an interval says of a claim about the sign of a difference.
-
-    >>> answered(Difference(-1.0, -2.0, -0.5), expected=1)
-    'opposite'
-    """
-    return {expected: "seen", -expected: "opposite", 0: "open"}[interval.sign]  # type: ignore[return-value]
-
-
-def level(interval: Difference, *, margin: float) -> Answer:
-    """What an interval says of a claim that a difference is small.
-
-    Args:
-        interval: The difference.
-        margin: What counts as small.
-
-    >>> level(Difference(0.1, -0.2, 0.4), margin=0.5), level(Difference(2.0, 1.0, 3.0), margin=0.5)
-    ('seen', 'not seen')
-    """
-    if -margin < interval.low and interval.high < margin:
-        return "seen"
-    return "not seen" if interval.low > margin or interval.high < -margin else "open"
-
-
-def below(interval: Difference, limit: float) -> Answer:
-    """What an interval says of a claim that a difference is less than a limit.
-
-    >>> below(Difference(0.1, -0.2, 0.4), 0.5), below(Difference(0.1, -0.2, 0.4), 0.3)
-    ('seen', 'open')
-    """
-    return "seen" if interval.high < limit else "not seen" if interval.low > limit else "open"
 
 
 @dataclass(frozen=True)
@@ -266,12 +166,51 @@ class Summary:
     panels: Sequence[Panel | HeatMap] = ()
     notes: Sequence[str] = field(default=())
 
+    def found(self) -> str:
+        """How many claims met which answer, in words; nothing without claims.
+
+        >>> Summary("", [Verdict("a", "open", ""), Verdict("b", "seen", ""), Verdict("c", "open", "")], []).found()
+        '1 seen, 2 open'
+        """
+        answers = [verdict.answer for verdict in self.verdicts]
+        return ", ".join(f"{answers.count(answer)} {answer}" for answer in ANSWERS if answer in answers)
+
+    def verdict_lines(self) -> list[str]:
+        """Markdown: what was found in short, then every verdict; nothing without claims."""
+        if not self.verdicts:
+            return []
+        lines = "\n".join(f"- {verdict.line()}" for verdict in self.verdicts)
+        return [f"**What was found**: of {len(self.verdicts)} claims {self.found()}.", lines]
+
     def markdown(self) -> str:
         """Verdicts and tables."""
-        parts = ["\n".join(f"- {verdict.line()}" for verdict in self.verdicts)] if self.verdicts else []
+        parts = self.verdict_lines()
         parts += [table.markdown() for table in self.tables]
         parts += [f"<small>{note}</small>" for note in self.notes]
         return "\n\n".join(parts) + "\n"
+
+
+def summarised(study: Study, results: Mapping[Cell, Values]) -> Summary:
+    """A study's summary with what a reader must know of any study's: how to read it, and what is not alike in it."""
+    summary = study.summary(results)
+    notes = list(summary.notes)
+    if any("±" in cell for table in summary.tables for row in table.rows for cell in row):
+        notes.insert(0, "±: standard deviation over seeds.")
+    if any("95 % interval" in verdict.figures for verdict in summary.verdicts):
+        notes.insert(0, "Intervals are over seeds. Open: the interval, or the number of seeds, leaves the answer open.")
+    missing = [cell.folder for cell in study.cells() if cell not in results]
+    diverged = [cell.folder for cell, values in results.items() if values.get("diverged")]
+    for what, names in (("Not finished", missing), ("Diverged, without figures", diverged)):
+        if names:
+            shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+            notes.append(f"{what}: {shown}.")
+    networks = {values["measured_by"] for values in results.values() if "measured_by" in values}
+    if len(networks) > 1:
+        notes.append(
+            f"Cells were measured by {len(networks)} networks that were trained apart, on several machines: their "
+            "Fréchet distances do not quite compare."
+        )
+    return replace(summary, notes=notes)
 
 
 def by_setting(results: Mapping[Any, Mapping[str, Any]], key: str) -> dict[str, list[float]]:

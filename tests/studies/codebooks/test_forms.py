@@ -56,8 +56,11 @@ def test_a_bound_is_better_worse_or_alike() -> None:
 
 
 def test_the_difference_is_told_in_per_cent() -> None:
-    curves = {RECONSTRUCTION: {"paper": {256.0: [1.0, 1.0]}, "ifsq": {256.0: [1.1, 1.1]}}}
-    assert verdicts(curves)[0].figures.startswith("reconstruction distance +10.0 % (95 % interval")
+    curves = {RECONSTRUCTION: {"paper": {256.0: [1.0, 1.01]}, "ifsq": {256.0: [1.1, 1.111]}}}
+    told = "Fréchet distance of reconstructions +10.0 % (95 % interval"
+    assert verdicts(curves)[0].figures.startswith(told)
+    one = {RECONSTRUCTION: {form: {size: [4.0 / size] for size in (1.0, 2.0)} for form in ("paper", "ifsq")}}
+    assert [verdict.answer for verdict in verdicts(one)] == ["open"], "sizes are no seeds"
 
 
 def test_without_the_papers_bound_there_is_no_verdict() -> None:

@@ -54,8 +54,8 @@ def test_levels_under_five_are_subpar_or_not(under: list[float], others: list[fl
     }
     found = verdicts(curves)
     assert [verdict.answer for verdict in found] == [answer] * 3
-    assert found[0].claim == "at 2^10 codes, sets whose smallest level is 2 reconstruct worse than sets from 5 on"
-    assert found[1].claim == "at 2^10 codes, sets whose smallest level is 4 reconstruct worse than sets from 5 on"
+    assert found[0].claim == "at 2^10 codes, sets whose smallest level is 2 reconstruct worse than sets with 5 or more"
+    assert found[1].claim == "at 2^10 codes, sets whose smallest level is 4 reconstruct worse than sets with 5 or more"
     assert found[2].claim == "at 2^10 codes, sets with a level under 5 give worse samples"
 
 

@@ -72,7 +72,7 @@ def test_a_grid_that_stops_paying() -> None:
     assert answers(grid=[5.0, 3.0, 3.0], shown=[0.99, 0.9, 0.8], independent=0.2, vq=6.0) == {
         "FSQ uses more than half of what the sample can show at every size": "seen",
         "beyond some size larger grids no longer reconstruct better": "seen",
-        "beyond some size larger grids no longer give better samples": "seen",
+        "beyond some size larger grids no longer give better samples, independent digits": "seen",
         "independent digits: more bits than one softmax at 2^10": "seen",
         "independent digits: less time than one softmax at 2^10": "opposite",
         "FSQ reconstructs better than VQ at 2^10": "seen",

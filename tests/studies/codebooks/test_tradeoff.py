@@ -78,14 +78,24 @@ def test_what_the_paper_did_not_find_is_not_seen_or_the_opposite() -> None:
         bits_per_token={"fsq": [4, 7, 8, 8], "vq": [4, 7, 9, 12]},
     )
     assert found == {
-        "usage of VQ falls under 50 % beyond some size": "not seen",
+        "usage of VQ is under 50 % at 2^16": "not seen",
         "usage of FSQ stays above 50 % at every size": "not seen",
-        "FSQ reconstructs the better the larger the codebook": "opposite",
-        "VQ has a best size, beyond which it reconstructs worse": "not seen",
-        "VQ is slightly ahead at small codebooks": "opposite",
+        "FSQ reconstructs better with 2^16 codes than with 2^8": "opposite",
+        "VQ has a best size, beyond which it reconstructs worse": "opposite",
+        "VQ reconstructs better than FSQ with 2^4 codes": "opposite",
         "the distance of FSQ's samples saturates": "not seen",
-        "FSQ's tokens cost more bits than VQ's at large codebooks": "opposite",
+        "FSQ's tokens cost more bits than VQ's with 2^16 codes": "opposite",
     }
+
+
+def test_samples_that_only_get_worse_do_not_saturate() -> None:
+    assert list(answers(**{SAMPLES: {"fsq": [8, 9, 10, 11]}}).values()) == ["not seen"]
+
+
+def test_families_without_a_common_size_are_not_compared() -> None:
+    found = curves(**{RECONSTRUCTION: {"fsq": [9, 5, 3, 2], "vq": [8, 5, 4, 6]}}, bits_per_token={"fsq": [4, 7, 8, 8]})
+    found[RECONSTRUCTION]["vq"] = {2.0**10: [1.0, 1.1], 2.0**11: [1.0, 1.1]}
+    assert not any("with 2^4 codes" in verdict.claim for verdict in verdicts(found))  # type: ignore[arg-type]
 
 
 def test_one_seed_leaves_a_difference_open() -> None:
@@ -122,4 +132,5 @@ def test_a_study_goes_both_stages_and_is_the_same_where_it_was_killed(tmp_path: 
         with pytest.raises(ZeroDivisionError):
             study.run_cell(Cell("fsq-16", 0), tmp_path / "again")
     again = study.run_cell(Cell("fsq-16", 0), tmp_path / "again")
-    assert again == {key: value for key, value in values.items() if key != "seconds"}
+    assert values["measured_by"] == study.measured_by(tmp_path / "study") == study.measured_by(tmp_path / "again")
+    assert again == {key: value for key, value in values.items() if key not in ("seconds", "measured_by")}

@@ -37,8 +37,9 @@ from gridcode.studies.curves import (
     curves_of,
 )
 from gridcode.studies.images import ImageStudy, Recipe, measure, pictures, time_image_cell, train_stage_one
+from gridcode.studies.intervals import answered, below, contrast, difference
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict, answered, below, difference
+from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
 
 PICTURES: Final = "pictures"
 TITLES: Final = {"spirals": "points on two spirals", "ring": "64 clusters on a circle"}
@@ -200,8 +201,8 @@ def dense_verdict(psnr: Curve) -> Verdict | None:
     if least == most:
         return None
     change = difference(psnr[most], psnr[least], psnr.values())
-    figures = f"PSNR with {most:g} layers less that with {least:g}: {change.text(2, unit=' dB')}"
-    claim = f"more dense layers at the bottleneck do not help FSQ, by {HELP:g} dB or more"
+    figures = f"PSNR with {most:g} layers minus that with {least:g}: {change.text(2, unit=' dB')}"
+    claim = f"more dense layers at the bottleneck improve FSQ's PSNR by less than {HELP:g} dB"
     return Verdict(claim, below(change, HELP), figures)
 
 
@@ -220,17 +221,14 @@ def point_verdicts(snr: Curves, title: str) -> list[Verdict]:
     first, last = both[0], both[-1]
     lead = difference(vq[first], fsq[first], groups)
     encoder = "a linear encoder" if first == 0 else f"{first:g} hidden layers"
-    figures = f"VQ's signal to noise less FSQ's: {lead.text(1, unit=' dB')}"
+    figures = f"VQ's signal-to-noise ratio minus FSQ's: {lead.text(1, unit=' dB')}"
     found = [Verdict(f"VQ is ahead of FSQ with {encoder}: {title}", answered(lead, expected=1), figures)]
-    if first < last:
+    if first < last and lead.sign == 1:
         end = difference(vq[last], fsq[last], groups)
         figures = f"VQ's lead with {last:g} hidden layers: {end.text(1, unit=' dB')}"
         claim = f"a deeper encoder takes VQ's lead away: {title}"
         found.append(Verdict(claim, below(end, TAKEN_BACK), figures))
-        change = difference(
-            [b - a for a, b in zip(fsq[first], vq[first], strict=False)],
-            [b - a for a, b in zip(fsq[last], vq[last], strict=False)],
-        )
+        change = contrast([(1, vq[first]), (-1, fsq[first]), (-1, vq[last]), (1, fsq[last])], groups)
         figures = f"from {first:g} to {last:g} hidden layers it falls by {change.text(1, unit=' dB')}"
         claim = f"a deeper encoder makes VQ's lead smaller: {title}"
         found.append(Verdict(claim, answered(change, expected=1), figures))

@@ -26,8 +26,9 @@ from gridcode.studies.checkpoints.config import LongConfig
 from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import MEASURES, Curve, Curves, cell_text, curve_panels
 from gridcode.studies.images import measure, pictures, time_image_cell, train_stage_one, train_stage_two
+from gridcode.studies.intervals import above, answered, difference, paired
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answered, by_setting, difference
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.training.log import read_log
 
 STAGE_ONE: Final = (Column("psnr", "PSNR (dB)"), Column("usage", "codebook usage", 1, percent=True))
@@ -35,6 +36,8 @@ STAGE_TWO: Final = (
     Column("loss", "loss of hidden tokens (bits)"),
     Column("accuracy", "hidden tokens guessed", 1, True),
 )
+LASTS: Final = 0.9
+"""What share of its usage a codebook keeps that lasts."""
 LOGGED: Final = (*STAGE_ONE, *STAGE_TWO)
 """Curves by the names that the validations in the logs have."""
 
@@ -128,14 +131,13 @@ def long_verdicts(curves: Mapping[str, Curves], share: float) -> list[Verdict]:
     if not psnr.get("fsq") or not vqs:
         return found
     fsq, vq, name = psnr["fsq"], psnr[vqs[0]], NAMES[vqs[0]]
-    groups = [*fsq.values(), *vq.values()]
     early, last = _early(fsq, share), max(fsq)
     if early not in vq or last not in vq:
         return found
-    lead = difference(fsq[last], vq[last], groups)
-    figures = f"PSNR at step {last:g} less that of {name}: {lead.text(2, unit=' dB')}"
+    lead = difference(fsq[last], vq[last])
+    figures = f"PSNR at step {last:g} minus that of {name}: {lead.text(2, unit=' dB')}"
     found.append(Verdict("FSQ reconstructs better than VQ after the long run", answered(lead, expected=1), figures))
-    if early < last and len(fsq[last]) == len(fsq[early]) and len(vq[last]) == len(vq[early]):
+    if early < last and difference(fsq[early], vq[early]).sign == 1:
         gains = [[end - start for start, end in zip(curve[early], curve[last], strict=True)] for curve in (fsq, vq)]
         change = difference(gains[0], gains[1])
         figures = f"from step {early:g} to {last:g} FSQ's lead in PSNR changes by {change.text(2, unit=' dB')}"
@@ -153,10 +155,12 @@ def _early(curve: Curve, share: float) -> float:
 def _usage(curve: Curve, share: float, family: str) -> Verdict:
     """FSQ's usage lasts; VQ's falls on. The paper shows ends of runs alone, so this is asked, not claimed."""
     early, last = _early(curve, share), max(curve)
-    change = difference(curve[last], curve[early], curve.values())
+    change = paired(curve[last], curve[early])
     figures = f"{fmean(curve[early]):.0%} at step {early:g}, {fmean(curve[last]):.0%} at step {last:g}"
     if family == "fsq":
-        answer = "seen" if min(curve[last]) >= 0.9 * fmean(curve[early]) else "not seen"
-        return Verdict("FSQ's usage lasts through the long run", answer, figures)  # type: ignore[arg-type]
+        kept = paired(curve[last], [LASTS * value for value in curve[early]])
+        percent = f"{100 * LASTS:.0f} %"
+        figures += f"; more than {percent} of the former by {kept.text(1, scale=100, unit=' points')}"
+        return Verdict(f"FSQ keeps at least {percent} of its usage to the end", above(kept, 0), figures)
     text = f"{figures}; {change.text(1, scale=100, unit=' points')}"
     return Verdict(f"usage of {NAMES[family]} recovers with more steps", answered(change, expected=1), text)

@@ -9,19 +9,19 @@ anew with noise that the search has not seen, so that the best of several does n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import ClassVar, Final
 
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
 from gridcode.studies.checkpoints.config import SamplersConfig
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
+from gridcode.studies.intervals import answered, least_inside, paired
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import Column, Panel, StudyTable, Summary, Verdict, answered, difference
+from gridcode.studies.summary import Column, Panel, StudyTable, Summary, Verdict
 from gridcode.tasks.generate import Generator
 
 TITLES: Final[dict[str, str]] = {
@@ -126,43 +126,38 @@ def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
     """
     found = []
     confidence = frechet.get("confidence") or {}
-    everything = [values for curve in frechet.values() for values in curve.values()]
     for sampler, curve in frechet.items():
         both = sorted(set(confidence) & set(curve))
         if sampler == "confidence" or not both:
             continue
         steps = 12.0 if 12 in both else both[len(both) // 2]
-        change = difference(curve[steps], confidence[steps], everything)
+        change = paired(curve[steps], confidence[steps])
         claim = f"MaskGIT's sampler is ahead of {TITLES[sampler]} at {steps:g} steps{name}"
         found.append(
             Verdict(
-                claim, answered(change, expected=1), f"distance of {TITLES[sampler]} less MaskGIT's: {change.text(2)}"
+                claim, answered(change, expected=1), f"distance of {TITLES[sampler]} minus MaskGIT's: {change.text(2)}"
             )
         )
     if len(confidence) > 1:
-        found.append(_best_number(confidence, everything, name))
+        found.append(_best_number(confidence, name))
     if len(frechet.get("halton") or {}) > 1:
-        found.append(_keeps_improving(frechet["halton"], everything, name))
+        found.append(_keeps_improving(frechet["halton"], name))
     return found
 
 
-def _best_number(curve: Curve, groups: Sequence[Sequence[float]], name: str) -> Verdict:
-    steps = sorted(curve)
-    best = min(steps, key=lambda number: fmean(curve[number]))
+def _best_number(curve: Curve, name: str) -> Verdict:
     claim = f"MaskGIT's sampler has a best number of steps, beyond which its samples get worse{name}"
-    if best == steps[-1]:
-        return Verdict(claim, "not seen", f"the most steps, {best:g}, give the least distance")
-    change = difference(curve[steps[-1]], curve[best], groups)
-    figures = f"best with {best:g} steps; with {steps[-1]:g} the distance is {change.text(2)} from it"
+    found = least_inside(sorted(curve.items()), same_trainings=True)
+    assert found is not None
+    best, change = found
+    figures = f"the distance with {max(curve):g} steps minus that with {best:g}, the best of fewer: {change.text(2)}"
     return Verdict(claim, answered(change, expected=1), figures)
 
 
-def _keeps_improving(curve: Curve, groups: Sequence[Sequence[float]], name: str) -> Verdict:
+def _keeps_improving(curve: Curve, name: str) -> Verdict:
     steps = sorted(curve)
-    middle, last = steps[len(steps) // 2], steps[-1]
-    if middle == last:
-        middle = steps[-2]
-    change = difference(curve[last], curve[middle], groups)
-    figures = f"distance with {last:g} steps less that with {middle:g}: {change.text(2)}"
-    claim = f"Halton's sampler gets better with more steps{name}"
+    middle, last = steps[(len(steps) - 1) // 2], steps[-1]
+    change = paired(curve[last], curve[middle])
+    figures = f"distance with {last:g} steps minus that with {middle:g}: {change.text(2)}"
+    claim = f"Halton's sampler is better with {last:g} steps than with {middle:g}{name}"
     return Verdict(claim, answered(change, expected=-1), figures)

@@ -33,18 +33,9 @@ from gridcode.studies.checkpoints.base import BATCH, CheckpointStudy, Grader
 from gridcode.studies.checkpoints.config import SemanticsConfig
 from gridcode.studies.curves import cell_text
 from gridcode.studies.images import pictures, time_stage_one, train_stage_one
+from gridcode.studies.intervals import answered, below, difference, level, paired
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import (
-    Column,
-    StudyTable,
-    Summary,
-    Verdict,
-    answered,
-    below,
-    by_setting,
-    difference,
-    level,
-)
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.tokenizer.model import Tokenizer
 
 TIMED: Final = 50
@@ -244,21 +235,22 @@ def semantics_verdicts(found: Mapping[str, Mapping[str, Sequence[float]]], names
     ):
         for family, name in names.items():
             if real.get(family) and decoded.get(family):
-                change = difference(decoded[family], real[family])
-                figures = f"their Fréchet distance less that of reconstructions: {change.text(2)}"
+                change = paired(decoded[family], real[family])
+                figures = f"their Fréchet distance minus that of reconstructions: {change.text(2)}"
                 claim = f"{what} do not decode to pictures like the real ones, {name}"
                 verdicts.append(Verdict(claim, answered(change, expected=1), figures))
     for family, name in names.items():
         tokens, pixels = found["psnr_token_stitch"].get(family), found["psnr_pixel_stitch"].get(family)
         if tokens and pixels:
-            loss = difference(pixels, tokens)
-            figures = f"PSNR of the stitched pixels, encoded and decoded, less theirs: {loss.text(2, unit=' dB')}"
-            claim = f"stitching tokens loses less than {NEAR:g} dB beside stitching pixels, {name}"
+            loss = paired(pixels, tokens)
+            lost = loss.text(2, unit=" dB")
+            figures = f"PSNR of stitched pixels, through the tokenizer, minus that of stitched tokens: {lost}"
+            claim = f"stitching tokens costs less than {NEAR:g} dB of PSNR compared with stitching pixels, {name}"
             verdicts.append(Verdict(claim, below(loss, NEAR), figures))
     vqs = [family for family in names if family != "fsq" and marginal.get(family)]
     if vqs and marginal.get("fsq"):
         change = difference(marginal["fsq"], marginal[vqs[0]])
-        figures = f"FSQ's distance less that of {names[vqs[0]]}: {change.text(2)}"
+        figures = f"FSQ's distance minus that of {names[vqs[0]]}: {change.text(2)}"
         claim = "tokens from the marginal are as far from real pictures with FSQ as with VQ, within 10 %"
         verdicts.append(Verdict(claim, level(change, margin=0.1 * fmean(marginal[vqs[0]])), figures))
     return verdicts

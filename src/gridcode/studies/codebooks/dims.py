@@ -28,17 +28,9 @@ from gridcode.studies.codebooks.config import DimsConfig
 from gridcode.studies.codebooks.scaling import SHOWN, with_ceiling
 from gridcode.studies.curves import PSNR, cell_text
 from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.intervals import answered, contrast, share_difference
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import (
-    Column,
-    HeatMap,
-    StudyTable,
-    Summary,
-    Verdict,
-    answered,
-    by_setting,
-    difference,
-)
+from gridcode.studies.summary import Column, HeatMap, StudyTable, Summary, Verdict, by_setting
 
 ALARMS: Final = ("gradient exploding", "instability", "reconstruction stalling")
 """The alarms of a training that diverges or stalls."""
@@ -141,10 +133,14 @@ def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
     found = []
     narrow, wide = _split(unstable)
     if narrow and wide:
-        change = difference(narrow, wide)
-        figures = f"{fmean(narrow):.0%} of the seeds against {fmean(wide):.0%}; {change.text(0, scale=100, unit=' %')}"
+        change = share_difference(fmean(narrow), len(narrow), fmean(wide), len(wide))
+        figures = (
+            f"{sum(narrow):.0f} of {len(narrow)} trainings against {sum(wide):.0f} of {len(wide)}; "
+            f"{change.text(0, scale=100, unit=' points')}"
+        )
         claim = f"training is unstable more often with {NARROW} channels or fewer"
-        found.append(Verdict(claim, answered(change, expected=1) if any(narrow) else "not seen", figures))
+        answer = answered(change, expected=1) if any(narrow) or any(wide) else "not seen"
+        found.append(Verdict(claim, answer, figures))
     found += _at_equal_size(quality)
     if poor:
         places = [pair for pair, values in poor.items() if max(values)]
@@ -163,12 +159,11 @@ def _at_equal_size(quality: Grid) -> list[Verdict]:
         pairs = [((d, each), (bits * d, 2)) for d, each in quality if each == levels and (bits * d, 2) in quality]
         if not pairs:
             continue
-        gaps = [value - fmean(quality[binary]) for coarse, binary in pairs for value in quality[coarse]]
-        zeros = [value - fmean(quality[binary]) for _, binary in pairs for value in quality[binary]]
-        change = difference(gaps, zeros)
+        signed = [(sign, place) for coarse, binary in pairs for sign, place in ((1, coarse), (-1, binary))]
+        change = contrast([(sign / len(pairs), quality[place]) for sign, place in signed], quality.values())
         claim = f"at equal size, channels of {levels} levels reconstruct worse than d = log2 |C| binary ones"
         sizes = ", ".join(f"2^{binary[0]}" for _, binary in pairs)
-        figures = f"PSNR {change.text(2, unit=' dB')}, over sizes {sizes}"
+        figures = f"difference in PSNR {change.text(2, unit=' dB')}, over sizes {sizes}"
         found.append(Verdict(claim, answered(change, expected=-1), figures))
     return found
 

@@ -4,18 +4,17 @@
     ifsq-1024       FSQ with that bound, the paper's levels for that size
 
 Every bound is published with reconstructions (``quantize/fsq/forms.py`` has the formulas), which say nothing of how
-well its tokens can be predicted. Here each bound is compared to the paper's at equal levels in reconstruction distance,
-sampling distance and bits. Sizes are put together as ratios to the paper's bound at the same size,
+well its tokens can be predicted. Here each bound is compared to the paper's at equal levels, by the Fréchet distances
+of reconstructions and of samples and by bits. Sizes are put together as the mean over sizes of
 
-    r = log(x / mean of the paper's bound)          100 (e^r - 1): per cent more
+    r = mean log x - mean log of the paper's bound at that size         100 (e^r - 1): per cent more
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import exp, log
-from statistics import fmean
+from math import exp, isfinite, log
 from typing import ClassVar, Final
 
 from gridcode.quantize.config import FSQConfig
@@ -25,15 +24,16 @@ from gridcode.studies.codebooks.by_size import SizeStudy
 from gridcode.studies.codebooks.config import FormsConfig
 from gridcode.studies.curves import BITS, RECONSTRUCTION, SAMPLES, Curve, Curves
 from gridcode.studies.images import Recipe
+from gridcode.studies.intervals import Difference, answered, contrast
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import Difference, Summary, Verdict, answered, difference
+from gridcode.studies.summary import Summary, Verdict
 
 PAPER: Final = "paper"
 
 CLAIMS: Final = {
-    RECONSTRUCTION: ("reconstructs better than the paper's", "reconstruction distance"),
-    SAMPLES: ("gives better samples than the paper's", "sampling distance"),
-    BITS: ("costs fewer bits than the paper's", "bits a token"),
+    RECONSTRUCTION: ("reconstructs better than the paper's", "Fréchet distance of reconstructions"),
+    SAMPLES: ("gives better samples than the paper's", "Fréchet distance of samples"),
+    BITS: ("costs fewer bits than the paper's", "bits per token"),
 }
 """What is claimed of each bound, and the measure that answers."""
 
@@ -79,25 +79,23 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     """How each bound fares beside the paper's, in both stages; none without the paper's."""
     found = []
     for key, (claim, measure) in CLAIMS.items():
-        ratios = _ratios(curves.get(key, {}))
-        for form, values in ratios.items():
-            if form != PAPER:
-                change = difference(values, ratios[PAPER], ratios.values())
+        logs = {form: _logs(curve) for form, curve in curves.get(key, {}).items()}
+        groups = [values for curve in logs.values() for values in curve.values()]
+        paper = logs.get(PAPER, {})
+        for form, curve in logs.items():
+            sizes = set(curve) & set(paper)
+            if form != PAPER and sizes:
+                signed = ((1, curve), (-1, paper))
+                terms = [(sign / len(sizes), of[size]) for size in sizes for sign, of in signed]
+                change = contrast(terms, groups)
                 figures = f"{measure} {_percent(change)} beside the paper's"
                 found.append(Verdict(f"{form} {claim}", answered(change, expected=-1), figures))
     return found
 
 
-def _ratios(curves: Mapping[str, Curve]) -> dict[str, list[float]]:
-    """log(x / the paper's mean at the same size), of all sizes and seeds, by bound."""
-    paper = {size: fmean(values) for size, values in curves.get(PAPER, {}).items()}
-    found = {
-        form: [
-            log(value / paper[size]) for size, values in curve.items() if paper.get(size, 0.0) > 0 for value in values
-        ]
-        for form, curve in curves.items()
-    }
-    return {form: values for form, values in found.items() if values}
+def _logs(curve: Curve) -> dict[float, list[float]]:
+    """The logarithms of values over seeds by size; sizes with one that has none are left out."""
+    return {size: [log(value) for value in values] for size, values in curve.items() if min(values) > 0}
 
 
 def _percent(change: Difference) -> str:
@@ -106,5 +104,7 @@ def _percent(change: Difference) -> str:
     >>> _percent(Difference(0.0, -0.1, 0.1))
     '+0.0 % (95 % interval -9.5 to +10.5)'
     """
+    if not isfinite(change.low):
+        return f"{100 * (exp(change.value) - 1):+.1f} % (no interval: too few seeds)"
     value, low, high = (f"{100 * (exp(number) - 1):+.1f}" for number in (change.value, change.low, change.high))
     return f"{value} % (95 % interval {low} to {high})"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log2, prod
+from math import inf, log2, prod
 from typing import ClassVar, Final
 
 from gridcode.errors import GridcodeError
@@ -29,8 +29,9 @@ from gridcode.studies.curves import (
     curves_of,
 )
 from gridcode.studies.images import ImageStudy, Recipe
+from gridcode.studies.intervals import Difference, answered, difference
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import StudyTable, Summary, Verdict, answered, by_setting, difference
+from gridcode.studies.summary import StudyTable, Summary, Verdict, by_setting
 
 ENOUGH: Final = 5
 """The smallest level that the paper recommends."""
@@ -118,9 +119,8 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     found = []
     for line, curve in curves.get(RECONSTRUCTION, {}).items():
         for smallest in sorted(place for place in curve if place < ENOUGH):
-            claim = (
-                f"at {line}, sets whose smallest level is {smallest:.0f} reconstruct worse than sets from {ENOUGH} on"
-            )
+            of_it = f"sets whose smallest level is {smallest:.0f}"
+            claim = f"at {line}, {of_it} reconstruct worse than sets with {ENOUGH} or more"
             alike = [values for place, values in curve.items() if place < ENOUGH and place != smallest]
             found.append(_subpar(curve, curve[smallest], claim, alike))
     for line, curve in curves.get(SAMPLES, {}).items():
@@ -135,7 +135,9 @@ def _subpar(curve: Curve, under: Sequence[float], claim: str, alike: Iterable[Se
     if not under or not others:
         return None
     change = difference(under, others, alike)
-    figures = f"their mean Fréchet distance less that of the others: {change.text(3)}"
+    if max(map(len, curve.values())) < 2:  # sets are no seeds
+        change = Difference(change.value, -inf, inf)
+    figures = f"their mean Fréchet distance minus that of the other sets: {change.text(3)}"
     return Verdict(claim, answered(change, expected=1), figures)
 
 

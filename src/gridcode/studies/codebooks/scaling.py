@@ -41,8 +41,9 @@ from gridcode.studies.curves import (
     size_text,
 )
 from gridcode.studies.images import Recipe
+from gridcode.studies.intervals import above, answered, average, difference
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import Answer, Column, Summary, Verdict, answered, difference
+from gridcode.studies.summary import Column, Summary, Verdict
 
 NAMES: Final = {
     "fsq_joint": "FSQ, one softmax",
@@ -53,6 +54,8 @@ NAMES: Final = {
 HEADS: Final[dict[str, Head]] = {"fsq_independent": "independent", "fsq_chain": "chain"}
 HELD: Final = ("fsq_joint", "vq")
 """The families that hold something as large as the codebook."""
+LITTLE: Final = 0.05
+"""A gain in Fréchet distance that a larger codebook is not worth, as a share of it."""
 CEILING: Final = "expected_usage"
 SECONDS: Final = "prior_seconds_a_step"
 SHOWN: Final = "usage_of_expected"
@@ -138,15 +141,19 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     found = []
     if grid.get(SHOWN):
         found.append(_usage_stays(grid[SHOWN]))
-    for key, what in ((RECONSTRUCTION, "reconstruct better"), (SAMPLES, "give better samples")):
-        if len(grid.get(key, {})) > 1:
-            found.append(_stops_paying(grid[key], what))
+    if len(grid.get(RECONSTRUCTION, {})) > 1:
+        found.append(_stops_paying(grid[RECONSTRUCTION], "reconstruct better"))
+    samples = {line: curve for line, curve in curves.get(SAMPLES, {}).items() if line != "vq" and len(curve) > 1}
+    reach = max((max(curve) for curve in samples.values()), default=0.0)
+    for line, curve in samples.items():
+        if max(curve) == reach:
+            found.append(_stops_paying(curve, f"give better samples, {NAMES[line].partition(', ')[2]}"))
     bits, seconds, distance = (curves.get(key, {}) for key in (BITS, SECONDS, RECONSTRUCTION))
     for digits in HEADS:
         name = NAMES[digits].partition(", ")[2]
         more, less = f"{name}: more bits than one softmax", f"{name}: less time than one softmax"
-        found += _compared(bits, digits, "fsq_joint", more, "bits a token", 1)
-        found += _compared(seconds, digits, "fsq_joint", less, "seconds a step", -1)
+        found += _compared(bits, digits, "fsq_joint", more, "bits per token", 1)
+        found += _compared(seconds, digits, "fsq_joint", less, "seconds per step", -1)
     found += _compared(distance, "fsq_joint", "vq", "FSQ reconstructs better than VQ", "reconstruction distance", -1)
     return found
 
@@ -158,29 +165,27 @@ def _largest(curves: Curves) -> str | None:
 
 
 def _usage_stays(curve: Curve) -> Verdict:
-    lowest = min(curve, key=lambda size: min(curve[size]))
+    lowest = min(curve, key=lambda size: fmean(curve[size]))
+    used = average(curve[lowest], curve.values())
     claim = "FSQ uses more than half of what the sample can show at every size"
-    figures = f"lowest {min(curve[lowest]):.0%} at {size_text(lowest)}"
-    return Verdict(claim, "seen" if min(curve[lowest]) >= 0.5 else "not seen", figures)
+    return Verdict(claim, above(used, 0.5), f"lowest at {size_text(lowest)}, {used.share_text()}")
 
 
 def _stops_paying(curve: Curve, what: str) -> Verdict:
-    """Seen where the largest codebook is not clearly better than a smaller one, the smallest of which is named."""
-    sizes = sorted(curve)
+    """Seen where a smaller codebook, the smallest of which is named, is at most a little worse than the largest."""
+    *smaller, last = sorted(curve)
     claim = f"beyond some size larger grids no longer {what}"
-    changes = {size: difference(curve[sizes[-1]], curve[size], curve.values()) for size in sizes[:-1]}
-    enough = [size for size, change in changes.items() if change.sign >= 0]
-    if not enough:
-        change = changes[sizes[-2]]
-        figures = f"the distance at {size_text(sizes[-1])} less that at {size_text(sizes[-2])}: {change.text(3)}"
-        return Verdict(claim, "opposite", figures)
-    first, change = enough[0], changes[enough[0]]
-    answer: Answer = "seen" if min(map(len, curve.values())) > 1 else "open"
-    figures = (
-        f"{size_text(first)} is the first that {size_text(sizes[-1])} does not surpass: the distance differs by "
-        f"{change.text(3)}, {fmean(curve[first]):.3f} there"
-    )
-    return Verdict(claim, answer, figures)
+    changes = {size: difference(curve[last], curve[size], curve.values(), comparisons=len(smaller)) for size in smaller}
+    for size, change in changes.items():
+        if above(change, -LITTLE * fmean(curve[size])) == "seen":
+            figures = (
+                f"{size_text(size)} is the first that {size_text(last)} does not better by {LITTLE:.0%}: "
+                f"{fmean(curve[size]):.3f} there, {change.text(3)}"
+            )
+            return Verdict(claim, "seen", figures)
+    change = changes[smaller[-1]]
+    figures = f"the distance at {size_text(last)} minus that at {size_text(smaller[-1])}: {change.text(3)}"
+    return Verdict(claim, "opposite" if change.sign < 0 else "open", figures)
 
 
 def _compared(

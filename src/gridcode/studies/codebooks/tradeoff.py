@@ -25,8 +25,18 @@ from gridcode.studies.codebooks.config import TradeoffConfig
 from gridcode.studies.config import PRESETS, Family
 from gridcode.studies.curves import BITS, COSTS, RECONSTRUCTION, SAMPLES, Curve, Curves, size_text
 from gridcode.studies.images import Recipe
+from gridcode.studies.intervals import (
+    Answer,
+    above,
+    answered,
+    average,
+    below,
+    contrast,
+    difference,
+    least_inside,
+)
 from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import Summary, Verdict, answered, difference
+from gridcode.studies.summary import Summary, Verdict
 
 NAMES: Final[dict[str, str]] = {
     "fsq": "FSQ",
@@ -89,75 +99,93 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     found += [_has_a_best_size(distance[family], NAMES[family]) for family in vqs if len(distance.get(family, {})) > 1]
     best = _best_vq(distance)
     if best is not None and distance.get("fsq"):
-        found.append(_vq_ahead_at_small_sizes(distance["fsq"], distance[best], NAMES[best]))
+        found += _vq_ahead_at_small_sizes(distance["fsq"], distance[best], NAMES[best])
     samples = curves[SAMPLES]
     if len(samples.get("fsq", {})) > 2:
         found.append(_saturates(samples["fsq"]))
     bits = curves[BITS]
     if best is not None and bits.get("fsq") and bits.get(best):
-        found.append(_costs_more(bits["fsq"], bits[best], NAMES[best]))
+        found += _costs_more(bits["fsq"], bits[best], NAMES[best])
     return found
 
 
 def _usage_falls(curve: Curve, name: str) -> Verdict:
+    """Whether the largest codebook is used by less than a half."""
     sizes = sorted(curve)
-    under = [size for size in sizes if max(curve[size]) < 0.5]
-    last = f"{fmean(curve[sizes[-1]]):.0%} at {size_text(sizes[-1])}"
-    claim = f"usage of {name} falls under 50 % beyond some size"
-    if sizes[-1] in under:
-        return Verdict(claim, "seen", f"from {size_text(under[0])} on; {last}")
-    return Verdict(claim, "not seen" if min(curve[sizes[-1]]) >= 0.5 else "open", last)
+    under = [size for size in sizes if fmean(curve[size]) < 0.5]
+    used = average(curve[sizes[-1]], curve.values())
+    first = f"mean under 50 % at {', '.join(map(size_text, under))}; " if under else ""
+    figures = f"{first}{used.share_text()} at {size_text(sizes[-1])}"
+    return Verdict(f"usage of {name} is under 50 % at {size_text(sizes[-1])}", below(used, 0.5), figures)
 
 
 def _usage_stays(curve: Curve) -> Verdict:
-    lowest = min(curve, key=lambda size: min(curve[size]))
-    answer = "seen" if min(curve[lowest]) >= 0.5 else "not seen"
-    figures = f"lowest {min(curve[lowest]):.0%} at {size_text(lowest)}"
-    return Verdict("usage of FSQ stays above 50 % at every size", answer, figures)  # type: ignore[arg-type]
+    lowest = min(curve, key=lambda size: fmean(curve[size]))
+    used = average(curve[lowest], curve.values())
+    figures = f"lowest at {size_text(lowest)}, {used.share_text()}"
+    return Verdict("usage of FSQ stays above 50 % at every size", above(used, 0.5), figures)
 
 
 def _keeps_improving(curve: Curve) -> Verdict:
     sizes = sorted(curve)
     middle, last = sizes[(len(sizes) - 1) // 2], sizes[-1]
     change = difference(curve[last], curve[middle], curve.values())
-    figures = f"reconstruction distance at {size_text(last)} less that at {size_text(middle)}: {change.text(3)}"
-    return Verdict("FSQ reconstructs the better the larger the codebook", answered(change, expected=-1), figures)
+    claim = f"FSQ reconstructs better with {size_text(last)} codes than with {size_text(middle)}"
+    return Verdict(claim, answered(change, expected=-1), f"Fréchet distance {change.text(3)}")
 
 
 def _has_a_best_size(curve: Curve, name: str) -> Verdict:
-    sizes = sorted(curve)
-    best, last = min(sizes, key=lambda size: fmean(curve[size])), sizes[-1]
     claim = f"{name} has a best size, beyond which it reconstructs worse"
-    if best == last:
-        return Verdict(claim, "not seen", f"the largest, {size_text(last)}, reconstructs best")
-    change = difference(curve[last], curve[best], curve.values())
-    figures = f"best at {size_text(best)}; at {size_text(last)} the distance is {change.text(3)} from it"
+    found = least_inside(sorted(curve.items()))
+    assert found is not None
+    best, change = found
+    figures = (
+        f"the distance at {size_text(max(curve))} minus that at {size_text(best)}, the best of the smaller: "
+        f"{change.text(3)}"
+    )
     return Verdict(claim, answered(change, expected=1), figures)
 
 
-def _vq_ahead_at_small_sizes(fsq: Curve, vq: Curve, name: str) -> Verdict:
-    size = min(set(fsq) & set(vq))
+def _vq_ahead_at_small_sizes(fsq: Curve, vq: Curve, name: str) -> list[Verdict]:
+    common = set(fsq) & set(vq)
+    if not common:
+        return []
+    size = min(common)
     change = difference(fsq[size], vq[size], [*fsq.values(), *vq.values()])
-    figures = f"at {size_text(size)} FSQ's reconstruction distance less that of {name}, the best VQ: {change.text(3)}"
-    return Verdict("VQ is slightly ahead at small codebooks", answered(change, expected=1), figures)
+    figures = f"FSQ's distance minus that of {name}, the VQ with the best reconstructions: {change.text(3)}"
+    claim = f"VQ reconstructs better than FSQ with {size_text(size)} codes"
+    return [Verdict(claim, answered(change, expected=1), figures)]
 
 
 def _saturates(curve: Curve) -> Verdict:
-    """Whether the last two doublings that were measured bring less than a tenth of what all brought."""
-    sizes = sorted(curve)
-    means = [fmean(curve[size]) for size in sizes]
-    gained, late = means[0] - min(means), means[-3] - min(means[-2:])
-    figures = f"{means[0]:.2f} at {size_text(sizes[0])}, {means[-3]:.2f} at {size_text(sizes[-3])}, {means[-1]:.2f} at "
-    answer = "seen" if late < 0.1 * gained else "not seen"
+    """Whether the last two steps in size bring less than a tenth of what all steps bring."""
+    first, *_, before, _, last = sizes = sorted(curve)
     claim = "the distance of FSQ's samples saturates"
-    return Verdict(claim, answer, figures + size_text(sizes[-1]))  # type: ignore[arg-type]
+    places = (first, before, last)
+    means = ", ".join(f"{fmean(curve[size]):.2f} at {size_text(size)}" for size in places)
+    gained = difference(curve[first], curve[last], curve.values())
+    if gained.sign <= 0:
+        answer: Answer = "not seen" if gained.sign else "open"
+        return Verdict(claim, answer, f"{means}; from the smallest to the largest it falls by {gained.text(2)}")
+    # (before - last) - (first - last) / 10; of three sizes the first is also the one before the last two.
+    weights = dict.fromkeys(sizes, 0.0)
+    for size, weight in ((before, 1.0), (first, -0.1), (last, -0.9)):
+        weights[size] += weight
+    terms = [(weight, curve[size]) for size, weight in weights.items() if weight]
+    beyond = contrast(terms, curve.values())
+    figures = f"{means}; beyond a tenth of the whole gain the last two steps bring {beyond.text(2)}"
+    return Verdict(claim, below(beyond, 0.0), figures)
 
 
-def _costs_more(fsq: Curve, vq: Curve, name: str) -> Verdict:
-    size = max(set(fsq) & set(vq))
+def _costs_more(fsq: Curve, vq: Curve, name: str) -> list[Verdict]:
+    common = set(fsq) & set(vq)
+    if not common:
+        return []
+    size = max(common)
     change = difference(fsq[size], vq[size], [*fsq.values(), *vq.values()])
-    figures = f"at {size_text(size)} bits a token less those of {name}: {change.text(2)}"
-    return Verdict("FSQ's tokens cost more bits than VQ's at large codebooks", answered(change, expected=1), figures)
+    figures = f"bits per token minus those of {name}: {change.text(2)}"
+    claim = f"FSQ's tokens cost more bits than VQ's with {size_text(size)} codes"
+    return [Verdict(claim, answered(change, expected=1), figures)]
 
 
 def _best_vq(distance: Curves) -> str | None:

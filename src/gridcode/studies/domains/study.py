@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 
@@ -34,8 +34,9 @@ from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import cell_text
 from gridcode.studies.domains.config import RECIPES_OF, DomainsConfig, KindName
 from gridcode.studies.images import continued
+from gridcode.studies.intervals import above, answered, average, difference
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answered, by_setting, difference
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.timing import STEPS, seconds_of_steps, short_loop
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.domain import Sources, domain_of
@@ -61,10 +62,12 @@ MEASURE_OF: Final[dict[str, Column]] = {
 BITS: Final = "bits_per_token"
 MEASURES: Final = (
     Column("usage", "codebook usage", 1, percent=True),
-    Column("perplexity_share", "perplexity, of the codes", 1, percent=True),
+    Column("perplexity_share", "perplexity / codes", 1, percent=True),
     Column(BITS, "bits a token", 2),
     Column("seconds_a_step", "seconds a step", 2),
 )
+DISTANCES: Final = frozenset({"mel_distance", "chamfer"})
+"""Measures of which less is better."""
 FULL: Final = 0.95
 """Usage that counts as near-full."""
 
@@ -132,10 +135,7 @@ class DomainsStudy(Study):
         """See :class:`Study`."""
         verdicts, tables = [], []
         for kind in self.config.kinds:
-            found = {
-                measure.key: by_setting(results, measure.key)
-                for measure in (MEASURE_OF[kind], *MEASURES, Column("score", ""))
-            }
+            found = {measure.key: by_setting(results, measure.key) for measure in (MEASURE_OF[kind], *MEASURES)}
             families = {
                 family: f"{kind}-{family}" for family in self.config.families if found["usage"].get(f"{kind}-{family}")
             }
@@ -151,11 +151,11 @@ class DomainsStudy(Study):
                 ]
                 head = ("", *(column.title for column in columns), "alarms, first at step")
                 tables.append(StudyTable(f"{NOUNS[kind].capitalize()} ({RECIPES_OF[kind]})", head, rows))
-                usage, score = (
+                usage, quality = (
                     {str(family): found[key][setting] for family, setting in families.items()}
-                    for key in ("usage", "score")
+                    for key in ("usage", MEASURE_OF[kind].key)
                 )
-                verdicts += kind_verdicts(NOUNS[kind], usage, score)
+                verdicts += kind_verdicts(NOUNS[kind], usage, quality, MEASURE_OF[kind])
         note = (
             "Bits a token are those of validation tokens under a prior that was trained for as many steps, given their "
             "class. Usage is that over all validation tokens. Seconds a step are by the clock: where they spread "
@@ -224,32 +224,40 @@ def first_alarms(results: Mapping[Cell, Values], setting: str) -> str:
 
 
 def kind_verdicts(
-    nouns: str, usage: Mapping[str, Sequence[float]], score: Mapping[str, Sequence[float]]
+    nouns: str, usage: Mapping[str, Sequence[float]], quality: Mapping[str, Sequence[float]], measure: Column
 ) -> list[Verdict]:
     """What a kind's figures say.
 
     Args:
         nouns: What its examples are called.
         usage: Over seeds by family.
-        score: Likewise; more is better.
+        quality: Likewise, of reconstructions.
+        measure: What that is.
     """
     found = []
     if "fsq" in usage:
-        values = usage["fsq"]
-        answer = "seen" if min(values) >= FULL else "not seen" if max(values) < FULL else "open"
-        claim = f"FSQ uses nearly all of its codes on {nouns}, without help"
-        found.append(Verdict(claim, answer, f"{min(values):.1%} at least"))  # type: ignore[arg-type]
+        used = average(usage["fsq"])
+        figures = f"usage {used.share_text()}, {min(usage['fsq']):.0%} at least"
+        found.append(
+            Verdict(f"FSQ uses at least {100 * FULL:.0f} % of its codes on {nouns}", above(used, FULL), figures)
+        )
     if "fsq" in usage and "vq" in usage:
         change = difference(usage["vq"], usage["fsq"], usage.values())
         figures = (
             f"{fmean(usage['vq']):.1%} against {fmean(usage['fsq']):.1%}: {change.text(1, scale=100, unit=' points')}"
         )
-        found.append(Verdict(f"VQ without help uses fewer codes on {nouns}", answered(change, expected=-1), figures))
-    vqs = {family: values for family, values in score.items() if family != "fsq"}
-    if "fsq" in score and vqs:
-        best = max(vqs, key=lambda family: fmean(vqs[family]))
-        change = difference(score["fsq"], vqs[best], score.values())
-        figures = f"its score less that of {NAMES[best]}, the best VQ: {change.text(4)}"
+        found.append(
+            Verdict(
+                f"VQ without splitting uses fewer codes than FSQ on {nouns}", answered(change, expected=-1), figures
+            )
+        )
+    vqs = {family: values for family, values in quality.items() if family != "fsq"}
+    better: Literal[1, -1] = -1 if measure.key in DISTANCES else 1
+    if "fsq" in quality and vqs:
+        best = max(vqs, key=lambda family: better * fmean(vqs[family]))
+        change = difference(quality["fsq"], vqs[best], quality.values(), comparisons=len(vqs))
+        text = change.text(1, scale=100, unit=" points") if measure.percent else change.text(measure.digits)
+        figures = f"{measure.title} {text} beside {NAMES[best]}, the best VQ"
         claim = f"FSQ reconstructs {nouns} better than the best VQ"
-        found.append(Verdict(claim, answered(change, expected=1), figures))
+        found.append(Verdict(claim, answered(change, expected=better), figures))
     return found

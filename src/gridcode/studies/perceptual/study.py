@@ -8,14 +8,15 @@
 
     reconstructions ─> lite2                          trained apart: took no part in any loss
                    ├─> a classifier of the data       took no part, but learned the labels that ``self`` learned
-                   └─> lite0                          grades its own pupil
+                   └─> lite0                          measures what it trained
 
-A network that was in the loss is no judge of what the loss brought: its pupil has learned to please it. So lite2 and
-the classifier are asked, and lite0 stands beside them to show how far it is pleased.
+A network that was in the loss is no judge of what the loss brought. So lite2 and the classifier are asked, and lite0
+stands beside them to show how far it is flattered.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +34,11 @@ from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
 from gridcode.studies.images import ImageStudy, Recipe, pictures
+from gridcode.studies.intervals import answered, difference
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, answered, by_setting, difference
+from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.timing import seconds_of_steps
 from gridcode.tokenizer.model import Tokenizer
 
@@ -50,8 +52,8 @@ MEASURES: Final = (
     Column("reconstructions FD (lite2)", "Fréchet distance, lite2", 1),
     Column("reconstructions KD (lite2)", "kernel distance, lite2", 4),
     Column(RECONSTRUCTION, "Fréchet distance, classifier", 2),
-    Column("reconstructions FD (lite0)", "Fréchet distance, lite0 (in its own pupil's loss)", 1),
-    Column("reconstructions KD (lite0)", "kernel distance, lite0 (in its own pupil's loss)", 4),
+    Column("reconstructions FD (lite0)", "Fréchet distance, lite0 (used in the loss)", 1),
+    Column("reconstructions KD (lite0)", "kernel distance, lite0 (used in the loss)", 4),
     Column(SECONDS, "seconds a step", 2),
 )
 SHOWN: Final = 5
@@ -244,8 +246,14 @@ def _flattered(lite0: Mapping[str, Sequence[float]], lite2: Mapping[str, Sequenc
     """Whether lite0 sees more of the distance gone than lite2 does, where lite0 was in the loss."""
     if not all(measure.get(loss) for measure in (lite0, lite2) for loss in ("lite0", "l2")):
         return []
-    left = [[value / fmean(measure["l2"]) for value in measure["lite0"]] for measure in (lite0, lite2)]
-    change = difference(left[0], left[1])
-    claim = "lite0 flatters its own pupil: it sees less of the distance left that pixels alone leave than lite2 does"
-    figures = f"{fmean(left[0]):.0%} against {fmean(left[1]):.0%}, {change.text(0, scale=100, unit=' points')}"
+    if min(value for measure in (lite0, lite2) for loss in ("lite0", "l2") for value in measure[loss]) <= 0:
+        return []
+    # Of each training, by which factor lite0 sees it nearer to the pictures than lite2 does.
+    nearer = {
+        loss: [math.log(a / b) for a, b in zip(lite0[loss], lite2[loss], strict=True)] for loss in ("lite0", "l2")
+    }
+    change = difference(nearer["lite0"], nearer["l2"])
+    left = [fmean(measure["lite0"]) / fmean(measure["l2"]) for measure in (lite0, lite2)]
+    claim = "lite0 overrates a tokenizer trained with it: it sees less of the distance left than lite2 does"
+    figures = f"{left[0]:.0%} of what pixels alone leave against {left[1]:.0%}; logarithm of the ratio {change.text(2)}"
     return [Verdict(claim, answered(change, expected=-1), figures)]

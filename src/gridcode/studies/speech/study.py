@@ -40,6 +40,7 @@ from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.classifier import load_classifier, save_classifier
 from gridcode.studies.config import CLASSIFIER
 from gridcode.studies.curves import ahead_of, row_of
+from gridcode.studies.intervals import below, share_difference
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.study import Cell, Study, Values
@@ -48,6 +49,8 @@ from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.seeding import fixed_sample
 
 ORIGINALS, OURS = "originals", "gridcode"
+FEWER: Final = 0.03
+"""What share of the sounds may be recognised no more."""
 RATE_OF: Final = "bits_per_second"
 MEASURES: Final = (
     Column(RATE_OF, "bits a second", 0),
@@ -130,7 +133,7 @@ class Speech(Study):
         found = {cell.setting: values for cell, values in results.items()}
         columns = [column for column in MEASURES if any(column.key in values for values in found.values())]
         rows = [[title_of(name), *row_of(values, columns)] for name, values in found.items()]
-        table = StudyTable("Speech there and back", ("", *(column.title for column in columns)), rows)
+        table = StudyTable("Speech through each codec", ("", *(column.title for column in columns)), rows)
         shown = [title_of(name) for name in found if name != ORIGINALS]
         note = (
             f"{max((values['sounds'] for values in found.values()), default=0)} sounds, one after another through each "
@@ -205,17 +208,21 @@ def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
         return claims
     ours = found[OURS]
     if ORIGINALS in found:
-        loss = found[ORIGINALS]["recognised"] - ours["recognised"]
+        before = found[ORIGINALS]
+        loss = share_difference(before["recognised"], before["sounds"], ours["recognised"], ours["sounds"])
         shares = f"{ours['recognised']:.1%} against {found[ORIGINALS]['recognised']:.1%}"
-        figures = f"{shares}, at {ours[RATE_OF]:.0f} bits a second"
-        claim = "of digits through tokens a classifier recognises at most 3 points fewer than of originals"
-        claims.append(Verdict(claim, "seen" if loss <= 0.03 else "not seen", figures))
+        lost = loss.text(1, scale=100, unit=" points")
+        figures = f"{shares}, at {ours[RATE_OF]:.0f} bits per second: {lost} lost"
+        claim = (
+            f"a classifier recognises at most {100 * FEWER:.0f} % of the digits less after the tokenizer than before"
+        )
+        claims.append(Verdict(claim, below(loss, FEWER), figures))
     for name, theirs in found.items():
         if name in (ORIGINALS, OURS) or theirs[RATE_OF] < ours[RATE_OF]:
             continue
         ahead, parts = ahead_of(ours, theirs, MEASURES[1:], HIGHER)
-        rates = f"{ours[RATE_OF]:.0f} bits a second are ahead of {title_of(name)}, {theirs[RATE_OF]:.0f}"
-        claim = f"tokens of {rates}, in most measures"
+        other = f"{title_of(name)} ({theirs[RATE_OF]:.0f} bits per second)"
+        claim = f"at {ours[RATE_OF]:.0f} bits per second tokens are better than {other} in most measures"
         claims.append(
             Verdict(
                 claim,

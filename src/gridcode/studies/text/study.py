@@ -39,17 +39,9 @@ from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of, lines_by_size, size_text
 from gridcode.studies.images import continued
+from gridcode.studies.intervals import answered, difference
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import (
-    Column,
-    Spread,
-    StudyTable,
-    Summary,
-    Verdict,
-    answered,
-    by_setting,
-    difference,
-)
+from gridcode.studies.summary import Column, Spread, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.text.config import TextStudyConfig
 from gridcode.studies.timing import seconds_of_steps, short_loop, working_time
 from gridcode.tasks.generate import Generator
@@ -199,12 +191,12 @@ def compared(results: Mapping[Cell, Values], curves: Mapping[str, Curves]) -> St
             (fmean(values), _row(f"tokens of {size_text(size)} codes", values, f"fsq-{size:.0f}", parameters, seconds))
         )
     if of_bytes := by_setting(results, PATH).get(BYTES):
-        rows.append((fmean(of_bytes), _row("bytes, causal transformer", of_bytes, BYTES, parameters, seconds)))
+        rows.append((fmean(of_bytes), _row("bytes, autoregressive transformer", of_bytes, BYTES, parameters, seconds)))
     for cell, found in results.items():
         if cell.setting == COMPRESSORS:
             names = [name for name in found if name != "seconds"]
             rows += [(found[name], [name.replace("_", " "), "", f"{found[name]:.3f}", "", ""]) for name in names]
-    head = ("way", "seeds", "bits a character", "weights", "CPU seconds")
+    head = ("method", "seeds", "bits a character", "weights", "CPU seconds")
     return StudyTable("Bits a character of the held-out text", head, [row for _, row in sorted(rows)])
 
 
@@ -259,12 +251,12 @@ def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdic
         found.append(Verdict("more windows come back whole with more codes", answered(change, expected=1), figures))
     if path and of_bytes:
         best = min(path, key=lambda size: fmean(path[size]))
-        change = difference(path[best], of_bytes, [*path.values(), of_bytes])
+        change = difference(path[best], of_bytes, path.values(), comparisons=len(path))
         figures = (
             f"the best codebook, {size_text(best)}, takes {fmean(path[best]):.3f} bits a character, bytes "
             f"{fmean(of_bytes):.3f}: {change.text(3, unit=' bits')}"
         )
-        claim = "a text costs fewer bits through tokens than a causal transformer over its bytes takes"
+        claim = "a text costs fewer bits through tokens than an autoregressive transformer over its bytes takes"
         found.append(Verdict(claim, answered(change, expected=-1), figures))
     return found
 
