@@ -1,4 +1,4 @@
-"""Pictures a second that ``gridcode tokenize`` encodes: the local engine beside Ray with one actor and with two.
+"""Pictures per second that ``gridcode tokenize`` encodes: the local engine beside Ray with one actor and with two.
 
     python -m benchmarks.cluster [--parquet FILE] [--pictures 1024] [--shard 128] [--size 64] [--actors 1 2]
         [--rounds 3] [--out FILE.json]

@@ -4,7 +4,7 @@
 
     raw, static       the codec's own, on tokens with the frequencies 1 / (1 + k)
     constriction      its range coder alone, by one model of floats for all tokens: the floor of static
-    zstd              level 19, on two bytes a token
+    zstd              level 19, on two bytes per token
     frequencies       logits in float64 to integer frequencies, with the search for offsets
     range coder       constriction with frequencies of each token
     prior, float32    what measuring its bits takes: 12 passes

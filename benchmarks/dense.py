@@ -1,4 +1,4 @@
-"""Dense prediction: pictures a second and peak memory, one code after another, with and without a cache, and masked.
+"""Dense prediction: pictures per second and peak memory, one code after another, with and without a cache, and masked.
 
     python -m benchmarks.dense [--shapes laptop laptop-256 paper] [--batches 1 16 64] [--repeats 3] [--limit-gib 12]
         [--device cpu] [--threads N] [--out FILE.json]

@@ -1,4 +1,4 @@
-"""Every kind's tokenizer at laptop size: examples and tokens a second there and back; sound against its own length.
+"""Every kind's tokenizer at laptop size: examples and tokens per second there and back; sound against its own length.
 
     python -m benchmarks.domains [--rounds 3] [--minutes 10] [--out FILE.json]
 
@@ -148,7 +148,7 @@ def stream(minutes: float) -> dict[str, float]:
 
 
 def kinds(rounds: int) -> list[dict[str, Any]]:
-    """Examples and tokens a second of every kind's tokenizer, in batches of the recipe's size."""
+    """Examples and tokens per second of every kind's tokenizer, in batches of the recipe's size."""
     rows = []
     for kind, name in RECIPES_OF.items():
         run: Any = recipe(name).tokenizer

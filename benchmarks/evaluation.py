@@ -5,7 +5,7 @@
 
 Sides take turns round after round, medians, ratios first:
 
-- pictures a second: bytes to mean and covariance through EfficientNet-lite0 (the protocol ``fd-lite0``), beside
+- pictures per second: bytes to mean and covariance through EfficientNet-lite0 (the protocol ``fd-lite0``), beside
   torchmetrics' ``FrechetInceptionDistance`` on the same network with PyTorch's own bicubic resize, and the network
   alone on pictures of its size;
 - the distance alone, from statistics of the features' length: ours by singular values, torchmetrics' by eigenvalues;
@@ -69,7 +69,7 @@ class Resized(nn.Module):
 
 
 def pipeline(pictures: int, side: int, rounds: int, device: str) -> dict[str, float]:
-    """Pictures a second of each way from bytes to statistics."""
+    """Pictures per second of each way from bytes to statistics."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     extractor, network = lite_extractor("lite0", device=device), load_efficientnet_lite("lite0").to(device)

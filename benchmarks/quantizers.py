@@ -266,7 +266,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", f"{result['machine']}; kernel: {result['kernel']}; {result['vectors']} vectors"]
     if result["vq"]:
-        lines += ["", "| quantizer | codewords | ms a step | step MiB | state MiB |", "|---|---|---|---|---|"]
+        lines += ["", "| quantizer | codewords | ms per step | step MiB | state MiB |", "|---|---|---|---|---|"]
         for row in result["vq"]:
             cells = [
                 row["quantizer"],

@@ -3,7 +3,7 @@
     python -m benchmarks.video --tokenizer runs/video/tokenizer --work runs/video/frames [--out FILE.json]
 
 The picture tokenizer is trained here, in ``--work``, on the frames of the same training clips: convolutions of about as
-many weights, as many frames a step and as many steps, the same optimiser. Its tokens lie twice as far apart, and its
+many weights, as many frames per step and as many steps, the same optimiser. Its tokens lie twice as far apart, and its
 levels are chosen so that the frames of a clip take as many bits together as the clip's tokens do. Both reconstruct the
 same validation clips.
 """

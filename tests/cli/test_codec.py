@@ -56,11 +56,11 @@ def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (13, 6)) -> P
 def test_a_picture_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = picture(tmp_path / "photo.jpg")
     packed = tmp_path / "photo.jpg.gc"
-    assert said(["compress", str(photo), "--model", model], capsys) == f"{packed}: 51 bytes, 5.2308 bits a pixel\n"
+    assert said(["compress", str(photo), "--model", model], capsys) == f"{packed}: 51 bytes, 5.2308 bits per pixel\n"
     told = said(["info", str(packed)], capsys)
     assert told.splitlines()[1:4] == [
-        "picture: 13x6 RGB, 5.2308 bits a pixel",
-        "tokens: 3x7 of 20 codes, 19.429 bits a token",
+        "picture: 13x6 RGB, 5.2308 bits per pixel",
+        "tokens: 3x7 of 20 codes, 19.429 bits per token",
         f"coder: raw; tokenizer {Tokenizer.from_pretrained(Path(model) / 'tokenizer').weights_hash()}",
     ]
     said(["decompress", str(packed), "--model", f"{model}/tokenizer"], capsys)
@@ -108,9 +108,9 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
         picture(photos / f"{number}.png", size=(96, 64 + number))
     out = ["--model", model, "--out"]
     high = said(["compress", str(photos), *out, str(tmp_path / "high"), "--workers", "2"], capsys).splitlines()
-    assert [line.rsplit("/", 1)[1] for line in high[:1]] == ["0.png.gc: 870 bytes, 1.1328 bits a pixel"]
+    assert [line.rsplit("/", 1)[1] for line in high[:1]] == ["0.png.gc: 870 bytes, 1.1328 bits per pixel"]
     low = said(["compress", str(photos), *out, str(tmp_path / "low"), "--bpp", "0.5"], capsys).splitlines()
-    assert low[0].endswith("/0.png.gc: 91 bytes, 0.1185 bits a pixel")
+    assert low[0].endswith("/0.png.gc: 91 bytes, 0.1185 bits per pixel")
     assert "0.png: the lowest rate of this model takes 0.1185 bits" in refused(
         ["compress", str(photos / "0.png"), *out, str(tmp_path / "x.gc"), "--bpp", "0.1"], capsys
     )

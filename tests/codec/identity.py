@@ -62,7 +62,7 @@ def main() -> int:
     entropy = measure_bits(prior, table).per_token
     above = 8 * size / count / entropy - 1
     print(f"{count:,} tokens of {len(table.keys):,} examples in {path.stat().st_size:,} bytes, coded tokens {size:,}")
-    print(f"{8 * size / count:.4f} bits a token, cross-entropy {entropy:.4f}: {above:+.2%}")
+    print(f"{8 * size / count:.4f} bits per token, cross-entropy {entropy:.4f}: {above:+.2%}")
     start = time.perf_counter()
     command = [sys.executable, "-m", "tests.codec.identity", *sys.argv[1:], "--decode"]
     code = subprocess.run(command, env={**os.environ, **OTHER}, check=False).returncode

@@ -309,7 +309,7 @@ def test_the_command_converts_checks_and_tells(tmp_path: Path, capsys: pytest.Ca
         f"taming: {len(state) - 1} tensors, each used once; found under state_dict.; 1 of its training left out" in said
     )
     assert "check against diffusers: 2,048 of 2,048 tokens equal (100.00%)" in said
-    assert f"{out}: 2 pixels a token, 40 codes" in said
+    assert f"{out}: 2 pixels per token, 40 codes" in said
     images = pictures(s, 2, 16, 16)
     assert torch.equal(Tokenizer.from_pretrained(out).encode(images), indices(state, encode(state, s, images)))
     assert main([*words, "--allow-pickle"]) == 2

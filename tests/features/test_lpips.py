@@ -77,7 +77,7 @@ def test_grey_pictures_count_as_colours(files: tuple[Path, Path]) -> None:
 
 
 def test_small_pictures_are_one_line(files: tuple[Path, Path]) -> None:
-    with pytest.raises(GridcodeError, match=r"at least 16 pixels a side, got \(2, 3, 15, 15\); try loss"):
+    with pytest.raises(GridcodeError, match=r"at least 16 pixels per side, got \(2, 3, 15, 15\); try loss"):
         load_lpips(*files)(pictures(1, side=15), pictures(2, side=15))
 
 

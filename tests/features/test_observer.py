@@ -89,7 +89,7 @@ def test_the_distance_is_zero_to_itself_and_two_at_most(height: int, width: int,
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 1, 16, 16), (2, 3, 3, 16)])
 def test_pictures_that_do_not_fit_are_one_line(shape: tuple[int, ...]) -> None:
-    message = r"takes images \(B, 3, H, W\) of at least 4 pixels a side, got shape .*; give loss.perceptual.widths"
+    message = r"takes images \(B, 3, H, W\) of at least 4 pixels per side, got shape .*; give loss.perceptual.widths"
     with pytest.raises(GridcodeError, match=message):
         Observer(ObserverConfig(targets=4, widths=(8, 8, 8))).features(torch.zeros(shape))
 

@@ -98,10 +98,10 @@ def test_verdicts_and_the_rate_between() -> None:
     assert at_rate(points["jpeg"], 0.01, "psnr_db") == 20.0
     found = verdicts(points, {"jpeg": "JPEG", "webp": "WebP"}, (0.01, 0.05, 0.1, 0.2, 0.5))
     assert [verdict.answer for verdict in found] == ["seen", "not seen"]
-    assert found[0].claim == "at 0.040 bits a pixel gridcode is ahead of JPEG in at least two measures"
+    assert found[0].claim == "at 0.040 bits per pixel gridcode is ahead of JPEG in at least two measures"
     assert found[0].figures == (
         "in 2: PSNR (dB) 25.00 against 20.00, SSIM 0.700 against 0.750, distance, lite2 0.300 against 0.400; its "
-        "smallest files have 0.100 bits a pixel"
+        "smallest files have 0.100 bits per pixel"
     )
     close = {"gridcode": [{**points["gridcode"][0], "psnr_db": 20.3}], "jpeg": points["jpeg"]}
     assert [verdict.answer for verdict in verdicts(close, {"jpeg": "JPEG"}, (0.05,))] == ["not seen"]

@@ -73,7 +73,7 @@ def test_a_cell_of_every_kind(tmp_path: Path) -> None:
         assert 0 < results[cell]["usage"] <= 1
         assert 0 < results[cell]["perplexity_share"] <= 1
         assert 0 < results[cell]["bits_per_token"] < 20
-        assert study.headline(results[cell]).endswith("bits a token")
+        assert study.headline(results[cell]).endswith("bits per token")
         study.tidy(cell, out)
         assert not (cell_folder(out, cell) / "tokens").exists()
     assert study.time_cell(Cell("text-vq", 0)) > 0

@@ -112,7 +112,7 @@ def test_codec2_by_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(GridcodeError, match="codecs must be one of opus-6000"):
         SpeechConfig(codecs=("mp3",))  # type: ignore[arg-type]
-    with pytest.raises(GridcodeError, match=r"8000 samples a second, got data\.rate=16000"):
+    with pytest.raises(GridcodeError, match=r"8000 samples per second, got data\.rate=16000"):
         SpeechConfig(data=AudioConfig(rate=16000))
 
 

@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> None:
     out = parsed.output.make()
     tokenizer.save_pretrained(out)
     print(
-        f"tokenizer in {out}: {tokenizer.config.downsampling} pixels a token, {tokenizer.codebook_size:,} "
+        f"tokenizer in {out}: {tokenizer.config.downsampling} pixels per token, {tokenizer.codebook_size:,} "
         f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {out} "
         "--input PICTURE --out DIR"
     )

@@ -14,7 +14,7 @@ class Arguments:
     """List FSQ levels for a codebook of about 2^bits codes: the paper's first, then the best others."""
 
     bits: int
-    """The wished-for size of the codebook, as bits a token, 1 to 63."""
+    """The wished-for size of the codebook, as bits per token, 1 to 63."""
     min_level: int = 5
     """Smallest level; the paper finds levels under 5 worse."""
     max_level: int = 16

@@ -139,7 +139,7 @@ class Perceptual(Arguments):
 
 @dataclass(frozen=True)
 class Text(Arguments):
-    """Text through tokens: windows that come back whole, bits a character of the whole path, beside bytes and gzip."""
+    """Text through tokens: windows that come back whole, bits per character of the whole path, beside bytes, gzip."""
 
     study: Annotated[TextStudyConfig, FLAT] = field(default_factory=TextStudyConfig)
     kind: ClassVar[str] = "text"

@@ -64,7 +64,7 @@ class Sound:
 
     Attributes:
         samples: How many.
-        rate: Samples a second.
+        rate: Samples per second.
         gain: What they were multiplied by before they became tokens, in 1/65536.
     """
 

@@ -1,7 +1,7 @@
 """What general compressors make of tokens: zlib and zstd, which know no picture and no prior.
 
-    packed     ceil(log2 K) bits a token, one after another, the highest bit first; the last byte is filled with zeros
-    whole      1, 2, 4 or 8 bytes a token, the fewest that hold K, little-endian
+    packed     ceil(log2 K) bits per token, one after another, the highest bit first; the last byte is filled with zeros
+    whole      1, 2, 4 or 8 bytes per token, the fewest that hold K, little-endian
 
 A compressor of bytes finds repeated tokens only where they lie alike in their bytes, which packed tokens do at every
 eighth place at best; and where nothing repeats, whole bytes cost it more. So each compressor is given both, and the

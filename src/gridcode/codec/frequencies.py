@@ -27,7 +27,7 @@ from gridcode.errors import GridcodeError
 PRECISION = 24
 """Bits of a frequency; the range coder's."""
 STEPS_A_NAT = 16
-"""Steps of a logit in one nat: rounding to them costs (1/16)² / 24 nats a token, 0.0002 bits."""
+"""Steps of a logit in one nat: rounding to them costs (1/16)² / 24 nats per token, 0.0002 bits."""
 LARGEST_CODEBOOK = 2**20
 """Codes that can be told apart by frequencies, at most; more take a head by digits, or the coder ``raw``."""
 _WEIGHT_BITS = 26

@@ -11,7 +11,7 @@ _LONGEST = 10
 
 
 def number(value: int) -> bytes:
-    """A whole number >= 0, in 7 bits a byte.
+    """A whole number >= 0, in 7 bits per byte.
 
     >>> number(5).hex(), number(300).hex()
     ('05', 'ac02')

@@ -4,7 +4,7 @@
 
 A long row of tokens is cut into blocks of 4096, each with its own number, so that time grows with N and not with its
 square. Up to 4096 tokens the size is exactly ceil(N log2 K / 8) bytes; beyond, each block rounds up to a byte: less
-than 8 / 4096 = 0.002 bits a token, and nothing where K is a power of two.
+than 8 / 4096 = 0.002 bits per token, and nothing where K is a power of two.
 """
 
 from __future__ import annotations

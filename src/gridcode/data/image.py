@@ -5,7 +5,7 @@ The file may be of any mode:
     1, L                      -> (H, W, 1)
     I;16, I                   -> (H, W, 1)    16 bits become 8 by v / 257, rounded, so that white stays white
     LA                        -> (H, W, 1)    over white
-    P, CMYK, YCbCr, RGB       -> (H, W, 3)    of 16 bits a channel the upper 8
+    P, CMYK, YCbCr, RGB       -> (H, W, 3)    of 16 bits per channel the upper 8
     P with alpha, PA, RGBA    -> (H, W, 3)    over white
     one transparent colour    ->              white, where all bits of a pixel are that colour
 
@@ -116,7 +116,7 @@ class Loaded:
     samples: str
     """Pillow's word for how the samples lie in the file, such as ``L;4`` for four bits of grey."""
     low: NDArray[np.uint8] | None
-    """Of a PNG of 16 bits a channel with a transparent colour the lower 8, (H, W, 3), which Pillow leaves out."""
+    """Of a PNG of 16 bits per channel with a transparent colour the lower 8, (H, W, 3), which Pillow leaves out."""
 
 
 def load_image(encoded: bytes, *, formats: tuple[str, ...] = (), max_pixels: int | None = None) -> Loaded:
@@ -256,7 +256,7 @@ def mode_pixels(image: Image.Image, *, samples: str = "", low: NDArray[np.uint8]
     Args:
         image: Any of the modes in this module's table.
         samples: Pillow's word for how the samples lie in the file, such as ``L;4``; empty where it is not known.
-        low: Of 16 bits a channel the lower 8, (H, W, 3), where a colour is transparent.
+        low: Of 16 bits per channel the lower 8, (H, W, 3), where a colour is transparent.
 
     Returns:
         uint8, (H, W, 3) in RGB or (H, W, 1) in grey.

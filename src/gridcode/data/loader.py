@@ -173,7 +173,7 @@ def train_batches(
     Args:
         source: The images; of a stream of shards the order is that of :mod:`gridcode.data.shards.lanes`.
         config: Size, channels, crop policy, workers and what to do at an unreadable image.
-        batch_size: Images a step, over all ranks; a multiple of ``world``.
+        batch_size: Images per step, over all ranks; a multiple of ``world``.
         seed: Decides the order and the crops, together with each image's position in the stream.
         start_step: Number of batches to leave out, at no cost: the stream of a run resumed at that step.
         rank: Which contiguous slice of each batch to yield, 0 <= rank < world.

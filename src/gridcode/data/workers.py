@@ -39,7 +39,7 @@ class TrainOrder:
     """Which examples a process sees in training, and in what order.
 
     Attributes:
-        batch_size: Examples a step, over all ranks; a multiple of ``world``.
+        batch_size: Examples per step, over all ranks; a multiple of ``world``.
         seed: Decides the order and the crops, together with each example's position in the stream.
         start_step: Number of steps to leave out, at no cost: the stream of a run resumed at that step.
         rank: Which contiguous slice of each step's positions to fetch, 0 <= rank < world.

@@ -117,7 +117,7 @@ def save_picture_batch(batches: Iterable[Tensor], path: Path) -> int:
 
     Args:
         batches: Images in [-1, 1], (B, 3 or 1, H, W) each; grey ones are repeated.
-        path: The .npz file; it takes H W 3 bytes a picture.
+        path: The .npz file; it takes H W 3 bytes per picture.
 
     Returns:
         How many there are.

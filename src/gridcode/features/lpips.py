@@ -66,7 +66,7 @@ class LPIPS(nn.Module):
         """The distance of each pair.
 
         Args:
-            first: images in [-1, 1], (B, 3 or 1, H, W), at least 16 pixels a side; grey ones count as colours.
+            first: images in [-1, 1], (B, 3 or 1, H, W), at least 16 pixels per side; grey ones count as colours.
             second: images of the same shape.
 
         Returns:
@@ -77,7 +77,7 @@ class LPIPS(nn.Module):
         """
         if min(first.shape[-2:]) < LEAST_SIDE:
             raise GridcodeError(
-                f"LPIPS takes images of at least {LEAST_SIDE} pixels a side, got {tuple(first.shape)}; "
+                f"LPIPS takes images of at least {LEAST_SIDE} pixels per side, got {tuple(first.shape)}; "
                 "try loss.perceptual.kind=self"
             )
         heads = [self.get_buffer(f"head{number}") for number in range(len(WIDTHS))]

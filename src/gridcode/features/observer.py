@@ -63,7 +63,7 @@ class Observer(nn.Module):
         least = 1 << (stages - 1)
         if images.ndim != 4 or images.shape[1] != self.config.channels or min(images.shape[-2:]) < least:
             raise GridcodeError(
-                f"the observer takes images (B, {self.config.channels}, H, W) of at least {least} pixels a side, "
+                f"the observer takes images (B, {self.config.channels}, H, W) of at least {least} pixels per side, "
                 f"got shape {tuple(images.shape)}; give loss.perceptual.widths fewer entries for smaller ones"
             )
         found = []

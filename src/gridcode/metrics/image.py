@@ -202,7 +202,7 @@ def _unit_range(a: Tensor, b: Tensor, *, what: str) -> tuple[Tensor, Tensor]:
 
 
 def _large_enough(a: Tensor, b: Tensor, least: int, *, what: str, needs: str, instead: str) -> tuple[Tensor, Tensor]:
-    """The same, of images that are not smaller than ``least`` pixels a side."""
+    """The same, of images that are not smaller than ``least`` pixels per side."""
     a, b = _unit_range(a, b, what=what)
     if min(a.shape[-2:]) < least:
         raise GridcodeError(

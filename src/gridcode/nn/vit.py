@@ -100,7 +100,7 @@ class GridPositions(nn.Module):
 
     Args:
         width: Features per token, D.
-        side: Tokens a side of the grid they are learned on.
+        side: Tokens per side of the grid they are learned on.
 
     >>> positions = GridPositions(8, side=4)
     >>> positions(torch.zeros(2, 8, 3, 6)).shape

@@ -183,7 +183,7 @@ class CrossAttentionConfig(TransformerConfig):
 
     @classmethod
     def gpu(cls) -> CrossAttentionConfig:
-        """For one GPU and examples of 128 pixels a side."""
+        """For one GPU and examples of 128 pixels per side."""
         encoder = FeatureEncoderConfig(patch=8, width=384, depth=8, heads=6, mlp=1536)
         return cls(encoder=encoder, width=384, depth=6, heads=6, mlp=1536)
 

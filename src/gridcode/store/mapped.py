@@ -1,7 +1,7 @@
 """A split of a token store for training: its tokens in a mapped file, of which memory holds what is in use.
 
 Parquet is read by groups of thousands of rows, and training asks for rows from everywhere. So the tokens are unpacked
-once, into a temporary file of 2 bytes a token for books of up to 2^15 codes (else 4 or 8). The system keeps its pages
+once, into a temporary file of 2 bytes per token for books of up to 2^15 codes (else 4 or 8). The system keeps its pages
 while there is room, and takes them back where there is none. Labels are in memory, keys are not.
 """
 

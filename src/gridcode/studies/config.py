@@ -2,7 +2,7 @@
 
 size      pictures    network                         steps          measured on
 smoke     48          8 and 8 channels, width 16      4, 4           12 pictures, 10 samples
-laptop    20,000      0.5M parameters, 4 px a token   400, 400       2000 pictures, 1000 samples
+laptop    20,000      0.5M parameters, 4 px per token   400, 400       2000 pictures, 1000 samples
 gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 pictures and samples
 """
 

@@ -29,7 +29,7 @@ MEASURES: Final = (
     Column("usage", "codebook usage", 1, percent=True),
     Column("perplexity", "perplexity", 0),
     Column(SAMPLES, "Fréchet distance, samples", 2),
-    Column(BITS, "compression cost (bits a token)", 2),
+    Column(BITS, "compression cost (bits per token)", 2),
 )
 """What a cell of both stages is measured by."""
 COSTS: Final = (

@@ -119,7 +119,7 @@ class ImageStudy(Study):
         """See :class:`Study`."""
         if values.get("diverged"):
             return "diverged"
-        bits = f", {values['bits_per_token']:.2f} bits a token" if "bits_per_token" in values else ""
+        bits = f", {values['bits_per_token']:.2f} bits per token" if "bits_per_token" in values else ""
         return f"{values['psnr_db']:.2f} dB, usage {values['usage']:.0%}{bits}"
 
 
@@ -177,7 +177,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
     Returns:
         The figures that ``gridcode eval`` reports, ``tokens`` counted over the validation pictures that were measured,
         the alarms that Stage I raised, and bits per token by step of uncovering. With ``costs``, of Stage II's training
-        also the parameters, seconds a step and the peak of memory in MiB. Where Stage I is trained alone and its loss
+        also the parameters, seconds per step and the peak of memory in MiB. Where Stage I is trained alone and its loss
         or a latent was not finite, only ``diverged`` and the alarms.
 
     Raises:
@@ -271,7 +271,7 @@ def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, f
 
 
 def _encoding(tokenizer: Tokenizer, source: ImageSource, data: DataConfig) -> float:
-    """Seconds a picture, read and encoded; the first batch is not counted."""
+    """Seconds per picture, read and encoded; the first batch is not counted."""
     device = next(tokenizer.parameters()).device
     ends = []
     with torch.inference_mode():

@@ -4,7 +4,7 @@
 
 In the stream's section ``about``, compressed by zlib, are the store's manifest and the examples' labels, keys and
 further columns. Of the tokens a block costs 12 bytes more than their information, two checksums and the range coder's
-end: 0.01 bits a token for blocks of 256 grids of 7x7. So by a prior the tokens take the bits that ``gridcode eval``
+end: 0.01 bits per token for blocks of 256 grids of 7x7. So by a prior the tokens take the bits that ``gridcode eval``
 tells, within 1 %; the labels, which the prior is given, are in ``about``.
 """
 

@@ -27,7 +27,7 @@ def tokenizer_card(tokenizer: Tokenizer) -> str:
     product = f"{' x '.join(str(level) for level in quantizer.levels)} = " if len(quantizer.levels) > 1 else ""
     facts = {
         "quantizer": f"{spec['name']}: {settings}",
-        "codes": f"{product}{K:,} codes ({math.log2(K):.2f} bits a token)",
+        "codes": f"{product}{K:,} codes ({math.log2(K):.2f} bits per token)",
         "tokens": f"{math.prod(quantizer.index_shape)} a place",
         **tokenizer.domain.card_rows(tokenizer),
         "parameters": f"{tokenizer.parameter_count:,}",

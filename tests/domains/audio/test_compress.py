@@ -114,7 +114,7 @@ def test_what_is_no_sound_or_not_of_this_codec() -> None:
     stream = parse_stream(data, "a.gc")
     for change, said in (
         ({"sound": None}, "holds the tokens of a token store, not a sound"),
-        ({"sound": Sound(90, 9000, 1)}, "says 9000 samples a second; it is damaged"),
+        ({"sound": Sound(90, 9000, 1)}, "says 9000 samples per second; it is damaged"),
         ({"sound": Sound(97, 8000, 1)}, "its tokens are not those of its size"),
         ({"codes": 41}, "its tokens are not those of its size"),
     ):

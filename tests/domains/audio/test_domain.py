@@ -51,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
     card = (runs / "tokenizer/best/README.md").read_text()
-    assert "| bit rate | 1,500 bits a second |" in card
+    assert "| bit rate | 1,500 bits per second |" in card
     with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:
         assert strip.size == (4 * (2 * 66 + 4) + 4, 2 * (2 * 258 + 4) + 4)
     tokenizer = Tokenizer.from_pretrained(runs / "tokenizer")
@@ -108,11 +108,11 @@ def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path
     here = ["--model", str(model)]
     assert main(["compress", str(sounds), *here, "--out", str(tmp_path / "gc")]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r".*a\.flac\.gc: \d+ bytes, [\d,]+ bits a second", out[0])
+    assert re.fullmatch(r".*a\.flac\.gc: \d+ bytes, [\d,]+ bits per second", out[0])
     assert out[-1].startswith("all: ")
     assert main(["info", str(tmp_path / "gc/a.flac.gc")]) == 0
     out = capsys.readouterr().out
-    assert "sound: 0.31 s, 8,000 samples a second" in out
+    assert "sound: 0.31 s, 8,000 samples per second" in out
     assert "coder: prior" in out
     assert main(["decompress", str(tmp_path / "gc"), *here, "--out", str(tmp_path / "back")]) == 0
     assert soundfile.info(tmp_path / "back/a.flac").frames == 2500

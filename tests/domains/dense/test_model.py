@@ -288,7 +288,7 @@ def test_a_dry_run_tells_codes_and_parameters() -> None:
     run = paper("panoptic").tokenizer
     domain = DenseDomain(run.data, Categories(tuple(map(str, range(133))), (True,) * 133))
     text = describe_tokenizer_run(run, domain)
-    assert "16 x 16 = 256 tokens of 4,375 codes (12.10 bits)\nrate         3096 bits an example" in text
+    assert "16 x 16 = 256 tokens of 4,375 codes (12.10 bits)\nrate         3096 bits per example" in text
     count = 2 * 16 * 16 * (134 + 100) * 768 + 16 * 16 * (134 + 100)
     assert f"{count:,}" in text
     assert "token grid   8 x 8 = 64" in describe_tokenizer_run(LabelTokenizerRun(data=DenseConfig(task="panoptic")))

@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
-    assert "| bit rate | 6.05 bits a character, at most |" in (runs / "tokenizer/best/README.md").read_text()
+    assert "| bit rate | 6.05 bits per character, at most |" in (runs / "tokenizer/best/README.md").read_text()
     assert (runs / "tokenizer/pictures/step-00000002.png").is_file()
     assert data_of(Tokenizer.from_pretrained(runs / "tokenizer")).window == 32
     manifest = json.loads((runs / "tokens/manifest.json").read_text())
@@ -131,7 +131,7 @@ def test_answers_of_a_study_under_way_rest_on_what_has_as_many_seeds_as_any() ->
     } | {Cell("bytes", seed): {"bits_per_character": 3.5 + seed / 10} for seed in range(2)}
     text = TextStudy(TextStudyConfig(bits=(8, 10, 12))).summary(results).markdown()
     assert "From 10.5% at 2^8 codes to 50.5% at 2^12: +40.0 points" in text
-    assert "The best codebook, 2^8, takes 4.050 bits a character, bytes 3.550: +0.500 bits" in text
+    assert "The best codebook, 2^8, takes 4.050 bits per character, bytes 3.550: +0.500 bits" in text
     assert "fewer seeds than others: 2^10 codes." in text
     assert "| tokens of 2^10 codes | 1 | 3.000 |" in text
     del results[Cell("fsq-1024", 0)]
@@ -151,7 +151,7 @@ def test_zeros_that_fill_up_a_window_cost_no_bits() -> None:
 @pytest.mark.parametrize("name", TEXT_RECIPES)
 def test_recipes_are_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tokenizer", name, "--dry-run"]) == 0
-    assert "bits a character, at most" in capsys.readouterr().out
+    assert "bits per character, at most" in capsys.readouterr().out
     assert main(["train", "prior", name, "--dry-run"]) == 0
     assert "tokens of 4,375 codes" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Bits a character against a hand-made case, and how texts are shown."""
+"""Bits per character against a hand-made case, and how texts are shown."""
 
 from __future__ import annotations
 

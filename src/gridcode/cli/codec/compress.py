@@ -41,7 +41,7 @@ class Arguments:
     """raw packs the tokens; static codes them by how often each occurs, and writes that table too; prior codes them by
     the prior's probabilities. By default prior where the model has one."""
     bpp: float | None = None
-    """Bits a pixel, at most: of a model of several rates the highest whose file has no more. By default the highest."""
+    """Bits per pixel, at most: of several rates the highest whose file has no more. By default the highest."""
     workers: int = 1
     """Processes that share the files of a folder."""
     force: bool = False
@@ -107,7 +107,7 @@ def run(arguments: list[str]) -> None:
 
 def _summary(size: int, amount: float, unit: str) -> str:
     """How large a file is, and beside what it holds: so many pixels or seconds."""
-    return f"{size:,} bytes, {8 * size / amount:{'.4f' if unit == 'pixel' else ',.0f'}} bits a {unit}"
+    return f"{size:,} bytes, {8 * size / amount:{'.4f' if unit == 'pixel' else ',.0f'}} bits per {unit}"
 
 
 @dataclass(frozen=True)

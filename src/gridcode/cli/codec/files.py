@@ -111,15 +111,15 @@ def described(path: Path) -> list[str]:
     lines = [f"compressed tokens: {path}, {size:,} bytes, version {VERSION}, checksums right"]
     if picture is not None:
         colours, pixels = "grey" if picture.channels == 1 else "RGB", picture.height * picture.width
-        lines.append(f"picture: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits a pixel")
+        lines.append(f"picture: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits per pixel")
     if (sound := header.sound) is not None:
         seconds = sound.samples / sound.rate
         lines.append(
-            f"sound: {seconds:,.2f} s, {sound.rate:,} samples a second, {8 * size / seconds:,.0f} bits a second"
+            f"sound: {seconds:,.2f} s, {sound.rate:,} samples per second, {8 * size / seconds:,.0f} bits per second"
         )
     grid = "x".join(map(str, header.grid))
     examples = f"{header.examples:,} grids of " if header.examples > 1 else ""
-    lines.append(f"tokens: {examples}{grid} of {header.codes:,} codes, {8 * size / count:.3f} bits a token")
+    lines.append(f"tokens: {examples}{grid} of {header.codes:,} codes, {8 * size / count:.3f} bits per token")
     lines.append(f"coder: {header.coder}; tokenizer {header.model}")
     if header.coding is not None:
         lines.append(f"prior: {header.coding.prior}, in up to {header.coding.steps} steps")

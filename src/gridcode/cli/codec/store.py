@@ -44,7 +44,7 @@ def compress_store(
         with ProgressBar(f"compress {split}", total=store.rows(split)) as bar:
             size = code_split(store, split, path, prior=prior, coder=coder, progress=lambda done, _: bar.advance(done))
         tokens = store.rows(split) * store.manifest.tokens_per_example
-        print(f"{path}: {size:,} bytes, {8 * size / tokens:.3f} bits a token")
+        print(f"{path}: {size:,} bytes, {8 * size / tokens:.3f} bits per token")
 
 
 def decompress_store(files: Sequence[Path], model: CodecModel, out: Path | None, *, force: bool) -> None:

@@ -40,7 +40,7 @@ def describe_tokenizer_run(run: Any, domain: Domain | None = None) -> str:
 
     >>> from gridcode.domains.dense import LabelTokenizerRun
     >>> describe_tokenizer_run(LabelTokenizerRun()).splitlines()[-4:-2]
-    ['token grid   8 x 8 = 64 tokens of 4,375 codes (12.10 bits)', 'rate         774 bits an example']
+    ['token grid   8 x 8 = 64 tokens of 4,375 codes (12.10 bits)', 'rate         774 bits per example']
     """
     domain = domain or domain_of(run).of_settings(run.data)
     with torch.device("meta"):

@@ -20,7 +20,7 @@ class VideoReading(Changes):
     stride: int | None = None
     """Every so many frames of a film one is taken."""
     fps: float | None = None
-    """Frames a second that a film is brought to first."""
+    """Frames per second that a film is brought to first."""
     size: int | None = None
     """Side of the square frames, in pixels."""
     fewer: Literal["repeat", "refuse"] | None = None

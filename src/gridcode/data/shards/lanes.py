@@ -33,7 +33,7 @@ def lane_count(shards: int, batch_size: int, world: int = 1) -> int:
 
     Args:
         shards: How many there are.
-        batch_size: Pictures a step, over all processes.
+        batch_size: Pictures per step, over all processes.
         world: Processes; each has the same number of lanes.
 
     Raises:

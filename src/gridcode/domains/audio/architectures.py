@@ -2,7 +2,7 @@
 
     waveform (1, T) --encoder--> latents (d, 1, t), t = T / stride --quantizer--> (1, t) tokens
 
-    bits a second = rate / stride · tokens a place · log2 |C|
+    bits per second = rate / stride · tokens per place · log2 |C|
 
 Published codecs of this family, and what was taken from each:
 

@@ -68,7 +68,7 @@ class SoundCodec:
 
     @cached_property
     def rate(self) -> int:
-        """Samples a second."""
+        """Samples per second."""
         assert isinstance(self.tokenizer.domain, AudioDomain)
         return self.tokenizer.domain.rate
 
@@ -197,5 +197,5 @@ class SoundCodec:
             raise GridcodeError(f"{stream.name} holds {what}, not a sound; give the model it was made by")
         self.coder.check(stream)
         if sound.rate != self.rate:
-            raise GridcodeError(f"{stream.name} says {sound.rate} samples a second; it is damaged")
+            raise GridcodeError(f"{stream.name} says {sound.rate} samples per second; it is damaged")
         return sound

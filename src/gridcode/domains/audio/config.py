@@ -27,7 +27,7 @@ class AudioConfig(SourceSettings):
     source: str = "sounds"
     """A folder of sound files (WAV, FLAC, …) or of Parquet files with a column of them, one such file, or one sound."""
     rate: int = 8000
-    """Samples a second; files of another rate are resampled."""
+    """Samples per second; files of another rate are resampled."""
     samples: int = 8192
     """Length of an example in evaluation and in token stores: longer sounds give their middle, shorter get zeros."""
     crop: int = 4096

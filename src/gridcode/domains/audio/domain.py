@@ -47,7 +47,7 @@ class AudioDomain(LabelledDomain):
     """Mono waveforms of one rate, of any length that is a multiple of the tokenizer's stride.
 
     Attributes:
-        rate: Samples a second.
+        rate: Samples per second.
     """
 
     name: ClassVar[str] = "audio"
@@ -113,10 +113,10 @@ class AudioDomain(LabelledDomain):
         return tokens * log2(tokenizer.codebook_size)
 
     def outline(self, tokenizer: Tokenizer, run: AudioTokenizerRun, *, bytes_per_value: int) -> Outline:
-        """See :class:`Domain`; with the rate in bits a second."""
+        """See :class:`Domain`; with the rate in bits per second."""
         plain = super().outline(tokenizer, run, bytes_per_value=bytes_per_value)
         seconds = run.data.crop / run.data.rate
-        facts = {"bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second", "crop": f"{seconds:.3g} s"}
+        facts = {"bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits per second", "crop": f"{seconds:.3g} s"}
         beside = ""
         if run.loss.adversarial.active:
             with torch.device("meta"):
@@ -130,9 +130,9 @@ class AudioDomain(LabelledDomain):
         sides = "".join(f", {count}" for count in tokenizer.quantizer.index_shape)
         return {
             "networks": NETWORKS[tokenizer.config.name],
-            "sounds": f"mono, {self.rate:,} samples a second",
+            "sounds": f"mono, {self.rate:,} samples per second",
             "downsampling": f"{stride} samples a place",
-            "bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits a second",
+            "bit rate": f"{self.bits_per_second(tokenizer):,.0f} bits per second",
             "data": f"{tokenizer.info.get('dataset', 'unknown')}, crops of {data.get('crop', '?')} samples",
             "example": f"indices = tokenizer.encode(waveforms)   # (B, 1, T) in [-1, 1] -> (B, 1, T/{stride}{sides})\n"
             "waveforms = tokenizer.decode(indices)",

@@ -1,9 +1,9 @@
 """Measure a tokenizer of sounds, and a prior on top of it, on the sounds that they were trained on.
 
-validation sounds -> tokenizer -> mel and STFT distance, SI-SDR, STOI, PESQ, usage, bits a second
+validation sounds -> tokenizer -> mel and STFT distance, SI-SDR, STOI, PESQ, usage, bits per second
 labels            -> a small classifier of log-mel spectra, trained here: share of originals, of reconstructions and of
                      samples that it recognises as what they are, or were asked to be
-validation tokens -> prior     -> bits a token
+validation tokens -> prior     -> bits per token
 """
 
 from __future__ import annotations

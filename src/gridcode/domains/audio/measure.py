@@ -70,7 +70,7 @@ class AudioMeter:
 
     Args:
         tokenizer: Whose codes are counted.
-        rate: Samples a second.
+        rate: Samples per second.
     """
 
     def __init__(self, tokenizer: Tokenizer, rate: int) -> None:

@@ -26,12 +26,12 @@ AudioRecipe: TypeAlias = TwoStages[AudioTokenizerRun, AudioEvaluationConfig]
 
 
 def laptop() -> AudioRecipe:
-    """125 tokens a second of a codebook of 4,096 codes: 1,500 bits a second; 96 tokens an example of 0.77 s.
+    """125 tokens per second of a codebook of 4,096 codes: 1,500 bits per second; 96 tokens per example of 0.77 s.
 
     Expected result: mel distance 0.088 nats, STOI 0.90, PESQ 3.2; of reconstructions a classifier recognises 98.7 %, of
     originals 99.7 % (docs/results/studies/speech.md), of samples by an autoregressive prior 84.5 % as the digit that
     was asked for.
-    Cost: 25 minutes of CPU time for the tokenizer (0.17 s a step with bf16), 20 for that prior.
+    Cost: 25 minutes of CPU time for the tokenizer (0.17 s per step with bf16), 20 for that prior.
     """
     return AudioRecipe(
         tokenizer=AudioTokenizerRun(

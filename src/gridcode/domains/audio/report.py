@@ -51,7 +51,7 @@ def audio_findings(found: AudioEvaluation, subject: AudioSubject, config: AudioE
 def _key_figures(found: AudioEvaluation) -> list[Figure]:
     figures = [
         *(Figure(name.upper(), value, "", SPEECH[name]) for name, value in found.speech.items()),
-        Figure("bit rate", round(found.bits_per_second), "bit/s", "tokens a second times bits a token"),
+        Figure("bit rate", round(found.bits_per_second), "bit/s", "tokens per second times bits per token"),
         Figure("mel distance", round(found.scores.mel_distance, 3), "nats", "reconstructions of validation sounds"),
         usage_figure(found.scores.usage.pooled),
     ]

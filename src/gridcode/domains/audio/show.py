@@ -25,7 +25,7 @@ def spectrograms(waveforms: Tensor, *, rate: int) -> Pictures:
 
     Args:
         waveforms: (B, 1, T), in [-1, 1].
-        rate: Samples a second; above 8 kHz the window grows with it, so that the picture's height stays the same.
+        rate: Samples per second; above 8 kHz the window grows with it, so that the picture's height stays the same.
 
     >>> spectrograms(torch.zeros(2, 1, 1024), rate=8000).shape
     (2, 258, 34, 3)

@@ -88,7 +88,7 @@ def mel_spectrum(waveforms: Tensor, rate: int, window: int, bands: int) -> Tenso
 
     Args:
         waveforms: (B, T) or (B, 1, T), in [-1, 1].
-        rate: Samples a second.
+        rate: Samples per second.
         window: N, in samples.
         bands: Number of bands.
     """

@@ -2,7 +2,7 @@
 
     STOI    how well speech is understood, 0 (not) to 1 (fully)             Taal et al. 2011; pystoi
     PESQ    what listeners would say, 1 (bad) to 4.6 (ITU-T P.862), narrow  pesq
-            band at 8,000 samples a second, wide band (P.862.2) at 16,000
+            band at 8,000 samples per second, wide band (P.862.2) at 16,000
 
 Both need some seconds of speech, so that short sounds are put one after another.
 """
@@ -32,7 +32,7 @@ def speech_scores(sounds: Tensor, reconstructions: Tensor, rate: int) -> dict[st
     Args:
         sounds: Speech, (n, 1, T).
         reconstructions: The same.
-        rate: Samples a second.
+        rate: Samples per second.
 
     Returns:
         ``stoi`` and ``pesq``, means over stretches of :data:`SECONDS`; what could not be measured is left out: less

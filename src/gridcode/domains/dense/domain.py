@@ -216,7 +216,7 @@ class DenseDomain(Domain):
         blocks = (config.encoder_depth + config.decoder_depth) * h * w * (8 * config.width + 2 * config.mlp)
         logits = 3 * run.data.height * run.data.width * sum(self.label_map.groups or (3,))
         bits = prod(tokenizer.token_grid()) * log2(tokenizer.codebook_size)
-        return Outline(parts, {"rate": f"{bits:.0f} bits an example"}, blocks * bytes_per_value + logits * 4)
+        return Outline(parts, {"rate": f"{bits:.0f} bits per example"}, blocks * bytes_per_value + logits * 4)
 
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """See :class:`Domain`."""

@@ -163,7 +163,7 @@ def gpu(task: Task) -> DenseRecipe:
 
     Expected after 800 steps of Stage I on 15,000 scenes: depth RMSE 0.36 m, PQ 0.85, colours 32.3 dB; in full length
     not measured (docs/results). Cost: about two hours of an H100 that three runs share (depth); in Stage I 1000
-    (depth), 550 (panoptic) or 1900 (colour), in Stage II 1300 to 2500 pictures a second.
+    (depth), 550 (panoptic) or 1900 (colour), in Stage II 1300 to 2500 pictures per second.
     """
     scenes = DenseConfig(task=task, height=128, width=128, train_count=50_000, val_count=2000, workers=8)
     return DenseRecipe(

@@ -85,7 +85,7 @@ class TokenizerConfig(ImageArchitecture):
     """The shape of a convolutional tokenizer.
 
     The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
-    the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels a side.
+    the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels per side.
 
     >>> TokenizerConfig(widths=(64, 128, 256)).grid(32, 48)
     (8, 12)
@@ -112,7 +112,7 @@ class TokenizerConfig(ImageArchitecture):
 
     @classmethod
     def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
-        """1.2M parameters, for pictures of 28 to 64 pixels: 4 pixels a token.
+        """1.2M parameters, for pictures of 28 to 64 pixels: 4 pixels per token.
 
         >>> TokenizerConfig.laptop().grid(28, 28)
         (7, 7)
@@ -128,7 +128,7 @@ class TokenizerConfig(ImageArchitecture):
 
     @classmethod
     def maskgit(cls, quantizer: QuantizerConfig | None = None) -> TokenizerConfig:
-        """MaskGIT's VQ-GAN: 16 pixels a token; 54,515,587 parameters with its codebook of 1024 x 256.
+        """MaskGIT's VQ-GAN: 16 pixels per token; 54,515,587 parameters with its codebook of 1024 x 256.
 
         >>> TokenizerConfig.maskgit().downsampling
         16
@@ -212,11 +212,11 @@ class ViTConfig(ImageArchitecture):
     mlp: int = 768
     """Width of the hidden layer of a block's MLP."""
     side: int = 16
-    """Tokens a side of the square grid whose positions are learned; other grids interpolate them."""
+    """Tokens per side of the square grid whose positions are learned; other grids interpolate them."""
 
     @classmethod
     def paper(cls, quantizer: QuantizerConfig | None = None) -> ViTConfig:
-        """The sizes of the paper's dense prediction (UViM, section 4.4): 16 pixels a token, 512-pixel pictures.
+        """The sizes of the paper's dense prediction (UViM, section 4.4): 16 pixels per token, 512-pixel pictures.
 
         >>> config = ViTConfig.paper()
         >>> config.grid(512, 512), (config.encoder_depth, config.decoder_depth)

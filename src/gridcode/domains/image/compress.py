@@ -1,7 +1,7 @@
 """Pictures to small files and back, at one rate or at several.
 
 A rate is a tokenizer with its prior (``rate.py``). A codec of several rates has several tokenizers, which differ in
-pixels a token and in codes; a file names the one that it was made by, so that decoding needs no more than the codec.
+pixels per token and in codes; a file names the one that it was made by, so that decoding needs no more than the codec.
 
     MODEL/tokenizer, MODEL/prior                    one rate
     MODEL/NAME/tokenizer, MODEL/NAME/prior, …       several
@@ -88,7 +88,7 @@ class Codec:
             coder: ``raw`` packs the tokens; ``static`` codes them by how often each occurs, and ships the table;
                 ``prior`` codes them by the prior's probabilities, without a class. By default ``prior`` where there is
                 one, else ``raw``.
-            bpp: Bits a pixel, at most: the highest rate whose file has no more is taken. By default the highest rate.
+            bpp: Bits per pixel, at most: the highest rate whose file has no more is taken. By default the highest rate.
 
         Raises:
             GridcodeError: It is no picture, the coder cannot be used, or the lowest rate gives more bits.
@@ -108,7 +108,7 @@ class Codec:
                 return data
         least = 8 * len(data) / height / width
         raise GridcodeError(
-            f"the lowest rate of this model takes {least:.4f} bits a pixel here, more than bpp={bpp:g}; ask for more"
+            f"the lowest rate of this model takes {least:.4f} bits per pixel here, more than bpp={bpp:g}; ask for more"
         )
 
     def decompress(self, data: bytes | memoryview, *, name: str = "the data", max_pixels: int | None = None) -> Pixels:

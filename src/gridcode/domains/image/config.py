@@ -50,7 +50,7 @@ class PerceptualConfig:
     steps: int = 300
     """Steps that the self-made network is trained for."""
     batch_size: int = 64
-    """Pictures a step of its training."""
+    """Pictures per step of its training."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be built, and files that would not be read."""

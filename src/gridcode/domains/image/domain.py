@@ -150,7 +150,7 @@ class ImageDomain(Domain):
         sides = (str(count) for count in tokenizer.quantizer.index_shape)
         return {
             "networks": NETWORKS[config.name],
-            "downsampling": f"{f} pixels a place, a side",
+            "downsampling": f"{f} pixels per place and side",
             "channels": str(config.channels),
             "data": f"{tokenizer.info.get('dataset', 'unknown')}, {data.get('size', '?')} px",
             "crop": f"{data.get('crop', {}).get('train', '?')} (training), center (evaluation)",

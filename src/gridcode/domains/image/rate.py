@@ -41,7 +41,7 @@ class Rate:
         GridcodeError: The prior is of other tokens, or the tokenizer not of pictures.
 
     >>> from gridcode.domains.image import TokenizerConfig
-    >>> rate = Rate(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())  # two pixels a token, 1000 codes
+    >>> rate = Rate(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())  # two pixels per token, 1000 codes
     >>> f"{rate.bits_per_pixel:.3f}", rate.grid(5, 9)
     ('2.491', (3, 5))
     """

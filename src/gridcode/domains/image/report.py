@@ -76,7 +76,7 @@ def _key_figures(evaluation: Evaluation) -> list[Figure]:
     figures = [
         Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation pictures"),
         Figure("codebook usage", f"{first.usage.usage:.1%}", "", f"of {first.usage.codebook_size:,} codes"),
-        Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits a token"),
+        Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits per token"),
     ]
     if second is not None and second.class_accuracy is not None:
         note = f"of {second.count:,} samples are what was asked for, by a classifier trained on this data"
@@ -143,7 +143,7 @@ def _bits_rows(evaluation: Evaluation) -> list[Figure]:
     """What a token costs: under the prior, and without one."""
     first, second = evaluation.reconstruction, evaluation.samples
     size, compressed = first.usage.codebook_size, first.compressed
-    how = f"all validation tokens in a row; the smaller of {compressed.packed} bits and of whole bytes a token"
+    how = f"all validation tokens in a row; the smaller of {compressed.packed} bits and of whole bytes per token"
     rows = [
         Figure("uniform", log2(size), "bits", f"log2 of {size:,} codes; {compressed.packed} bits at a fixed width"),
         Figure("entropy", first.usage.entropy_bits, "bits", "of the token histogram"),
@@ -157,7 +157,7 @@ def _bits_rows(evaluation: Evaluation) -> list[Figure]:
         pixel = bits.per_token * first.tokens_per_pixel
         rows += [
             Figure("prior", bits.per_token, "bits", note),
-            Figure("prior, a pixel", pixel, "bits", f"{first.tokens_per_pixel:.4g} tokens a pixel"),
+            Figure("prior, a pixel", pixel, "bits", f"{first.tokens_per_pixel:.4g} tokens per pixel"),
         ]
     return rows
 

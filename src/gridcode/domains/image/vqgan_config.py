@@ -20,7 +20,7 @@ class VQGANConfig(ImageArchitecture):
     """The shape of a tokenizer with VQ-GAN's layers, those of taming-transformers and of diffusers' ``VQModel``.
 
     Every width after the first halves the resolution, so a token covers ``downsampling = 2 ** (len(widths) - 1)``
-    pixels a side. Level i is the one of ``widths[i]``; the attention fields list levels. The defaults are laptop size;
+    pixels per side. Level i is the one of ``widths[i]``; the attention fields list levels. Defaults are laptop size;
     :meth:`taming` has the published one.
 
     >>> VQGANConfig(widths=(64, 128, 256)).grid(32, 48)
@@ -47,7 +47,7 @@ class VQGANConfig(ImageArchitecture):
 
     @classmethod
     def taming(cls, quantizer: QuantizerConfig | None = None) -> VQGANConfig:
-        """VQ-GAN's ImageNet model: 16 pixels a token, a codebook of 1024 x 256.
+        """VQ-GAN's ImageNet model: 16 pixels per token, a codebook of 1024 x 256.
 
         >>> VQGANConfig.taming().downsampling
         16

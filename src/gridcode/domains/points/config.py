@@ -1,7 +1,7 @@
 """What a tokenizer of point clouds is, what it reads and learns, how results are measured, as frozen values. No torch.
 
     cloud (N, 3) --attention of M queries to all points--> latents (d, 1, M) --quantizer--> (1, M) tokens
-    bits a cloud = M · tokens a place · log2 |C|
+    bits per cloud = M · tokens per place · log2 |C|
 
 A cloud's coordinates lie in the unit ball. Its points have no order, and their number N may differ from cloud to cloud:
 the number of tokens does not depend on it.
@@ -167,7 +167,7 @@ class PointsEvaluationConfig:
     distance: float = 0.05
     """A point of an F-score counts as found if one of the other cloud is nearer than this."""
     matched: int = 50
-    """Clouds whose earth mover's distance is computed, at most: it takes 0.05 s a cloud of 512 points."""
+    """Clouds whose earth mover's distance is computed, at most: it takes 0.05 s per cloud of 512 points."""
     compared: int = 100
     """Generated and held-out clouds that coverage and 1-NN accuracy compare, at most, each with each."""
     compared_points: int = 256

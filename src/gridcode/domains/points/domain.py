@@ -116,7 +116,7 @@ class PointsDomain(LabelledDomain):
         return {
             "networks": "attention from learned queries to points, and from points on charts to tokens",
             "clouds": f"{self.points} points of the unit ball, in any order",
-            "size": f"{self.bits(tokenizer):,.0f} bits a cloud",
+            "size": f"{self.bits(tokenizer):,.0f} bits per cloud",
             "data": f"{tokenizer.info.get('dataset', 'unknown')}",
             "example": "indices = tokenizer.encode(clouds)   # (B, N, 3) in the unit ball -> "
             f"(B, 1, {tokenizer.config.tokens}{sides})\nclouds = tokenizer.decode(indices)",

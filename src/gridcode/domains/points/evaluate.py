@@ -4,7 +4,7 @@ validation clouds -> tokenizer -> Chamfer and earth mover's distance, F-score, u
                                   drawing of points from the same surface, and the distance to the surface itself
 labels            -> a small classifier, trained here: share of originals, of reconstructions and of samples that it
                      recognises as what they are, or were asked to be
-validation tokens -> prior     -> bits a token
+validation tokens -> prior     -> bits per token
 samples           -> coverage, MMD and 1-NN accuracy against validation clouds, beside those of training clouds
 """
 

@@ -29,7 +29,7 @@ def laptop() -> PointsRecipe:
 
     Expected result: Chamfer distance 0.0057, where two drawings of the same surface have 0.0049; 90 % of samples are
     recognised as the class asked for.
-    Cost: 17 minutes of CPU time on one core: the tokenizer 8 (0.25 s a step), its tokens 1, the prior 7.
+    Cost: 17 minutes of CPU time on one core: the tokenizer 8 (0.25 s per step), its tokens 1, the prior 7.
     """
     return PointsRecipe(
         tokenizer=PointsTokenizerRun(

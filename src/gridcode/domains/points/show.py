@@ -12,7 +12,7 @@ from torch import Tensor
 from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
 
 SIDE = 140
-"""Pixels a side of each view."""
+"""Pixels per side of each view."""
 VIEWS: Final = ((0.6, 0.35), (0.6 + pi / 2, 0.35))
 """Azimuth and elevation of the cameras, in radians."""
 

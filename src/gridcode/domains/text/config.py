@@ -3,7 +3,7 @@
     bytes (T,) --embedding, convolutions--> latents (d, 1, t), t = T / stride --quantizer--> tokens
     tokens --convolutions--> 256 logits for each byte, all at once
 
-    bits a character of the tokens, at most = tokens a place · log2 |C| / stride
+    bits per character of the tokens, at most = tokens per place · log2 |C| / stride
 
 A character is a byte here, as compressors count it.
 """
@@ -67,7 +67,7 @@ class TextTokenizerConfig(RowArchitecture):
     quantizer: QuantizerConfig = field(default_factory=lambda: FSQConfig(levels=(7, 5, 5, 5, 5)))
     """What turns latents into tokens."""
     stride: int = 2
-    """Bytes a token stands for; an even number."""
+    """Bytes per token stands for; an even number."""
     width: int = 128
     """Features of a token's place."""
     depth: int = 1

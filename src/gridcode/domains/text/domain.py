@@ -129,14 +129,14 @@ class TextDomain(Domain):
         return outputs.argmax(1).to(torch.uint8)
 
     def most_bits(self, tokenizer: Tokenizer) -> float:
-        """Bits a character that the tokens can hold."""
+        """Bits per character that the tokens can hold."""
         tokens: int = prod(tokenizer.quantizer.index_shape)
         return float(tokens * log2(tokenizer.codebook_size) / tokenizer.config.stride)
 
     def outline(self, tokenizer: Tokenizer, run: TextTokenizerRun, *, bytes_per_value: int) -> Outline:
-        """See :class:`Domain`; with the rate in bits a character."""
+        """See :class:`Domain`; with the rate in bits per character."""
         plain = super().outline(tokenizer, run, bytes_per_value=bytes_per_value)
-        return replace(plain, facts={"bit rate": f"{self.most_bits(tokenizer):.2f} bits a character, at most"})
+        return replace(plain, facts={"bit rate": f"{self.most_bits(tokenizer):.2f} bits per character, at most"})
 
     def card_rows(self, tokenizer: Tokenizer) -> Mapping[str, str]:
         """See :class:`Domain`."""
@@ -145,8 +145,8 @@ class TextDomain(Domain):
         return {
             "networks": "one-dimensional convolutions",
             "texts": "bytes, of any encoding",
-            "downsampling": f"{stride} bytes a place",
-            "bit rate": f"{self.most_bits(tokenizer):.2f} bits a character, at most",
+            "downsampling": f"{stride} bytes per place",
+            "bit rate": f"{self.most_bits(tokenizer):.2f} bits per character, at most",
             "data": f"{tokenizer.info.get('dataset', 'unknown')}, windows of {data.get('window', '?')} bytes",
             "example": f"indices = tokenizer.encode(text)   # (B, T) uint8 -> (B, 1, T/{stride}{sides})\n"
             "text = tokenizer.decode(indices)",

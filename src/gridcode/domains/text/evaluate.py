@@ -1,7 +1,7 @@
 """Measure a tokenizer of texts, and a prior on top of it, on the texts that they were trained on.
 
 validation windows -> tokenizer -> share of right bytes and of whole windows, bits of the bytes given the tokens, usage
-validation tokens  -> prior     -> bits a token;  with the above, bits a character of the whole path
+validation tokens  -> prior     -> bits per token;  with the above, bits per character of the whole path
 validation text    -> gzip, xz, zstd at their best level, alone and behind the training text
 """
 
@@ -45,8 +45,8 @@ class TextEvaluation:
         codes: How often every code and digit is used.
         tokens: Of a window.
         bits_per_token: What validation tokens cost under the prior; None without one.
-        path_bits: Bits a character of the whole path; None without a prior.
-        compressors: Bits a character of the validation text by compressor.
+        path_bits: Bits per character of the whole path; None without a prior.
+        compressors: Bits per character of the validation text by compressor.
         texts: (n, T) uint8, validation windows to be read.
         reconstructions: The same, decoded.
         samples: (m, T) uint8, drawn from the prior; none without one.
@@ -135,7 +135,7 @@ def evaluate_text(
 
 
 def compressed_bits(train: bytes, val: bytes) -> dict[str, float]:
-    """Bits a character of a text by gzip, xz and zstd at their best level: alone, and behind the training text.
+    """Bits per character of a text by gzip, xz and zstd at their best level: alone, and behind the training text.
 
     What a text costs behind another is the growth of the compressed file when it is put behind it.
 

@@ -1,4 +1,4 @@
-"""The loss of a tokenizer of texts: the cross-entropy of every byte given the tokens, in nats a byte.
+"""The loss of a tokenizer of texts: the cross-entropy of every byte given the tokens, in nats per byte.
 
     L = - mean over bytes of ln p(byte_i given tokens)  + the quantizer's own
 

@@ -1,6 +1,6 @@
 """What is lost of a text between its tokens and its bytes, and what the whole path costs.
 
-    bits a character = ( bits of the tokens under the prior + bits of the bytes under the decoder ) / n
+    bits per character = ( bits of the tokens under the prior + bits of the bytes under the decoder ) / n
 
 That is a code of the text without loss: first the tokens, then what they leave open. n counts the text's own bytes;
 the zeros that fill up a window at a text's end count neither as bytes nor in the decoder's bits, but in the tokens'.
@@ -28,7 +28,7 @@ class TextScores:
     Attributes:
         byte_accuracy: Share of bytes whose most probable value is the right one.
         whole_windows: Share of windows all of whose bytes are.
-        decoder_bits: Bits a byte costs under the decoder, given the tokens.
+        decoder_bits: Bits per byte costs under the decoder, given the tokens.
         windows: How many were measured.
         size: Their own bytes.
         usage: Of the codes.
@@ -42,7 +42,7 @@ class TextScores:
     usage: TokenUsage
 
     def path_bits(self, bits_per_token: float, tokens: int) -> float:
-        """Bits a character of the whole path.
+        """Bits per character of the whole path.
 
         Args:
             bits_per_token: What a token of these windows costs under a prior.

@@ -29,8 +29,8 @@ def laptop() -> TextRecipe:
     """Windows of 64 bytes as 32 tokens of 4,375 codes, and an autoregressive prior that predicts them digit by digit.
 
     Expected result: not measured at full length. With 300 steps of the tokenizer and 1200 of the prior 26 % of the
-    held-out windows come back whole, and the whole path takes 3.86 bits a character (LOG.md).
-    Cost: about 3 minutes of CPU time for the tokenizer (0.1 s a step), 4 for the prior (0.14 s a step).
+    held-out windows come back whole, and the whole path takes 3.86 bits per character (LOG.md).
+    Cost: about 3 minutes of CPU time for the tokenizer (0.1 s per step), 4 for the prior (0.14 s per step).
     """
     return TextRecipe(
         tokenizer=TextTokenizerRun(

@@ -60,7 +60,7 @@ def _tables(found: TextEvaluation) -> list[Table]:
     rows = [
         Figure("byte accuracy", scores.byte_accuracy, "", "share of bytes that come back"),
         Figure("whole windows", scores.whole_windows, "", f"share of {scores.windows:,} windows that come back whole"),
-        Figure("decoder", scores.decoder_bits, "bits a character", "of the text, given the tokens"),
+        Figure("decoder", scores.decoder_bits, "bits per character", "of the text, given the tokens"),
         Figure("codes used", usage.used, "", f"of {usage.codebook_size:,}"),
         Figure("perplexity", usage.perplexity, "codes", "2 to the entropy"),
     ]
@@ -68,12 +68,12 @@ def _tables(found: TextEvaluation) -> list[Table]:
     if found.path_bits is not None and found.bits_per_token is not None:
         prior = found.path_bits - scores.decoder_bits
         path = [
-            Figure("prior", found.bits_per_token, "bits a token", f"{found.tokens} tokens a window"),
-            Figure("prior", prior, "bits a character", "of the tokens"),
-            Figure("whole path", found.path_bits, "bits a character", "tokens, then the text given the tokens"),
+            Figure("prior", found.bits_per_token, "bits per token", f"{found.tokens} tokens per window"),
+            Figure("prior", prior, "bits per character", "of the tokens"),
+            Figure("whole path", found.path_bits, "bits per character", "tokens, then the text given the tokens"),
         ]
     others = [
-        Figure(name.replace("_", " "), bits, "bits a character", "best level")
+        Figure(name.replace("_", " "), bits, "bits per character", "best level")
         for name, bits in found.compressors.items()
     ]
     return [Table("Reconstruction", rows), Table("Bits", [*path, *others])]

@@ -2,7 +2,7 @@
 
 clip (3, 1 + T, H, W) --causal convolutions--> latents (d, 1 + T/2^n, H/f, W/f) --quantizer--> tokens (t, h, w)
 
-bits a clip = t · h · w · tokens a place · log2 |C|
+bits per clip = t · h · w · tokens per place · log2 |C|
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class VideoConfig(SourceSettings):
     """Frames of a clip: 1, or 1 more than a multiple of the tokenizer's factor of time."""
     crop: int | None = None
     """Frames of a training clip, at a random place of those of a clip; all of them if None, or if they are fewer. More
-    and shorter clips a step are more scenes at the same cost, and a causal tokenizer then takes longer clips too."""
+    and shorter clips per step are more scenes at the same cost, and a causal tokenizer then takes longer clips too."""
     stride: int = 1
     """Every so many frames of a film one is taken."""
     fps: float | None = None
-    """Frames a second that a film is brought to first, by leaving out frames or repeating them; its own if None.
+    """Frames per second that a film is brought to first, by leaving out frames or repeating them; its own if None.
     Moving scenes are drawn at as many; at 8 if None."""
     size: int = 32
     """Side of the square frames, in pixels: the centre of a frame is cut out."""
@@ -120,7 +120,7 @@ class VideoTokenizerConfig(Architecture):
 
     @property
     def downsampling(self) -> int:
-        """Pixels a side of a place, f."""
+        """Pixels per side of a place, f."""
         return self.patch << (len(self.widths) - 1)
 
     @property

@@ -46,7 +46,7 @@ class VideoDomain(LabelledDomain):
     """Colour clips of any size and number of frames that the tokenizer's factors fit.
 
     Attributes:
-        fps: Frames a second at which they are shown.
+        fps: Frames per second at which they are shown.
     """
 
     name: ClassVar[str] = "video"
@@ -127,10 +127,10 @@ class VideoDomain(LabelledDomain):
         sides = "".join(f", {count}" for count in tokenizer.quantizer.index_shape)
         return {
             "networks": "causal convolutions within frames and over them",
-            "clips": f"colour, {self.fps:g} frames a second",
-            "downsampling": f"{f} pixels a side; 1 + T frames have 1 + T/{time} places",
+            "clips": f"colour, {self.fps:g} frames per second",
+            "downsampling": f"{f} pixels per side; 1 + T frames have 1 + T/{time} places",
             "data": f"{tokenizer.info.get('dataset', 'unknown')}, {data.get('frames', '?')} frames of "
-            f"{data.get('size', '?')} pixels a side",
+            f"{data.get('size', '?')} pixels per side",
             "example": f"indices = tokenizer.encode(clips)   # (B, 3, 1 + T, H, W) in [-1, 1] -> (B, 1 + T/{time}, "
             f"H/{f}, W/{f}{sides})\nclips = tokenizer.decode(indices)",
         }

@@ -1,9 +1,9 @@
 """Measure a tokenizer of clips, and a prior on top of it, on the clips that they were trained on.
 
-validation clips  -> tokenizer -> PSNR, by frame too, difference error, usage, bits a clip
+validation clips  -> tokenizer -> PSNR, by frame too, difference error, usage, bits per clip
 labels            -> a small classifier, trained here: share of originals, of reconstructions and of samples that it
                      recognises as what they are, or were asked to be
-validation tokens -> prior     -> bits a token
+validation tokens -> prior     -> bits per token
 first frames      -> prior     -> PSNR of the predicted frames, beside that of the last given frame repeated, and that
                      of reconstructions, which no prediction can be expected to pass
 

@@ -28,7 +28,7 @@ def laptop() -> VideoRecipe:
     """17 frames of 32x32 pixels, two seconds, in 5x4x4 tokens of a codebook of 4375 codes: 968 bits.
 
     Expected result: 25.6 dB, and 64 % of samples are recognised as the motion asked for.
-    Cost: 17 minutes of CPU time on one core: the tokenizer 8 (0.32 s a step), its tokens 1, the prior 9.
+    Cost: 17 minutes of CPU time on one core: the tokenizer 8 (0.32 s per step), its tokens 1, the prior 9.
     """
     return VideoRecipe(
         tokenizer=VideoTokenizerRun(

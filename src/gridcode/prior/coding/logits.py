@@ -8,7 +8,7 @@ library and the batch: two machines' logits of the same tokens differ by noise. 
 
 and differ only where noise carries one over a step. Where a logit l lies nearer than a margin m to a step, the encoder,
 which sees every logit that the decoder will see, takes another offset o for that token, and sends it: o = 0 has all but
-2^-17 of the probability, so that it costs 0.00001 bits a token, and another o 20 bits. So any machine whose noise is
+2^-17 of the probability, so that it costs 0.00001 bits per token, and another o 20 bits. So any machine whose noise is
 below m decodes the same tokens, and what goes beyond is found by the checksum of the tokens.
 
 What makes that cheap is float64. Between instruction sets and libraries its noise was at most 2e-14 nats where it was

@@ -82,7 +82,7 @@ class Tradeoff(SizeStudy):
         return Summary(
             f"FSQ and VQ by size of the codebook, {self.config.data.dataset}",
             verdicts(curves),
-            [*self.tables(curves), *self.tables(costs, COSTS, of=": bits a token")],
+            [*self.tables(curves), *self.tables(costs, COSTS, of=": bits per token")],
             self.panels(curves),
         )
 

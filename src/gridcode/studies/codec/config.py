@@ -57,7 +57,7 @@ class CodecStudyConfig:
     patches: int = 1000
     """Squares of 64 pixels, at fixed places, whose Fréchet distance is measured."""
     rates: tuple[float, ...] = (0.05, 0.1, 0.2)
-    """Bits a pixel at which verdicts are given: each of the model's highest rate that is not above."""
+    """Bits per pixel at which verdicts are given: each of the model's highest rate that is not above."""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing."""

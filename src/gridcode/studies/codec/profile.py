@@ -40,7 +40,7 @@ def profile_of(codec: Codec, originals: Sequence[Pixels], coder: Coder | None) -
         coder: As the files are coded.
 
     Returns:
-        The share of all files' bytes that are coded tokens, bits a token, the most that one can take, and by band the
+        The share of all files' bytes that are coded tokens, bits per token, the most that one can take, and by band the
         share of the squared error and the share of the pictures' energy that came back.
     """
     whole = coded = tokens = 0

@@ -11,7 +11,7 @@
                            │         distance by lite2        took no part in any training
                            └─> 64-pixel patches ─> Fréchet distance by lite0, to the patches of the originals
 
-Bits a pixel count the whole file, headers included. The formats are compared at gridcode's rates by the lines between
+Bits per pixel count the whole file, headers included. The formats are compared at gridcode's rates by the lines between
 their points, over the logarithm of the rate; where a format has no file so small, by its smallest, which has more bits.
 Where gridcode's rate is above all that a line has, there is no verdict.
 """
@@ -141,9 +141,9 @@ class CodecStudy(Study):
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
         if "profile" in values:
-            return ", ".join(f"{found['bits_per_token']:.2f} bits a token" for found in values["profile"].values())
+            return ", ".join(f"{found['bits_per_token']:.2f} bits per token" for found in values["profile"].values())
         least = min(values["points"].values(), key=lambda point: float(point[RATE]))
-        return f"{least['psnr_db']:.2f} dB at its lowest rate, {least[RATE]:.3f} bits a pixel"
+        return f"{least['psnr_db']:.2f} dB at its lowest rate, {least[RATE]:.3f} bits per pixel"
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
@@ -156,7 +156,7 @@ class CodecStudy(Study):
         tables = [
             StudyTable(
                 names[line],
-                ("rate" if line == OURS else "quality", "bits a pixel", *(measure.title for measure in MEASURES)),
+                ("rate" if line == OURS else "quality", "bits per pixel", *(measure.title for measure in MEASURES)),
                 [[name, f"{point[RATE]:.4f}", *row_of(point, MEASURES)] for name, point in found],
             )
             for line, found in curves.items()
@@ -173,7 +173,7 @@ class CodecStudy(Study):
                     )
                     for line, found in curves.items()
                 ],
-                x="bits a pixel",
+                x="bits per pixel",
                 log_x=True,
             )
             for measure in MEASURES
@@ -226,7 +226,7 @@ def tried_table(models: Mapping[str, Mapping[str, Point]]) -> StudyTable:
         for model, points in models.items()
         for rate, point in points.items()
     ]
-    columns = ("model", "rate", "bits a pixel", *(measure.title for measure in MEASURES))
+    columns = ("model", "rate", "bits per pixel", *(measure.title for measure in MEASURES))
     return StudyTable("Also tried, with the tokens packed as they are, without a prior", columns, rows)
 
 
@@ -249,7 +249,7 @@ def profile_table(rates: Mapping[str, Values]) -> StudyTable:
         "the picture's energy is kept (below 0: the error is larger than what was there)"
     )
     bands = (f"{band} px" for band in BANDS)
-    return StudyTable(title, ("rate", "tokens' share of the file", "bits a token", *bands), rows)
+    return StudyTable(title, ("rate", "tokens' share of the file", "bits per token", *bands), rows)
 
 
 def percent(share: float) -> str:

@@ -17,7 +17,7 @@ HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
 """Measures of which more is better."""
 LEAD: Final = 0.02
 """What counts as a lead, as a share of the other's figure: for lite2's distance the 95 % interval of the difference,
-picture by picture, is 1.6 % over 50 photographs (gridcode and WebP at 0.053 bits a pixel)."""
+picture by picture, is 1.6 % over 50 photographs (gridcode and WebP at 0.053 bits per pixel)."""
 
 
 def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], rates: Sequence[float]) -> list[Verdict]:
@@ -26,7 +26,7 @@ def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], ra
     Args:
         points: Of each line, by rising rate.
         names: Titles of the formats' lines.
-        rates: Bits a pixel.
+        rates: Bits per pixel.
     """
     found, seen = [], set[float]()
     for limit in rates:
@@ -45,8 +45,8 @@ def _ahead(ours: Point, theirs: Sequence[Point], name: str) -> Verdict:
     there = {one.key: at_rate(theirs, ours[RATE], one.key) for one in MEASURES if one.key in theirs[0]}
     ahead, parts = ahead_of(ours, there, MEASURES, HIGHER, lead=LEAD)
     least = theirs[0][RATE]
-    smallest = f"; its smallest files have {least:.3f} bits a pixel" if least > ours[RATE] else ""
-    claim = f"at {ours[RATE]:.3f} bits a pixel gridcode is ahead of {name} in at least two measures"
+    smallest = f"; its smallest files have {least:.3f} bits per pixel" if least > ours[RATE] else ""
+    claim = f"at {ours[RATE]:.3f} bits per pixel gridcode is ahead of {name} in at least two measures"
     return Verdict(claim, "seen" if ahead >= 2 else "not seen", f"in {ahead}: {', '.join(parts)}{smallest}")
 
 

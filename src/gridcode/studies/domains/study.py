@@ -6,7 +6,7 @@
     audio-vq_splitting   the same with a VQ at full strength: UViM's splitting of codes
 
     examples ─> tokenizer ─> the kind's own measure, usage, perplexity
-                    └─> tokens ─> prior ─> bits a token, of validation examples
+                    └─> tokens ─> prior ─> bits per token, of validation examples
 
 Measured is what training validates by, and so nothing here knows a kind of data but its recipe and the names of its
 measures.
@@ -63,8 +63,8 @@ BITS: Final = "bits_per_token"
 MEASURES: Final = (
     Column("usage", "codebook usage", 1, percent=True),
     Column("perplexity_share", "perplexity / codes", 1, percent=True),
-    Column(BITS, "bits a token", 2),
-    Column("seconds_a_step", "seconds a step", 2),
+    Column(BITS, "bits per token", 2),
+    Column("seconds_a_step", "seconds per step", 2),
 )
 DISTANCES: Final = frozenset({"mel_distance", "chamfer"})
 """Measures of which less is better."""
@@ -129,7 +129,7 @@ class DomainsStudy(Study):
 
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
-        return f"usage {values['usage']:.0%}, {values[BITS]:.2f} bits a token"
+        return f"usage {values['usage']:.0%}, {values[BITS]:.2f} bits per token"
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
@@ -157,9 +157,9 @@ class DomainsStudy(Study):
                 )
                 verdicts += kind_verdicts(NOUNS[kind], usage, quality, MEASURE_OF[kind])
         note = (
-            "Bits a token are those of validation tokens under a prior that was trained for as many steps, given their "
-            "class. Usage is that over all validation tokens. Seconds a step are by the clock: where they spread "
-            "between seeds, other work ran beside."
+            "Bits per token are those of validation tokens under a prior that was trained for as many steps, given "
+            "their class. Usage is that over all validation tokens. Seconds per step are by the clock: where they "
+            "spread between seeds, other work ran beside."
         )
         return Summary("FSQ and VQ on every kind of data", verdicts, tables, notes=(note,))
 
@@ -178,7 +178,7 @@ def train_and_measure(config: DomainsConfig, recipe: ClassRecipe, folder: Path) 
 
     Returns:
         The measure that training validates by, its ``score`` (more is better), usage, the perplexity as a share of the
-        codes, bits a token, seconds a step of Stage I by the clock, and the step of each alarm's first time.
+        codes, bits per token, seconds per step of Stage I by the clock, and the step of each alarm's first time.
     """
     run: Any = recipe.tokenizer
     kind: KindName = recipe.kind  # type: ignore[assignment]

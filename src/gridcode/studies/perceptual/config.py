@@ -1,8 +1,8 @@
 """Which losses the study of perceptual losses compares, as frozen values; no torch here.
 
 pictures       network at laptop size                          steps
-from 64 px     widths 64 and 128, squares of 4: 8 px a token   600 of 16 pictures
-smaller        that of the other studies: 4 px a token         600 of 16 pictures
+from 64 px     widths 64 and 128, squares of 4: 8 px per token   600 of 16 pictures
+smaller        that of the other studies: 4 px per token         600 of 16 pictures
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHIFT = 7
 """Pixels, at most, by which ``shifted`` moves what it compares."""
 
 LARGE = 64
-"""Side in pixels from which on a token covers 8 pixels a side at laptop size, not 4."""
+"""Side in pixels from which on a token covers 8 pixels per side at laptop size, not 4."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ MEASURES: Final = (
     Column(RECONSTRUCTION, "Fréchet distance, classifier", 2),
     Column("reconstructions FD (lite0)", "Fréchet distance, lite0 (used in the loss)", 1),
     Column("reconstructions KD (lite0)", "kernel distance, lite0 (used in the loss)", 4),
-    Column(SECONDS, "seconds a step", 2),
+    Column(SECONDS, "seconds per step", 2),
 )
 SHOWN: Final = 5
 """Pictures, a row each."""
@@ -95,7 +95,7 @@ class Perceptual(ImageStudy):
         super().prepare(out)
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
-        """See :class:`gridcode.studies.study.Study`; with the seconds a step, as the training's log has them."""
+        """See :class:`gridcode.studies.study.Study`; with the seconds per step, as the training's log has them."""
         values = super().run_cell(cell, out)
         if values.get("diverged"):
             return values
@@ -117,7 +117,7 @@ class Perceptual(ImageStudy):
             f"Pictures, from left to right: {', '.join(['the original', *shown])}; then the crop of each with the most "
             f"detail in the original, enlarged {CROP} times. Distances are those of reconstructions to the same "
             "pictures. The self-made network and the classifier learned the labels of these data, lite0 and lite2 "
-            "those of ImageNet: each grader is closer to one of the two. Seconds a step are those of the clock, on a "
+            "those of ImageNet: each grader is closer to one of the two. Seconds per step are those of the clock, on a "
             "machine that cells, and maybe other programs, shared."
         )
         title = f"A network in the loss of Stage I, {self.config.data.dataset}"

@@ -30,11 +30,11 @@ def through_codec(name: str, sounds: Tensor) -> tuple[Tensor, float]:
     """Sounds through a codec and back.
 
     Args:
-        name: The codec and its bits a second, as in :class:`SpeechConfig`.
-        sounds: (n, 1, T) in [-1, 1], at 8,000 samples a second.
+        name: The codec and its bits per second, as in :class:`SpeechConfig`.
+        sounds: (n, 1, T) in [-1, 1], at 8,000 samples per second.
 
     Returns:
-        The same of what it gives back, and the bits a second that its packets have.
+        The same of what it gives back, and the bits per second that its packets have.
 
     Raises:
         GridcodeError: Its package is not installed.

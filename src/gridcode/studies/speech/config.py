@@ -12,7 +12,7 @@ from gridcode.studies.config import check_chosen
 CodecName: TypeAlias = Literal["opus-6000", "codec2-700", "codec2-1200", "codec2-1300", "codec2-2400"]
 
 RATE: Final = 8000
-"""Samples a second of the speech codecs."""
+"""Samples per second of the speech codecs."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class SpeechConfig:
     """Whose speech is compared."""
 
     tokenizer: str = "runs/digits/tokenizer"
-    """A tokenizer of sounds of 8,000 samples a second."""
+    """A tokenizer of sounds of 8,000 samples per second."""
     data: AudioConfig = field(default_factory=AudioConfig)
     """The sounds: those of the validation split, whose classes a classifier is to recognise."""
     codecs: tuple[CodecName, ...] = get_args(CodecName)
-    """What stands beside, by name and bits a second; they need the packages av and pycodec2."""
+    """What stands beside, by name and bits per second; they need the packages av and pycodec2."""
     count: int = 300
     """Sounds, at most."""
     classifier_steps: int = 600
@@ -36,4 +36,4 @@ class SpeechConfig:
         check_chosen(codecs=self.codecs)
         check_choices(self, "", codecs=get_args(CodecName))
         if self.data.rate != RATE:
-            raise GridcodeError(f"speech codecs have {RATE} samples a second, got data.rate={self.data.rate}")
+            raise GridcodeError(f"speech codecs have {RATE} samples per second, got data.rate={self.data.rate}")

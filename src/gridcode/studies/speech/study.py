@@ -3,13 +3,13 @@
     cell            what the sounds go through
     originals       nothing: what the classifier recognises of them
     gridcode        a tokenizer and back
-    opus-6000       Opus (PyAV's libopus), 6,000 bits a second, its lowest for speech
+    opus-6000       Opus (PyAV's libopus), 6,000 bits per second, its lowest for speech
     codec2-1300 …   Codec 2 (pycodec2), a vocoder: it keeps pitch and envelope of speech, not its waveform
 
     sounds ─> codec ─> sounds      mel and STFT distance, SI-SDR, STOI, PESQ, share of digits that are recognised
 
-Bits a second are those of the packets, without a container; the tokens' are log2 of the codebook each, before any prior
-makes them fewer.
+Bits per second are those of the packets, without a container; the tokens' are log2 of the codebook each, before any
+prior makes them fewer.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FEWER: Final = 0.03
 """What share of the sounds may be recognised no more."""
 RATE_OF: Final = "bits_per_second"
 MEASURES: Final = (
-    Column(RATE_OF, "bits a second", 0),
+    Column(RATE_OF, "bits per second", 0),
     Column("recognised", "digits recognised", 1, percent=True),
     Column("stoi", "STOI", 3),
     Column("pesq", "PESQ", 2),
@@ -108,7 +108,7 @@ class Speech(Study):
             load(name.partition("-")[0])
 
     def _through(self, cell: Cell, sounds: Tensor) -> tuple[Tensor, float]:
-        """Sounds through a cell's codec and back, and its bits a second."""
+        """Sounds through a cell's codec and back, and its bits per second."""
         if cell.setting == ORIGINALS:
             return sounds, 16.0 * self.config.data.rate
         if cell.setting == OURS:
@@ -126,7 +126,7 @@ class Speech(Study):
 
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
-        return f"{values[RATE_OF]:.0f} bits a second, {values['recognised']:.1%} recognised"
+        return f"{values[RATE_OF]:.0f} bits per second, {values['recognised']:.1%} recognised"
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
@@ -167,7 +167,7 @@ def spoken(config: SpeechConfig) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def through_tokens(folder: str, sounds: Tensor) -> tuple[Tensor, float]:
-    """Sounds through a tokenizer and back, and its bits a second.
+    """Sounds through a tokenizer and back, and its bits per second.
 
     Raises:
         GridcodeError: It is no tokenizer of sounds.

@@ -1,1 +1,1 @@
-"""Does text gain by FSQ tokens? Bits a character through tokens, beside bytes and compressors."""
+"""Does text gain by FSQ tokens? Bits per character through tokens, beside bytes and compressors."""

@@ -1,6 +1,6 @@
 """What the study of texts compares, and how long it trains, as frozen values; no torch here.
 
-size      tokenizer and prior                     byte-level prior    steps of each    windows a step
+size      tokenizer and prior                     byte-level prior    steps of each    windows per step
 smoke     width 16                                width 16            4                4
 laptop    recipe tinyshakespeare_laptop: 1.0M     1.0M, 4 layers      300              32
 gpu       the same                                the same            20,000           256

@@ -1,11 +1,11 @@
-"""Does text gain by tokens? Windows that come back whole by size of the codebook, bits a character of the path.
+"""Does text gain by tokens? Windows that come back whole by size of the codebook, bits per character of the path.
 
     setting        what is trained
     fsq-10         a tokenizer with 2^10 codes, and an autoregressive prior on its tokens
     bytes          an autoregressive prior on the bytes themselves, of about as many weights as both together
     compressors    nothing: gzip, xz and zstd at their best level
 
-    bits a character of the path = bits of the tokens under the prior + bits of the bytes under the decoder
+    bits per character of the path = bits of the tokens under the prior + bits of the bytes under the decoder
 
 Every model sees one window at a time and nothing of the text before it; compressors see all of the text up to a byte.
 The zeros that fill up a text's last window cost nothing as bytes; as tokens they count.
@@ -97,7 +97,7 @@ class TextStudy(Study):
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""
         whole = f", {values[WHOLE]:.1%} of windows whole" if WHOLE in values else ""
-        return f"{values.get(PATH, values.get('xz', 0.0)):.3f} bits a character{whole}"
+        return f"{values.get(PATH, values.get('xz', 0.0)):.3f} bits per character{whole}"
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`."""
@@ -161,7 +161,7 @@ class TextStudy(Study):
         }
         results = {cell: dict(values) | entropies[cell] for cell, values in results.items()}
         curves = curves_of(results, lines_by_size(["fsq"], sorted(self.config.bits)), MEASURES)
-        title = "By size of the codebook, bits a character"
+        title = "By size of the codebook, bits per character"
         table = curve_table(curves, "fsq", title=title, x="codes", label=size_text, measures=MEASURES)
         panels = curve_panels(
             curves,
@@ -182,7 +182,7 @@ class TextStudy(Study):
 
 
 def compared(results: Mapping[Cell, Values], curves: Mapping[str, Curves]) -> StudyTable:
-    """Bits a character of every way, the least first."""
+    """Bits per character of every way, the least first."""
     path, parameters = curves[PATH]["fsq"], by_setting(results, "parameters")
     seconds = by_setting(results, "seconds")
     rows: list[tuple[float, list[str]]] = []
@@ -196,8 +196,8 @@ def compared(results: Mapping[Cell, Values], curves: Mapping[str, Curves]) -> St
         if cell.setting == COMPRESSORS:
             names = [name for name in found if name != "seconds"]
             rows += [(found[name], [name.replace("_", " "), "", f"{found[name]:.3f}", "", ""]) for name in names]
-    head = ("method", "seeds", "bits a character", "weights", "CPU seconds")
-    return StudyTable("Bits a character of the held-out text", head, [row for _, row in sorted(rows)])
+    head = ("method", "seeds", "bits per character", "weights", "CPU seconds")
+    return StudyTable("Bits per character of the held-out text", head, [row for _, row in sorted(rows)])
 
 
 def _row(
@@ -237,7 +237,7 @@ def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdic
 
     Args:
         curves: By measure and line.
-        of_bytes: Bits a character of the transformer over bytes, over seeds.
+        of_bytes: Bits per character of the transformer over bytes, over seeds.
     """
     whole, path = (with_most_seeds(curves[measure]["fsq"]) for measure in (WHOLE, PATH))
     found = list[Verdict]()
@@ -253,7 +253,7 @@ def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdic
         best = min(path, key=lambda size: fmean(path[size]))
         change = difference(path[best], of_bytes, path.values(), comparisons=len(path))
         figures = (
-            f"the best codebook, {size_text(best)}, takes {fmean(path[best]):.3f} bits a character, bytes "
+            f"the best codebook, {size_text(best)}, takes {fmean(path[best]):.3f} bits per character, bytes "
             f"{fmean(of_bytes):.3f}: {change.text(3, unit=' bits')}"
         )
         claim = "a text costs fewer bits through tokens than an autoregressive transformer over its bytes takes"
@@ -291,7 +291,7 @@ def train_on_bytes(config: TextStudyConfig, run: PriorRun, folder: Path) -> Prio
 
 @torch.inference_mode()
 def bits_of_bytes(prior: Prior, source: TextSource) -> float:
-    """Bits a character of texts under an autoregressive prior on their bytes, without the zeros that fill up a window.
+    """Bits per character of texts under an autoregressive prior on their bytes, without the zeros that fill a window.
 
     Args:
         prior: In evaluation mode, on windows of the source's length.

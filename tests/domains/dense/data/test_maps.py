@@ -310,7 +310,7 @@ def test_depth_tiffs(tmp_path, holes):
 
 
 def packed(values, bits):
-    """A grey PNG of few bits a pixel, written by hand: Pillow writes none."""
+    """A grey PNG of few bits per pixel, written by hand: Pillow writes none."""
     rows = b"".join(b"\0" + np.packbits(np.unpackbits(r[:, None], axis=1)[:, -bits:].ravel()).tobytes() for r in values)
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)),

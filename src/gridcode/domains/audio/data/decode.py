@@ -94,7 +94,7 @@ class Recording:
         """A part of the file, (T,) in [-1, 1].
 
         Args:
-            rate: Samples a second of the result.
+            rate: Samples per second of the result.
             start: First sample, at that rate.
             count: Samples, at most; the rest of the file where it is not given.
 
@@ -121,7 +121,7 @@ class Recording:
         """The whole file, a part after the other, in bounded memory: parts (T_i,) whose lengths differ.
 
         Args:
-            rate: Samples a second of the result.
+            rate: Samples per second of the result.
             frames: Frames of the file that are decoded at a time.
 
         Raises:
@@ -167,7 +167,7 @@ def encode(samples: Waveform, rate: int, *, format: str = "FLAC") -> bytes:
 
     Args:
         samples: (T,).
-        rate: Samples a second.
+        rate: Samples per second.
         format: ``FLAC`` or ``WAV``.
     """
     buffer = io.BytesIO()
@@ -181,7 +181,7 @@ def writer(path: Path, rate: int) -> Iterator[Callable[[Waveform], None]]:
 
     Args:
         path: The file; its ending, ``.flac`` or ``.wav``, is its format.
-        rate: Samples a second.
+        rate: Samples per second.
 
     Yields:
         A function that appends samples (T,); what lies outside [-1, 1] is clipped.

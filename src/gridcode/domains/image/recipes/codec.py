@@ -9,7 +9,7 @@ Commands::
     done
     gridcode compress photo.jpg --model runs/codec --bpp 0.1
 
-Another rate in the same folder is another codebook: ``--model.quantizer.levels 8 5 5 5`` with 16 pixels a token.
+Another rate in the same folder is another codebook: ``--model.quantizer.levels 8 5 5 5`` with 16 pixels per token.
 
 What suits photographs: normalisation by place, so that tiles leave no seams; crops of 64 px that are cut from 30 to
 100 % of a picture, so that the scale goes from one that is blurred to twice as fine; L2 for what is measured in dB, and
@@ -32,9 +32,9 @@ from gridcode.training.config import OptimConfig
 
 
 def laptop16() -> Recipe:
-    """16 pixels a token of 64,000 codes: 0.0624 bits a pixel before coding.
+    """16 pixels per token of 64,000 codes: 0.0624 bits per pixel before coding.
 
-    Expect: 18.2 dB on validation crops, 21.5 dB on 50 photographs of 481x321 (bsds500_val), 12.9 bits a token by the
+    Expect: 18.2 dB on validation crops, 21.5 dB on 50 photographs of 481x321 (bsds500_val), 12.9 bits per token by the
     prior. They were measured of weights that came in three runs: 8,000 steps without ``smooth`` and ``shift``, 8,000
     with ``smooth``, 3,500 with both, of which the best came at step 1,000; the prior went on for 1,500 steps. The
     16,000 steps of this recipe were not run in one go. Cost: 50 minutes for 8,000 steps of the tokenizer, 25 for the
@@ -44,10 +44,10 @@ def laptop16() -> Recipe:
 
 
 def laptop8() -> Recipe:
-    """8 pixels a token of 1000 codes: 0.156 bits a pixel before coding.
+    """8 pixels per token of 1000 codes: 0.156 bits per pixel before coding.
 
     Expect: 20.0 dB on validation crops, 23.1 dB on 50 photographs of 481x321 (bsds500_val), measured without ``smooth``
-    and ``shift``; by the prior 8.3 bits a token after half of its steps (the whole was not run). Cost: 49 minutes for
+    and ``shift``; by the prior 8.3 bits per token after half of its steps (the whole was not run). Cost: 49 minutes for
     8,000 steps of the tokenizer and 27 for half of the prior, on one of two busy cores with bf16.
     """
     return _laptop((64, 128), CODEBOOK_1000, head="joint", batch_size=16)

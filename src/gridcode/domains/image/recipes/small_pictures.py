@@ -41,7 +41,7 @@ def cifar10_laptop() -> Recipe:
 
 
 def _laptop(data: DataConfig, *, prior_steps: int, evaluation: EvaluationConfig, flips: bool = False) -> Recipe:
-    """4 pixels a token, a side; 4000 steps of Stage I."""
+    """4 pixels per token, a side; 4000 steps of Stage I."""
     return Recipe(
         tokenizer=TokenizerRun(
             data=data,

@@ -162,7 +162,7 @@ def clip_frames(
 
     Args:
         starts: When each frame is shown, in seconds.
-        fps: Frames a second that the film is brought to: at each moment the frame that is shown then; None for its own.
+        fps: Frames per second that the film is brought to: at each moment the frame shown then; None for its own.
         stride: Every so many of these frames one is taken.
         frames: How many, at most.
         place: Where in the film the clip lies, from 0, its beginning, to 1, its end.

@@ -7,8 +7,8 @@ slide       the objects move over the floor side by side
 approach    the camera moves towards the objects, or away from them
 ==========  ===========================================================================================
 
-There are 8 frames a second, if not said otherwise. The scenes are those of :mod:`gridcode.data.scenes`; metres, seconds
-and radians.
+There are 8 frames per second, if not said otherwise. The scenes are those of :mod:`gridcode.data.scenes`; metres,
+seconds and radians.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def draw_clip(seed: int, number: int, *, frames: int, stride: int, size: int, ob
         stride: Every so many frames one is drawn.
         size: Side in pixels.
         objects: Most objects in the scene, 1 to 3.
-        fps: Frames a second, before ``stride`` leaves some out.
+        fps: Frames per second, before ``stride`` leaves some out.
 
     >>> draw_clip(0, 1, frames=3, stride=1, size=16, objects=1).shape
     (3, 16, 16, 3)

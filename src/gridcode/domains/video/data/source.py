@@ -35,7 +35,7 @@ class Footage(ABC):
     @property
     @abstractmethod
     def fps(self) -> float:
-        """Frames a second, before ``stride`` leaves some out.
+        """Frames per second, before ``stride`` leaves some out.
 
         Raises:
             GridcodeError: They cannot be read.
@@ -217,7 +217,7 @@ def open_input(config: VideoConfig) -> ClipSource:
 
 
 def frame_rate(config: VideoConfig, source: ClipSource) -> float:
-    """Frames a second of the clips of a source, by the first film that can be read; 8 where none can."""
+    """Frames per second of the clips of a source, by the first film that can be read; 8 where none can."""
     for index in range(len(source)):
         try:
             return source[index].footage.fps / config.stride
