@@ -59,6 +59,7 @@ ENTROPY: Final = "token_entropy_per_character"
 PICTURES: Final = (
     "Pictures: held-out windows, each with its reconstruction to the right, wrong characters in red; ¶ is a line's end."
 )
+SEEN: Final = "The networks see one window at a time, the compressors all of the text before."
 MEASURES: Final = (
     Column(WHOLE, "windows that come back whole", 1, percent=True),
     Column("byte_accuracy", "bytes right", 2, percent=True),
@@ -227,7 +228,7 @@ def notes(path: Curve) -> list[str]:
     most = with_most_seeds(path)
     fewer = ", ".join(size_text(size) for size in path if size not in most)
     left_out = [f"The answers leave out the codebooks with fewer seeds than others: {fewer} codes."] if fewer else []
-    return [PICTURES, *left_out] if path else []
+    return [PICTURES, SEEN, *left_out] if path else []
 
 
 def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdict]:
