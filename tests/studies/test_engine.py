@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from gridcode.studies.engine import CellError, named, outcome, run_cell, run_stu
 from gridcode.studies.intervals import Difference, answered, difference, paired
 from gridcode.studies.results import read_result, read_study, take_over
 from gridcode.studies.study import Cell, cell_folder
-from gridcode.studies.summary import Spread
+from gridcode.studies.summary import Spread, summarised
 from gridcode.training.signals import Stopped
 
 sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the study by its module's name
@@ -97,6 +98,7 @@ def test_a_study_whose_processes_are_killed_ends_with_the_same_json(
     study = Toy(kills=(3,), mended=str(tmp_path / "mended"))
     with pytest.raises(GridcodeError, match="a process of the study was killed; the same command goes on with it"):
         run_study(study, tmp_path / "killed", say=lambda text: None)
+    assert "2-0" not in (tmp_path / "killed/table.md").read_text(), "what is finished has its table"
     (tmp_path / "mended").touch()
     monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
     for name in ("killed", "straight"):
@@ -278,6 +280,39 @@ def test_a_study_goes_on_from_the_figures_of_an_earlier_one(tmp_path: Path) -> N
         write_json(file, content | change)
         with pytest.raises(GridcodeError, match=said):
             run_study(Toy(), tmp_path / "three", finished=file)
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_study_of_a_model_does_not_go_on_with_other_weights_of_it(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    for name, content in (("best", b"one"), ("state/step-1", b"two")):
+        (model / name).mkdir(parents=True)
+        (model / name / "model.safetensors").write_bytes(content)
+    study = Toy(model=str(model))
+    run_study(study, tmp_path / "out", say=lambda text: None)
+    (model / "state/step-1/model.safetensors").write_bytes(b"three")
+    run_study(study, tmp_path / "out", say=lambda text: None)
+    (model / "best/model.safetensors").write_bytes(b"four")
+    with pytest.raises(GridcodeError, match="out has measured other weights of model; give another folder"):
+        run_study(study, tmp_path / "out", say=lambda text: None)
+    with pytest.raises(GridcodeError, match=r"study\.json has measured other weights of model"):
+        run_study(study, tmp_path / "other", say=lambda text: None, finished=tmp_path / "out/study.json")
+
+
+def test_a_summary_tells_what_is_missing_and_what_does_not_quite_compare(tmp_path: Path) -> None:
+    results: dict[Cell, dict[str, Any]] = {
+        Cell("2", 0): {"square": 4.0, "measured_by": "classifier a"},
+        Cell("2", 1): {"square": 4.1, "measured_by": "classifier b"},
+        Cell("3", 0): {"diverged": True},
+    }
+    notes = "\n".join(summarised(Toy(), results).notes)
+    assert "±: standard deviation over seeds." in notes
+    assert "Not finished: 3-1." in notes
+    assert "Diverged, without figures: 3-0." in notes
+    assert "measured by 2 networks that were trained apart" in notes
+    alone = summarised(Toy((2,)), {Cell("2", seed): {"square": 4.0, "measured_by": "a"} for seed in (0, 1)})
+    assert alone.notes == ["±: standard deviation over seeds."]
+    assert alone.found() == "1 seen"
 
 
 def test_another_machines_paths_and_a_choice_of_cells_are_no_other_study(tmp_path: Path) -> None:

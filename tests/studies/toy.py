@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gridcode.errors import GridcodeError
+from gridcode.studies.results import weights_below
 from gridcode.studies.study import Cell, Study, Values
 from gridcode.studies.summary import Column, Panel, Series, Spread, StudyTable, Summary, Verdict, by_setting
 
@@ -23,9 +24,13 @@ class Toy(Study):
     fails: tuple[int, ...] = ()
     kills: tuple[int, ...] = ()
     mended: str = ""
+    model: str = ""
 
     def settings(self) -> Values:
         return {"numbers": list(self.numbers)}
+
+    def weights(self) -> dict[str, str]:
+        return {"model": weights_below(self.model)} if self.model else {}
 
     def cells(self) -> list[Cell]:
         return [Cell(str(number), seed) for number in self.numbers for seed in range(2)]

@@ -97,7 +97,7 @@ class Long(Arguments):
 
 @dataclass(frozen=True)
 class Capacity(Arguments):
-    """Section 3.3: do layers at the bottleneck replace a codebook? On pictures, and on points whose best partition is no grid."""
+    """Section 3.3: do layers at the bottleneck replace a codebook? On pictures, and on points that no grid suits."""
 
     study: Annotated[CapacityConfig, FLAT] = field(default_factory=CapacityConfig)
 

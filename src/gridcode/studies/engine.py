@@ -25,7 +25,15 @@ from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.publish import machine_lines
 from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
 from gridcode.studies.plot import save_plot
-from gridcode.studies.results import earlier_machines, finished_cells, read_result, take_over, write_result
+from gridcode.studies.results import (
+    WEIGHTS,
+    changed_weights,
+    earlier_machines,
+    finished_cells,
+    read_result,
+    take_over,
+    write_result,
+)
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import summarised
 from gridcode.studies.timing import working_time
@@ -108,6 +116,7 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
         "study": study.name,
         "settings": study.settings(),
         "hours": sum(values.get("seconds") or 0.0 for values in results.values()) / 3600,
+        **({WEIGHTS: weights} if (weights := study.weights()) else {}),
         "machine": dict(machine_lines()),
         **({"earlier_machines": machines} if (machines := earlier_machines(out)) else {}),
         "cells": [{"setting": cell.setting, "seed": cell.seed, **values} for cell, values in results.items()],
@@ -122,7 +131,8 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
 
 def _claim(out: Path, study: Study, *, write: bool) -> None:
     """Make the study's folder, or check that it is this study's; without ``write`` only check."""
-    settings = from_json(to_json({"study": study.name, **study.settings()}))
+    now = study.weights()
+    settings = from_json(to_json({"study": study.name, **study.settings(), **({WEIGHTS: now} if now else {})}))
     file = out / "settings.json"
     if out.is_file():
         raise FileError(f"{out} is a file; give a folder")
@@ -135,9 +145,13 @@ def _claim(out: Path, study: Study, *, write: bool) -> None:
     if file.name not in there:
         raise FileError(f"{out} is not empty and holds no study; give another folder")
     before = read_json(file, "settings of a study")
-    changed = [name for name, value in settings.items() if name not in study.choices and before.get(name) != value]
+    changed = [
+        name for name, value in settings.items() if name not in (*study.choices, WEIGHTS) and before.get(name) != value
+    ]
+    if (model := changed_weights(before.get(WEIGHTS, {}), now)) is not None:
+        raise GridcodeError(f"{out} has measured other weights of {model}; give another folder")
     if not changed and settings != before and write:
-        write_json(file, settings)
+        write_json(file, settings | ({WEIGHTS: before.get(WEIGHTS, {}) | now} if now else {}))
     if changed:
         name = changed[0]
         raise GridcodeError(

@@ -8,17 +8,20 @@ leave beside their figures, pictures and models, stays where they ran.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 from gridcode.errors import GridcodeError
 from gridcode.files import make_folder, read_json, sha256, write_json
-from gridcode.hub import WEIGHTS
+from gridcode.hub import WEIGHTS as WEIGHTS_FILE
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 
 RESULT: Final = "result.json"
 """The file that ends a cell."""
+WEIGHTS: Final = "weights"
+"""Where settings and ``study.json`` keep the weights of models that were trained elsewhere."""
 MACHINES: Final = "machines.json"
 """Where a study's folder keeps the machines of cells that were finished elsewhere."""
 
@@ -65,9 +68,24 @@ def read_study(file: Path) -> tuple[Values, dict[Cell, Values]]:
     return content, results
 
 
+def weights_below(folder: str) -> str:
+    """A hash of all weights in a model's folder and below, for :meth:`Study.weights`; of a hub id its name.
+
+    Checkpoints, by which a training goes on, are none.
+    """
+    files = sorted(path for path in Path(folder).rglob(WEIGHTS_FILE) if "state" not in path.relative_to(folder).parts)
+    digests = "".join(f"{path.relative_to(folder)} {sha256(path)}\n" for path in files)
+    return hashlib.sha256(digests.encode()).hexdigest()[:16] if files else folder
+
+
+def changed_weights(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """The first model that both name with other weights."""
+    return next((name for name, weights in now.items() if before.get(name, weights) != weights), None)
+
+
 def trained_network(folder: Path) -> str | None:
     """The name of a network's folder and the hash of its weights, for :meth:`Study.measured_by`; None without it."""
-    weights = folder / WEIGHTS
+    weights = folder / WEIGHTS_FILE
     return f"{folder.name} {sha256(weights)[:16]}" if weights.is_file() else None
 
 
@@ -75,7 +93,7 @@ def finished_cells(study: Study, file: Path) -> tuple[dict[str, Any], dict[Cell,
     """A ``study.json`` of an earlier run, and what it holds of a study's cells.
 
     Raises:
-        GridcodeError: The file cannot be read, or is of another study or of other settings.
+        GridcodeError: The file cannot be read, or is of another study, of other settings or of other weights.
     """
     content, results = read_study(file)
     if content.get("study") != study.name:
@@ -86,6 +104,8 @@ def finished_cells(study: Study, file: Path) -> tuple[dict[str, Any], dict[Cell,
             raise GridcodeError(
                 f"{file} is a study with {name}={before.get(name)}, now {value}; give the same settings to go on"
             )
+    if (model := changed_weights(content.get(WEIGHTS, {}), study.weights())) is not None:
+        raise GridcodeError(f"{file} has measured other weights of {model}; measure these from the start")
     return content, {cell: results[cell] for cell in study.cells() if cell in results}
 
 

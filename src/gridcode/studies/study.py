@@ -88,6 +88,16 @@ class Study(ABC):
             Stopped: A signal ended it.
         """
 
+    def weights(self) -> dict[str, str]:
+        """A hash of the weights of each model that is measured and was trained elsewhere, by the model's name.
+
+        A study goes on, and takes finished cells, only with the same.
+
+        Raises:
+            GridcodeError: There is no such model.
+        """
+        return {}
+
     def measured_by(self, out: Path) -> str | None:
         """The name and weights of what measures cells, where each folder of the study trains its own; else None."""
         return None

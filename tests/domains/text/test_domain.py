@@ -117,7 +117,12 @@ def test_the_study_ends_with_a_table_of_every_way(runs: Path, tmp_path: Path) ->
         found["token_bits_per_character"] + found["decoder_bits_per_character"]
     )
     text = study.summary(results).markdown()
-    ways = ("tokens of 2^8 codes | 1 |", "bytes, autoregressive transformer | 1 |", "gzip |  |", "xz after training text")
+    ways = (
+        "tokens of 2^8 codes | 1 |",
+        "bytes, autoregressive transformer | 1 |",
+        "gzip |  |",
+        "xz after training text",
+    )
     for row in (*ways, "zstd |"):
         assert f"| {row}" in text
     assert "costs fewer bits through tokens" in text

@@ -42,6 +42,7 @@ from gridcode.studies.codec.judge import MEASURES, RATE, Judge, Point, Way
 from gridcode.studies.codec.profile import BANDS, profile_of
 from gridcode.studies.codec.verdicts import LEAD, OURS, verdicts
 from gridcode.studies.curves import row_of
+from gridcode.studies.results import weights_below
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Panel, Series, StudyTable, Summary
 
@@ -63,6 +64,10 @@ class CodecStudy(Study):
     paths: ClassVar[tuple[str, ...]] = ("model", "tried")
     choices: ClassVar[tuple[str, ...]] = ("formats", "factors", "tried")
     config: CodecStudyConfig = field(default_factory=CodecStudyConfig)
+
+    def weights(self) -> dict[str, str]:
+        """Of the model, and of the further ones."""
+        return {PurePath(model).name: weights_below(model) for model in (self.config.model, *self.config.tried)}
 
     def cells(self) -> list[Cell]:
         """Gridcode and each format at each of its sizes; nothing in it depends on a seed."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Final
 
 import torch
@@ -41,6 +41,7 @@ from gridcode.features.classifier import load_classifier, save_classifier
 from gridcode.studies.config import CLASSIFIER
 from gridcode.studies.curves import ahead_of, row_of
 from gridcode.studies.intervals import below, share_difference
+from gridcode.studies.results import weights_below
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.study import Cell, Study, Values
@@ -94,6 +95,10 @@ class Speech(Study):
             save_classifier(
                 sound_classifier(train, self.config.data, settings), out / CLASSIFIER, classes=train.classes
             )
+
+    def weights(self) -> dict[str, str]:
+        """Of the tokenizer."""
+        return {PurePath(self.config.tokenizer).name: weights_below(self.config.tokenizer)}
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`; all cells say at once what is not installed."""
