@@ -156,12 +156,16 @@ def train_stage_one(run: TokenizerRun, sources: Sources, folder: Path) -> Tokeni
 
 def train_stage_two(tokenizer: Tokenizer, sources: Sources, data: DataConfig, run: PriorRun, folder: Path) -> Generator:
     """Write a cell's token store and train its prior, or go on with it."""
+    store = written_tokens(tokenizer, sources, data, folder)
+    return Generator(train_prior(run, store, continued(folder / "prior")).eval(), tokenizer)
+
+
+def written_tokens(tokenizer: Tokenizer, sources: Sources, data: DataConfig, folder: Path) -> TokenStore:
+    """A cell's token store; it is written where it is not there."""
     store = folder / "tokens"
     if not (store / "manifest.json").is_file():
         tokenize(tokenizer, {"train": sources.train, "val": sources.val}, data, StoreOptions(store, force=True))
-    opened = TokenStore.open(store, tokenizer=tokenizer.weights_hash())
-    prior = train_prior(run, opened, continued(folder / "prior"))
-    return Generator(prior.eval(), tokenizer)
+    return TokenStore.open(store, tokenizer=tokenizer.weights_hash())
 
 
 def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: Path, out: Path) -> Values:
@@ -194,7 +198,8 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
     generator, costs = None, Values()
     if recipe.head is not None:
         stage_two = config.prior(seed, recipe.head)
-        with peak_memory(next(tokenizer.parameters()).device) as peak:
+        written_tokens(tokenizer, sources, config.data, folder)
+        with peak_memory(next(tokenizer.parameters()).device, folder / "peak.json") as peak:
             generator = train_stage_two(tokenizer, sources, config.data, stage_two, folder)
         if recipe.costs:
             costs = {
@@ -220,6 +225,7 @@ def tidy_image_cell(folder: Path) -> None:
     """Remove what only an unfinished cell needs: checkpoints, and the tokens."""
     for part in ("tokenizer/state", "prior/state", "tokens"):
         shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / "peak.json").unlink(missing_ok=True)
 
 
 def time_image_cell(config: ImageStudyConfig, recipe: Recipe) -> float:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import torch
 
+from gridcode.files import read_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import read_log
 
@@ -38,14 +40,14 @@ def short_loop(loop: LoopConfig) -> LoopConfig:
 
 
 def seconds_of_steps(run: Path, loop: LoopConfig) -> float:
-    """How long all steps of a loop take, by the speed that a short run of it has logged.
+    """How long all steps of a loop take, by the speed that a run of it has logged: the median of all but the first.
 
     Args:
-        run: The short run's folder.
+        run: The run's folder; it may have been a short one.
         loop: The whole loop.
     """
-    lines = [line for line in read_log(run) if "train/images_per_s" in line]
-    return loop.steps * loop.batch_size / float(lines[-1]["train/images_per_s"])
+    speeds = [float(line["train/images_per_s"]) for line in read_log(run) if "train/images_per_s" in line]
+    return loop.steps * loop.batch_size / median(speeds[1:] or speeds)
 
 
 @dataclass
@@ -57,11 +59,12 @@ class Peak:
 
 
 @contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
+def peak_memory(device: torch.device, file: Path | None = None) -> Iterator[Peak]:
     """Measure the peak of memory within the block.
 
     Args:
         device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux.
+        file: Where the peak is kept, for work that goes on after a kill: the highest of all sittings counts.
     """
     peak = Peak()
     if device.type == "cuda":
@@ -76,3 +79,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         with suppress(OSError):
             found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
             peak.mib = int(found[1]) / 1024 if found else None
+    if file is not None:
+        before = read_json(file, "peak of a cell's memory")["mib"] if file.is_file() else None
+        peak.mib = max((mib for mib in (before, peak.mib) if mib is not None), default=None)
+        write_json(file, {"mib": peak.mib})

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gridcode.errors import GridcodeError
+from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.codebooks.config import ScalingConfig
 from gridcode.studies.codebooks.scaling import SECONDS, SHOWN, Scaling, expected_usage, verdicts
 from gridcode.studies.curves import BITS, RECONSTRUCTION, SAMPLES
 from gridcode.studies.study import Cell
+from gridcode.studies.timing import peak_memory, seconds_of_steps
+from gridcode.training.config import LoopConfig
 
 
 def test_only_digits_go_beyond_what_is_held() -> None:
@@ -96,3 +101,24 @@ def test_a_study_measures_what_the_prior_costs(smoke: Callable[..., Any]) -> Non
     assert values["prior_parameters"] < 2**20
     assert values["tokens"] == 12 * 4 * 4
     assert "**FSQ, chain of digits**" in table
+
+
+def test_a_peak_of_memory_is_the_highest_of_all_sittings(tmp_path: Path) -> None:
+    file = tmp_path / "peak.json"
+    with peak_memory(torch.device("cpu"), file) as first:
+        held = torch.ones(2**24)  # 64 MiB
+    assert float(held[-1]) == 1
+    del held
+    if first.mib is None:
+        pytest.skip("the system does not tell")
+    write_json(file, {"mib": first.mib + 1000})
+    with peak_memory(torch.device("cpu"), file) as second:
+        pass
+    assert second.mib == first.mib + 1000
+
+
+def test_seconds_are_the_median_of_all_lines_but_the_first(tmp_path: Path) -> None:
+    speeds = (1.0, 100.0, 200.0, 400.0)
+    lines = [f'{{"step": {step}, "train/images_per_s": {speed}}}\n' for step, speed in enumerate(speeds, 1)]
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    assert seconds_of_steps(tmp_path, LoopConfig(steps=10, batch_size=20)) == 1.0

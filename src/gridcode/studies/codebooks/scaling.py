@@ -63,7 +63,7 @@ SCALING: Final = (
     *MEASURES,
     Column(SHOWN, "usage, of what the sample shows of even codes", 1, percent=True),
     Column(SECONDS, "seconds per step of Stage II", 3),
-    Column("prior_peak_mib", "memory of Stage II (MiB)", 0),
+    Column("prior_peak_mib", "peak memory of the process, Stage II (MiB)", 0),
     Column("prior_parameters", "parameters of Stage II", 0),
 )
 
