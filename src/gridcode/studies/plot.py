@@ -16,6 +16,8 @@ from gridcode.studies.summary import HeatMap, Panel
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MARKERS = (("o", "-"), ("s", "--"), ("^", ":"))
+"""Markers and lines of the first names, of those after all colours were used once, and so on."""
 COLUMNS = 2
 """Panels side by side, at most."""
 
@@ -27,6 +29,8 @@ def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
         panels: At least one.
         path: The file.
     """
+    # A line of a name looks alike in all panels, also where one has no figures for it.
+    names = list(dict.fromkeys(line.name for panel in panels if isinstance(panel, Panel) for line in panel.series))
     with chart_style():
         from matplotlib.figure import Figure
 
@@ -38,7 +42,7 @@ def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
             if isinstance(panel, HeatMap):
                 _draw_heat_map(place, panel)
             else:
-                _draw_curves(place, panel)
+                _draw_curves(place, panel, names)
         for place in places[len(panels) :]:
             place.set_visible(False)
         handles = {
@@ -61,11 +65,15 @@ def power_text(value: float, base: int) -> str:
     return f"{base}{exponent.translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def _draw_curves(place: Axes, panel: Panel) -> None:
-    """A line a series, through the means of the seeds, and the seeds' range."""
+def _draw_curves(place: Axes, panel: Panel, names: Sequence[str]) -> None:
+    """A line a series, through the means of the seeds, and the seeds' range; colours and markers by all names."""
+    from matplotlib import rcParams
     from matplotlib.ticker import PercentFormatter
 
-    for number, series in enumerate(panel.series):
+    colours = len(rcParams["axes.prop_cycle"])
+    for series in panel.series:
+        round_of, number = divmod(names.index(series.name), colours)
+        marker, style = MARKERS[round_of % len(MARKERS)]
         points = [(x, [v for v in values if math.isfinite(v)]) for x, values in sorted(series.points.items())]
         points = [(x, values) for x, values in points if values]
         if not points:
@@ -73,7 +81,7 @@ def _draw_curves(place: Axes, panel: Panel) -> None:
         xs = [x for x, _ in points]
         place.plot(
             xs, [statistics.fmean(values) for _, values in points],
-            marker="o", markersize=3, label=series.name, color=f"C{number}",
+            marker=marker, linestyle=style, markersize=3, label=series.name, color=f"C{number}",
         )  # fmt: skip
         place.fill_between(
             xs, [min(v) for _, v in points], [max(v) for _, v in points], color=f"C{number}", alpha=0.15, lw=0
