@@ -44,7 +44,7 @@ class SamplersConfig(CheckpointConfig):
     """What is compared."""
     steps_of: tuple[int, ...] = (4, 8, 12, 16, 32)
     """Numbers of sampling steps."""
-    temperatures: tuple[float, ...] = (0.7, 0.85, 1.0, 1.15)
+    temperatures: tuple[float, ...] = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15)
     """Among these each sampler's best is searched, for each number of steps."""
 
     def __post_init__(self) -> None:

@@ -114,7 +114,26 @@ class Samplers(PointStudy):
             f"{SamplerConfig.choice_temperature:g}."
         )
         title = f"Samplers at the same checkpoint by number of steps, {self.config.data.dataset}"
-        return Summary(title, verdicts, tables, panels, notes=(note,))
+        return Summary(title, verdicts, tables, panels, notes=(note, *self._at_the_edge(results)))
+
+    def _at_the_edge(self, results: Mapping[Cell, Values]) -> list[str]:
+        """Which samplers mostly did best at the lowest or highest temperature, so that the best may lie beyond."""
+        found, lowest, highest = list[str](), min(self.config.temperatures), max(self.config.temperatures)
+        for sampler in self.config.samplers:
+            chosen = [
+                point["temperature"]
+                for values in results.values()
+                for name, point in values["points"].items()
+                if name.startswith(f"{sampler}-")
+            ]
+            for edge, word in ((lowest, "lower"), (highest, "higher")):
+                at_edge = chosen.count(edge)
+                if 2 * at_edge > len(chosen):
+                    found.append(
+                        f"{TITLES[sampler]}: {edge:g} was the best in {at_edge} of {len(chosen)} searches, so {word} "
+                        "temperatures may be better still."
+                    )
+        return found
 
 
 def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
