@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
@@ -23,9 +26,10 @@ from gridcode.studies.domains.config import DomainsConfig
 from gridcode.studies.domains.study import DomainsStudy
 from gridcode.studies.engine import CellError, named, outcome, run_cell, run_study
 from gridcode.studies.intervals import Difference, answered, difference, paired
+from gridcode.studies.plot import save_plot
 from gridcode.studies.results import read_result, read_study, take_over
 from gridcode.studies.study import Cell, cell_folder
-from gridcode.studies.summary import Spread, summarised
+from gridcode.studies.summary import Bars, Spread, summarised
 from gridcode.training.signals import Stopped
 
 sys.path.insert(0, str(Path(__file__).parent))  # worker processes import the study by its module's name
@@ -325,3 +329,14 @@ def test_another_machines_paths_and_a_choice_of_cells_are_no_other_study(tmp_pat
     assert read_result(tmp_path / "out", Cell("text-fsq", 0)) == {"usage": 1.0, "seconds": 3.0}
     with pytest.raises(GridcodeError, match="is a study with steps=400, now 200"):
         take_over(DomainsStudy(DomainsConfig(text="here/plays.txt", steps=200)), tmp_path / "out", file)
+
+
+def test_bars_of_one_name_look_alike_in_every_panel(tmp_path: Path) -> None:
+    both = {"FSQ": {"here": [1.0, 2.0], "there": [3.0]}, "VQ": {"there": [2.0, math.nan]}}
+    panels = [Bars("usage", both), Bars("distance", {"VQ": both["VQ"]}, log=True)]
+    save_plot(panels, tmp_path / "plot.svg")
+    text = (tmp_path / "plot.svg").read_text()
+    assert all(word in text for word in ("usage", "distance", "here", "there"))
+    colours = Counter(re.findall(r"fill: (#[0-9a-f]{6}); opacity: 0.5", text))
+    # A bar a group and a square in the legend: two and one of FSQ's colour, two and one of VQ's.
+    assert sorted(colours.values()) == [3, 3]

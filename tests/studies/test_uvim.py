@@ -20,7 +20,7 @@ from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.uvim.config import Size, UvimConfig, Variant
 from gridcode.studies.uvim.study import UvimStudy
-from gridcode.studies.uvim.table import study_rows, uvim_summary
+from gridcode.studies.uvim.table import study_rows, uvim_summary, uvim_verdicts
 from gridcode.training.run import OpenRun
 
 SMOKE = ["study", "uvim", "--size", "smoke", "--tasks", "depth", "--variants", "fsq", "--seeds", "1"]
@@ -157,3 +157,22 @@ def test_a_figure_that_was_not_finite_is_null_in_a_cells_file_and_nan_in_the_tab
     found = {Cell("depth-fsq", 0): result(None, 0.5, 1.2), Cell("depth-fsq", 1): result(0.8, 0.5, 1.2)}
     assert study_rows(study, found)[0].beats == 1
     assert "| FSQ | 2.000 ± 0.000 | 3.000 ± 0.000 | nan | 0.500" in uvim_summary(study, found).markdown()
+
+
+def test_verdicts_on_table_2() -> None:
+    def of(fsq: float, vq: float, unsplit: float, fsq_alone: float, vq_alone: float) -> dict[Variant, list[float]]:
+        means = (fsq, vq, unsplit, fsq_alone, vq_alone)
+        return {
+            variant: [mean, 1.001 * mean, 1.003 * mean] for variant, mean in zip(get_args(Variant), means, strict=True)
+        }
+
+    seen = {"depth, RMSE (m)": of(0.7, 0.7, 0.8, 0.9, 0.9), "colour, PSNR (dB)": of(22.3, 22.0, 20, 18, 18)}
+    found = uvim_verdicts(seen)
+    assert [verdict.answer for verdict in found] == ["seen"] * 8
+    assert found[0].claim == "depth, RMSE (m): FSQ is level with VQ, within 10 %"
+    assert found[4].claim == "colour, PSNR (dB): FSQ is level with VQ, within 0.5 dB"
+    turned = {"depth, RMSE (m)": of(0.7, 0.9, 0.8, 0.6, 0.6), "colour, PSNR (dB)": of(20, 22.0, 23, 24, 24)}
+    assert [verdict.answer for verdict in uvim_verdicts(turned)] == ["not seen", *["opposite"] * 3] * 2
+    one = {"depth, RMSE (m)": {variant: values[:1] for variant, values in of(1, 1, 1, 1, 1).items()}}
+    assert {verdict.answer for verdict in uvim_verdicts(one)} == {"open"}
+    assert uvim_verdicts({"depth, RMSE (m)": {"fsq": [0.7, 0.8]}}) == []

@@ -1,4 +1,4 @@
-"""A study's plot, in the style of the paper's figures: one panel a measure, curves over seeds or a heat map."""
+"""A study's plot, in the style of the paper's figures: one panel a measure, curves over seeds, bars or a heat map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gridcode.evaluation.charts import chart_style
 from gridcode.files import write_text
-from gridcode.studies.summary import HeatMap, Panel
+from gridcode.studies.summary import Bars, HeatMap, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ COLUMNS = 2
 """Panels side by side, at most."""
 
 
-def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
+def save_plot(panels: Sequence[Panel | HeatMap | Bars], path: Path) -> None:
     """Draw panels and write them as SVG.
 
     Args:
@@ -30,7 +30,7 @@ def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
         path: The file.
     """
     # A line of a name looks alike in all panels, also where one has no figures for it.
-    names = list(dict.fromkeys(line.name for panel in panels if isinstance(panel, Panel) for line in panel.series))
+    names = list(dict.fromkeys(name for panel in panels for name in _names(panel)))
     with chart_style():
         from matplotlib.figure import Figure
 
@@ -41,6 +41,8 @@ def save_plot(panels: Sequence[Panel | HeatMap], path: Path) -> None:
         for place, panel in zip(places, panels, strict=False):
             if isinstance(panel, HeatMap):
                 _draw_heat_map(place, panel)
+            elif isinstance(panel, Bars):
+                _draw_bars(place, panel, names)
             else:
                 _draw_curves(place, panel, names)
         for place in places[len(panels) :]:
@@ -63,6 +65,44 @@ def power_text(value: float, base: int) -> str:
     """
     exponent = f"{math.log(value, base):.3g}"
     return f"{base}{exponent.translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _names(panel: Panel | HeatMap | Bars) -> list[str]:
+    """What a panel's legend names, in order."""
+    if isinstance(panel, HeatMap):
+        return []
+    return list(panel.series) if isinstance(panel, Bars) else [line.name for line in panel.series]
+
+
+def _draw_bars(place: Axes, panel: Bars, names: Sequence[str]) -> None:
+    """A group of bars for each place, from the top, as long as the means; a dot a seed."""
+    from matplotlib import rcParams
+    from matplotlib.ticker import NullFormatter, PercentFormatter
+
+    groups = list(dict.fromkeys(group for series in panel.series.values() for group in series))
+    width = 0.8 / max(1, len(panel.series))
+    for number, (name, series) in enumerate(panel.series.items()):
+        colour = f"C{names.index(name) % len(rcParams['axes.prop_cycle'])}"
+        shown = {group: [v for v in values if math.isfinite(v)] for group, values in series.items()}
+        filled = {group: values for group, values in shown.items() if values}
+        ys = {group: groups.index(group) + (number - (len(panel.series) - 1) / 2) * width for group in filled}
+        place.barh(
+            [ys[group] for group in filled], [statistics.fmean(values) for values in filled.values()],
+            0.9 * width, color=colour, alpha=0.5, label=name or None,
+        )  # fmt: skip
+        dots = [(value, ys[group]) for group, values in filled.items() for value in values]
+        place.plot([x for x, _ in dots], [y for _, y in dots], "o", markersize=3, color=colour)
+    if panel.log:
+        place.set_xscale("log")
+        place.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        place.xaxis.set_minor_formatter(NullFormatter())
+    if panel.percent:
+        place.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    place.set_yticks(range(len(groups)), groups)
+    place.invert_yaxis()
+    place.grid(visible=False, axis="y")
+    place.grid(visible=True, axis="x")
+    place.set_xlabel(panel.title)
 
 
 def _draw_curves(place: Axes, panel: Panel, names: Sequence[str]) -> None:

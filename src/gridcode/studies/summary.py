@@ -129,6 +129,23 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """One pair of axes with groups of bars.
+
+    Attributes:
+        title: What the bars' lengths are.
+        series: For each name, and each group, the values of all seeds; a group may lack a name.
+        percent: Whether they are shares.
+        log: Whether lengths are logarithmic.
+    """
+
+    title: str
+    series: Mapping[str, Mapping[str, Sequence[float]]]
+    percent: bool = False
+    log: bool = False
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """One pair of axes with a colour for each pair of settings.
 
@@ -163,7 +180,7 @@ class Summary:
     title: str
     verdicts: Sequence[Verdict]
     tables: Sequence[StudyTable]
-    panels: Sequence[Panel | HeatMap] = ()
+    panels: Sequence[Panel | HeatMap | Bars] = ()
     notes: Sequence[str] = field(default=())
 
     def found(self) -> str:

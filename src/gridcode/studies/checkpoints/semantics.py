@@ -35,7 +35,7 @@ from gridcode.studies.curves import cell_text
 from gridcode.studies.images import pictures, time_stage_one, train_stage_one
 from gridcode.studies.intervals import answered, below, difference, level, paired
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
+from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.tokenizer.model import Tokenizer
 
 TIMED: Final = 50
@@ -127,7 +127,12 @@ class Semantics(CheckpointStudy):
             f"{CONSTANTS} grids of one code, and fewer pictures are a little farther by chance."
         )
         title = f"What single codes decode to, {self.config.data.dataset}"
-        return Summary(title, semantics_verdicts(found, names), tables, notes=(note,))
+        series = {
+            name: {measure.title: found[measure.key].get(family, []) for measure in DISTANCES}
+            for family, name in names.items()
+        }
+        panels = [Bars("Fréchet distance to real pictures", series, log=True)] if series else []
+        return Summary(title, semantics_verdicts(found, names), tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
         """``codes.png``: the rows of each quantizer's first seed, side by side."""

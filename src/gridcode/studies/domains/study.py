@@ -36,7 +36,7 @@ from gridcode.studies.domains.config import RECIPES_OF, DomainsConfig, KindName
 from gridcode.studies.images import continued
 from gridcode.studies.intervals import above, answered, average, difference
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
+from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.timing import STEPS, seconds_of_steps, short_loop
 from gridcode.tasks.tokenize import StoreOptions, tokenize
 from gridcode.tokenizer.domain import Sources, domain_of
@@ -134,6 +134,7 @@ class DomainsStudy(Study):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         verdicts, tables = [], []
+        used: dict[str, dict[str, list[float]]] = {}
         for kind in self.config.kinds:
             found = {measure.key: by_setting(results, measure.key) for measure in (MEASURE_OF[kind], *MEASURES)}
             families = {
@@ -155,13 +156,16 @@ class DomainsStudy(Study):
                     {str(family): found[key][setting] for family, setting in families.items()}
                     for key in ("usage", MEASURE_OF[kind].key)
                 )
+                for family, setting in families.items():
+                    used.setdefault(NAMES[family], {})[NOUNS[kind]] = found["usage"][setting]
                 verdicts += kind_verdicts(NOUNS[kind], usage, quality, MEASURE_OF[kind])
         note = (
             "Bits per token are those of validation tokens under a prior that was trained for as many steps, given "
             "their class. Usage is that over all validation tokens. Seconds per step are by the clock: where they "
             "spread between seeds, other work ran beside."
         )
-        return Summary("FSQ and VQ on every kind of data", verdicts, tables, notes=(note,))
+        panels = [Bars("codebook usage", used, percent=True)] if used else []
+        return Summary("FSQ and VQ on every kind of data", verdicts, tables, panels, notes=(note,))
 
 
 @lru_cache(maxsize=1)

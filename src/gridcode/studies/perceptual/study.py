@@ -38,7 +38,7 @@ from gridcode.studies.intervals import answered, difference
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
+from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.timing import seconds_of_steps
 from gridcode.tokenizer.model import Tokenizer
 
@@ -123,7 +123,15 @@ class Perceptual(ImageStudy):
         title = f"A network in the loss of Stage I, {self.config.data.dataset}"
         tables = [StudyTable("Reconstructions by loss, at equal steps", ("", *names.values()), rows)]
         count = min((values["pictures"] for values in results.values() if "pictures" in values), default=0)
-        return Summary(title, verdicts(found, count), tables, notes=(note,))
+        plotted = [
+            measure for measure in MEASURES if measure.key in (PSNR, distance_measure("lite2", count), RECONSTRUCTION)
+        ]
+        panels = [
+            Bars(measure.title, {"": {name: found[measure.key].get(loss, []) for loss, name in names.items()}})
+            for measure in plotted
+            if found[measure.key]
+        ]
+        return Summary(title, verdicts(found, count), tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
         """``losses.png``: pictures, their reconstructions by the first seed of each loss, and a crop of all of them.

@@ -45,7 +45,7 @@ from gridcode.studies.results import weights_below
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
 from gridcode.studies.study import Cell, Study, Values
-from gridcode.studies.summary import Column, StudyTable, Summary, Verdict
+from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict
 from gridcode.tokenizer.model import Tokenizer
 from gridcode.training.seeding import fixed_sample
 
@@ -53,6 +53,7 @@ ORIGINALS, OURS = "originals", "gridcode"
 FEWER: Final = 0.03
 """What share of the sounds may be recognised no more."""
 RATE_OF: Final = "bits_per_second"
+PLOTTED: Final = (RATE_OF, "recognised", "stoi", "pesq")
 MEASURES: Final = (
     Column(RATE_OF, "bits per second", 0),
     Column("recognised", "digits recognised", 1, percent=True),
@@ -147,9 +148,9 @@ class Speech(Study):
             "data; the other codecs were made for any speech. Spectrograms: a sound a column; from top to bottom the "
             f"original, {', '.join(shown)}."
         )
-        return Summary(
-            f"Speech at low rates, {self.config.data.dataset}", verdicts(found), [table] if rows else [], notes=(note,)
-        )
+        panels = [_bars(column, found) for column in columns if column.key in PLOTTED]
+        title = f"Speech at low rates, {self.config.data.dataset}"
+        return Summary(title, verdicts(found), [table] if rows else [], panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
         """``spectrograms.png``: sounds, and what each codec makes of them."""
@@ -194,6 +195,12 @@ def measured(sounds: Tensor, back: Tensor, rate: int) -> Values:
         "stft_distance": spectral_distance(sounds, back).mean().item(),
         "si_sdr": si_sdr(sounds, back).nanmean().item(),
     }
+
+
+def _bars(column: Column, found: Mapping[str, Values]) -> Bars:
+    """A bar a codec, of a measure."""
+    values = {title_of(name): [of[column.key]] for name, of in found.items() if column.key in of}
+    return Bars(column.title, {"": values}, percent=column.percent, log=column.key == RATE_OF)
 
 
 def title_of(setting: str) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from statistics import fmean
+from typing import Final, Literal
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from gridcode.domains.dense.colour_sets import TRUE_COLOURS
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.evaluation.pictures import save_png
+from gridcode.studies.intervals import answered, difference, level
 from gridcode.studies.study import Cell, Values, cell_folder
-from gridcode.studies.summary import Spread, StudyTable, Summary
-from gridcode.studies.uvim.config import NAMES, UvimConfig, task_and_variant
+from gridcode.studies.summary import Bars, Spread, StudyTable, Summary, Verdict
+from gridcode.studies.uvim.config import NAMES, UvimConfig, Variant, task_and_variant
 
 _OF_A_VARIANT: Final = (ORACLE, OTHERS, NONE, BOTH, DRAW, MEAN)
 
@@ -118,6 +120,19 @@ def study_rows(config: UvimConfig, results: Mapping[Cell, Values]) -> list[Row]:
     return rows
 
 
+LEVEL: Final = 0.1
+"""By what share of VQ's figure FSQ's may differ where they are level."""
+LEVEL_DB: Final = 0.5
+"""Likewise in dB."""
+LEVEL_WITH_VQ: Final = "FSQ is level with VQ"
+LOG_SCALE: Final = "colour, Fréchet distance"
+CLAIMS: Final[tuple[tuple[Variant, Variant, str], ...]] = (
+    ("fsq", "vq", LEVEL_WITH_VQ),
+    ("vq", "vq_unsplit", "VQ is better with splitting than without"),
+    ("fsq", "fsq_no_context", "FSQ is better with the picture as context than without"),
+    ("vq", "vq_no_context", "VQ is better with the picture as context than without"),
+)
+"""Two variants, and what is claimed of the first."""
 HEAD: Final = (
     "",
     "both stages",
@@ -146,8 +161,61 @@ def uvim_summary(config: UvimConfig, results: Mapping[Cell, Values]) -> Summary:
         texts += [f"{spread.text(1, scale=100)} %" if spread else "" for spread in (row.predicted, row.usage)]
         texts.append(f"{row.beats} of {row.seeds}" if row.beats is not None else "")
         lines.append((row.name, *texts))
-    title = f"UViM's two stages at size {config.size}; mean ± deviation over {config.seeds} seeds"
-    return Summary(title, verdicts=(), tables=(StudyTable(title, HEAD, lines),))
+    title = f"UViM's two stages at size {config.size}"
+    note = (
+        "Both stages: the most probable codes, as in the paper. One draw: codes sampled from the prior. Mean of draws: "
+        "the mean of several such maps. Beats the rest: the seeds on which both stages beat the baselines without a "
+        "model and another picture's codes. Squared errors are compared by the mean of draws, the Fréchet distance by "
+        "one draw, segments by the most probable codes; so are the answers and the bars."
+    )
+    figures = _answers(config, results)
+    panels = [
+        Bars(title, {"": {NAMES[variant]: values for variant, values in of.items()}}, log=title == LOG_SCALE)
+        for title, of in figures.items()
+    ]
+    return Summary(title, uvim_verdicts(figures), [StudyTable(title, HEAD, lines)], panels, notes=(note,))
+
+
+def _answers(config: UvimConfig, results: Mapping[Cell, Values]) -> dict[str, dict[Variant, list[float]]]:
+    """Figures of both stages over seeds, by figure and variant, of the row that is compared."""
+    found: dict[str, dict[Variant, list[float]]] = {}
+    for task in config.tasks:
+        for shown in SHOWN[task]:
+            for cell, values in results.items():
+                of_task, variant = task_and_variant(cell)
+                number = _number(values["scores"].get(shown.answer, {}).get(shown.name))
+                if of_task == task and math.isfinite(number):
+                    found.setdefault(shown.title, {}).setdefault(variant, []).append(number)
+    return found
+
+
+def uvim_verdicts(figures: Mapping[str, Mapping[Variant, Sequence[float]]]) -> list[Verdict]:
+    """What Table 2 claims: FSQ is level with VQ, VQ wants splitting, and the picture as context helps.
+
+    Args:
+        figures: Over seeds, by the figure's title and the variant.
+    """
+    better = {shown.title: 1 if shown.more else -1 for of_task in SHOWN.values() for shown in of_task}
+    verdicts = []
+    for title, of in figures.items():
+        sign: Literal[1, -1] = better[title]  # type: ignore[assignment]
+        digits = 2 if "dB" in title else 3
+        for one, other, claim in CLAIMS:
+            if not (of.get(one) and of.get(other)):
+                continue
+            change = difference(of[one], of[other], of.values())
+            means = f"{fmean(of[one]):.{digits}f} against {fmean(of[other]):.{digits}f}"
+            if claim == LEVEL_WITH_VQ:
+                margin, within = (
+                    (LEVEL_DB, f"{LEVEL_DB:g} dB")
+                    if "dB" in title
+                    else (LEVEL * fmean(of[other]), f"{100 * LEVEL:.0f} %")
+                )
+                answer, asked = level(change, margin=margin), f"{claim}, within {within}"
+            else:
+                answer, asked = answered(change, expected=sign), claim
+            verdicts.append(Verdict(f"{title}: {asked}", answer, f"{means}, {change.text(digits)}"))
+    return verdicts
 
 
 def _spreads(row: Row) -> tuple[Spread | None, ...]:
