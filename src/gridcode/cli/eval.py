@@ -265,7 +265,7 @@ def eval_dense(arguments: list[str], *, prog: str = "gridcode eval") -> None:
     from gridcode.domains.dense.data.open import open_dense
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.evaluate import DenseSubject, StageTwo, evaluate_dense
-    from gridcode.domains.dense.report import dense_findings, score_table
+    from gridcode.domains.dense.report import dense_findings, rows_table
     from gridcode.evaluation.publish import Runs, publish
 
     tokenizer = models.load_tokenizer()
@@ -284,6 +284,6 @@ def eval_dense(arguments: list[str], *, prog: str = "gridcode eval") -> None:
         out=out,
         command=shlex.join([*prog.split(), *arguments]),
     )
-    print(score_table(found.scores))
+    print(rows_table(found.scores))
     print(f"codes used: {found.usage.usage:.1%} of {found.usage.codebook_size:,}")
     print(f"report in {report}")

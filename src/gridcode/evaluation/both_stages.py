@@ -1,6 +1,6 @@
 """What is measured of every kind of data with classes: validation examples there and back, and samples by class.
 
-training classes    -> classifier that measures        measuring_classifier
+training classes    -> classifier that measures        trained_on_classes
 validation examples -> tokens -> examples again        both_ways
 classes in turn     -> prior  -> new examples          draw_by_class
 """
@@ -72,7 +72,7 @@ def both_ways(
     return BothWays(torch.cat(examples), torch.cat(backs), TokenTable(torch.cat(tokens), torch.cat(labels), ()))
 
 
-def measuring_classifier(
+def trained_on_classes(
     subject: Subject[Any, Any], train: Callable[[], ClassifierT], *, nouns: str, say: Say
 ) -> ClassifierT | None:
     """A classifier of the data's own classes; None where the training or the validation examples have none.

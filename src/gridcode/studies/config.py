@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig
@@ -125,6 +125,14 @@ class ImageStudyConfig:
         )
 
 
+class Seeded(Protocol):
+    """Settings that say how many seeds there are."""
+
+    @property
+    def seeds(self) -> int:
+        """Runs of each setting."""
+
+
 def check_chosen(least: int | None = None, most: int | None = None, /, **settings: Sequence[Any]) -> None:
     """Refuse a setting that names nothing, one thing twice, or a number out of its range.
 
@@ -144,8 +152,11 @@ def check_chosen(least: int | None = None, most: int | None = None, /, **setting
                 raise GridcodeError(f"{name} must be from {least} to {most}, got {number}")
 
 
-def check_seeds(config: ImageStudyConfig) -> None:
+def check_seeds(config: Seeded) -> None:
     """Refuse a study without seeds.
+
+    Args:
+        config: The study's settings.
 
     Raises:
         GridcodeError: There are fewer than one.

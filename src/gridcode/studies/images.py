@@ -109,7 +109,7 @@ class ImageStudy(Study):
 
     def tidy(self, cell: Cell, out: Path) -> None:
         """See :class:`Study`."""
-        tidy_image_cell(cell_folder(out, cell))
+        tidy_stages(cell_folder(out, cell))
 
     def steps(self) -> str:
         """See :class:`Study`."""
@@ -221,8 +221,8 @@ def alarms_of(run: Path) -> list[str]:
     return sorted({line["alarm"] for line in read_log(run) if "alarm" in line})
 
 
-def tidy_image_cell(folder: Path) -> None:
-    """Remove what only an unfinished cell needs: checkpoints, and the tokens."""
+def tidy_stages(folder: Path) -> None:
+    """Remove what only an unfinished cell of two stages needs: checkpoints, and the tokens."""
     for part in ("tokenizer/state", "prior/state", "tokens"):
         shutil.rmtree(folder / part, ignore_errors=True)
     (folder / "peak.json").unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from gridcode.domains.dense.evaluate import (
     evaluate_dense,
 )
 from gridcode.domains.dense.measure import TaskMeter
-from gridcode.domains.dense.report import dense_findings, score_table
+from gridcode.domains.dense.report import dense_findings, rows_table
 from gridcode.domains.dense.show import error_map
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.publish import Runs, publish
@@ -126,7 +126,7 @@ def test_colours_are_compared_as_sets_of_examples(tmp_path: Path) -> None:
     assert found.scores["grey"]["frechet"] == pytest.approx(frechet_distance(*sets), rel=1e-5)
     again = evaluate_dense(whole, config, say=lambda text: None)  # the observer is read, not trained
     assert again.scores == found.scores
-    assert "true colours" in score_table(found.scores)
+    assert "true colours" in rows_table(found.scores)
 
 
 def test_too_few_colours_to_compare_are_told() -> None:

@@ -25,7 +25,7 @@ from gridcode.domains.audio.domain import AudioDomain
 from gridcode.domains.audio.measure import AudioMeter, AudioScores
 from gridcode.domains.audio.spectrum import log_mel
 from gridcode.domains.audio.speech import speech_scores
-from gridcode.evaluation.both_stages import both_ways, draw_by_class, measuring_classifier, recognised
+from gridcode.evaluation.both_stages import both_ways, draw_by_class, recognised, trained_on_classes
 from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
@@ -95,7 +95,7 @@ def evaluate_audio(
     """
     tokenizer, generator, rate = subject.tokenizer, subject.generator, subject.data.rate
     train = partial(sound_classifier, subject.train, subject.data, config)
-    classifier = measuring_classifier(subject, train, nouns="sounds", say=say)
+    classifier = trained_on_classes(subject, train, nouns="sounds", say=say)
     say("measuring reconstructions")
     meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
     found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)

@@ -79,10 +79,10 @@ def dense_overview(evaluation: DenseEvaluation) -> Pictures:
     return contact_sheet(np.concatenate(rows), columns=len(rows[0]))
 
 
-def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
+def rows_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     """The figures of every row as text, for the terminal and for Markdown.
 
-    >>> print(score_table({"grey": {"psnr": 20.126, "mse": 0.25}}))
+    >>> print(rows_table({"grey": {"psnr": 20.126, "mse": 0.25}}))
     | | psnr | mse |
     |---|---|---|
     | grey | 20.13 | 0.25 |

@@ -27,7 +27,7 @@ from gridcode.domains.points.domain import PointsDomain
 from gridcode.domains.points.measure import PointsMeter, PointsScores, distances
 from gridcode.domains.points.recognise import Recogniser, RecogniserConfig, recognised, train_recogniser
 from gridcode.domains.points.sets import SetScores, compare_sets
-from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, measuring_classifier
+from gridcode.evaluation.both_stages import BothWays, both_ways, draw_by_class, trained_on_classes
 from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
 from gridcode.evaluation.subject import Subject
@@ -148,7 +148,7 @@ def evaluate_points(
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
     """
     tokenizer, generator = subject.tokenizer, subject.generator
-    recogniser = measuring_classifier(subject, partial(_recogniser, subject, config), nouns="clouds", say=say)
+    recogniser = trained_on_classes(subject, partial(_recogniser, subject, config), nouns="clouds", say=say)
     say("measuring reconstructions")
     domain = tokenizer.domain
     assert isinstance(domain, PointsDomain)

@@ -33,8 +33,8 @@ from gridcode.evaluation.both_stages import (
     BothWays,
     both_ways,
     draw_by_class,
-    measuring_classifier,
     recognised,
+    trained_on_classes,
 )
 from gridcode.evaluation.by_class import ClassEvaluation, ClassSamples
 from gridcode.evaluation.charts import CodeUsage
@@ -147,7 +147,7 @@ def evaluate_video(
     tokenizer, generator, data = subject.tokenizer, subject.generator, subject.data
     if generator is not None and data.frames > 1:
         check_given(generator, config.given)  # before anything is trained
-    classifier = measuring_classifier(subject, partial(_classifier, subject, config), nouns="films", say=say)
+    classifier = trained_on_classes(subject, partial(_classifier, subject, config), nouns="films", say=say)
     say("measuring reconstructions")
     domain = tokenizer.domain
     assert isinstance(domain, VideoDomain)

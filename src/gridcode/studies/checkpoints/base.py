@@ -24,6 +24,7 @@ from gridcode.data.loader import eval_batches
 from gridcode.data.source import fixed_subset
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.reference import Reference, measure_reference
+from gridcode.evaluation.score import NEIGHBOURS
 from gridcode.features.classifier import load_classifier
 from gridcode.features.extractor import Extractor, Features, classifier_extractor, lite_extractor
 from gridcode.features.sample_scores import measuring_classifier
@@ -39,8 +40,6 @@ from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.tasks.generate import Generator
 
 BATCH: Final = 100
-NEIGHBOURS: Final = 3
-"""k of precision, recall, density and coverage."""
 
 
 class CheckpointStudy(ImageStudy):

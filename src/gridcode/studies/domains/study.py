@@ -14,7 +14,6 @@ measures.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from gridcode.store.reader import TokenStore
 from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import cell_text
 from gridcode.studies.domains.config import RECIPES_OF, DomainsConfig, KindName
-from gridcode.studies.images import continued
+from gridcode.studies.images import continued, tidy_stages
 from gridcode.studies.intervals import above, answered, average, difference
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
@@ -124,8 +123,7 @@ class DomainsStudy(Study):
 
     def tidy(self, cell: Cell, out: Path) -> None:
         """See :class:`Study`."""
-        for part in ("tokenizer/state", "prior/state", "tokens"):
-            shutil.rmtree(cell_folder(out, cell) / part, ignore_errors=True)
+        tidy_stages(cell_folder(out, cell))
 
     def headline(self, values: Values) -> str:
         """See :class:`Study`."""

@@ -13,11 +13,10 @@ from typing import Final, TypeVar
 
 from gridcode.domains.text.config import TextConfig, TextTokenizerRun
 from gridcode.domains.text.recipes import TextRecipe, laptop, smoke
-from gridcode.errors import GridcodeError
 from gridcode.prior.config import AutoregressiveConfig, PriorRun
 from gridcode.quantize.config import FSQConfig
 from gridcode.quantize.fsq.levels import recommended_levels
-from gridcode.studies.config import Size, check_chosen
+from gridcode.studies.config import Size, check_chosen, check_seeds
 from gridcode.training.config import LoopConfig
 
 LARGE: Final = {18: (8, 8, 8, 8, 8, 8), 20: (8, 8, 8, 8, 8, 6, 5)}
@@ -41,8 +40,7 @@ class TextStudyConfig:
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing, or of one thing twice."""
-        if self.seeds < 1:
-            raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
+        check_seeds(self)
         check_chosen(8, 20, bits=self.bits)
         for bits in self.bits:
             levels_of(bits)
@@ -63,7 +61,7 @@ class TextStudyConfig:
         return self._timed(self.recipe.prior, seed)
 
     def byte_prior(self, seed: int) -> PriorRun:
-        """The causal transformer over bytes, of about as many weights as tokenizer and prior together."""
+        """The autoregressive transformer over bytes, of about as many weights as tokenizer and prior together."""
         run, width = self.recipe.prior, 16 if self.size == "smoke" else 144
         model = AutoregressiveConfig(
             head="joint", width=width, depth=run.model.depth + 1, heads=run.model.heads, mlp=4 * width, dropout=0.0

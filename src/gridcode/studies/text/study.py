@@ -38,7 +38,7 @@ from gridcode.prior.train import train_prior
 from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of, lines_by_size, size_text
-from gridcode.studies.images import continued
+from gridcode.studies.images import continued, tidy_stages
 from gridcode.studies.intervals import answered, difference
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Column, Spread, StudyTable, Summary, Verdict, by_setting
@@ -142,8 +142,7 @@ class TextStudy(Study):
 
     def tidy(self, cell: Cell, out: Path) -> None:
         """See :class:`Study`."""
-        for part in ("tokenizer/state", "prior/state", "tokens"):
-            shutil.rmtree(cell_folder(out, cell) / part, ignore_errors=True)
+        tidy_stages(cell_folder(out, cell))
 
     def save_pictures(self, out: Path) -> None:
         """Leave the texts of the smallest, of the middle and of the largest codebook."""

@@ -33,12 +33,11 @@ from gridcode.domains.dense.recipes import gpu as gpu_recipe
 from gridcode.errors import GridcodeError
 from gridcode.prior.config import CrossAttentionConfig, FeatureEncoderConfig
 from gridcode.quantize.config import FSQConfig, QuantizerConfig, VQConfig
+from gridcode.studies.config import Size, check_chosen, check_seeds
 from gridcode.studies.study import Cell
 from gridcode.training.config import LoopConfig, OptimConfig
 
 Variant: TypeAlias = Literal["fsq", "vq", "vq_unsplit", "fsq_no_context", "vq_no_context"]
-Size: TypeAlias = Literal["smoke", "laptop", "gpu"]
-
 NAMES: Final[dict[Variant, str]] = {
     "fsq": "FSQ",
     "vq": "VQ",
@@ -82,13 +81,10 @@ class UvimConfig:
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing, of one thing twice, or of no length."""
-        if self.seeds < 1:
-            raise GridcodeError(f"a study needs at least 1 seed, got {self.seeds}")
+        check_seeds(self)
+        check_chosen(tasks=self.tasks, variants=self.variants)
         if not 0 < self.length < math.inf:
             raise GridcodeError(f"a study's length must be above 0 and finite, got {self.length}")
-        for name, chosen in (("tasks", self.tasks), ("variants", self.variants)):
-            if not chosen or len(set(chosen)) != len(chosen):
-                raise GridcodeError(f"{name} must name at least one, each once, got {' '.join(chosen) or 'none'}")
 
     def cells(self) -> list[Cell]:
         """All cells, a task's together: its pictures are rendered once."""
