@@ -111,7 +111,7 @@ class Levels(Arguments):
 
 @dataclass(frozen=True)
 class Forms(Arguments):
-    """The five published bounds of FSQ, in both stages."""
+    """The five published forms of FSQ, in both stages."""
 
     study: Annotated[FormsConfig, FLAT] = field(default_factory=FormsConfig)
 

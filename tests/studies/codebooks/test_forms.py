@@ -42,9 +42,9 @@ def answers(factor: float) -> list[str]:
     other = {size: [factor * value for value in values] for size, values in paper.items()}
     found = verdicts({key: {"paper": paper, "ifsq": other} for key in (RECONSTRUCTION, SAMPLES, BITS)})
     assert [verdict.claim for verdict in found] == [
-        "ifsq reconstructs better than the paper's",
-        "ifsq gives better samples than the paper's",
-        "ifsq costs fewer bits than the paper's",
+        "ifsq reconstructs better than the paper's form",
+        "ifsq gives better samples than the paper's form",
+        "ifsq costs fewer bits than the paper's form",
     ]
     return [verdict.answer for verdict in found]
 
@@ -63,7 +63,7 @@ def test_the_difference_is_told_in_per_cent() -> None:
     assert [verdict.answer for verdict in verdicts(one)] == ["open"], "sizes are no seeds"
 
 
-def test_without_the_papers_bound_there_is_no_verdict() -> None:
+def test_without_the_papers_form_there_is_no_verdict() -> None:
     assert verdicts({RECONSTRUCTION: {"ifsq": {256.0: [1.0, 1.0]}}}) == []
 
 

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper as a study: precision and recall of samples by the scale of guidance, FSQ and VQ.
+"""Figure 4 of the paper: precision and recall of samples by the scale of guidance, FSQ and VQ.
 
     l' = l_c + alpha (l_c - l_0)        alpha = 0 is no guidance; the paper's best are 0.2 for FSQ and 0.1 for VQ
 

@@ -1,4 +1,4 @@
-"""Appendix A.3 of the paper (Figures 8 and 9) as a study: does a single code stand for something one sees?
+"""Appendix A.3 of the paper (Figures 8 and 9): does a single code stand for something one sees?
 
     tokens of real pictures ─> histogram ─> marginal    every token drawn by itself from the histogram, decoded
                                          └> constant    a whole grid of one of the commonest codes, decoded

@@ -54,10 +54,10 @@ class LevelsConfig(ImageStudyConfig):
 
 @dataclass(frozen=True)
 class FormsConfig(ImageStudyConfig):
-    """Which bounds at which sizes."""
+    """Which forms at which sizes."""
 
     forms: tuple[FormName, ...] = FORMS
-    """The bounds; each is compared to the paper's."""
+    """The forms; each is compared to the paper's."""
     bits: tuple[int, ...] = (8, 10)
     """Sizes of the codebook, log2."""
 

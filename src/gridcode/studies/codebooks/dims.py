@@ -1,4 +1,4 @@
-"""Channels by levels as a study: d = 1 … 20 channels of L = 2 … 10 levels each, Stage I alone.
+"""Channels by levels: d = 1 … 20 channels of L = 2 … 10 levels each, Stage I alone.
 
     setting     quantizer
     4x8         FSQ with 4 channels of 8 levels

@@ -1,13 +1,13 @@
-"""The five published bounds of FSQ as a study, in both stages.
+"""The five published forms of FSQ, compared in both stages.
 
     setting         quantizer
-    ifsq-1024       FSQ with that bound, the paper's levels for that size
+    ifsq-1024       FSQ of that form, the paper's levels for that size
 
-Every bound is published with reconstructions (``quantize/fsq/forms.py`` has the formulas), which say nothing of how
-well its tokens can be predicted. Here each bound is compared to the paper's at equal levels, by the Fréchet distances
+Every form is published with reconstructions (``quantize/fsq/forms.py`` has the formulas), which say nothing of how
+well its tokens can be predicted. Here each form is compared to the paper's at equal levels, by the Fréchet distances
 of reconstructions and of samples and by bits. Sizes are put together as the mean over sizes of
 
-    r = mean log x - mean log of the paper's bound at that size         100 (e^r - 1): per cent more
+    r = mean log x - mean log of the paper's form at that size          100 (e^r - 1): per cent more
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from gridcode.studies.summary import Summary, Verdict
 PAPER: Final = "paper"
 
 CLAIMS: Final = {
-    RECONSTRUCTION: ("reconstructs better than the paper's", "Fréchet distance of reconstructions"),
-    SAMPLES: ("gives better samples than the paper's", "Fréchet distance of samples"),
-    BITS: ("costs fewer bits than the paper's", "bits per token"),
+    RECONSTRUCTION: ("reconstructs better than the paper's form", "Fréchet distance of reconstructions"),
+    SAMPLES: ("gives better samples than the paper's form", "Fréchet distance of samples"),
+    BITS: ("costs fewer bits than the paper's form", "bits per token"),
 }
-"""What is claimed of each bound, and the measure that answers."""
+"""What is claimed of each form, and the measure that answers."""
 
 
 def form_of(setting: str) -> FSQConfig:
@@ -58,11 +58,11 @@ class Forms(SizeStudy):
     config: FormsConfig = field(default_factory=FormsConfig)
 
     def lines(self) -> dict[str, str]:
-        """The bounds."""
+        """The forms."""
         return {form: form for form in self.config.forms}
 
     def kind(self, cell: Cell) -> str:
-        """The codebook's size; bounds take the same time."""
+        """The codebook's size; forms take the same time."""
         return f"{cell.setting.partition('-')[2]} codes"
 
     def recipe(self, cell: Cell) -> Recipe:
@@ -71,12 +71,12 @@ class Forms(SizeStudy):
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
-        curves, title = self.curves(results), f"The published bounds of FSQ, {self.config.data.dataset}"
+        curves, title = self.curves(results), f"The published forms of FSQ, {self.config.data.dataset}"
         return Summary(title, verdicts(curves), self.tables(curves), self.panels(curves))
 
 
 def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
-    """How each bound fares beside the paper's, in both stages; none without the paper's."""
+    """How each form fares beside the paper's, in both stages; none without the paper's."""
     found = []
     for key, (claim, measure) in CLAIMS.items():
         logs = {form: _logs(curve) for form, curve in curves.get(key, {}).items()}
@@ -88,7 +88,7 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
                 signed = ((1, curve), (-1, paper))
                 terms = [(sign / len(sizes), of[size]) for size in sizes for sign, of in signed]
                 change = contrast(terms, groups)
-                figures = f"{measure} {_percent(change)} beside the paper's"
+                figures = f"{measure} {_percent(change)} beside the paper's form"
                 found.append(Verdict(f"{form} {claim}", answered(change, expected=-1), figures))
     return found
 

@@ -1,4 +1,4 @@
-"""Figure 10 of the paper as a study: level sets of about equal codebook size, grouped by their smallest level.
+"""Figure 10 of the paper: level sets of about equal codebook size, grouped by their smallest level.
 
     setting        quantizer
     8x5x5x5        FSQ with levels 8, 5, 5, 5

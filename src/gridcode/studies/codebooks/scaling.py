@@ -1,4 +1,4 @@
-"""Where the implicit grid stops paying: codebooks from 2^10 to 2^20 as a study.
+"""Codebooks from 2^10 to 2^20 codes: up to which size does FSQ improve?
 
     setting                  quantizer, and how the prior predicts its tokens
     fsq_joint-1024           FSQ; one softmax over the codebook, as in the paper

@@ -1,4 +1,4 @@
-"""Figure 3 of the paper as a study: what FSQ and VQ make of codebooks from 2^4 to 2^16 codes.
+"""Figure 3 of the paper: what FSQ and VQ make of codebooks from 2^4 to 2^16 codes.
 
     setting              quantizer
     fsq-1024             FSQ, the paper's levels for that size (Table 1), or the nearest product of levels from 5 on

@@ -1,4 +1,4 @@
-"""Pictures in small files as a study: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
+"""Pictures in small files: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
 
     cell            points
     gridcode        one for each rate of the model

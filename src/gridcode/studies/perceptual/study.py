@@ -1,4 +1,4 @@
-"""Networks in Stage I's loss as a study: pixels alone, a self-made network, EfficientNet-lite0, at equal steps.
+"""Networks in Stage I's loss: pixels alone, a self-made network, EfficientNet-lite0, at equal steps.
 
     setting     loss
     l2          mean squared error of the pixels

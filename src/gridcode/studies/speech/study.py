@@ -1,4 +1,4 @@
-"""Speech at low rates as a study: tokens of gridcode beside Opus and Codec 2, by what is heard and what is understood.
+"""Speech at low rates: tokens of gridcode beside Opus and Codec 2, by what is heard and what is understood.
 
     cell            what the sounds go through
     originals       nothing: what the classifier recognises of them

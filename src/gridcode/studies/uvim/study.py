@@ -1,4 +1,4 @@
-"""Table 2 of the paper as a study: FSQ beside VQ on dense prediction, each variant through both stages.
+"""Table 2 of the paper: FSQ beside VQ on dense prediction, each variant through both stages.
 
 The study's folder holds what every study's does, and
 
