@@ -135,8 +135,8 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "",
         "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells, "
         "each a setting with a seed, and answers each claim: *seen*, *not seen*, *opposite*, or *open* where the "
-        "figures leave it open. Answers rest on 95 % intervals over seeds (`metrics/interval.py` says how they are made); "
-        "those of the codecs and of speech on means over the same pictures or sounds.",
+        "figures leave it open. Answers rest on 95 % intervals over seeds (`metrics/interval.py` says how they are "
+        "made); those of the codecs and of speech on means over the same pictures or sounds.",
         "These pages are written from the figures alone (`make results`). `--finished study.json` goes on from the "
         "figures of an earlier run, with more seeds say, and does not run its cells again.",
         "",
