@@ -14,7 +14,6 @@ from gridcode.data.config import DataConfig
 from gridcode.domains.image import TokenizerConfig
 from gridcode.errors import GridcodeError
 from gridcode.features.efficientnet import EfficientNetLite
-from gridcode.features.extractor import Extractor, Features
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.codec import judge as judging
 from gridcode.studies.codec import study as module
@@ -123,15 +122,12 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Tokenizer(config).save_pretrained(tmp_path / "model" / name / "tokenizer")
     torch.manual_seed(0)
     network = EfficientNetLite("lite0").eval()
-
-    def measure(pixels: torch.Tensor) -> Features:
-        vectors = pixels.flatten(1)[:, ::1024] / 127.5
-        return Features(vectors, vectors)
+    places = judging.places
 
     monkeypatch.setattr(judging, "load_efficientnet_lite", lambda name: network)
     monkeypatch.setattr(module, "weights_file", lambda name: Path())
-    extractor = Extractor("lite0", "0", 12, "", 3, measure, torch.device("cpu"))
-    monkeypatch.setattr(judging, "lite_extractor", lambda name: extractor)
+    monkeypatch.setattr(judging, "FEATURES", 16)
+    monkeypatch.setattr(judging, "places", lambda picture, network: places(picture, network)[:, :16])
     data = DataConfig(source=str(photos), val_source=str(photos), workers=0)
     study = CodecStudy(
         CodecStudyConfig(
@@ -140,7 +136,6 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             data=data,
             formats=("jpeg",),
             factors=(2,),
-            patches=20,
         )
     )
     monkeypatch.setitem(QUALITIES, "jpeg", (3, 50))
@@ -155,7 +150,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert max(profile["kept_share"]) <= 1
             assert 0.5 < profile["coded_share"] < 1
         for point in found.get("points", {}).values():
-            assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "patch_frechet"}
+            assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "places_frechet"}
     study.save_pictures(out)
     with Image.open(out / "equal-bytes.png") as sheet:
         assert 3 * 180 < sheet.size[0] < 3 * 200  # three columns of pictures of 180 pixels

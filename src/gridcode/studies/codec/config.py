@@ -54,14 +54,12 @@ class CodecStudyConfig:
     takes the traces away."""
     count: int = 100
     """Pictures, at most."""
-    patches: int = 1000
-    """Squares of 64 pixels, at fixed places, whose Fréchet distance is measured."""
     rates: tuple[float, ...] = (0.05, 0.1, 0.2)
     """Bits per pixel at which verdicts are given: each of the model's highest rate that is not above."""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing."""
-        check_numbers(self, "", counts=("count", "patches"))
+        check_numbers(self, "", counts=("count",))
         check_chosen(formats=self.formats, rates=self.rates)
         check_choices(self, "", formats=get_args(FormatName), reduced=get_args(FormatName))
         names = [PurePath(model).name for model in self.tried]
