@@ -142,7 +142,9 @@ def _draw_heat_map(place: Axes, panel: HeatMap) -> None:
     """A square a pair of settings with its value, and the boundary between the pairs inside and the others."""
     xs, ys = (sorted({pair[axis] for pair in panel.values}) for axis in (0, 1))
     nan = math.nan
-    image = place.imshow([[panel.values.get((x, y), nan) for x in xs] for y in ys], origin="lower", aspect="auto")
+    limits = (0.0, 1.0) if panel.percent else (None, None)
+    rows = [[panel.values.get((x, y), nan) for x in xs] for y in ys]
+    image = place.imshow(rows, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1])
     place.figure.colorbar(image, ax=place, format="{x:.0%}" if panel.percent else None)
     low, high = image.get_clim()
     for (x, y), value in panel.values.items():

@@ -102,7 +102,11 @@ class Dims(ImageStudy):
                 for measure in MEASURES
                 if grids[measure.key]
             ],
-            notes=["The red line is the boundary: above it d < log2 |C|."],
+            notes=[
+                "The red line is the boundary: above it d < log2 |C|.",
+                "Usage is a share of what so many tokens show of evenly used codes. Of a codebook with far more codes than "
+                "there are tokens, it is about the share of tokens that have a code of their own.",
+            ],
         )
 
     def _table(self, grid: Grid, measure: Column) -> StudyTable:
