@@ -104,8 +104,8 @@ class Dims(ImageStudy):
             ],
             notes=[
                 "The red line is the boundary: above it d < log2 |C|.",
-                "Usage is a share of what so many tokens show of evenly used codes. Of a codebook with far more codes than "
-                "there are tokens, it is about the share of tokens that have a code of their own.",
+                "Usage is a share of what so many tokens show of evenly used codes. With far more codes than tokens, "
+                "it is about the share of tokens that have a code of their own.",
             ],
         )
 
