@@ -71,10 +71,11 @@ def test_alike_settings_lend_each_other_their_spread_and_others_do_not() -> None
     assert wild > 1.5
 
 
-def test_single_constant_or_infinite_values_say_nothing_of_their_spread() -> None:
+def test_single_or_infinite_values_say_nothing_of_their_spread_and_constant_ones_have_none() -> None:
     assert common_variance([[1.0], [2.0]]).freedom == 0
     assert common_variance([[1.0, math.inf], [1.0, 3.0]]).freedom == 1
-    assert contrast_interval([(1, [1.0, 1.0])]) == (1.0, math.inf)
+    assert contrast_interval([(1, [1.0, 1.0])]) == (1.0, 0.0)
+    assert contrast_interval([(1, [1.0])]) == (1.0, math.inf)
     assert contrast_interval([(1, [1.0, math.nan])])[1] == math.inf
     with pytest.raises(GridcodeError, match="at least one value"):
         contrast_interval([(1, [])])

@@ -232,7 +232,8 @@ def test_a_difference_counts_each_list_once_and_needs_two_seeds() -> None:
     chosen = difference(a, b, comparisons=4)
     assert chosen.high - chosen.low > found.high - found.low
     assert difference([1.0], [2.0]) == Difference(-1.0, -np.inf, np.inf)
-    assert difference([1.0, 1.0], [2.0, 2.0]).sign == 0, "figures that agree to the last bit say nothing of chance"
+    assert difference([1.0, 1.0], [2.0, 2.0]) == Difference(-1.0, -1.0, -1.0)
+    assert difference([1.0, 1.0], [2.0, 2.0]).text(1) == "-1.0 (no seed differs)"
 
 
 def test_measurements_of_the_same_trainings_are_compared_in_pairs() -> None:

@@ -49,6 +49,8 @@ class Difference:
         value, low, high = (f"{scale * number:+.{digits}f}" for number in (self.value, self.low, self.high))
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return f"{value}{unit} (no interval: too few seeds)"
+        if self.low == self.high:
+            return f"{value}{unit} (no seed differs)"
         return f"{value}{unit} (95 % interval {low} to {high})"
 
     def share_text(self) -> str:
@@ -59,6 +61,8 @@ class Difference:
         """
         if not math.isfinite(self.low):
             return f"{100 * self.value:.0f} % (no interval: too few seeds)"
+        if self.low == self.high:
+            return f"{100 * self.value:.0f} % (no seed differs)"
         return f"{100 * self.value:.0f} % (95 % interval {100 * max(self.low, 0):.0f} to {100 * min(self.high, 1):.0f})"
 
 
@@ -73,7 +77,7 @@ def contrast(
         comparisons: Of how many comparisons this one was chosen by its figures: the interval is as much wider.
 
     Returns:
-        The sum; its interval is all numbers where the figures say nothing of their spread.
+        The sum; its interval is all numbers where no setting has two seeds, and one number where no seed differs.
 
     >>> contrast([(0.5, [1.0, 1.2]), (0.5, [2.0, 2.2]), (-1.0, [1.6, 1.8])]).sign
     0

@@ -104,7 +104,10 @@ def finished_cells(study: Study, file: Path) -> tuple[dict[str, Any], dict[Cell,
             raise GridcodeError(
                 f"{file} is a study with {name}={before.get(name)}, now {value}; give the same settings to go on"
             )
-    if (model := changed_weights(content.get(WEIGHTS, {}), study.weights())) is not None:
+    weights = study.weights()
+    if weights and WEIGHTS not in content:
+        raise GridcodeError(f"{file} does not say which weights it has measured; measure these from the start")
+    if (model := changed_weights(content.get(WEIGHTS, {}), weights)) is not None:
         raise GridcodeError(f"{file} has measured other weights of {model}; measure these from the start")
     return content, {cell: results[cell] for cell in study.cells() if cell in results}
 

@@ -214,18 +214,22 @@ def summarised(study: Study, results: Mapping[Cell, Values]) -> Summary:
     if any("±" in cell for table in summary.tables for row in table.rows for cell in row):
         notes.insert(0, "±: standard deviation over seeds.")
     if any("95 % interval" in verdict.figures for verdict in summary.verdicts):
-        notes.insert(0, "Intervals are over seeds. Open: the interval, or the number of seeds, leaves the answer open.")
+        what = "seeds" if len({cell.seed for cell in results}) > 1 else "examples"
+        notes.insert(
+            0, f"Intervals are over {what}. Open: the interval, or the number of {what}, leaves the answer open."
+        )
     missing = [cell.folder for cell in study.cells() if cell not in results]
     diverged = [cell.folder for cell, values in results.items() if values.get("diverged")]
     for what, names in (("Not finished", missing), ("Diverged, without figures", diverged)):
         if names:
             shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
             notes.append(f"{what}: {shown}.")
-    networks = {values["measured_by"] for values in results.values() if "measured_by" in values}
-    if len(networks) > 1:
+    marks = [values.get("measured_by") for values in results.values() if not values.get("diverged")]
+    if len(set(marks)) > 1:
+        unknown = ", some of which are not known" if None in marks else ""
         notes.append(
-            f"Cells were measured by {len(networks)} networks that were trained apart, on several machines: their "
-            "Fréchet distances do not quite compare."
+            f"Cells were measured by {len(set(marks))} networks that were trained apart{unknown}: their Fréchet "
+            "distances do not quite compare."
         )
     return replace(summary, notes=notes)
 

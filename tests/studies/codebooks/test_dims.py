@@ -41,9 +41,11 @@ def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
 
 
 def test_signs_of_trouble_are_figures() -> None:
-    calm: dict[str, Any] = {"alarms": [POOR], "codebook_size": 16, "tokens": 100, "usage": 1.0}
+    calm: dict[str, Any] = {"alarms": [], "codebook_size": 16, "tokens": 100, "usage": 1.0, PSNR: POOR - 1}
     assert with_signs(calm)["unstable"] == 0.0
     assert with_signs(calm)["poor"] == 1.0
+    assert with_signs(calm | {PSNR: POOR})["poor"] == 0.0
+    assert with_signs(calm | {"usage": 0.5})["poor"] == 0.0
     assert with_signs(calm | {"alarms": ["instability"]})["unstable"] == 1.0
     assert with_signs({"diverged": True, "alarms": []}) == {
         "diverged": True,

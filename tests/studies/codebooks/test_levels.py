@@ -50,7 +50,8 @@ def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
 )
 def test_levels_under_five_are_subpar_or_not(under: list[float], others: list[float], answer: str) -> None:
     curves = {
-        key: {"2^10 codes": {2.0: under, 4.0: under, 5.0: others, 8.0: others}} for key in (RECONSTRUCTION, SAMPLES)
+        key: {"2^10 codes": {2.0: [under], 4.0: [under], 5.0: [others], 8.0: [others]}}
+        for key in (RECONSTRUCTION, SAMPLES)
     }
     found = verdicts(curves)
     assert [verdict.answer for verdict in found] == [answer] * 3
@@ -60,7 +61,7 @@ def test_levels_under_five_are_subpar_or_not(under: list[float], others: list[fl
 
 
 def test_without_both_groups_there_is_no_verdict() -> None:
-    assert verdicts({RECONSTRUCTION: {"2^8 codes": {5.0: [1.0, 1.1]}}}) == []
+    assert verdicts({RECONSTRUCTION: {"2^8 codes": {5.0: [[1.0, 1.1]]}}}) == []
 
 
 def test_a_study_goes_both_stages(smoke: Callable[..., Any]) -> None:

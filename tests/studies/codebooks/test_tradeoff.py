@@ -92,6 +92,13 @@ def test_samples_that_only_get_worse_do_not_saturate() -> None:
     assert list(answers(**{SAMPLES: {"fsq": [8, 9, 10, 11]}}).values()) == ["not seen"]
 
 
+def test_three_sizes_are_enough_to_saturate() -> None:
+    sizes = dict(zip((16.0, 64.0, 256.0), ([9, 9.1], [5, 5.1], [4.9, 5.0]), strict=True))
+    found = curves()
+    found[SAMPLES]["fsq"] = sizes  # type: ignore[assignment]
+    assert [verdict.answer for verdict in verdicts(found)] == ["not seen"]  # type: ignore[arg-type]
+
+
 def test_families_without_a_common_size_are_not_compared() -> None:
     found = curves(**{RECONSTRUCTION: {"fsq": [9, 5, 3, 2], "vq": [8, 5, 4, 6]}}, bits_per_token={"fsq": [4, 7, 8, 8]})
     found[RECONSTRUCTION]["vq"] = {2.0**10: [1.0, 1.1], 2.0**11: [1.0, 1.1]}

@@ -11,6 +11,7 @@ on Inception's, so that only their order compares with the paper's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
 from gridcode.studies.checkpoints.config import GuidanceConfig
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
-from gridcode.studies.intervals import answered, difference, level, paired
+from gridcode.studies.intervals import Difference, answered, difference, level, paired
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Panel, Series, Summary, Verdict
 from gridcode.tasks.generate import Generator
@@ -118,7 +119,9 @@ def guidance_verdicts(
     for family, name in names.items():
         for key, word, sign in (("precision", "raises", 1), ("recall", "lowers", -1)):
             curve = curves[key][family]
-            for alpha in (alpha for alpha in (USUAL, max(curve)) if alpha in curve and 0 in curve and alpha > 0):
+            for alpha in dict.fromkeys(
+                alpha for alpha in (USUAL, max(curve)) if alpha in curve and 0 in curve and alpha
+            ):
                 change = paired(curve[alpha], curve[0])
                 figures = f"{key} at alpha {alpha:g} minus that without guidance: {change.text(3)}"
                 answer = answered(change, expected=sign)  # type: ignore[arg-type]
@@ -135,6 +138,8 @@ def guidance_verdicts(
             answer = answered(change, expected=sign)  # type: ignore[arg-type]
             found.append(Verdict(f"without guidance FSQ has the {word} {key}", answer, figures))
     change = difference(best["fsq"], best[vq])
+    if change.low == change.high:  # scales of a grid that agree do not tell how far they might not
+        change = Difference(change.value, -math.inf, math.inf)
     figures = f"best alpha of FSQ minus that of {names[vq]}: {change.text(2)}"
     found.append(Verdict("FSQ's best alpha is larger than VQ's", answered(change, expected=1), figures))
     return [*found, _level_at_best(curves["frechet"]["fsq"], curves["frechet"][vq], names[vq])]
@@ -143,7 +148,7 @@ def guidance_verdicts(
 def _level_at_best(fsq: Curve, vq: Curve, name: str) -> Verdict:
     """Whether FSQ's distance is within a tenth of VQ's, each at the alpha with the least mean."""
     a, b = (min(curve, key=lambda alpha: fmean(curve[alpha])) for curve in (fsq, vq))
-    change = difference(fsq[a], vq[b])
+    change = difference(fsq[a], vq[b], comparisons=len(fsq) * len(vq))
     answer = level(change, margin=0.1 * fmean(vq[b]))
     figures = f"FSQ {fmean(fsq[a]):.2f} at alpha {a:g}, {name} {fmean(vq[b]):.2f} at {b:g}; {change.text(2)}"
     return Verdict("at their best alphas FSQ and VQ are level, within 10 %", answer, figures)

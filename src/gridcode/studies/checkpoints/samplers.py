@@ -118,6 +118,8 @@ class Samplers(PointStudy):
 
     def _at_the_edge(self, results: Mapping[Cell, Values]) -> list[str]:
         """Which samplers mostly did best at the lowest or highest temperature, so that the best may lie beyond."""
+        if len(self.config.temperatures) < 2:
+            return []
         found, lowest, highest = list[str](), min(self.config.temperatures), max(self.config.temperatures)
         for sampler in self.config.samplers:
             chosen = [

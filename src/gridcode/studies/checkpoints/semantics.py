@@ -127,12 +127,19 @@ class Semantics(CheckpointStudy):
             f"{CONSTANTS} grids of one code, and fewer pictures are a little farther by chance."
         )
         title = f"What single codes decode to, {self.config.data.dataset}"
+        # Measurements of a training are compared in pairs, so one that lacks a distance has no part in the answers.
+        whole = {
+            cell: values
+            for cell, values in results.items()
+            if all(values.get(one.key) is not None for one in DISTANCES)
+        }
+        paired_figures = {measure.key: by_setting(whole, measure.key) for measure in (*DISTANCES, *SEAM)}
         series = {
             name: {measure.title: found[measure.key].get(family, []) for measure in DISTANCES}
             for family, name in names.items()
         }
         panels = [Bars("Fréchet distance to real pictures", series, log=True)] if series else []
-        return Summary(title, semantics_verdicts(found, names), tables, panels, notes=(note,))
+        return Summary(title, semantics_verdicts(paired_figures, names), tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
         """``codes.png``: the rows of each quantizer's first seed, side by side."""

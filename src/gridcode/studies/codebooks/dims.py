@@ -34,8 +34,10 @@ from gridcode.studies.summary import Column, HeatMap, StudyTable, Summary, Verdi
 
 ALARMS: Final = ("gradient exploding", "instability", "reconstruction stalling")
 """The alarms of a training that diverges or stalls."""
-POOR: Final = "high usage, poor reconstruction"
-"""The alarm of codes that tell much and serve little."""
+USED: Final = 0.9
+"""Usage from which on codes count as used nearly all."""
+POOR: Final = 20.0
+"""PSNR in dB below which a reconstruction counts as poor."""
 NARROW: Final = 2
 """Channels up to which a codebook counts as narrow."""
 
@@ -127,8 +129,11 @@ def with_signs(values: Values) -> Values:
     """
     alarms = set(values["alarms"])
     unstable = bool(values.get("diverged")) or not alarms.isdisjoint(ALARMS)
-    signs = {"unstable": float(unstable), "poor": float(POOR in alarms)}
-    return {**(values if values.get("diverged") else with_ceiling(values)), **signs}
+    if values.get("diverged"):
+        return {**values, "unstable": 1.0, "poor": 0.0}
+    found = with_ceiling(values)
+    poor = found[SHOWN] >= USED and found[PSNR] < POOR
+    return {**found, "unstable": float(unstable), "poor": float(poor)}
 
 
 def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
@@ -143,14 +148,14 @@ def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
             f"{change.text(0, scale=100, unit=' points')}"
         )
         claim = f"training is unstable more often with {NARROW} channels or fewer"
-        answer = answered(change, expected=1) if any(narrow) or any(wide) else "not seen"
-        found.append(Verdict(claim, answer, figures))
+        found.append(Verdict(claim, answered(change, expected=1), figures))
     found += _at_equal_size(quality)
     if poor:
-        places = [pair for pair, values in poor.items() if max(values)]
+        places = [pair for pair, values in poor.items() if min(values)]
         where = ", ".join(f"{d} x {levels}" for d, levels in places) or "none"
         claim = "codes can be used nearly all and still reconstruct poorly"
-        figures = f"{len(places)} of {len(poor)} settings (channels x levels): {where}"
+        limits = f"usage of {100 * USED:.0f} % and more and under {POOR:g} dB with every seed"
+        figures = f"{limits}: {len(places)} of {len(poor)} settings (channels x levels): {where}"
         found.append(Verdict(claim, "seen" if places else "not seen", figures))
     return found
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log2, prod
-from typing import ClassVar, Final
+from math import log2, prod
+from typing import ClassVar, Final, TypeAlias
 
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import FSQConfig
@@ -22,16 +22,17 @@ from gridcode.studies.curves import (
     MEASURES,
     RECONSTRUCTION,
     SAMPLES,
-    Curve,
-    Curves,
     cell_text,
     curve_panels,
     curves_of,
 )
 from gridcode.studies.images import ImageStudy, Recipe
-from gridcode.studies.intervals import Difference, answered, difference
+from gridcode.studies.intervals import answered, contrast
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import StudyTable, Summary, Verdict, by_setting
+
+SetsOf: TypeAlias = Mapping[float, Sequence[Sequence[float]]]
+"""For each smallest level its sets, each with its values over seeds."""
 
 ENOUGH: Final = 5
 """The smallest level that the paper recommends."""
@@ -95,10 +96,22 @@ class Levels(ImageStudy):
         names = {line: line for line in lines}
         return Summary(
             f"Level sets by their smallest level, {self.config.data.dataset}",
-            verdicts(curves),
+            verdicts({key: self._by_set(results, key) for key in (RECONSTRUCTION, SAMPLES)}),
             [_table(results, line, places) for line, places in lines.items()],
             curve_panels(curves, names, x="smallest level"),
         )
+
+    def _by_set(self, results: Mapping[Cell, Values], key: str) -> dict[str, SetsOf]:
+        """A measure's values over seeds of each set, by size and smallest level."""
+        found = by_setting(results, key)
+        return {
+            line: {
+                smallest: [found[name] for name in names if name in found]
+                for smallest, names in places.items()
+                if any(name in found for name in names)
+            }
+            for line, places in self._lines().items()
+        }
 
     def _lines(self) -> dict[str, dict[float, list[str]]]:
         """Settings by size and smallest level."""
@@ -114,29 +127,31 @@ class Levels(ImageStudy):
         return found
 
 
-def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
-    """Whether sets with a level under 5 are subpar, for each size: each such level in Stage I, all in Stage II."""
+def verdicts(sets: Mapping[str, Mapping[str, SetsOf]]) -> list[Verdict]:
+    """Whether sets with a level under 5 are subpar, for each size: each such level in Stage I, all in Stage II.
+
+    Args:
+        sets: By measure and size: for each smallest level the sets, of which each has its values over seeds.
+    """
     found = []
-    for line, curve in curves.get(RECONSTRUCTION, {}).items():
+    for line, curve in sets.get(RECONSTRUCTION, {}).items():
         for smallest in sorted(place for place in curve if place < ENOUGH):
             of_it = f"sets whose smallest level is {smallest:.0f}"
             claim = f"at {line}, {of_it} reconstruct worse than sets with {ENOUGH} or more"
-            alike = [values for place, values in curve.items() if place < ENOUGH and place != smallest]
-            found.append(_subpar(curve, curve[smallest], claim, alike))
-    for line, curve in curves.get(SAMPLES, {}).items():
-        under = [value for place, values in curve.items() if place < ENOUGH for value in values]
+            found.append(_subpar(curve, curve[smallest], claim))
+    for line, curve in sets.get(SAMPLES, {}).items():
+        under = [values for place, of in curve.items() if place < ENOUGH for values in of]
         found.append(_subpar(curve, under, f"at {line}, sets with a level under {ENOUGH} give worse samples"))
     return [verdict for verdict in found if verdict is not None]
 
 
-def _subpar(curve: Curve, under: Sequence[float], claim: str, alike: Iterable[Sequence[float]] = ()) -> Verdict | None:
-    """Whether sets are worse than those from 5 on; the interval holds how much sets of one side differ, too."""
-    others = [value for smallest, values in curve.items() if smallest >= ENOUGH for value in values]
+def _subpar(curve: SetsOf, under: Sequence[Sequence[float]], claim: str) -> Verdict | None:
+    """Whether these sets are worse than those from 5 on, by the mean of the sets' means: an interval over seeds."""
+    others = [values for smallest, of in curve.items() if smallest >= ENOUGH for values in of]
     if not under or not others:
         return None
-    change = difference(under, others, alike)
-    if max(map(len, curve.values())) < 2:  # sets are no seeds
-        change = Difference(change.value, -inf, inf)
+    terms = [(1 / len(under), values) for values in under] + [(-1 / len(others), values) for values in others]
+    change = contrast(terms, [values for of in curve.values() for values in of])
     figures = f"their mean Fréchet distance minus that of the other sets: {change.text(3)}"
     return Verdict(claim, answered(change, expected=1), figures)
 

@@ -159,7 +159,8 @@ def _vq_ahead_at_small_sizes(fsq: Curve, vq: Curve, name: str) -> list[Verdict]:
 
 def _saturates(curve: Curve) -> Verdict:
     """Whether the last two steps in size bring less than a tenth of what all steps bring."""
-    first, *_, before, _, last = sizes = sorted(curve)
+    sizes = sorted(curve)
+    first, before, last = sizes[0], sizes[-3], sizes[-1]
     claim = "the distance of FSQ's samples saturates"
     places = (first, before, last)
     means = ", ".join(f"{fmean(curve[size]):.2f} at {size_text(size)}" for size in places)

@@ -67,7 +67,9 @@ class CodecStudy(Study):
 
     def weights(self) -> dict[str, str]:
         """Of the model, and of the further ones."""
-        return {PurePath(model).name: weights_below(model) for model in (self.config.model, *self.config.tried)}
+        return {"model": weights_below(self.config.model)} | {
+            setting: weights_below(model) for setting, model in self._tried().items()
+        }
 
     def cells(self) -> list[Cell]:
         """Gridcode and each format at each of its sizes; nothing in it depends on a seed."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import ClassVar, Final
 
 import torch
@@ -99,7 +99,7 @@ class Speech(Study):
 
     def weights(self) -> dict[str, str]:
         """Of the tokenizer."""
-        return {PurePath(self.config.tokenizer).name: weights_below(self.config.tokenizer)}
+        return {"tokenizer": weights_below(self.config.tokenizer)}
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`; all cells say at once what is not installed."""
