@@ -207,15 +207,11 @@ def share_difference_interval(hits: int, count: int, other_hits: int, other_coun
     >>> [round(number, 4) for number in share_difference_interval(56, 70, 48, 80)]
     [0.2, 0.0524, 0.3339]
     """
+    from scipy.stats import binomtest
+
     a, b = hits / count, other_hits / other_count
-    (low_a, high_a), (low_b, high_b) = _wilson(hits, count), _wilson(other_hits, other_count)
+    low_a, high_a = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    low_b, high_b = binomtest(other_hits, other_count).proportion_ci(0.95, method="wilson")
     low = a - b - math.hypot(a - low_a, high_b - b)
     high = a - b + math.hypot(high_a - a, b - low_b)
-    return a - b, low, high
-
-
-def _wilson(hits: int, count: int) -> tuple[float, float]:
-    z = statistics.NormalDist().inv_cdf(0.975)
-    middle = (hits + z * z / 2) / (count + z * z)
-    half = z / (count + z * z) * math.sqrt(hits * (count - hits) / count + z * z / 4)
-    return middle - half, middle + half
+    return a - b, float(low), float(high)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import final
+from typing import Final, final
 
 from gridcode.errors import GridcodeError, check_numbers
 
@@ -30,6 +30,10 @@ Seen = Mapping[str, Sequence[float]]
 """The latest values of everything that was observed, oldest first."""
 SETTLED = 20
 """Values that a running median needs before anything is compared with it."""
+
+
+NEARLY_ALL: Final = 0.9
+"""Usage from which on nearly all codes are in use."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def poor_reconstruction(below: float) -> Alarm:
 
     def sign(seen: Seen) -> str | None:
         score, usage, progress = (seen[name][-1] for name in ("validation_psnr", "usage", "progress"))
-        if score >= below or usage < 0.9 or progress < 0.5:
+        if score >= below or usage < NEARLY_ALL or progress < 0.5:
             return None
         return (
             f"reconstruction is poor ({score:.2f} dB) though {usage:.0%} of the codes are in use; try more tokens "

@@ -31,13 +31,12 @@ from gridcode.studies.images import ImageStudy, Recipe
 from gridcode.studies.intervals import answered, contrast, share_difference
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, HeatMap, StudyTable, Summary, Verdict, by_setting
+from gridcode.tokenizer.alarms import NEARLY_ALL, AlarmConfig
 
 ALARMS: Final = ("gradient exploding", "instability", "reconstruction stalling")
 """The alarms of a training that diverges or stalls."""
-USED: Final = 0.9
-"""Usage from which on codes count as used nearly all."""
-POOR: Final = 20.0
-"""PSNR in dB below which a reconstruction counts as poor."""
+POOR: Final = AlarmConfig().poor
+"""PSNR in dB below which a reconstruction counts as poor, as for the alarm of that name."""
 NARROW: Final = 2
 """Channels up to which a codebook counts as narrow."""
 
@@ -132,7 +131,7 @@ def with_signs(values: Values) -> Values:
     if values.get("diverged"):
         return {**values, "unstable": 1.0, "poor": 0.0}
     found = with_ceiling(values)
-    poor = found[SHOWN] >= USED and found[PSNR] < POOR
+    poor = found[SHOWN] >= NEARLY_ALL and found[PSNR] < POOR
     return {**found, "unstable": float(unstable), "poor": float(poor)}
 
 
@@ -154,7 +153,7 @@ def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
         places = [pair for pair, values in poor.items() if min(values)]
         where = ", ".join(f"{d} x {levels}" for d, levels in places) or "none"
         claim = "codes can be used nearly all and still reconstruct poorly"
-        limits = f"usage of {100 * USED:.0f} % and more and under {POOR:g} dB with every seed"
+        limits = f"usage of {100 * NEARLY_ALL:.0f} % and more and under {POOR:g} dB with every seed"
         figures = f"{limits}: {len(places)} of {len(poor)} settings (channels x levels): {where}"
         found.append(Verdict(claim, "seen" if places else "not seen", figures))
     return found

@@ -179,7 +179,7 @@ def train_and_measure(config: DomainsConfig, recipe: ClassRecipe, folder: Path) 
     """Train and measure both stages of a cell, or go on with them.
 
     Returns:
-        The measure that training validates by, its ``score`` (more is better), usage, the perplexity as a share of the
+        The measure that training validates by, usage, the perplexity as a share of the
         codes, bits per token, seconds per step of Stage I by the clock, and the step of each alarm's first time.
     """
     run: Any = recipe.tokenizer
@@ -197,7 +197,6 @@ def train_and_measure(config: DomainsConfig, recipe: ClassRecipe, folder: Path) 
     bits = measure_bits(prior, opened.load("val"), batch_size=recipe.prior.loop.batch_size)
     return {
         MEASURE_OF[kind].key: found.scores[MEASURE_OF[kind].key],
-        "score": found.score,
         "usage": found.scores["usage"],
         "perplexity_share": found.scores["perplexity"] / tokenizer.codebook_size,
         BITS: bits.per_token,
