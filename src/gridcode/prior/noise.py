@@ -55,7 +55,7 @@ class Noise:
         """Noise of the shape (…, count): one of each place of a row."""
         return Noise(_mix(self.keys[..., None] + (torch.arange(count, device=self.keys.device) + 1) * _G))
 
-    def __getitem__(self, index: Tensor | tuple[slice, int]) -> Noise:
+    def __getitem__(self, index: Tensor | slice | tuple[slice, int]) -> Noise:
         """The noise of some rows or places, as a tensor is indexed."""
         return Noise(self.keys[index])
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.distribution import CategoricalTokens, at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores, Vocabulary
+from gridcode.prior.vocabulary.cross_entropy import linear_cross_entropy
+from gridcode.prior.vocabulary.linear import LinearTokens
 
 LARGEST = 2**24
 """Codes, at most: beyond, the vectors alone are tens of gigabytes."""
@@ -64,11 +65,13 @@ class JointVocabulary(Vocabulary):
 
     def score(self, hidden: Tensor, tokens: Tensor, *, label_smoothing: float) -> TokenScores:
         """See :class:`Vocabulary`; over codes, classes and MASK."""
-        logits = F.linear(hidden, self.embedding.weight, self.bias)[: len(tokens)]
-        losses = F.cross_entropy(logits.float(), tokens, reduction="none", label_smoothing=label_smoothing)
-        return TokenScores(losses, logits.argmax(-1) == tokens)
+        # All rows, also the padding: kernels are made once, not for every number of rows.
+        padded = F.pad(tokens, (0, len(hidden) - len(tokens)))
+        losses, right = linear_cross_entropy(
+            hidden, self.embedding.weight, self.bias, padded, label_smoothing=label_smoothing
+        )
+        return TokenScores(losses[: len(tokens)], right[: len(tokens)])
 
-    def distribution(self, hidden: Tensor) -> CategoricalTokens:
+    def distribution(self, hidden: Tensor) -> LinearTokens:
         """See :class:`Vocabulary`."""
-        K = self.codes
-        return CategoricalTokens(at_least_float32(F.linear(hidden, self.embedding.weight[:K], self.bias[:K])))
+        return LinearTokens(hidden, self.embedding.weight[: self.codes], self.bias[: self.codes])

@@ -68,9 +68,9 @@ class Tradeoff(SizeStudy):
     config: TradeoffConfig = field(default_factory=TradeoffConfig)
 
     def kind(self, cell: Cell) -> str:
-        """The family; a large VQ costs more than a small one."""
+        """The family, and the size where the time depends on it."""
         family, _, size = cell.setting.partition("-")
-        return f"{family}, {'large' if int(size) > 2**12 else 'small'}"
+        return f"{family}, {size_text(int(size))}" if int(size) > 2**12 else f"{family}, up to 2^12"
 
     def recipe(self, cell: Cell) -> Recipe:
         """See :class:`ImageStudy`."""
