@@ -106,19 +106,19 @@ class UnitNorm(Distance):
         return F.normalize(raw, dim=-1, eps=_NORM_EPS)
 
 
-SCORE_BYTES = 2**26
-"""The scores that are held at a time: 64 MiB."""
+SCORE_BYTES = {"cpu": 2**22, "other": 2**26}
+"""The scores that are held at a time, by device: 4 MiB, which caches hold, or 64 MiB."""
 
 _ROWS = 1024
 
 
-def nearest(latents: Tensor, codewords: Tensor, *, limit: int = SCORE_BYTES) -> Tensor:
+def nearest(latents: Tensor, codewords: Tensor, *, limit: int | None = None) -> Tensor:
     """The index of each vector's nearest codeword by the Euclidean distance.
 
     Args:
         latents: Finite floats, (N, d); N may be 0.
         codewords: (K, d), of the same dtype.
-        limit: Bytes that the scores may take at a time; at least one score is always made.
+        limit: Bytes that the scores may take at a time, None for what suits the device; at least one score is made.
 
     Returns:
         int64 indices in [0, K), (N,).
@@ -127,12 +127,12 @@ def nearest(latents: Tensor, codewords: Tensor, *, limit: int = SCORE_BYTES) -> 
     tensor([1, 0])
     """
     halves = codewords.square().sum(1) / 2
-    rows, columns = _block(len(latents), len(codewords), max(1, limit // latents.element_size()))
+    rows, columns = _block(len(latents), len(codewords), _scores_at_once(latents, limit))
     found = [_nearest_of_rows(part, codewords, halves, columns) for part in _cut(latents, rows)]
     return torch.cat(found) if len(found) > 1 else found[0]
 
 
-def exact_match(codes: Tensor, codewords: Tensor, *, limit: int = SCORE_BYTES) -> Tensor:
+def exact_match(codes: Tensor, codewords: Tensor, *, limit: int | None = None) -> Tensor:
     """The index of each vector's nearest codeword, without a doubt where the vector equals a codeword.
 
     The fast search is checked against the codebook; only vectors that do not equal what it found are compared with
@@ -157,8 +157,14 @@ def exact_match(codes: Tensor, codewords: Tensor, *, limit: int = SCORE_BYTES) -
         return indices
     missed = (codewords[indices] != codes).any(1).nonzero().squeeze(1)
     if len(missed):
-        indices[missed] = _nearest_by_differences(codes[missed], codewords, max(1, limit // codes.element_size()))
+        indices[missed] = _nearest_by_differences(codes[missed], codewords, _scores_at_once(codes, limit))
     return indices
+
+
+def _scores_at_once(vectors: Tensor, limit: int | None) -> int:
+    if limit is None:
+        limit = SCORE_BYTES.get(vectors.device.type, SCORE_BYTES["other"])
+    return max(1, limit // vectors.element_size())
 
 
 def _block(rows: int, columns: int, scores: int) -> tuple[int, int]:
