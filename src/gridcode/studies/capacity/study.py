@@ -87,6 +87,7 @@ class Capacity(ImageStudy):
     """See the module."""
 
     name: ClassVar[str] = "capacity"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "dense", "targets", "depths")
     config: CapacityConfig = field(default_factory=CapacityConfig)
 
     def cell_settings(self) -> list[str]:

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ BATCH: Final = 100
 class CheckpointStudy(ImageStudy):
     """A study whose cells are checkpoints: a quantizer and a seed each."""
 
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "families")
     config: CheckpointConfig
     """Which quantizers, and how large."""
 

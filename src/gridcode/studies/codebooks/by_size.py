@@ -25,6 +25,7 @@ class SizeStudy(ImageStudy):
 
     config: Any
     """Has ``bits``, the sizes, log2, and ``families``, the lines."""
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "families", "bits")
     titles: ClassVar[Mapping[str, str]] = {}
     """Of the families."""
 

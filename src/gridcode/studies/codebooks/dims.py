@@ -68,6 +68,7 @@ class Dims(ImageStudy):
     """See the module."""
 
     name: ClassVar[str] = "dims"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "channels", "levels")
     config: DimsConfig = field(default_factory=DimsConfig)
 
     def cell_settings(self) -> list[str]:

@@ -55,6 +55,7 @@ class Forms(SizeStudy):
     """See the module."""
 
     name: ClassVar[str] = "forms"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "forms", "bits")
     config: FormsConfig = field(default_factory=FormsConfig)
 
     def lines(self) -> dict[str, str]:

@@ -74,6 +74,7 @@ class Levels(ImageStudy):
     """See the module."""
 
     name: ClassVar[str] = "levels"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "bits", "smallest", "sets", "tolerance")
     config: LevelsConfig = field(default_factory=LevelsConfig)
 
     def cell_settings(self) -> list[str]:

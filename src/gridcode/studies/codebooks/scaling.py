@@ -82,6 +82,7 @@ class Scaling(SizeStudy):
     """See the module."""
 
     name: ClassVar[str] = "scaling"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "families", "bits", "held")
     titles = NAMES
     config: ScalingConfig = field(default_factory=ScalingConfig)
 

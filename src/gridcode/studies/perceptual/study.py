@@ -70,6 +70,7 @@ class Perceptual(ImageStudy):
     """See the module."""
 
     name: ClassVar[str] = "perceptual"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "losses")
     config: PerceptualStudyConfig = field(default_factory=PerceptualStudyConfig)
 
     def cell_settings(self) -> list[str]:

@@ -74,6 +74,7 @@ class Speech(Study):
     """See the module."""
 
     name: ClassVar[str] = "speech"
+    choices: ClassVar[tuple[str, ...]] = ("codecs",)
     paths: ClassVar[tuple[str, ...]] = ("tokenizer",)
     config: SpeechConfig = field(default_factory=SpeechConfig)
 

@@ -78,6 +78,7 @@ class TextStudy(Study):
     """See the module."""
 
     name: ClassVar[str] = "text"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "bits")
     config: TextStudyConfig = field(default_factory=TextStudyConfig)
 
     def cells(self) -> list[Cell]:

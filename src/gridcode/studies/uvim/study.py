@@ -34,6 +34,7 @@ class UvimStudy(Study):
     """See the module."""
 
     name: ClassVar[str] = "uvim"
+    choices: ClassVar[tuple[str, ...]] = ("seeds", "tasks", "variants")
     config: UvimConfig = field(default_factory=UvimConfig)
 
     def cells(self) -> list[Cell]:
