@@ -137,8 +137,9 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "each a setting with a seed, and answers each claim: *seen*, *not seen*, *opposite*, or *open* where the "
         "figures leave it open. Answers rest on 95 % intervals over seeds (`metrics/interval.py` says how they are "
         "made); those of the codecs and of speech on means over the same pictures or sounds.",
-        "These pages are written from the figures alone (`make results`). `--finished study.json` goes on from the "
-        "figures of an earlier run, with more seeds say, and does not run its cells again.",
+        "These pages are written from the figures alone (`make results`). A study writes `study.json` and `table.md` "
+        "after each cell. `--finished study.json` goes on from the figures of an earlier run, with more seeds or sizes "
+        "say, and does not run its cells again.",
         "",
     ]
     lines += ["| command | what it is about | results |", "|---|---|---|"]

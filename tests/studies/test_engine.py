@@ -59,6 +59,21 @@ def test_cells_are_run_once_and_what_they_found_is_written(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("threads")
+def test_table_and_figures_have_each_cell_as_soon_as_it_is_told_of(tmp_path: Path) -> None:
+    found = []
+
+    def say(text: str) -> None:
+        if re.match(r"\d/4", text):
+            found.append(len(read_study(tmp_path / "study.json")[1]))
+            assert f"{found[-1]} cells." in (tmp_path / "table.md").read_text()
+            assert not (tmp_path / "plot.svg").exists()
+
+    run_study(Toy(), tmp_path, say=say)
+    assert all(number >= told for told, number in enumerate(found, 1))
+    assert found[-1] == 4
+
+
+@pytest.mark.usefixtures("threads")
 def test_the_time_is_told_without_a_folder_being_made(tmp_path: Path) -> None:
     told: list[str] = []
     run_study(Toy(), tmp_path / "out", say=told.append, only_time=True)

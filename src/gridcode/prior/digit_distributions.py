@@ -30,7 +30,7 @@ from gridcode.quantize.radix import join_digits, split_indices
 
 @final
 @dataclass(frozen=True)
-class IndependentDigits:
+class IndependentDigits(TokenDistribution):
     """One softmax for each digit.
 
     Attributes:
@@ -86,7 +86,7 @@ class Chain(Protocol):
 
 @final
 @dataclass(frozen=True)
-class ChainedDigits:
+class ChainedDigits(TokenDistribution):
     """A softmax for each digit, given those before it.
 
     Attributes:

@@ -30,6 +30,13 @@ class TokenDistribution(Protocol):
     def log_prob(self, tokens: Tensor) -> Tensor:
         """Log-probability, in nats, of tokens (M,): (M,) float32."""
 
+    def sample_with_log_prob(
+        self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Draw one token each, and their log-probabilities before temperature, top_k and top_p."""
+        drawn = self.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
+        return drawn, self.log_prob(drawn)
+
     def guide(self, unconditional: Self, scale: float) -> Self:
         """Push away from ``unconditional``: l' = l + scale (l - l_0) (paper, 4.3)."""
 
@@ -41,7 +48,7 @@ class TokenDistribution(Protocol):
 
 
 @dataclass(frozen=True)
-class CategoricalTokens:
+class CategoricalTokens(TokenDistribution):
     """One softmax over the whole codebook.
 
     Attributes:

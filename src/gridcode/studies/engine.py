@@ -5,7 +5,8 @@
       machines.json              of cells that were finished elsewhere (``results.py``)
       cells/SETTING-SEED/        one folder a cell; result.json is written last, and ends it
                                  worked.json: seconds of sittings that an error or a signal ended; gone at the end
-      study.json, table.md, plot.svg, pictures
+      study.json, table.md       of the finished cells, written after each
+      plot.svg, pictures         written at the end
 
 Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
 cells are skipped, a cell that had begun continues from its newest checkpoint. A cell that fails is reported, and the
@@ -35,7 +36,7 @@ from gridcode.studies.results import (
     write_result,
 )
 from gridcode.studies.study import Cell, Study, Values, cell_folder
-from gridcode.studies.summary import summarised
+from gridcode.studies.summary import Summary, summarised
 from gridcode.studies.timing import working_time
 from gridcode.training.log import Say
 from gridcode.training.processes import processes
@@ -98,8 +99,7 @@ def run_study(
                 killed = stopped
     if only_time:
         return
-    results = {cell: values for cell in cells if (values := read_result(out, cell)) is not None}
-    write_study(study, results, out)
+    write_study(study, finished_results(study, out), out)
     if killed is not None:
         raise killed
     if failed:
@@ -110,8 +110,21 @@ def run_study(
         )
 
 
+def finished_results(study: Study, out: Path) -> dict[Cell, Values]:
+    """What the cells that are done have found."""
+    return {cell: values for cell in study.cells() if (values := read_result(out, cell)) is not None}
+
+
 def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None:
     """Write ``study.json``, ``table.md``, ``plot.svg`` and pictures of the cells that are done."""
+    summary = write_figures(study, results, out)
+    if summary.panels:
+        save_plot(summary.panels, out / "plot.svg")
+    study.save_pictures(out)
+
+
+def write_figures(study: Study, results: Mapping[Cell, Values], out: Path) -> Summary:
+    """Write ``study.json`` and ``table.md`` of the cells that are done; what the table says is returned."""
     content: dict[str, Any] = {
         "study": study.name,
         "settings": study.settings(),
@@ -124,9 +137,7 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
     write_json(out / "study.json", content)
     summary = summarised(study, results)
     write_text(out / "table.md", summary.markdown())
-    if summary.panels:
-        save_plot(summary.panels, out / "plot.svg")
-    study.save_pictures(out)
+    return summary
 
 
 def _claim(out: Path, study: Study, *, write: bool) -> None:
@@ -207,6 +218,7 @@ def _run_cells(
             failed[cell] = error
             say(f"{number}/{len(cells)}  {cell.folder}: failed: {error}")
             continue
+        write_figures(study, finished_results(study, out), out)
         say(f"{number}/{len(cells)}  {cell.folder}: {study.headline(found)}, {found['seconds']:.0f} s")
     return failed
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.prior.distribution import CategoricalTokens
+from gridcode.prior.distribution import CategoricalTokens, TokenDistribution
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.prior.samplers.fill import fill_masked
@@ -33,7 +33,7 @@ def pictures(count: int = 1, seed: int = 0) -> Noise:
 
 
 @dataclass(frozen=True)
-class Scripted:
+class Scripted(TokenDistribution):
     """A distribution whose draws and log-probabilities are written down beforehand."""
 
     drawn: Tensor

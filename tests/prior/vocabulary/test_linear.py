@@ -39,10 +39,12 @@ def test_blocks_give_what_all_logits_at_once_give(
     guided, noise = ours.guide(other, scale), Noise.of_examples(seed, torch.arange(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(linear.NUMBERS, "cpu", K)  # blocks of 16 rows
-        drawn = guided.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
-        log_prob = guided.log_prob(drawn)
+        drawn, log_prob = guided.sample_with_log_prob(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
+        alone = guided.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
+        assert torch.equal(log_prob, guided.log_prob(drawn))
     torch.testing.assert_close(guided.logits, expected.logits)
     assert torch.equal(drawn, expected.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p))
+    assert torch.equal(drawn, alone)
     assert log_prob.dtype == torch.float32
     torch.testing.assert_close(log_prob, expected.log_prob(drawn))
 

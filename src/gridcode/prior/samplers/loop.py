@@ -83,7 +83,7 @@ class Sampler(ABC):
                 break
             distribution = model(tokens, masked, config.guidance_at(step, guidance))
             # 0 was what the sampler prepared; then two for each step.
-            drawn = distribution.sample(
+            drawn, log_prob = distribution.sample_with_log_prob(
                 temperature=config.temperature_at(step),
                 noise=noise.fold(2 * step + 1).spread(masked.shape[1])[masked],
                 top_k=config.top_k,
@@ -93,7 +93,7 @@ class Sampler(ABC):
             if step + 1 == config.steps:
                 break
             left = still_masked(at_start, unknown, step=step, steps=config.steps)
-            draw = Draw(step, masked, wanted, left, distribution.log_prob(drawn), noise.fold(2 * step + 2))
+            draw = Draw(step, masked, wanted, left, log_prob, noise.fold(2 * step + 2))
             tokens[self.hide(draw)] = mask
         return tokens
 

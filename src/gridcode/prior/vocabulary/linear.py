@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.prior.distribution import CategoricalTokens, Choose, at_least_float32
+from gridcode.prior.distribution import CategoricalTokens, Choose, TokenDistribution, at_least_float32
 from gridcode.prior.noise import Noise
 
 NUMBERS = {"cpu": 2**21}
@@ -38,7 +38,7 @@ def at_once(count: int, device: torch.device, *, least: int) -> int:
 
 @final
 @dataclass(frozen=True)
-class LinearTokens:
+class LinearTokens(TokenDistribution):
     """One softmax over the whole codebook, of a linear layer.
 
     Attributes:
@@ -63,11 +63,22 @@ class LinearTokens:
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
-        blocks = (
+        blocks = [
             block.sample(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
             for rows, block in self._blocks()
-        )
-        return torch.cat(list(blocks))
+        ]
+        return torch.cat(blocks)
+
+    def sample_with_log_prob(
+        self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`gridcode.prior.distribution.TokenDistribution`; the logits are made once for both."""
+        blocks = [
+            block.sample_with_log_prob(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
+            for rows, block in self._blocks()
+        ]
+        drawn, log_prob = zip(*blocks, strict=True)
+        return torch.cat(drawn), torch.cat(log_prob)
 
     def chosen(self, choose: Choose) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`; the token is the one digit."""
