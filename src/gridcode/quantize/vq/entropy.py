@@ -69,7 +69,7 @@ class _EntropyLoss(torch.autograd.Function):
         average = latents.new_zeros(len(codewords))
         for part in torch.split(latents, rows):
             log_p = _log_choices(part, codewords, temperature)
-            p = log_p.exp()
+            p = log_p.softmax(1)  # exp() of what underflows takes forty times as long on a CPU
             average += p.sum(0)
             sample -= p.mul_(log_p).sum()
         average /= len(latents)
@@ -86,7 +86,7 @@ class _EntropyLoss(torch.autograd.Function):
         to_latents, to_codewords = torch.empty_like(latents), torch.zeros_like(codewords)
         for part, gradient in zip(torch.split(latents, ctx.rows), torch.split(to_latents, ctx.rows), strict=True):
             log_p = _log_choices(part, codewords, ctx.temperature)
-            p = log_p.exp()
+            p = log_p.softmax(1)
             t = push - log_p
             # G N = p (t - Σ p t)
             g = t.sub_((p * t).sum(1, keepdim=True)).mul_(p)
