@@ -123,7 +123,7 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
         # What comes after enough of the probability; the first one always stays.
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
-    return _invert(probabilities, uniform[:, None])
+    return invert(probabilities, uniform[:, None])[0]
 
 
 def _largest(logits: Tensor, count: int) -> Tensor:
@@ -133,10 +133,23 @@ def _largest(logits: Tensor, count: int) -> Tensor:
     return above | (equal & (equal.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
 
 
-def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
-    """One place of each row (M, V), as likely as its weight: where the running sum passes a uniform draw (M, 1).
+def invert(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """One place of each row, as likely as its weight: where the running sum passes a uniform draw.
 
     ``torch.multinomial`` draws a number for every entry, on one thread: 95 ms for 4096 rows of 1000, to 3 ms.
+
+    Args:
+        weights: (M, V), 0 or more.
+        uniform: Numbers in [0, 1), (M, 1).
+
+    Returns:
+        Places, int64, and how far into the weight of its place each draw is, in [0, 1); (M,) both.
+
+    Raises:
+        GridcodeError: Weights are not finite.
+
+    >>> invert(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.625]]))
+    (tensor([1]), tensor([0.5000]))
     """
     running = weights.cumsum(-1)
     total = running[:, -1:]
@@ -144,4 +157,7 @@ def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
         raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
     # Rounding may reach the total itself, which no place passes.
     threshold = torch.minimum(uniform * total, total.nextafter(total.new_zeros(())))
-    return torch.searchsorted(running, threshold, right=True)[:, 0]
+    places = torch.searchsorted(running, threshold, right=True)
+    weight = weights.gather(-1, places)
+    within = ((threshold - running.gather(-1, places) + weight) / weight).clamp(0, 1 - 2**-24)
+    return places[:, 0], within[:, 0]

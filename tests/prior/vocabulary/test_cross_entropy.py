@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gridcode.prior.vocabulary import linear
+from gridcode.prior.vocabulary import blocks
 from gridcode.prior.vocabulary.cross_entropy import linear_cross_entropy, plain_cross_entropy
 
 
@@ -107,7 +107,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_no_tensor_is_larger_than_a_block_or_the_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(linear.NUMBERS, "cpu", 256 * 64)
+    monkeypatch.setitem(blocks.NUMBERS, "cpu", 256 * 64)
     *inputs, tokens = layer(64, 4096)
     with Largest() as largest:
         gradients(linear_cross_entropy(*inputs, tokens, label_smoothing=0.1).losses, inputs)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from gridcode.prior.distribution import CategoricalTokens
 from gridcode.prior.noise import Noise
-from gridcode.prior.vocabulary import linear
-from gridcode.prior.vocabulary.linear import LinearTokens, at_once
+from gridcode.prior.vocabulary import blocks, linear
+from gridcode.prior.vocabulary.blocks import at_once
+from gridcode.prior.vocabulary.linear import LinearTokens
 
 K = 50
 
@@ -30,18 +31,21 @@ def tokens_of(rows: int, seed: int) -> LinearTokens:
     top_k=st.sampled_from([0, 3]),
     top_p=st.sampled_from([1.0, 0.7]),
     scale=st.sampled_from([0.0, 2.5]),
+    small=st.sampled_from([1, K]),
 )
 def test_blocks_give_what_all_logits_at_once_give(
-    rows: int, seed: int, temperature: float, top_k: int, top_p: float, scale: float
+    rows: int, seed: int, temperature: float, top_k: int, top_p: float, scale: float, small: int
 ) -> None:
     ours, other = tokens_of(rows, seed), tokens_of(rows, seed + 1)
     expected = CategoricalTokens(ours.logits).guide(CategoricalTokens(other.logits), scale)
     guided, noise = ours.guide(other, scale), Noise.of_examples(seed, torch.arange(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(linear.NUMBERS, "cpu", K)  # blocks of 16 rows
+        patch.setattr(blocks, "LEAST", 16)
+        patch.setitem(blocks.NUMBERS, "cpu", 1)  # blocks of 16 codes, or of 16 rows
+        patch.setattr(linear, "SMALL", small)
         drawn, log_prob = guided.sample_with_log_prob(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
         alone = guided.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)
-        assert torch.equal(log_prob, guided.log_prob(drawn))
+        torch.testing.assert_close(log_prob, guided.log_prob(drawn))
     torch.testing.assert_close(guided.logits, expected.logits)
     assert torch.equal(drawn, expected.sample(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p))
     assert torch.equal(drawn, alone)
@@ -49,9 +53,9 @@ def test_blocks_give_what_all_logits_at_once_give(
     torch.testing.assert_close(log_prob, expected.log_prob(drawn))
 
 
-@given(count=st.integers(0, 2**30), least=st.sampled_from([16, 256]))
-def test_a_block_is_a_power_of_two_and_no_larger_than_it_may_be(count: int, least: int) -> None:
-    found = at_once(count, torch.device("cpu"), least=least)
+@given(rows=st.integers(0, 2**30))
+def test_a_block_is_a_power_of_two_and_no_larger_than_it_may_be(rows: int) -> None:
+    found = at_once(rows, torch.device("cpu"))
     assert found.bit_count() == 1
-    assert found >= least
-    assert found == least or found * max(1, count) <= linear.NUMBERS["cpu"]
+    assert found >= blocks.LEAST
+    assert found == blocks.LEAST or found * max(1, rows) <= blocks.NUMBERS["cpu"]

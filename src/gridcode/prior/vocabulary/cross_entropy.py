@@ -17,7 +17,6 @@ Reference: Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models"
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 
 from gridcode.prior.distribution import at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores
-from gridcode.prior.vocabulary.linear import at_once
+from gridcode.prior.vocabulary.blocks import blocks_of_logits
 
 
 def linear_cross_entropy(
@@ -60,8 +59,6 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (tensor.to(dtype) for tensor in (hidden, weight, bias))
-    if block is None:
-        block = at_once(len(hidden), hidden.device, least=256)
     with torch.autocast(hidden.device.type, enabled=False):
         losses, right = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, tokens, label_smoothing, block
@@ -84,7 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, tokens: Tensor, smoothing: float, block: int
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, tokens: Tensor, smoothing: float, block: int | None
     ) -> tuple[Tensor, Tensor]:
         """Losses (M,), at least float32, and whether the most probable token is the true one, (M,) bool."""
         exact = at_least_float32(hidden[:0]).dtype
@@ -92,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             torch.full(tokens.shape, fill, dtype=exact, device=hidden.device) for fill in (-torch.inf, 0.0, 0.0)
         )
         right = torch.zeros_like(tokens, dtype=torch.bool)
-        for start, logits in _blocks(hidden, weight, bias, block):
+        for start, logits in blocks_of_logits(hidden, weight, bias, block):
             place, here = _places(tokens, start, logits)
             truth = torch.where(here, logits.gather(1, place[:, None])[:, 0], truth)
             most = logits.amax(1)
@@ -122,7 +119,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         scale, even = upstream[:, None], (-ctx.smoothing / len(weight) * upstream)[:, None]
         of_hidden = torch.zeros(hidden.shape, dtype=total.dtype, device=hidden.device)
         of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
-        for start, logits in _blocks(hidden, weight, bias, ctx.block):
+        for start, logits in blocks_of_logits(hidden, weight, bias, ctx.block):
             end = start + logits.shape[1]
             wrong = torch.addcmul(even, logits.sub_(total[:, None]).exp_(), scale, out=logits)
             place, here = _places(tokens, start, logits)
@@ -133,13 +130,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
             torch.mm(wrong.T, hidden, out=of_weight[start:end])
             of_hidden += wrong @ weight[start:end]
         return of_hidden.to(hidden.dtype), of_weight, of_bias, None, None, None
-
-
-def _blocks(hidden: Tensor, weight: Tensor, bias: Tensor, block: int) -> Iterator[tuple[int, Tensor]]:
-    """The first code of each block, and its logits (M, codes), at least float32; free to be overwritten."""
-    for start in range(0, len(weight), block):
-        codes = slice(start, start + block)
-        yield start, at_least_float32(F.linear(hidden, weight[codes], bias[codes]))
 
 
 def _places(tokens: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:

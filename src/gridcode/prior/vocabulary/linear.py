@@ -1,10 +1,13 @@
-"""What a linear layer says of tokens, over a codebook so large that its logits are made a block of rows at a time.
+"""What a linear layer says of tokens, over a codebook so large that its logits are made a block of codes at a time.
 
-    hidden (M, D) ──weight (K, D), bias──> logits (M, K), a block of rows after another ──> draws, log-probabilities
+    log m_b = logsumexp of block b's logits / T          one pass over all blocks
+    b ~ m_b / Σ m,  then  token ~ softmax of block b     each row's block again, and no other
 
-Logits of 64 grids of 49 tokens over 2^14 codes are 200 MiB, and each of the six passes that draw and measure would read
-and write them all; of a block they stay in the caches. Guidance costs nothing here: logits are linear in the hidden
-vectors, so l + a (l - l_0) is the layer of h + a (h - h_0), one product instead of two.
+So the weight is read once, and no more than a block of logits is held. One uniform number draws both: which part of all
+probability it falls into says the block, and where within it the token, as if the blocks were one.
+
+Guidance costs nothing here: logits are linear in the hidden vectors, so l + a (l - l_0) are those of h + a (h - h_0),
+by one product instead of two.
 """
 
 from __future__ import annotations
@@ -17,23 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.prior.distribution import CategoricalTokens, Choose, TokenDistribution, at_least_float32
+from gridcode.prior.distribution import CategoricalTokens, Choose, TokenDistribution, at_least_float32, draw, invert
 from gridcode.prior.noise import Noise
+from gridcode.prior.samplers.config import GREEDY_BELOW
+from gridcode.prior.vocabulary.blocks import at_once, blocks_of_logits
+from gridcode.prior.vocabulary.cross_entropy import linear_cross_entropy
 
-NUMBERS = {"cpu": 2**21}
-"""Logits in a block, by device: about what caches hold."""
-NUMBERS_ELSEWHERE = 2**27
-"""On other devices: enough for all of their cores."""
-
-
-def at_once(count: int, device: torch.device, *, least: int) -> int:
-    """How many rows of ``count`` logits, or columns, make a block: a power of two, so that few kernels are made.
-
-    >>> at_once(2048, torch.device("cpu"), least=16)
-    1024
-    """
-    numbers = NUMBERS.get(device.type, NUMBERS_ELSEWHERE)
-    return max(least, 1 << (numbers // max(1, count) | 1).bit_length() - 1)
+SMALL = 4096
+"""Codes, at most, of which a block holds all, of as many rows as it may."""
+ROUND_TO = 64
+"""Rows that drew a block come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
 
 
 @final
@@ -63,22 +59,37 @@ class LinearTokens(TokenDistribution):
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
-        blocks = [
-            block.sample(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
-            for rows, block in self._blocks()
-        ]
-        return torch.cat(blocks)
+        if self._whole(top_k, top_p):
+            parts = [
+                part.sample(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
+                for rows, part in self._parts()
+            ]
+            return torch.cat(parts)
+        if temperature < GREEDY_BELOW:
+            return self._most_probable()
+        masses = [_logsumexp(logits.div_(temperature)) for _, logits in self._blocks()]
+        return self._drawn(torch.stack(masses, 1), temperature, noise.uniform())[0]
 
     def sample_with_log_prob(
         self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`gridcode.prior.distribution.TokenDistribution`; the logits are made once for both."""
-        blocks = [
-            block.sample_with_log_prob(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
-            for rows, block in self._blocks()
-        ]
-        drawn, log_prob = zip(*blocks, strict=True)
-        return torch.cat(drawn), torch.cat(log_prob)
+        """See :class:`gridcode.prior.distribution.TokenDistribution`; both of one pass."""
+        if self._whole(top_k, top_p):
+            parts = [
+                part.sample_with_log_prob(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
+                for rows, part in self._parts()
+            ]
+            every, log_prob = zip(*parts, strict=True)
+            return torch.cat(every), torch.cat(log_prob)
+        if temperature < GREEDY_BELOW:
+            drawn = self._most_probable()
+            return drawn, self.log_prob(drawn)
+        masses, totals = [], []
+        for _, logits in self._blocks():
+            totals.append(_logsumexp(logits))
+            masses.append(totals[-1] if temperature == 1 else _logsumexp(logits.div_(temperature)))
+        drawn, found = self._drawn(torch.stack(masses, 1), temperature, noise.uniform())
+        return drawn, (found - torch.stack(totals, 1).logsumexp(1)).float()
 
     def chosen(self, choose: Choose) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`; the token is the one digit."""
@@ -90,16 +101,60 @@ class LinearTokens(TokenDistribution):
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
-        return torch.cat([block.log_prob(tokens[rows]) for rows, block in self._blocks()])
+        return -linear_cross_entropy(self.hidden, self.weight, self.bias, tokens).losses.float()
 
     def guide(self, unconditional: LinearTokens, scale: float) -> LinearTokens:
         """See :class:`gridcode.prior.distribution.TokenDistribution`; both must be of the same layer."""
         hidden, other = at_least_float32(self.hidden), at_least_float32(unconditional.hidden)
         return LinearTokens(hidden + scale * (hidden - other), self.weight, self.bias)
 
-    def _blocks(self) -> Iterator[tuple[slice, CategoricalTokens]]:
-        """Rows and their logits; one block, an empty one, of no rows."""
-        count = at_once(len(self.weight), self.hidden.device, least=16)
+    def _whole(self, top_k: int, top_p: float) -> bool:
+        """Whether a draw takes all logits of a row at once."""
+        return len(self.weight) <= SMALL or 0 < top_k < len(self.weight) or top_p < 1
+
+    def _drawn(self, masses: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """One token a row, of the block that ``uniform`` (M,) falls into; the tokens and their logits, (M,) both.
+
+        Args:
+            masses: (M, blocks), of each block the logsumexp at that temperature.
+            temperature: As for :meth:`sample`.
+            uniform: Numbers in [0, 1).
+        """
+        block, within = invert(masses.softmax(1), uniform[:, None])
+        size, tokens, found = at_once(len(block), block.device), torch.empty_like(block), torch.empty_like(within)
+        for number in range(masses.shape[1]):
+            rows = (block == number).nonzero()[:, 0]
+            if not len(rows):
+                continue
+            codes = slice(number * size, (number + 1) * size)
+            hidden = self.hidden[F.pad(rows, (0, -len(rows) % ROUND_TO))]
+            logits = at_least_float32(F.linear(hidden, self.weight[codes], self.bias[codes]))[: len(rows)]
+            places = draw(logits, temperature=temperature, uniform=within[rows])
+            tokens[rows] = places + codes.start
+            found[rows] = logits.gather(1, places[:, None])[:, 0]
+        return tokens, found
+
+    def _most_probable(self) -> Tensor:
+        """The token with the largest logit, of equal ones the first."""
+        found = [(*logits.max(1), start) for start, logits in self._blocks()]
+        values = torch.stack([value for value, _, _ in found], 1)
+        places = torch.stack([place + start for _, place, start in found], 1)
+        return places.gather(1, values.argmax(1, keepdim=True))[:, 0]
+
+    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
+        return blocks_of_logits(self.hidden, self.weight, self.bias)
+
+    def _parts(self) -> Iterator[tuple[slice, CategoricalTokens]]:
+        """Some rows at a time, with all of their logits; one part, an empty one, of no rows."""
+        count = at_once(len(self.weight), self.hidden.device)
         for start in range(0, max(1, len(self.hidden)), count):
             rows = slice(start, start + count)
             yield rows, CategoricalTokens(LinearTokens(self.hidden[rows], self.weight, self.bias).logits)
+
+
+def _logsumexp(logits: Tensor) -> Tensor:
+    """Of each row (M, V): (M,). The largest probability is 1 / Σ exp(l - max l).
+
+    ``torch.logsumexp`` takes ten times as long where exp underflows, which it does at low temperatures.
+    """
+    return logits.amax(1) - logits.softmax(1).amax(1).log()
