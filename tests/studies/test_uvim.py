@@ -148,8 +148,8 @@ def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
     assert main([*SMOKE, "--out", str(out)]) == 0
     assert "1 cells, 1 finished" in capsys.readouterr().err
     assert (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns == written
-    assert main([*SMOKE, "--out", str(out), "--variants", "vq"]) == 2
-    assert "is a study with variants=['fsq'], now ['vq']; give the same settings" in capsys.readouterr().err
+    assert main([*SMOKE, "--out", str(out), "--length", "2"]) == 2
+    assert "is a study with length=1.0, now 2.0; give the same settings" in capsys.readouterr().err
 
 
 def test_a_figure_that_was_not_finite_is_null_in_a_cells_file_and_nan_in_the_table() -> None:
