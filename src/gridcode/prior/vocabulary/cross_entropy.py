@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from gridcode.prior.distribution import at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores
-from gridcode.prior.vocabulary.blocks import blocks_of_logits
+from gridcode.prior.vocabulary.blocks import blocks_of_logits, logsumexp
 
 
 def linear_cross_entropy(
@@ -86,7 +86,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         """Losses (M,), at least float32, and whether the most probable token is the true one, (M,) bool."""
         exact = at_least_float32(hidden[:0]).dtype
         largest, truth, total = (
-            torch.full(tokens.shape, fill, dtype=exact, device=hidden.device) for fill in (-torch.inf, 0.0, 0.0)
+            torch.full(tokens.shape, -torch.inf, dtype=exact, device=hidden.device) for _ in range(3)
         )
         right = torch.zeros_like(tokens, dtype=torch.bool)
         for start, logits in blocks_of_logits(hidden, weight, bias, block):
@@ -96,10 +96,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             # The first of equal ones is the prediction; only rows whose true token may be it are searched.
             rows = (here & (truth == most) & (most > largest)).nonzero()[:, 0]
             right[rows] = logits[rows].argmax(1) == place[rows]
-            highest = torch.maximum(largest, most)
-            total = total * (largest - highest).exp() + logits.sub_(highest[:, None]).exp_().sum(1)
-            largest = highest
-        total = largest + total.log()
+            largest = torch.maximum(largest, most)
+            total = torch.logaddexp(total, logsumexp(logits))
         losses = total - truth
         if smoothing:
             mean = at_least_float32(hidden) @ at_least_float32(weight).mean(0) + at_least_float32(bias).mean()

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from gridcode.prior.distribution import CategoricalTokens, Choose, TokenDistribution, at_least_float32, draw, invert
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import GREEDY_BELOW
-from gridcode.prior.vocabulary.blocks import at_once, blocks_of_logits
+from gridcode.prior.vocabulary.blocks import at_once, blocks_of_logits, logsumexp
 from gridcode.prior.vocabulary.cross_entropy import linear_cross_entropy
 
 SMALL = 4096
@@ -67,7 +67,7 @@ class LinearTokens(TokenDistribution):
             return torch.cat(parts)
         if temperature < GREEDY_BELOW:
             return self._most_probable()
-        masses = [_logsumexp(logits.div_(temperature)) for _, logits in self._blocks()]
+        masses = [logsumexp(logits.div_(temperature)) for _, logits in self._blocks()]
         return self._drawn(torch.stack(masses, 1), temperature, noise.uniform())[0]
 
     def sample_with_log_prob(
@@ -86,8 +86,8 @@ class LinearTokens(TokenDistribution):
             return drawn, self.log_prob(drawn)
         masses, totals = [], []
         for _, logits in self._blocks():
-            totals.append(_logsumexp(logits))
-            masses.append(totals[-1] if temperature == 1 else _logsumexp(logits.div_(temperature)))
+            totals.append(logsumexp(logits))
+            masses.append(totals[-1] if temperature == 1 else logsumexp(logits.div_(temperature)))
         drawn, found = self._drawn(torch.stack(masses, 1), temperature, noise.uniform())
         return drawn, (found - torch.stack(totals, 1).logsumexp(1)).float()
 
@@ -150,11 +150,3 @@ class LinearTokens(TokenDistribution):
         for start in range(0, max(1, len(self.hidden)), count):
             rows = slice(start, start + count)
             yield rows, CategoricalTokens(LinearTokens(self.hidden[rows], self.weight, self.bias).logits)
-
-
-def _logsumexp(logits: Tensor) -> Tensor:
-    """Of each row (M, V): (M,). The largest probability is 1 / Σ exp(l - max l).
-
-    ``torch.logsumexp`` takes ten times as long where exp underflows, which it does at low temperatures.
-    """
-    return logits.amax(1) - logits.softmax(1).amax(1).log()
