@@ -15,10 +15,8 @@ from torch.nn import functional as F
 
 from gridcode.prior.distribution import at_least_float32
 
-NUMBERS = {"cpu": 2**21}
-"""Logits in a block, by device: about what caches hold."""
-NUMBERS_ELSEWHERE = 2**27
-"""On other devices: enough for all of their cores."""
+NUMBERS = {"cpu": 2**21, "other": 2**27}
+"""Logits in a block, by device: about what caches hold, or enough for all cores of a GPU."""
 LEAST = 256
 """Codes or rows in a block, at least."""
 
@@ -30,7 +28,7 @@ def at_once(count: int, device: torch.device) -> int:
     >>> at_once(2048, torch.device("cpu"))
     1024
     """
-    numbers = NUMBERS.get(device.type, NUMBERS_ELSEWHERE)
+    numbers = NUMBERS.get(device.type, NUMBERS["other"])
     return max(LEAST, 1 << (numbers // max(1, count) | 1).bit_length() - 1)
 
 

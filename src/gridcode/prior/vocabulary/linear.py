@@ -59,36 +59,29 @@ class LinearTokens(TokenDistribution):
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
-        if self._whole(top_k, top_p):
-            parts = [
-                part.sample(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
-                for rows, part in self._parts()
-            ]
-            return torch.cat(parts)
-        if temperature < GREEDY_BELOW:
-            return self._most_probable()
-        masses = [logsumexp(logits.div_(temperature)) for _, logits in self._blocks()]
-        return self._drawn(torch.stack(masses, 1), temperature, noise.uniform())[0]
+        return self.sample_with_log_prob(temperature=temperature, noise=noise, top_k=top_k, top_p=top_p)[0]
 
     def sample_with_log_prob(
         self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """See :class:`gridcode.prior.distribution.TokenDistribution`; both of one pass."""
-        if self._whole(top_k, top_p):
+        if len(self.weight) <= SMALL or 0 < top_k < len(self.weight) or top_p < 1:
             parts = [
                 part.sample_with_log_prob(temperature=temperature, noise=noise[rows], top_k=top_k, top_p=top_p)
                 for rows, part in self._parts()
             ]
-            every, log_prob = zip(*parts, strict=True)
-            return torch.cat(every), torch.cat(log_prob)
+            tokens, log_probs = zip(*parts, strict=True)
+            return torch.cat(tokens), torch.cat(log_probs)
         if temperature < GREEDY_BELOW:
             drawn = self._most_probable()
             return drawn, self.log_prob(drawn)
+        size = at_once(len(self.hidden), self.hidden.device)
         masses, totals = [], []
-        for _, logits in self._blocks():
+        for _, logits in blocks_of_logits(self.hidden, self.weight, self.bias, size):
             totals.append(logsumexp(logits))
             masses.append(totals[-1] if temperature == 1 else logsumexp(logits.div_(temperature)))
-        drawn, found = self._drawn(torch.stack(masses, 1), temperature, noise.uniform())
+        block, within = invert(torch.stack(masses, 1).softmax(1), noise.uniform()[:, None])
+        drawn, found = self._drawn(block, within, size, temperature)
         return drawn, (found - torch.stack(totals, 1).logsumexp(1)).float()
 
     def chosen(self, choose: Choose) -> Tensor:
@@ -108,24 +101,18 @@ class LinearTokens(TokenDistribution):
         hidden, other = at_least_float32(self.hidden), at_least_float32(unconditional.hidden)
         return LinearTokens(hidden + scale * (hidden - other), self.weight, self.bias)
 
-    def _whole(self, top_k: int, top_p: float) -> bool:
-        """Whether a draw takes all logits of a row at once."""
-        return len(self.weight) <= SMALL or 0 < top_k < len(self.weight) or top_p < 1
-
-    def _drawn(self, masses: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """One token a row, of the block that ``uniform`` (M,) falls into; the tokens and their logits, (M,) both.
+    def _drawn(self, block: Tensor, within: Tensor, size: int, temperature: float) -> tuple[Tensor, Tensor]:
+        """One token a row, of its block; the tokens and their logits, (M,) both.
 
         Args:
-            masses: (M, blocks), of each block the logsumexp at that temperature.
+            block: The numbers of the blocks (M,).
+            within: Which part of its block's probability a row draws, in [0, 1), (M,).
+            size: Codes in a block.
             temperature: As for :meth:`sample`.
-            uniform: Numbers in [0, 1).
         """
-        block, within = invert(masses.softmax(1), uniform[:, None])
-        size, tokens, found = at_once(len(block), block.device), torch.empty_like(block), torch.empty_like(within)
-        for number in range(masses.shape[1]):
+        tokens, found = torch.empty_like(block), torch.empty_like(within)
+        for number in sorted(set(block.tolist())):
             rows = (block == number).nonzero()[:, 0]
-            if not len(rows):
-                continue
             codes = slice(number * size, (number + 1) * size)
             hidden = self.hidden[F.pad(rows, (0, -len(rows) % ROUND_TO))]
             logits = at_least_float32(F.linear(hidden, self.weight[codes], self.bias[codes]))[: len(rows)]
@@ -136,13 +123,10 @@ class LinearTokens(TokenDistribution):
 
     def _most_probable(self) -> Tensor:
         """The token with the largest logit, of equal ones the first."""
-        found = [(*logits.max(1), start) for start, logits in self._blocks()]
+        found = [(*logits.max(1), start) for start, logits in blocks_of_logits(self.hidden, self.weight, self.bias)]
         values = torch.stack([value for value, _, _ in found], 1)
         places = torch.stack([place + start for _, place, start in found], 1)
         return places.gather(1, values.argmax(1, keepdim=True))[:, 0]
-
-    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
-        return blocks_of_logits(self.hidden, self.weight, self.bias)
 
     def _parts(self) -> Iterator[tuple[slice, CategoricalTokens]]:
         """Some rows at a time, with all of their logits; one part, an empty one, of no rows."""

@@ -167,7 +167,9 @@ def _saturates(curve: Curve) -> Verdict:
     gained = difference(curve[first], curve[last], curve.values())
     if gained.sign <= 0:
         answer: Answer = "not seen" if gained.sign else "open"
-        return Verdict(claim, answer, f"{means}; from the smallest to the largest it falls by {gained.text(2)}")
+        return Verdict(
+            claim, answer, f"{means}; the distance at the smallest minus that at the largest: {gained.text(2)}"
+        )
     # (before - last) - (first - last) / 10; of three sizes the first is also the one before the last two.
     weights = dict.fromkeys(sizes, 0.0)
     for size, weight in ((before, 1.0), (first, -0.1), (last, -0.9)):
