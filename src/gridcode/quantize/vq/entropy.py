@@ -12,9 +12,10 @@ The N x K matrix is never held. Forward goes over blocks of rows and keeps a (K,
     G_nj = p_nj / N · (t_nj - Σ_k p_nk t_nk),      t_nk = log(a_k + 1e-5) + a_k / (a_k + 1e-5) - log p_nk
     d loss / d z_n = 2/τ Σ_j G_nj e_j,             d loss / d e_j = 2/τ Σ_n G_nj (z_n - e_j)
 
-where G is the gradient with respect to the softmax's logits (its rows sum to 0, so z_n drops out of its own gradient).
-All that has the size of a block stays within ``BLOCK_BYTES`` together, or is one row where K is that large; besides,
-backward saves latents and codebook and makes their gradients.
+where G is the gradient with respect to the softmax's logits (its rows sum to 0, so z_n drops out of its own gradient,
+and so does whatever is added to all t of a row). A block takes at most ``BLOCK_BYTES``, or is one row where K is that
+large: enough rows for the products to be fast. Between the products it is worked on a few rows at a time, which caches
+hold. Besides, backward saves latents and codebook and makes their gradients.
 
 In a run of several processes each takes the mean over its own batch, as the original does.
 
@@ -23,17 +24,19 @@ Reference: Chang et al. 2022 (arXiv 2202.04200), code; the idea is Jansen et al.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK_BYTES = 2**26
-"""What the blocks of the N x K matrix take together: 64 MiB."""
+BLOCK_BYTES = 2**24
+"""What a block of the N x K matrix takes: 16 MiB."""
+PART_BYTES = {"cpu": 2**20, "other": BLOCK_BYTES}
+"""What its rows take that are worked on at a time, by device: 1 MiB, which caches hold, or all of it."""
 
 _EPS = 1e-5
-_BLOCKS_AT_A_TIME = 4
 
 
 def entropy_loss(latents: Tensor, codewords: Tensor, *, temperature: float, limit: int = BLOCK_BYTES) -> Tensor:
@@ -43,7 +46,7 @@ def entropy_loss(latents: Tensor, codewords: Tensor, *, temperature: float, limi
         latents: (N, d); an empty batch gives 0.
         codewords: (K, d), of the same dtype.
         temperature: τ, above 0, in the unit of squared distances.
-        limit: Bytes for everything that has the size of a block.
+        limit: Bytes for a block of the N x K matrix.
 
     Returns:
         A scalar in nats, differentiable once in both arguments.
@@ -54,7 +57,7 @@ def entropy_loss(latents: Tensor, codewords: Tensor, *, temperature: float, limi
     """
     if len(latents) == 0:
         return latents.sum()
-    rows = max(1, limit // (_BLOCKS_AT_A_TIME * len(codewords) * latents.element_size()))
+    rows = max(1, limit // (len(codewords) * latents.element_size()))
     # A copy, since statistics may change the codebook in place before backward reads it.
     loss: Tensor = _EntropyLoss.apply(latents, codewords.clone(), temperature, rows)  # type: ignore[no-untyped-call]
     return loss
@@ -67,11 +70,11 @@ class _EntropyLoss(torch.autograd.Function):
     def forward(ctx: Any, latents: Tensor, codewords: Tensor, temperature: float, rows: int) -> Tensor:
         sample = latents.new_zeros(())
         average = latents.new_zeros(len(codewords))
-        for part in torch.split(latents, rows):
-            log_p = _log_choices(part, codewords, temperature)
-            p = log_p.softmax(1)  # exp() of what underflows takes forty times as long on a CPU
-            average += p.sum(0)
-            sample -= p.mul_(log_p).sum()
+        for _, block in _blocks(latents, codewords, temperature, rows):
+            for logits, p in _choices(block):
+                average += p.sum(0)
+                # The largest logit is 0, so log p = logits + log max p.
+                sample -= (p.amax(1).log() + torch.linalg.vecdot(p, logits)).sum()
         average /= len(latents)
         ctx.save_for_backward(latents, codewords, average)
         ctx.temperature, ctx.rows = temperature, rows
@@ -84,18 +87,34 @@ class _EntropyLoss(torch.autograd.Function):
         push = (average + _EPS).log() + average / (average + _EPS)
         scale = upstream * (2 / (ctx.temperature * len(latents)))
         to_latents, to_codewords = torch.empty_like(latents), torch.zeros_like(codewords)
-        for part, gradient in zip(torch.split(latents, ctx.rows), torch.split(to_latents, ctx.rows), strict=True):
-            log_p = _log_choices(part, codewords, ctx.temperature)
-            p = log_p.softmax(1)
-            t = push - log_p
-            # G N = p (t - Σ p t)
-            g = t.sub_((p * t).sum(1, keepdim=True)).mul_(p)
-            gradient.copy_(g @ codewords)
-            to_codewords.addmm_(g.t(), part).sub_(g.sum(0)[:, None] * codewords)
+        total = torch.zeros_like(average)
+        for rows, block in _blocks(latents, codewords, ctx.temperature, ctx.rows):
+            for logits, p in _choices(block):
+                # G N = p (t - Σ p t), of t but for what is the same all along a row
+                t = torch.sub(push, logits, out=logits)
+                total += t.sub_(torch.linalg.vecdot(p, t)[:, None]).mul_(p).sum(0)
+            torch.mm(block, codewords, out=to_latents[rows])
+            to_codewords.addmm_(block.t(), latents[rows])
+        to_codewords.sub_(total[:, None] * codewords)
         return to_latents.mul_(scale), to_codewords.mul_(scale), None, None
 
 
-def _log_choices(latents: Tensor, codewords: Tensor, temperature: float) -> Tensor:
-    # -|z - e|² / τ without |z|², as one product.
+def _blocks(latents: Tensor, codewords: Tensor, temperature: float, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """-|z - e|² / τ without |z|², of some rows at a time, in the same memory: the rows, and their block."""
     norms = codewords.square().sum(1) / -temperature
-    return torch.addmm(norms, latents, codewords.t(), alpha=2 / temperature).log_softmax(1)
+    memory = latents.new_empty(min(rows, len(latents)), len(codewords))
+    for start in range(0, len(latents), rows):
+        part = slice(start, min(start + rows, len(latents)))
+        block = memory[: part.stop - start]
+        yield part, torch.addmm(norms, latents[part], codewords.t(), alpha=2 / temperature, out=block)
+
+
+def _choices(block: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of a block, less each row's largest, to be overwritten; and their softmax, until the next are asked for."""
+    limit = PART_BYTES.get(block.device.type, PART_BYTES["other"])
+    count = max(1, limit // (block.shape[1] * block.element_size()))
+    memory = torch.empty_like(block[:count])
+    for logits in torch.split(block, count):
+        logits.sub_(logits.amax(1, keepdim=True))
+        # exp() of what underflows takes forty times as long on a CPU as softmax().
+        yield logits, torch.softmax(logits, 1, out=memory[: len(logits)])
