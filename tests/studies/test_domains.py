@@ -101,8 +101,8 @@ def test_alarms_and_verdicts(tmp_path: Path) -> None:
     quality = {"fsq": [20.0, 20.1], "vq": [15.0, 15.1], "vq_splitting": [19.0, 19.1]}
     found = kind_verdicts("texts", usage, quality, Column("psnr", "PSNR (dB)"))
     assert [verdict.answer for verdict in found] == ["seen", "seen", "seen"]
-    assert found[0].figures.startswith("usage 99 % (95 % interval 99 to 99), 99% at least")
-    assert "VQ, splitting, the best VQ" in found[2].figures
+    assert found[0].figures.startswith("usage 99.0 % (95 % interval 98.9 to 99.1), 99.0 % at least")
+    assert "VQ with splitting, the best VQ" in found[2].figures
     nearer = kind_verdicts("clouds", usage, quality, Column("chamfer", "Chamfer distance"))
     assert nearer[2].answer == "opposite"
     assert "VQ, the best VQ" in nearer[2].figures

@@ -81,7 +81,7 @@ def test_verdicts_on_made_up_figures() -> None:
         "lite0 in the loss brings reconstructions nearer to the pictures than pixels alone do, by lite2"
     )
     assert found[0].figures.startswith("kernel distance 0.0500 against 0.1001, -0.0500 (95 % interval -0.05")
-    assert found[8].figures.startswith("20% of what pixels alone leave against 50%; logarithm of the ratio -0.92")
+    assert found[8].figures.startswith("20 % of what pixels alone leave against 50 %; logarithm of the ratio -0.92")
     assert found[9].figures.endswith("; a step takes 2.0 times as long")
     assert "dB" in found[9].figures
     # Of many pictures the Fréchet distance counts, which is turned around here.

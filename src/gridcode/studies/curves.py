@@ -42,6 +42,10 @@ COSTS: Final = (
 """What a token costs in bits, under the prior and without one."""
 PLOTTED: Final = (RECONSTRUCTION, SAMPLES, "usage", BITS)
 """The panels of the paper's Figure 3, in its order."""
+EXPECTED: Final = "expected_usage"
+"""Usage that a cell's tokens would show, on average, of codes used evenly."""
+OF_EXPECTED: Final = "usage_of_expected"
+"""Usage as a share of that."""
 
 
 def lines_by_size(families: Iterable[str], bits: Iterable[int]) -> dict[str, dict[float, list[str]]]:
@@ -91,6 +95,25 @@ def size_text(size: float) -> str:
     '2^10'
     """
     return f"2^{round(math.log2(size))}"
+
+
+def expected_usage(codes: int, tokens: int) -> float:
+    """The share of the codes that tokens drawn evenly from all of them show on average: 1 - (1 - 1/K)^N.
+
+    >>> round(expected_usage(2**20, 490_000), 3)
+    0.373
+    """
+    return -math.expm1(tokens * math.log1p(-1 / codes)) if codes > 1 else 1.0
+
+
+def with_expected(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell's figures with the usage that its tokens would show of codes used evenly, and its own as a share of that.
+
+    >>> with_expected({"codebook_size": 2, "tokens": 1, "usage": 0.5})[OF_EXPECTED]
+    1.0
+    """
+    most = expected_usage(values["codebook_size"], values["tokens"])
+    return {**values, EXPECTED: most, OF_EXPECTED: values["usage"] / most}
 
 
 def curve_table(

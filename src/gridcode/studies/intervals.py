@@ -13,7 +13,7 @@ a sampler's figures at five numbers of steps are five looks at the same few chec
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, TypeAlias
@@ -23,6 +23,15 @@ from gridcode.metrics.interval import contrast_interval, share_difference_interv
 
 Answer: TypeAlias = Literal["seen", "not seen", "opposite", "open"]
 """What a claim met: ``open`` where too few cells are done, or the interval holds both answers."""
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as a sentence shows it.
+
+    >>> percent(0.25)
+    '25 %'
+    """
+    return f"{100 * share:.{digits}f} %"
 
 
 @dataclass(frozen=True)
@@ -57,13 +66,14 @@ class Difference:
         """As a sentence shows a share, which is never outside 0 to 1.
 
         >>> Difference(0.25, -0.2, 0.7).share_text()
-        '25 % (95 % interval 0 to 70)'
+        '25.0 % (95 % interval 0.0 to 70.0)'
         """
         if not math.isfinite(self.low):
-            return f"{100 * self.value:.0f} % (no interval: too few seeds)"
+            return f"{percent(self.value, 1)} (no interval: too few seeds)"
         if self.low == self.high:
-            return f"{100 * self.value:.0f} % (no seed differs)"
-        return f"{100 * self.value:.0f} % (95 % interval {100 * max(self.low, 0):.0f} to {100 * min(self.high, 1):.0f})"
+            return f"{percent(self.value, 1)} (no seed differs)"
+        low, high = max(self.low, 0), min(self.high, 1)
+        return f"{percent(self.value, 1)} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 
 def contrast(
@@ -111,13 +121,13 @@ def paired(a: Sequence[float], b: Sequence[float], *, comparisons: int = 1) -> D
     return contrast([(1.0, [x - y for x, y in zip(a, b, strict=True)])], comparisons=comparisons)
 
 
-def average(values: Sequence[float], groups: Iterable[Sequence[float]] = ()) -> Difference:
-    """A mean with its interval, to be held against a limit.
+def average(values: Sequence[float], groups: Iterable[Sequence[float]] = (), *, comparisons: int = 1) -> Difference:
+    """A mean with its interval, to be held against a limit; see :func:`contrast`.
 
     >>> below(average([0.1, 0.12, 0.11]), 0.5)
     'seen'
     """
-    return contrast([(1.0, values)], groups)
+    return contrast([(1.0, values)], groups, comparisons=comparisons)
 
 
 def share_difference(share: float, count: int, other: float, other_count: int) -> Difference:
@@ -170,6 +180,30 @@ def above(interval: Difference, limit: float) -> Answer:
     ('seen', 'open')
     """
     return "seen" if interval.low > limit else "not seen" if interval.high < limit else "open"
+
+
+def above_everywhere(curve: Mapping[float, Sequence[float]], limit: float) -> tuple[float, Difference, Answer]:
+    """Whether all places of a curve are above a limit.
+
+    Args:
+        curve: Values over seeds by x, of settings that were trained apart.
+        limit: The limit.
+
+    Returns:
+        The place whose interval reaches lowest, its mean with that interval, and the answer: seen where all intervals
+        are above the limit; not seen where one is below, though it was chosen among all.
+
+    >>> above_everywhere({1: [0.9, 0.91], 2: [0.6, 0.61]}, 0.5)[::2]
+    (2, 'seen')
+    """
+    means = {place: average(values, curve.values()) for place, values in curve.items()}
+    lowest = min(means, key=lambda place: (means[place].low, means[place].value))
+    if means[lowest].low > limit:
+        return lowest, means[lowest], "seen"
+    under = any(
+        below(average(values, curve.values(), comparisons=len(curve)), limit) == "seen" for values in curve.values()
+    )
+    return lowest, means[lowest], "not seen" if under else "open"
 
 
 def least_inside(

@@ -63,8 +63,10 @@ def peak_memory(device: torch.device, file: Path | None = None) -> Iterator[Peak
     """Measure the peak of memory within the block.
 
     Args:
-        device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux.
-        file: Where the peak is kept, for work that goes on after a kill: the highest of all sittings counts.
+        device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux; where the
+            process may not begin anew, as in some containers, since it began.
+        file: Where the peak is kept for work that goes on after it was interrupted: the highest of all sittings counts,
+            but for one that was killed.
     """
     peak = Peak()
     if device.type == "cuda":
@@ -72,14 +74,21 @@ def peak_memory(device: torch.device, file: Path | None = None) -> Iterator[Peak
     else:
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the highest so far becomes what is held now
-    yield peak
+    try:
+        yield peak
+    finally:
+        peak.mib = _peak_until_now(device)
+        if file is not None:
+            before = read_json(file, "peak of a cell's memory")["mib"] if file.is_file() else None
+            peak.mib = max((mib for mib in (before, peak.mib) if mib is not None), default=None)
+            write_json(file, {"mib": peak.mib})
+
+
+def _peak_until_now(device: torch.device) -> float | None:
+    """MiB; None where the system does not tell."""
     if device.type == "cuda":
-        peak.mib = torch.cuda.max_memory_allocated(device) / 2**20
-    else:
-        with suppress(OSError):
-            found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-            peak.mib = int(found[1]) / 1024 if found else None
-    if file is not None:
-        before = read_json(file, "peak of a cell's memory")["mib"] if file.is_file() else None
-        peak.mib = max((mib for mib in (before, peak.mib) if mib is not None), default=None)
-        write_json(file, {"mib": peak.mib})
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return int(found[1]) / 1024 if found else None
+    return None

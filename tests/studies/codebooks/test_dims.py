@@ -16,8 +16,7 @@ from gridcode.quantize.fsq.levels import MAX_CODEBOOK
 from gridcode.quantize.make import make_quantizer
 from gridcode.studies.codebooks.config import DimsConfig
 from gridcode.studies.codebooks.dims import POOR, Dims, quantizer_of, verdicts, with_signs
-from gridcode.studies.codebooks.scaling import SHOWN
-from gridcode.studies.curves import PSNR
+from gridcode.studies.curves import OF_EXPECTED, PSNR
 from gridcode.studies.plot import save_plot
 from gridcode.studies.study import Cell
 from gridcode.studies.summary import HeatMap
@@ -61,7 +60,7 @@ def answers(few_unstable: float, coarse: float, *, poor: float) -> dict[str, str
     unstable = {pair: [few_unstable] * 2 if pair[0] == 1 else [1.0 - few_unstable] * 2 for pair in pairs}
     quality = {pair: [20.0, 20.1] for pair in pairs} | {(3, 8): [coarse, coarse + 0.1]}
     del quality[3, 2], quality[9, 8]
-    grids = {PSNR: quality, "unstable": unstable, SHOWN: {}}
+    grids = {PSNR: quality, "unstable": unstable, OF_EXPECTED: {}}
     return {verdict.claim: verdict.answer for verdict in verdicts(grids, poor={pair: [poor] for pair in pairs})}
 
 

@@ -1,4 +1,4 @@
-"""Large codebooks as a study: what is held, what the sample can show, and where the grid stops paying."""
+"""Large codebooks as a study: what is held, what even use would show, and where the grid stops paying."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gridcode.errors import GridcodeError
 from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.codebooks.config import ScalingConfig
-from gridcode.studies.codebooks.scaling import SECONDS, SHOWN, Scaling, expected_usage, verdicts
-from gridcode.studies.curves import BITS, RECONSTRUCTION, SAMPLES
+from gridcode.studies.codebooks.scaling import SECONDS, Scaling, verdicts
+from gridcode.studies.curves import BITS, OF_EXPECTED, RECONSTRUCTION, SAMPLES, expected_usage
 from gridcode.studies.study import Cell
 from gridcode.studies.timing import peak_memory, seconds_of_steps
 from gridcode.training.config import LoopConfig
@@ -42,7 +42,7 @@ def test_a_cell_is_a_quantizer_of_about_its_size_and_a_head() -> None:
 
 
 @pytest.mark.parametrize(("codes", "tokens"), [(10, 7), (50, 200), (1, 3)])
-def test_the_ceiling_is_what_even_tokens_show_on_average(codes: int, tokens: int) -> None:
+def test_even_use_is_what_tokens_drawn_evenly_show_on_average(codes: int, tokens: int) -> None:
     drawn = np.random.default_rng(0).integers(codes, size=(4000, tokens))
     shown = np.mean([len(np.unique(row)) for row in drawn]) / codes
     assert expected_usage(codes, tokens) == pytest.approx(shown, rel=0.02)
@@ -64,7 +64,7 @@ def curve(*values: float) -> dict[float, list[float]]:
 
 def answers(*, grid: list[float], shown: list[float], independent: float, vq: float) -> dict[str, str]:
     curves = {
-        SHOWN: {"fsq_independent": curve(*shown)},
+        OF_EXPECTED: {"fsq_independent": curve(*shown)},
         RECONSTRUCTION: {"fsq_independent": curve(*grid), "fsq_joint": curve(*grid[:2]), "vq": curve(vq)},
         SAMPLES: {"fsq_independent": curve(*grid)},
         BITS: {"fsq_joint": curve(8.0), "fsq_independent": curve(8.0 + independent)},
@@ -75,7 +75,7 @@ def answers(*, grid: list[float], shown: list[float], independent: float, vq: fl
 
 def test_a_grid_that_stops_paying() -> None:
     assert answers(grid=[5.0, 3.0, 3.0], shown=[0.99, 0.9, 0.8], independent=0.2, vq=6.0) == {
-        "FSQ uses more than half of what the sample can show at every size": "seen",
+        "FSQ shows more than half of the codes that even use would show, at every size": "seen",
         "beyond some size larger grids no longer reconstruct better": "seen",
         "beyond some size larger grids no longer give better samples, independent digits": "seen",
         "independent digits: more bits than one softmax at 2^10": "seen",
@@ -87,6 +87,17 @@ def test_a_grid_that_stops_paying() -> None:
 def test_a_grid_that_goes_on_paying() -> None:
     found = answers(grid=[5.0, 4.0, 3.0], shown=[0.99, 0.9, 0.3], independent=-0.2, vq=4.0)
     assert list(found.values()) == ["not seen", "opposite", "opposite", "opposite", "seen", "opposite"]
+
+
+@pytest.mark.parametrize(("grid", "answer", "text"), [
+    ((5.0, 3.0, 5.0), "seen", "no larger one betters 2^12 by 5 %: 3.005 there, at 2^20 +2.000"),
+    ((6.0, 5.0, 4.75), "open", "the distance at 2^20 minus that at 2^12: -0.250"),
+    ((6.0, 5.0, 4.0), "opposite", "the distance at 2^20 minus that at 2^12: -1.000"),
+])  # fmt: skip
+def test_a_size_is_enough_where_no_larger_one_is_much_better(grid: tuple[float, ...], answer: str, text: str) -> None:
+    [verdict] = verdicts({RECONSTRUCTION: {"fsq_joint": curve(*grid)}})
+    assert verdict.answer == answer
+    assert verdict.figures.startswith(text)
 
 
 def test_one_seed_leaves_it_open() -> None:
@@ -111,6 +122,9 @@ def test_a_peak_of_memory_is_the_highest_of_all_sittings(tmp_path: Path) -> None
     del held
     if first.mib is None:
         pytest.skip("the system does not tell")
+    with pytest.raises(KeyboardInterrupt), peak_memory(torch.device("cpu"), tmp_path / "cut.json"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "cut.json").is_file()  # what was taken until then counts, too
     write_json(file, {"mib": first.mib + 1000})
     with peak_memory(torch.device("cpu"), file) as second:
         pass

@@ -88,8 +88,41 @@ def test_what_the_paper_did_not_find_is_not_seen_or_the_opposite() -> None:
     }
 
 
+def test_usage_is_said_beside_what_the_sample_can_show() -> None:
+    found = curves(usage={"fsq": [0.99, 0.9, 0.6, 0.3], "vq": [0.9, 0.9, 0.9, 0.1]})
+    texts = [verdict.figures for verdict in verdicts(found, {2.0**12: [1.0], 2.0**16: [0.78, 0.78]})]  # type: ignore[arg-type]
+    assert [text.endswith("; codes used evenly would show 78 % in this sample") for text in texts] == [True, True]
+    assert not any("evenly" in verdict.figures for verdict in verdicts(found))  # type: ignore[arg-type]
+
+
 def test_samples_that_only_get_worse_do_not_saturate() -> None:
     assert list(answers(**{SAMPLES: {"fsq": [8, 9, 10, 11]}}).values()) == ["not seen"]
+
+
+def test_samples_that_get_worse_beyond_a_size_do_not_saturate() -> None:
+    [verdict] = verdicts(curves(**{SAMPLES: {"fsq": [20, 5, 6, 9]}}))  # type: ignore[arg-type]
+    assert verdict.answer == "not seen"
+    assert "5.00 at 2^8" in verdict.figures
+    assert "the distance at 2^16 minus that at 2^8: +4.00" in verdict.figures
+    assert list(answers(**{SAMPLES: {"fsq": [20, 5, 5.1, 5.1]}}).values()) == ["seen"]
+
+
+def test_at_a_size_the_best_vq_of_that_size_is_compared() -> None:
+    distance = {"fsq": [5, 3, 2, 1], "vq": [4, 4, 4, 4], "vq_splitting": [6, 5, 3, 2]}
+    bits = {"fsq": [4, 7, 9, 12], "vq": [4, 7, 8, 8], "vq_splitting": [4, 7, 8, 9]}
+    found = {v.claim: v for v in verdicts(curves(**{RECONSTRUCTION: distance}, bits_per_token=bits))}  # type: ignore[arg-type]
+    small = found["VQ reconstructs better than FSQ with 2^4 codes"]
+    assert small.answer == "seen"
+    assert small.figures.startswith("FSQ's distance minus that of VQ, the best VQ of that size: +1.000")
+    large = found["FSQ's tokens cost more bits than VQ's with 2^16 codes"]
+    assert large.figures.startswith("bits per token minus those of VQ with splitting, which reconstructs best: +3.00")
+
+
+def test_usage_stays_only_where_it_does_at_every_size() -> None:
+    wide = {"usage": {"fsq": {16.0: [0.99, 0.99], 64.0: [0.99, 0.2]}}}
+    found = verdicts({**curves(), **wide})  # type: ignore[arg-type]
+    assert [verdict.answer for verdict in found] == ["open"]
+    assert found[0].figures.startswith("lowest at 2^6, 59.5 %")
 
 
 def test_three_sizes_are_enough_to_saturate() -> None:

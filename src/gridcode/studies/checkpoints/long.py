@@ -26,7 +26,7 @@ from gridcode.studies.checkpoints.config import LongConfig
 from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import MEASURES, Curve, Curves, cell_text, curve_panels
 from gridcode.studies.images import measure, pictures, time_image_cell, train_stage_one, train_stage_two
-from gridcode.studies.intervals import above, answered, difference, paired
+from gridcode.studies.intervals import above, answered, difference, paired, percent
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.training.log import read_log
@@ -156,11 +156,10 @@ def _usage(curve: Curve, share: float, family: str) -> Verdict:
     """FSQ's usage lasts; VQ's falls on. The paper shows ends of runs alone, so this is asked, not claimed."""
     early, last = _early(curve, share), max(curve)
     change = paired(curve[last], curve[early])
-    figures = f"{fmean(curve[early]):.0%} at step {early:g}, {fmean(curve[last]):.0%} at step {last:g}"
+    figures = f"{percent(fmean(curve[early]))} at step {early:g}, {percent(fmean(curve[last]))} at step {last:g}"
     if family == "fsq":
         kept = paired(curve[last], [LASTS * value for value in curve[early]])
-        percent = f"{100 * LASTS:.0f} %"
-        figures += f"; more than {percent} of the former by {kept.text(1, scale=100, unit=' points')}"
-        return Verdict(f"FSQ keeps at least {percent} of its usage to the end", above(kept, 0), figures)
+        figures += f"; more than {percent(LASTS)} of the former by {kept.text(1, scale=100, unit=' points')}"
+        return Verdict(f"FSQ keeps at least {percent(LASTS)} of its usage to the end", above(kept, 0), figures)
     text = f"{figures}; {change.text(1, scale=100, unit=' points')}"
     return Verdict(f"usage of {NAMES[family]} recovers with more steps", answered(change, expected=1), text)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from gridcode.studies.curves import (
+    EXPECTED,
     MEASURES,
     PLOTTED,
+    Curve,
     Curves,
     curve_panels,
     curve_table,
@@ -50,8 +52,22 @@ class SizeStudy(ImageStudy):
             for line, title in self.lines().items()
         ]
 
+    def even_use(self, results: Mapping[Cell, Values]) -> Curve:
+        """The usage that codes used evenly would show, by size; of results :func:`with_expected`."""
+        of_all = {float(2**bits): [f"{line}-{2**bits}" for line in self.lines()] for bits in self.config.bits}
+        return curves_of(results, {EXPECTED: of_all}, [Column(EXPECTED, "")])[EXPECTED][EXPECTED]
+
     def panels(
-        self, curves: Mapping[str, Curves], measures: Sequence[Column] = MEASURES, plotted: Sequence[str] = PLOTTED
+        self,
+        curves: Mapping[str, Curves],
+        measures: Sequence[Column] = MEASURES,
+        plotted: Sequence[str] = PLOTTED,
+        *,
+        even_use: Curve | None = None,
     ) -> list[Panel]:
-        """A panel of each measure."""
-        return curve_panels(curves, self.lines(), x="codes", log_x=True, measures=measures, plotted=plotted)
+        """A panel of each measure; ``even_use`` is drawn as a line of usage."""
+        names = self.lines()
+        if even_use:
+            names = {**names, EXPECTED: "codes used evenly"}
+            curves = {**curves, "usage": {**curves["usage"], EXPECTED: even_use}}
+        return curve_panels(curves, names, x="codes", log_x=True, measures=measures, plotted=plotted)

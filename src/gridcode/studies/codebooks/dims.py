@@ -25,10 +25,9 @@ from typing import Any, ClassVar, Final
 from gridcode.quantize.config import FSQConfig, GroupedFSQConfig, QuantizerConfig
 from gridcode.quantize.fsq.levels import MAX_CODEBOOK
 from gridcode.studies.codebooks.config import DimsConfig
-from gridcode.studies.codebooks.scaling import SHOWN, with_ceiling
-from gridcode.studies.curves import PSNR, cell_text
+from gridcode.studies.curves import OF_EXPECTED, PSNR, cell_text, with_expected
 from gridcode.studies.images import ImageStudy, Recipe
-from gridcode.studies.intervals import answered, contrast, share_difference
+from gridcode.studies.intervals import answered, contrast, percent, share_difference
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, HeatMap, StudyTable, Summary, Verdict, by_setting
 from gridcode.tokenizer.alarms import NEARLY_ALL, AlarmConfig
@@ -42,7 +41,7 @@ NARROW: Final = 2
 
 MEASURES: Final = (
     Column(PSNR, "PSNR (dB)", 2),
-    Column(SHOWN, "usage", 0, percent=True),
+    Column(OF_EXPECTED, "usage", 0, percent=True),
     Column("unstable", "unstable seeds", 0, percent=True),
 )
 
@@ -131,8 +130,8 @@ def with_signs(values: Values) -> Values:
     unstable = bool(values.get("diverged")) or not alarms.isdisjoint(ALARMS)
     if values.get("diverged"):
         return {**values, "unstable": 1.0, "poor": 0.0}
-    found = with_ceiling(values)
-    poor = found[SHOWN] >= NEARLY_ALL and found[PSNR] < POOR
+    found = with_expected(values)
+    poor = found[OF_EXPECTED] >= NEARLY_ALL and found[PSNR] < POOR
     return {**found, "unstable": float(unstable), "poor": float(poor)}
 
 
@@ -154,7 +153,7 @@ def verdicts(grids: Mapping[str, Grid], *, poor: Grid) -> list[Verdict]:
         places = [pair for pair, values in poor.items() if min(values)]
         where = ", ".join(f"{d} x {levels}" for d, levels in places) or "none"
         claim = "codes can be used nearly all and still reconstruct poorly"
-        limits = f"usage of {100 * NEARLY_ALL:.0f} % and more and under {POOR:g} dB with every seed"
+        limits = f"usage of {percent(NEARLY_ALL)} and more and under {POOR:g} dB with every seed"
         figures = f"{limits}: {len(places)} of {len(poor)} settings (channels x levels): {where}"
         found.append(Verdict(claim, "seen" if places else "not seen", figures))
     return found

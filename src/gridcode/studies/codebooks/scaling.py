@@ -7,11 +7,11 @@
     vq-1024                  VQ with MaskGIT's entropy loss; one softmax
 
 A softmax or a table of vectors is as large as the codebook, so ``fsq_joint`` and ``vq`` end at the size ``held``.
-Usage is shown beside its ceiling. N tokens drawn evenly from K codes show on average the share
+Usage is shown beside that of codes used evenly. N tokens drawn evenly from K codes show on average the share
 
     1 - (1 - 1/K)^N
 
-of them: 490,000 tokens at most 37 % of 2^20. Seconds and memory are those of training the prior on the machine that ran
+of them: 490,000 tokens 37 % of 2^20. Seconds and memory are those of training the prior on the machine that ran
 the study.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import expm1, log1p, log2
+from math import log2
 from statistics import fmean
 from typing import ClassVar, Final, Literal
 
@@ -31,17 +31,17 @@ from gridcode.studies.codebooks.config import ScalingConfig
 from gridcode.studies.curves import (
     BITS,
     MEASURES,
+    OF_EXPECTED,
     PLOTTED,
     RECONSTRUCTION,
     SAMPLES,
     Curve,
     Curves,
-    curve_panels,
-    curves_of,
     size_text,
+    with_expected,
 )
 from gridcode.studies.images import Recipe
-from gridcode.studies.intervals import above, answered, average, difference
+from gridcode.studies.intervals import above, above_everywhere, answered, below, difference, percent
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Summary, Verdict
 
@@ -49,32 +49,21 @@ NAMES: Final = {
     "fsq_joint": "FSQ, one softmax",
     "fsq_independent": "FSQ, independent digits",
     "fsq_chain": "FSQ, chain of digits",
-    "vq": "VQ, entropy loss",
+    "vq": "VQ with entropy loss",
 }
 HEADS: Final[dict[str, Head]] = {"fsq_independent": "independent", "fsq_chain": "chain"}
 HELD: Final = ("fsq_joint", "vq")
 """The families that hold something as large as the codebook."""
 LITTLE: Final = 0.05
 """A gain in Fréchet distance that a larger codebook is not worth, as a share of it."""
-CEILING: Final = "expected_usage"
 SECONDS: Final = "prior_seconds_a_step"
-SHOWN: Final = "usage_of_expected"
 SCALING: Final = (
     *MEASURES,
-    Column(SHOWN, "usage, of what the sample shows of even codes", 1, percent=True),
+    Column(OF_EXPECTED, "usage, as a share of even use", 1, percent=True),
     Column(SECONDS, "seconds per step of Stage II", 3),
     Column("prior_peak_mib", "peak memory of the process, Stage II (MiB)", 0),
     Column("prior_parameters", "parameters of Stage II", 0),
 )
-
-
-def expected_usage(codes: int, tokens: int) -> float:
-    """The share of the codes that tokens drawn evenly from all of them show on average.
-
-    >>> round(expected_usage(2**20, 490_000), 3)
-    0.373
-    """
-    return -expm1(tokens * log1p(-1 / codes)) if codes > 1 else 1.0
 
 
 @dataclass(frozen=True)
@@ -107,41 +96,22 @@ class Scaling(SizeStudy):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
         config = self.config
-        found = {cell: with_ceiling(values) for cell, values in results.items()}
+        found = {cell: with_expected(values) for cell, values in results.items()}
         curves = self.curves(found, SCALING)
-        of_all = {float(2**bits): [f"{line}-{2**bits}" for line in self.lines()] for bits in config.bits}
-        ceiling = curves_of(found, {CEILING: of_all}, [Column(CEILING, "")])[CEILING]
         return Summary(
             f"Codebooks up to {size_text(2.0 ** max(config.bits))}, {config.data.dataset}",
             verdicts(curves),
             self.tables(curves, SCALING),
-            curve_panels(
-                {**curves, "usage": {**curves["usage"], **ceiling}},
-                {**self.lines(), CEILING: "what the sample can show"},
-                x="codes",
-                log_x=True,
-                measures=SCALING,
-                plotted=(*PLOTTED, SECONDS, "prior_peak_mib"),
-            ),
+            self.panels(curves, SCALING, (*PLOTTED, SECONDS, "prior_peak_mib"), even_use=self.even_use(found)),
         )
-
-
-def with_ceiling(values: Values) -> Values:
-    """A cell's figures with what its tokens could show of evenly used codes, and its usage as a share of that.
-
-    >>> with_ceiling({"codebook_size": 2, "tokens": 1, "usage": 0.5})[SHOWN]
-    1.0
-    """
-    most = expected_usage(values["codebook_size"], values["tokens"])
-    return {**values, CEILING: most, SHOWN: values["usage"] / most}
 
 
 def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     """Where the grid stops paying, what digits cost, and how VQ compares; as far as there are cells."""
     grid = {key: of[line] for key, of in curves.items() if (line := _largest(of)) is not None}
     found = []
-    if grid.get(SHOWN):
-        found.append(_usage_stays(grid[SHOWN]))
+    if grid.get(OF_EXPECTED):
+        found.append(_usage_stays(grid[OF_EXPECTED]))
     if len(grid.get(RECONSTRUCTION, {})) > 1:
         found.append(_stops_paying(grid[RECONSTRUCTION], "reconstruct better"))
     samples = {line: curve for line, curve in curves.get(SAMPLES, {}).items() if line != "vq" and len(curve) > 1}
@@ -153,9 +123,9 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     for digits in HEADS:
         name = NAMES[digits].partition(", ")[2]
         more, less = f"{name}: more bits than one softmax", f"{name}: less time than one softmax"
-        found += _compared(bits, digits, "fsq_joint", more, "bits per token", 1)
-        found += _compared(seconds, digits, "fsq_joint", less, "seconds per step", -1)
-    found += _compared(distance, "fsq_joint", "vq", "FSQ reconstructs better than VQ", "reconstruction distance", -1)
+        found += _compared(bits, digits, "fsq_joint", more, f"bits per token, {name} minus one softmax", 1)
+        found += _compared(seconds, digits, "fsq_joint", less, f"seconds per step, {name} minus one softmax", -1)
+    found += _compared(distance, "fsq_joint", "vq", "FSQ reconstructs better than VQ", "FSQ's distance minus VQ's", -1)
     return found
 
 
@@ -166,32 +136,36 @@ def _largest(curves: Curves) -> str | None:
 
 
 def _usage_stays(curve: Curve) -> Verdict:
-    lowest = min(curve, key=lambda size: fmean(curve[size]))
-    used = average(curve[lowest], curve.values())
-    claim = "FSQ uses more than half of what the sample can show at every size"
-    return Verdict(claim, above(used, 0.5), f"lowest at {size_text(lowest)}, {used.share_text()}")
+    lowest, used, answer = above_everywhere(curve, 0.5)
+    claim = "FSQ shows more than half of the codes that even use would show, at every size"
+    return Verdict(claim, answer, f"lowest at {size_text(lowest)}, {used.share_text()}")
 
 
 def _stops_paying(curve: Curve, what: str) -> Verdict:
-    """Seen where a smaller codebook, the smallest of which is named, is at most a little worse than the largest."""
+    """Seen where a codebook, the smallest of which is named, is at most a little worse than any larger one."""
     *smaller, last = sorted(curve)
     claim = f"beyond some size larger grids no longer {what}"
-    changes = {size: difference(curve[last], curve[size], curve.values(), comparisons=len(smaller)) for size in smaller}
-    for size, change in changes.items():
-        if above(change, -LITTLE * fmean(curve[size])) == "seen":
+    for size in smaller:
+        changes = {
+            larger: difference(curve[larger], curve[size], curve.values(), comparisons=len(smaller))
+            for larger in curve
+            if larger > size
+        }
+        if all(above(change, -LITTLE * fmean(curve[size])) == "seen" for change in changes.values()):
+            best = min(changes, key=lambda larger: changes[larger].low)
             figures = (
-                f"{size_text(size)} is the first that {size_text(last)} does not better by {LITTLE:.0%}: "
-                f"{fmean(curve[size]):.3f} there, {change.text(3)}"
+                f"no larger one betters {size_text(size)} by {percent(LITTLE)}: {fmean(curve[size]):.3f} there, "
+                f"at {size_text(best)} {changes[best].text(3)}"
             )
             return Verdict(claim, "seen", figures)
-    change = changes[smaller[-1]]
-    figures = f"the distance at {size_text(last)} minus that at {size_text(smaller[-1])}: {change.text(3)}"
-    return Verdict(claim, "opposite" if change.sign < 0 else "open", figures)
+    before = smaller[-1]
+    change = difference(curve[last], curve[before], curve.values(), comparisons=len(smaller))
+    pays = below(change, -LITTLE * fmean(curve[before])) == "seen"
+    figures = f"the distance at {size_text(last)} minus that at {size_text(before)}: {change.text(3)}"
+    return Verdict(claim, "opposite" if pays else "open", figures)
 
 
-def _compared(
-    curves: Curves, one: str, other: str, claim: str, measure: str, expected: Literal[1, -1]
-) -> list[Verdict]:
+def _compared(curves: Curves, one: str, other: str, claim: str, what: str, expected: Literal[1, -1]) -> list[Verdict]:
     """Two families at the largest size that both have; nothing where they share none."""
     a, b = curves.get(one, {}), curves.get(other, {})
     common = set(a) & set(b)
@@ -199,6 +173,5 @@ def _compared(
         return []
     size = max(common)
     change = difference(a[size], b[size], [*a.values(), *b.values()])
-    digits = 3 if measure.startswith("reconstruction") else 2
-    figures = f"difference in {measure}: {change.text(digits)}"
+    figures = f"{what}: {change.text(3)}"
     return [Verdict(f"{claim} at {size_text(size)}", answered(change, expected=expected), figures)]

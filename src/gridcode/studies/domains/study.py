@@ -33,7 +33,7 @@ from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import cell_text
 from gridcode.studies.domains.config import RECIPES_OF, DomainsConfig, KindName
 from gridcode.studies.images import continued, tidy_stages
-from gridcode.studies.intervals import above, answered, average, difference
+from gridcode.studies.intervals import above, answered, average, difference, percent
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.timing import STEPS, seconds_of_steps, short_loop
@@ -238,14 +238,13 @@ def kind_verdicts(
     found = []
     if "fsq" in usage:
         used = average(usage["fsq"])
-        figures = f"usage {used.share_text()}, {min(usage['fsq']):.0%} at least"
-        found.append(
-            Verdict(f"FSQ uses at least {100 * FULL:.0f} % of its codes on {nouns}", above(used, FULL), figures)
-        )
+        figures = f"usage {used.share_text()}, {percent(min(usage['fsq']), 1)} at least"
+        found.append(Verdict(f"FSQ uses at least {percent(FULL)} of its codes on {nouns}", above(used, FULL), figures))
     if "fsq" in usage and "vq" in usage:
         change = difference(usage["vq"], usage["fsq"], usage.values())
         figures = (
-            f"{fmean(usage['vq']):.1%} against {fmean(usage['fsq']):.1%}: {change.text(1, scale=100, unit=' points')}"
+            f"{percent(fmean(usage['vq']), 1)} against {percent(fmean(usage['fsq']), 1)}: "
+            f"{change.text(1, scale=100, unit=' points')}"
         )
         found.append(
             Verdict(

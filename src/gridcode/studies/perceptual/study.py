@@ -34,7 +34,7 @@ from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
 from gridcode.studies.images import ImageStudy, Recipe, pictures
-from gridcode.studies.intervals import answered, difference
+from gridcode.studies.intervals import answered, difference, percent
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values, cell_folder
@@ -264,5 +264,6 @@ def _flattered(lite0: Mapping[str, Sequence[float]], lite2: Mapping[str, Sequenc
     change = difference(nearer["lite0"], nearer["l2"])
     left = [fmean(measure["lite0"]) / fmean(measure["l2"]) for measure in (lite0, lite2)]
     claim = "lite0 overrates a tokenizer trained with it: it sees less of the distance left than lite2 does"
-    figures = f"{left[0]:.0%} of what pixels alone leave against {left[1]:.0%}; logarithm of the ratio {change.text(2)}"
+    shares = f"{percent(left[0])} of what pixels alone leave against {percent(left[1])}"
+    figures = f"{shares}; logarithm of the ratio {change.text(2)}"
     return [Verdict(claim, answered(change, expected=-1), figures)]

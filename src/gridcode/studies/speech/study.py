@@ -40,7 +40,7 @@ from gridcode.evaluation.pictures import contact_sheet, save_png
 from gridcode.features.classifier import load_classifier, save_classifier
 from gridcode.studies.config import CLASSIFIER
 from gridcode.studies.curves import ahead_of, row_of
-from gridcode.studies.intervals import below, share_difference
+from gridcode.studies.intervals import below, percent, share_difference
 from gridcode.studies.results import weights_below
 from gridcode.studies.speech.codecs import load, through_codec
 from gridcode.studies.speech.config import SpeechConfig
@@ -223,12 +223,10 @@ def verdicts(found: Mapping[str, Values]) -> list[Verdict]:
     if ORIGINALS in found:
         before = found[ORIGINALS]
         loss = share_difference(before["recognised"], before["sounds"], ours["recognised"], ours["sounds"])
-        shares = f"{ours['recognised']:.1%} against {found[ORIGINALS]['recognised']:.1%}"
+        shares = f"{percent(ours['recognised'], 1)} against {percent(found[ORIGINALS]['recognised'], 1)}"
         lost = loss.text(1, scale=100, unit=" points")
         figures = f"{shares}, at {ours[RATE_OF]:.0f} bits per second: {lost} lost"
-        claim = (
-            f"a classifier recognises at most {100 * FEWER:.0f} % of the digits less after the tokenizer than before"
-        )
+        claim = f"a classifier recognises at most {percent(FEWER)} of the digits less after the tokenizer than before"
         claims.append(Verdict(claim, below(loss, FEWER), figures))
     for name, theirs in found.items():
         if name in (ORIGINALS, OURS) or theirs[RATE_OF] < ours[RATE_OF]:

@@ -39,7 +39,7 @@ from gridcode.store.reader import TokenStore
 from gridcode.store.writer import StoreWriter
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of, lines_by_size, size_text
 from gridcode.studies.images import continued, tidy_stages
-from gridcode.studies.intervals import answered, difference
+from gridcode.studies.intervals import answered, difference, percent
 from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Column, Spread, StudyTable, Summary, Verdict, by_setting
 from gridcode.studies.text.config import TextStudyConfig
@@ -246,8 +246,8 @@ def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdic
         first, last = min(whole), max(whole)
         change = difference(whole[last], whole[first], whole.values())
         figures = (
-            f"from {fmean(whole[first]):.1%} at {size_text(first)} codes to {fmean(whole[last]):.1%} at "
-            f"{size_text(last)}: {change.text(1, scale=100, unit=' points')}"
+            f"from {percent(fmean(whole[first]), 1)} at {size_text(first)} codes to "
+            f"{percent(fmean(whole[last]), 1)} at {size_text(last)}: {change.text(1, scale=100, unit=' points')}"
         )
         found.append(Verdict("more windows come back whole with more codes", answered(change, expected=1), figures))
     if path and of_bytes:

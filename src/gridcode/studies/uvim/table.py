@@ -17,7 +17,7 @@ from gridcode.domains.dense.colour_sets import TRUE_COLOURS
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
 from gridcode.evaluation.pictures import save_png
-from gridcode.studies.intervals import answered, difference, level
+from gridcode.studies.intervals import answered, difference, level, percent
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Bars, Spread, StudyTable, Summary, Verdict
 from gridcode.studies.uvim.config import NAMES, UvimConfig, Variant, task_and_variant
@@ -207,9 +207,7 @@ def uvim_verdicts(figures: Mapping[str, Mapping[Variant, Sequence[float]]]) -> l
             means = f"{fmean(of[one]):.{digits}f} against {fmean(of[other]):.{digits}f}"
             if claim == LEVEL_WITH_VQ:
                 margin, within = (
-                    (LEVEL_DB, f"{LEVEL_DB:g} dB")
-                    if "dB" in title
-                    else (LEVEL * fmean(of[other]), f"{100 * LEVEL:.0f} %")
+                    (LEVEL_DB, f"{LEVEL_DB:g} dB") if "dB" in title else (LEVEL * fmean(of[other]), percent(LEVEL))
                 )
                 answer, asked = level(change, margin=margin), f"{claim}, within {within}"
             else:
