@@ -40,6 +40,9 @@ def test_it_is_splitmix64(key: int, number: int) -> None:
     uniform = noise.fold(number).uniform()
     assert uniform.item() == ((expected >> 41) % 2**23 + 0.5) / 2**23
     assert 0 < uniform.item() < 1
+    exact = noise.fold(number).uniform(torch.float64)
+    assert exact.item() == ((expected >> 12) + 0.5) / 2**52
+    assert abs(exact.item() - uniform.item()) < 2**-23
 
 
 def test_numbers_are_spread_evenly_over_pictures_steps_and_places() -> None:

@@ -20,6 +20,9 @@ from gridcode.prior.samplers.config import GREEDY_BELOW
 Choose: TypeAlias = Callable[[int, Tensor], Tensor]
 """Takes the number of a digit and its logits (M, L), and gives its values: int64 in [0, L), (M,)."""
 
+SMALL = 4096
+"""Codes up to which a float32 number tells all draws apart, and a block of logits holds all of a row."""
+
 
 class TokenDistribution(Protocol):
     """Independent distributions over [0, K) for M tokens."""
@@ -63,7 +66,8 @@ class CategoricalTokens(TokenDistribution):
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`TokenDistribution`."""
-        return draw(self.logits, temperature=temperature, uniform=noise.uniform(), top_k=top_k, top_p=top_p)
+        uniform = noise.uniform(torch.float32 if self.logits.shape[-1] <= SMALL else torch.float64)
+        return draw(self.logits, temperature=temperature, uniform=uniform, top_k=top_k, top_p=top_p)
 
     def chosen(self, choose: Choose) -> Tensor:
         """See :class:`TokenDistribution`; the token is the one digit."""
@@ -98,7 +102,8 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
         logits: (M, V) float32 or float64.
         temperature: Divides them; below :data:`~gridcode.prior.samplers.config.GREEDY_BELOW` the largest is taken,
             of equal ones the first.
-        uniform: Numbers in [0, 1), (M,): which part of each row's probability is drawn.
+        uniform: Numbers in [0, 1), (M,): which part of each row's probability is drawn. Probabilities are added up in
+            their dtype: float32 tells those of some thousand entries apart, float64 those of millions.
         top_k: Only the k most probable may be drawn, of equal ones the first; 0 for all.
         top_p: Only the fewest most probable of which, after temperature, the probability is at least p; 1 for all.
 
@@ -112,7 +117,9 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
     tensor([1])
     """
     if temperature < GREEDY_BELOW:
-        return logits.argmax(-1)
+        values, places = logits.max(-1)
+        check_logits(values)
+        return places
     if not len(logits):
         return torch.empty(0, dtype=torch.int64, device=logits.device)
     if 0 < top_k < logits.shape[-1]:
@@ -123,7 +130,17 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
         # What comes after enough of the probability; the first one always stays.
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
-    return invert(probabilities, uniform[:, None])[0]
+    return invert(probabilities.to(uniform.dtype), uniform[:, None])[0]
+
+
+def check_logits(values: Tensor) -> None:
+    """Refuse what is not finite: largest logits, or sums of weights.
+
+    Raises:
+        GridcodeError: One is NaN or infinite.
+    """
+    if not bool(values.isfinite().all()):
+        raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
 
 
 def _largest(logits: Tensor, count: int) -> Tensor:
@@ -140,7 +157,7 @@ def invert(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         weights: (M, V), 0 or more.
-        uniform: Numbers in [0, 1), (M, 1).
+        uniform: Numbers in [0, 1), (M, 1), of the same dtype.
 
     Returns:
         Places, int64, and how far into the weight of its place each draw is, in [0, 1); (M,) both.
@@ -153,11 +170,12 @@ def invert(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """
     running = weights.cumsum(-1)
     total = running[:, -1:]
-    if not bool(total.isfinite().all()):
-        raise GridcodeError("the prior's logits are not finite: its weights are damaged, or its training diverged")
+    check_logits(total)
     # Rounding may reach the total itself, which no place passes.
     threshold = torch.minimum(uniform * total, total.nextafter(total.new_zeros(())))
     places = torch.searchsorted(running, threshold, right=True)
     weight = weights.gather(-1, places)
-    within = ((threshold - running.gather(-1, places) + weight) / weight).clamp(0, 1 - 2**-24)
+    within = ((threshold - running.gather(-1, places) + weight) / weight).clamp(
+        0, 1 - torch.finfo(weights.dtype).eps / 2
+    )
     return places[:, 0], within[:, 0]

@@ -59,9 +59,11 @@ class Noise:
         """The noise of some rows or places, as a tensor is indexed."""
         return Noise(self.keys[index])
 
-    def uniform(self) -> Tensor:
-        """Numbers in (0, 1), float32, of the keys' shape: odd multiples of 2^-24."""
-        return (((self.keys >> 41) & (2**23 - 1)).float() + 0.5) * 2.0**-23
+    def uniform(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Numbers in (0, 1), of the keys' shape: odd multiples of 2^-24, or in float64 of 2^-53, near the same ones."""
+        bits = 52 if dtype == torch.float64 else 23
+        whole: Tensor = (self.keys >> (64 - bits)) & (2**bits - 1)
+        return (whole.to(dtype) + 0.5) * 0.5**bits
 
     def gumbel(self) -> Tensor:
         """Standard Gumbel noise, float32, of the keys' shape."""

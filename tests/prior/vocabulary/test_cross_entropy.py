@@ -92,6 +92,31 @@ def test_under_autocast_it_rounds_as_a_linear_layer_does() -> None:
         assert (ours - reference).norm() < 0.02 * reference.norm()
 
 
+def test_float64_stays_exact_under_autocast() -> None:
+    *inputs, tokens = layer(8, 30, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_cross_entropy(*inputs, tokens)
+    assert torch.equal(found.losses, linear_cross_entropy(*inputs, tokens).losses)
+
+
+def test_a_backward_pass_under_autocast_is_as_exact() -> None:
+    *inputs, tokens = layer(16, 60)
+    losses = linear_cross_entropy(*inputs, tokens, block=16).losses
+    expected = torch.autograd.grad(losses.sum(), inputs, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(losses.sum(), inputs)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_transforms_of_functions_take_it() -> None:
+    hidden, weight, bias, tokens = layer(4, 20)
+    expected = gradients(linear_cross_entropy(hidden, weight, bias, tokens).losses, (hidden,))[0]
+    found = torch.func.grad(
+        lambda h: (linear_cross_entropy(h, weight, bias, tokens).losses * torch.arange(len(tokens))).sum()
+    )(hidden)
+    torch.testing.assert_close(found, expected)
+
+
 class Largest(TorchDispatchMode):
     """Remembers the largest tensor that any operation made."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gridcode.quantize.vq.distance import exact_match, nearest
-from gridcode.quantize.vq.entropy import entropy_loss
+from gridcode.quantize.vq.entropy import PART_BYTES, entropy_loss
 from gridcode.quantize.vq.revival import PERTURBATION, carry_out, plan_splits
 
 Floats = NDArray[np.float64]
@@ -61,6 +61,32 @@ def test_entropy_in_blocks_is_numpys_and_has_its_gradient(limit: int) -> None:
     loss = entropy_loss(z, book, temperature=0.5, limit=limit)
     assert float(loss.detach()) == pytest.approx(entropy(z.detach().numpy(), book.detach().numpy(), 0.5), rel=1e-12)
     assert torch.autograd.gradcheck(lambda z, e: entropy_loss(z, e, temperature=0.5, limit=limit), (z, book))
+
+
+@pytest.mark.parametrize("part", [1, 200])
+def test_entropy_in_parts_of_blocks_is_the_same(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(23, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    book = torch.randn(9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    loss = entropy_loss(z, book, temperature=0.5)
+    expected = torch.autograd.grad(loss, (z, book))
+    monkeypatch.setitem(PART_BYTES, "cpu", part)  # rows of 72 bytes
+    parted = entropy_loss(z, book, temperature=0.5)
+    torch.testing.assert_close(parted, loss)
+    for ours, reference in zip(torch.autograd.grad(parted, (z, book)), expected, strict=True):
+        torch.testing.assert_close(ours, reference)
+
+
+def test_entropy_is_as_exact_under_autocast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, book = (torch.randn(n, 3, generator=generator, requires_grad=True) for n in (23, 9))
+    loss = entropy_loss(z, book, temperature=0.5)
+    expected = torch.autograd.grad(loss, (z, book))
+    with torch.autocast("cpu", torch.bfloat16):
+        again = entropy_loss(z, book, temperature=0.5)
+        found = torch.autograd.grad(again, (z, book))
+    assert torch.equal(again, loss)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def split_in_a_loop(counts: Floats, sums: Floats, u: Floats, threshold: float) -> tuple[Floats, Floats]:

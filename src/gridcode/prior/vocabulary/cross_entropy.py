@@ -8,7 +8,9 @@
 
 A block is a range of codes and not of tokens, so each row of the weight's gradient, which is as large as the weight, is
 written once. One more product than by ``torch.nn.functional.cross_entropy`` pays for seven passes over (M, K) numbers
-less, in cache; memory beyond inputs and gradients is that of one block.
+less, in cache; memory beyond inputs and gradients is that of a few blocks, and under autocast that of the weight in
+its precision. ``torch.compile`` and the transforms of ``torch.func`` take :func:`plain_cross_entropy` instead, which
+holds all logits.
 
 ``torch.nn.functional.linear_cross_entropy`` of PyTorch 2.13 has blocks too, but of tokens, and no label smoothing then.
 
@@ -25,7 +27,11 @@ from torch.nn import functional as F
 
 from gridcode.prior.distribution import at_least_float32
 from gridcode.prior.vocabulary.base import TokenScores
-from gridcode.prior.vocabulary.blocks import blocks_of_logits, logsumexp
+from gridcode.prior.vocabulary.blocks import blocks_of_logits, logits_of, logsumexp
+from gridcode.quantize.radix import transforming
+
+SMALLEST = -87.0
+"""The logarithm of about the smallest probability that float32 holds; ``exp`` of less takes forty times as long."""
 
 
 def linear_cross_entropy(
@@ -54,11 +60,14 @@ def linear_cross_entropy(
     >>> linear_cross_entropy(hidden, weight, torch.zeros(3), torch.tensor([0, 2])).right
     tensor([ True, False])
     """
-    if torch.compiler.is_compiling():  # what a compiler fuses itself
+    if torch.compiler.is_compiling() or transforming():
         return plain_cross_entropy(hidden, weight, bias, tokens, label_smoothing=label_smoothing)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
-        hidden, weight, bias = (tensor.to(dtype) for tensor in (hidden, weight, bias))
+        # As a linear layer does: float64 stays what it is.
+        hidden, weight, bias = (
+            tensor if tensor.dtype == torch.float64 else tensor.to(dtype) for tensor in (hidden, weight, bias)
+        )
     with torch.autocast(hidden.device.type, enabled=False):
         losses, right = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, tokens, label_smoothing, block
@@ -70,9 +79,8 @@ def plain_cross_entropy(
     hidden: Tensor, weight: Tensor, bias: Tensor, tokens: Tensor, *, label_smoothing: float = 0.0
 ) -> TokenScores:
     """:func:`linear_cross_entropy` by all logits at once: the reference."""
-    logits = F.linear(hidden, weight, bias)
-    exact = at_least_float32(logits)
-    losses = F.cross_entropy(exact, tokens, reduction="none", label_smoothing=label_smoothing)
+    logits = logits_of(hidden, weight, bias)
+    losses = F.cross_entropy(logits, tokens, reduction="none", label_smoothing=label_smoothing)
     return TokenScores(losses, logits.argmax(-1) == tokens)
 
 
@@ -100,7 +108,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total = torch.logaddexp(total, logsumexp(logits))
         losses = total - truth
         if smoothing:
-            mean = at_least_float32(hidden) @ at_least_float32(weight).mean(0) + at_least_float32(bias).mean()
+            mean = at_least_float32(hidden) @ weight.mean(0, dtype=exact) + bias.mean(dtype=exact)
             losses = losses + smoothing * (truth - mean)
         ctx.save_for_backward(hidden, weight, bias, tokens, total)
         ctx.smoothing, ctx.block = smoothing, block
@@ -111,23 +119,29 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of hidden, weight and bias."""
-        hidden, weight, bias, tokens, total = ctx.saved_tensors
-        upstream = upstream.to(total.dtype)
-        scale, even = upstream[:, None], (-ctx.smoothing / len(weight) * upstream)[:, None]
-        of_hidden = torch.zeros(hidden.shape, dtype=total.dtype, device=hidden.device)
-        of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
-        for start, logits in blocks_of_logits(hidden, weight, bias, ctx.block):
-            end = start + logits.shape[1]
-            wrong = torch.addcmul(even, logits.sub_(total[:, None]).exp_(), scale, out=logits)
-            place, here = _places(tokens, start, logits)
-            target = torch.where(here, (ctx.smoothing - 1) * upstream, 0)
-            wrong.scatter_add_(1, place[:, None], target[:, None])
-            of_bias[start:end] = wrong.sum(0)
-            wrong = wrong.to(hidden.dtype)
-            torch.mm(wrong.T, hidden, out=of_weight[start:end])
-            of_hidden += wrong @ weight[start:end]
-        return of_hidden.to(hidden.dtype), of_weight, of_bias, None, None, None
+        """Gradients of hidden, weight and bias; as exact where it is called under autocast."""
+        with torch.autocast(upstream.device.type, enabled=False):
+            return (*_gradients(ctx, upstream), None, None, None)
+
+
+def _gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of hidden, weight and bias."""
+    hidden, weight, bias, tokens, total = ctx.saved_tensors
+    upstream = upstream.to(total.dtype)
+    scale, even = upstream[:, None], (-ctx.smoothing / len(weight) * upstream)[:, None]
+    of_hidden = torch.zeros(hidden.shape, dtype=total.dtype, device=hidden.device)
+    of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
+    for start, logits in blocks_of_logits(hidden, weight, bias, ctx.block):
+        end = start + logits.shape[1]
+        wrong = torch.addcmul(even, logits.sub_(total[:, None]).clamp_(min=SMALLEST).exp_(), scale, out=logits)
+        place, here = _places(tokens, start, logits)
+        target = torch.where(here, (ctx.smoothing - 1) * upstream, 0)
+        wrong.scatter_add_(1, place[:, None], target[:, None])
+        of_bias[start:end] = wrong.sum(0)
+        wrong = wrong.to(hidden.dtype)
+        torch.mm(wrong.T, hidden, out=of_weight[start:end])
+        of_hidden += wrong @ weight[start:end]
+    return of_hidden.to(hidden.dtype), of_weight, of_bias
 
 
 def _places(tokens: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@
     log m_b = logsumexp of block b's logits / T          one pass over all blocks
     b ~ m_b / Σ m,  then  token ~ softmax of block b     each row's block again, and no other
 
-So the weight is read once, and no more than a block of logits is held. One uniform number draws both: which part of all
-probability it falls into says the block, and where within it the token, as if the blocks were one.
+So the weight is read once, and no more than a block of logits is held. One uniform number draws both, in float64: which
+part of all probability it falls into says the block, and where within it the token, as if the blocks were one. Only
+top_k and top_p need all codes of a row at once, and take a few rows at a time.
 
 Guidance costs nothing here: logits are linear in the hidden vectors, so l + a (l - l_0) are those of h + a (h - h_0),
 by one product instead of two.
@@ -20,14 +21,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gridcode.prior.distribution import CategoricalTokens, Choose, TokenDistribution, at_least_float32, draw, invert
+from gridcode.prior.distribution import (
+    SMALL,
+    CategoricalTokens,
+    Choose,
+    TokenDistribution,
+    at_least_float32,
+    check_logits,
+    draw,
+    invert,
+)
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import GREEDY_BELOW
-from gridcode.prior.vocabulary.blocks import at_once, blocks_of_logits, logsumexp
+from gridcode.prior.vocabulary.blocks import blocks_of_logits, codes_at_once, logits_of, logsumexp, rows_at_once
 from gridcode.prior.vocabulary.cross_entropy import linear_cross_entropy
 
-SMALL = 4096
-"""Codes, at most, of which a block holds all, of as many rows as it may."""
 ROUND_TO = 64
 """Rows that drew a block come in multiples of this: oneDNN compiles and caches a kernel for each shape."""
 
@@ -55,7 +63,7 @@ class LinearTokens(TokenDistribution):
     @property
     def logits(self) -> Tensor:
         """All of them: (M, K) float32; float64 of a prior in float64."""
-        return at_least_float32(F.linear(self.hidden, self.weight, self.bias))
+        return logits_of(self.hidden, self.weight, self.bias)
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`gridcode.prior.distribution.TokenDistribution`."""
@@ -73,14 +81,14 @@ class LinearTokens(TokenDistribution):
             tokens, log_probs = zip(*parts, strict=True)
             return torch.cat(tokens), torch.cat(log_probs)
         if temperature < GREEDY_BELOW:
-            drawn = self._most_probable()
-            return drawn, self.log_prob(drawn)
-        size = at_once(len(self.hidden), self.hidden.device)
+            return self._most_probable()
+        size = codes_at_once(len(self.hidden), self.hidden.device)
         masses, totals = [], []
         for _, logits in blocks_of_logits(self.hidden, self.weight, self.bias, size):
             totals.append(logsumexp(logits))
             masses.append(totals[-1] if temperature == 1 else logsumexp(logits.div_(temperature)))
-        block, within = invert(torch.stack(masses, 1).softmax(1), noise.uniform()[:, None])
+        weights = torch.stack(masses, 1).double().softmax(1)
+        block, within = invert(weights, noise.uniform(torch.float64)[:, None])
         drawn, found = self._drawn(block, within, size, temperature)
         return drawn, (found - torch.stack(totals, 1).logsumexp(1)).float()
 
@@ -110,27 +118,33 @@ class LinearTokens(TokenDistribution):
             size: Codes in a block.
             temperature: As for :meth:`sample`.
         """
-        tokens, found = torch.empty_like(block), torch.empty_like(within)
+        tokens, found = torch.empty_like(block), at_least_float32(self.hidden).new_empty(len(block))
         for number in sorted(set(block.tolist())):
             rows = (block == number).nonzero()[:, 0]
             codes = slice(number * size, (number + 1) * size)
             hidden = self.hidden[F.pad(rows, (0, -len(rows) % ROUND_TO))]
-            logits = at_least_float32(F.linear(hidden, self.weight[codes], self.bias[codes]))[: len(rows)]
+            logits = logits_of(hidden, self.weight[codes], self.bias[codes])[: len(rows)]
             places = draw(logits, temperature=temperature, uniform=within[rows])
             tokens[rows] = places + codes.start
             found[rows] = logits.gather(1, places[:, None])[:, 0]
         return tokens, found
 
-    def _most_probable(self) -> Tensor:
-        """The token with the largest logit, of equal ones the first."""
-        found = [(*logits.max(1), start) for start, logits in blocks_of_logits(self.hidden, self.weight, self.bias)]
-        values = torch.stack([value for value, _, _ in found], 1)
-        places = torch.stack([place + start for _, place, start in found], 1)
-        return places.gather(1, values.argmax(1, keepdim=True))[:, 0]
+    def _most_probable(self) -> tuple[Tensor, Tensor]:
+        """The token with the largest logit, of equal ones the first, and its log-probability."""
+        values, places, totals = [], [], []
+        for start, logits in blocks_of_logits(self.hidden, self.weight, self.bias):
+            value, place = logits.max(1)
+            values.append(value)
+            places.append(place + start)
+            totals.append(logsumexp(logits))
+        largest, block = torch.stack(values, 1).max(1)
+        check_logits(largest)
+        log_probs = largest - torch.stack(totals, 1).logsumexp(1)
+        return torch.stack(places, 1).gather(1, block[:, None])[:, 0], log_probs.float()
 
     def _parts(self) -> Iterator[tuple[slice, CategoricalTokens]]:
         """Some rows at a time, with all of their logits; one part, an empty one, of no rows."""
-        count = at_once(len(self.weight), self.hidden.device)
+        count = rows_at_once(len(self.weight), self.hidden.device)
         for start in range(0, max(1, len(self.hidden)), count):
             rows = slice(start, start + count)
             yield rows, CategoricalTokens(LinearTokens(self.hidden[rows], self.weight, self.bias).logits)

@@ -18,7 +18,8 @@ The codes that come out are ``codewords(e)``.
 
 so one matrix product gives all the scores. They are made a block at a time: a block of at most ``SCORE_BYTES`` is
 compared with the best so far and then forgotten, so that besides its arguments and its (N,) results the search needs
-``SCORE_BYTES`` and (K,) floats, whatever N and K are. On ties the lowest index wins, within a block and between them.
+``SCORE_BYTES`` and the squares of the codebook, whatever N is. On ties the lowest index wins, within a block and
+between them.
 
 The product rounds: of two codewords whose distances to z differ by less than about 1e-7 (|z| |e| + |e|²) either may be
 taken, the same one every time. :func:`exact_match` has no such doubt about vectors which *are* codewords.

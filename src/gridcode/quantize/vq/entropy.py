@@ -59,7 +59,10 @@ def entropy_loss(latents: Tensor, codewords: Tensor, *, temperature: float, limi
         return latents.sum()
     rows = max(1, limit // (len(codewords) * latents.element_size()))
     # A copy, since statistics may change the codebook in place before backward reads it.
-    loss: Tensor = _EntropyLoss.apply(latents, codewords.clone(), temperature, rows)  # type: ignore[no-untyped-call]
+    with torch.autocast(latents.device.type, enabled=False):
+        loss: Tensor = _EntropyLoss.apply(  # type: ignore[no-untyped-call]
+            latents, codewords.clone(), temperature, rows
+        )
     return loss
 
 
@@ -84,19 +87,27 @@ class _EntropyLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         latents, codewords, average = ctx.saved_tensors
-        push = (average + _EPS).log() + average / (average + _EPS)
-        scale = upstream * (2 / (ctx.temperature * len(latents)))
-        to_latents, to_codewords = torch.empty_like(latents), torch.zeros_like(codewords)
-        total = torch.zeros_like(average)
-        for rows, block in _blocks(latents, codewords, ctx.temperature, ctx.rows):
-            for logits, p in _choices(block):
-                # G N = p (t - Σ p t), of t but for what is the same all along a row
-                t = torch.sub(push, logits, out=logits)
-                total += t.sub_(torch.linalg.vecdot(p, t)[:, None]).mul_(p).sum(0)
-            torch.mm(block, codewords, out=to_latents[rows])
-            to_codewords.addmm_(block.t(), latents[rows])
-        to_codewords.sub_(total[:, None] * codewords)
-        return to_latents.mul_(scale), to_codewords.mul_(scale), None, None
+        with torch.autocast(latents.device.type, enabled=False):
+            return (*_gradients(latents, codewords, average, upstream, ctx.temperature, ctx.rows), None, None)
+
+
+def _gradients(
+    latents: Tensor, codewords: Tensor, average: Tensor, upstream: Tensor, temperature: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Of latents and codewords."""
+    push = (average + _EPS).log() + average / (average + _EPS)
+    scale = upstream * (2 / (temperature * len(latents)))
+    to_latents, to_codewords = torch.empty_like(latents), torch.zeros_like(codewords)
+    total = torch.zeros_like(average)
+    for rows, block in _blocks(latents, codewords, temperature, count):
+        for logits, p in _choices(block):
+            # G N = p (t - Σ p t), of t but for what is the same all along a row
+            t = torch.sub(push, logits, out=logits)
+            total += t.sub_(torch.linalg.vecdot(p, t)[:, None]).mul_(p).sum(0)
+        torch.mm(block, codewords, out=to_latents[rows])
+        to_codewords.addmm_(block.t(), latents[rows])
+    to_codewords.sub_(total[:, None] * codewords)
+    return to_latents.mul_(scale), to_codewords.mul_(scale)
 
 
 def _blocks(latents: Tensor, codewords: Tensor, temperature: float, rows: int) -> Iterator[tuple[slice, Tensor]]:
