@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 
@@ -235,6 +237,33 @@ def sweep(folder: Path) -> None:
             os.replace(path, folder / name)
     for path in folder.glob(".*.*.tmp"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def alone_in(folder: Path, doing: str) -> Iterator[None]:
+    """Make a folder, and keep it from other processes for the length of a block; a killed process holds nothing.
+
+    Where the file system has no locks the block runs all the same.
+
+    Args:
+        folder: Which.
+        doing: What is done in it, for the error of the one that comes second.
+
+    Raises:
+        GridcodeError: Another process holds it, or it cannot be made.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise GridcodeError(f"another process is {doing} in {folder}; wait for it, or give another folder") from None
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _flush(path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 import scipy.stats
 
 from gridcode.errors import GridcodeError, MissingFileError
-from gridcode.files import write_json
+from gridcode.files import alone_in, write_json
 from gridcode.studies.domains.config import DomainsConfig
 from gridcode.studies.domains.study import DomainsStudy
 from gridcode.studies.engine import CellError, named, outcome, run_cell, run_study
@@ -105,7 +105,7 @@ def test_a_study_of_which_nothing_can_be_run_ends_at_once_and_its_folder_takes_a
     with pytest.raises(GridcodeError, match="no cell of the study can be run: ValueError: the number is bad"):
         run_study(Toy((2, 4), fails=(2, 4)), out, say=told.append)
     assert not any("hours" in line for line in told)
-    assert [path.name for path in out.iterdir()] == ["settings.json"]
+    assert [path.name for path in out.iterdir() if not path.name.startswith(".")] == ["settings.json"]
     run_study(Toy((3,)), out, say=told.append)
     with pytest.raises(GridcodeError, match=r"is a study with numbers=\[3\], now \[2\]"):
         run_study(Toy((2,)), out, say=told.append)
@@ -128,6 +128,42 @@ def test_a_study_whose_processes_are_killed_ends_with_the_same_json(
         for cell in content["cells"]:
             cell.pop("seconds")
     assert contents[0] == contents[1]
+
+
+def test_a_study_killed_while_it_wrote_goes_on_and_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
+    left = tmp_path / ".settings.json.77.tmp"
+    left.touch()
+    run_study(Toy(), tmp_path, say=lambda text: None)
+    assert not left.exists()
+    worked, tidied = cell_folder(tmp_path, Cell("2", 0)) / "worked.json", list[Cell]()
+    worked.write_text('{"seconds": 1.0}')
+    monkeypatch.setattr(Toy, "tidy", lambda _, cell, out: tidied.append(cell))
+    run_study(Toy(), tmp_path, say=lambda text: None)
+    assert len(tidied) == 4
+    assert not worked.exists()
+
+
+def test_two_processes_do_not_run_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
+    with (
+        alone_in(tmp_path, "running the study"),
+        pytest.raises(GridcodeError, match=r"another process is running the study in .*; wait for it"),
+    ):
+        run_study(Toy(), tmp_path, say=lambda text: None)
+    run_study(Toy(), tmp_path, say=lambda text: None)
+
+
+def test_a_result_that_cannot_be_written_is_its_cells_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridcode.studies.engine.processes", ThreadPoolExecutor)
+    good = Toy.run_cell
+    monkeypatch.setattr(
+        Toy, "run_cell", lambda self, cell, out: {"square": {1}} if cell == Cell("3", 1) else good(self, cell, out)
+    )
+    with pytest.raises(GridcodeError, match="1 of 4 cells failed, 3-1 with: TypeError"):
+        run_study(Toy(), tmp_path, say=lambda text: None)
+    assert len(read_study(tmp_path / "study.json")[1]) == 3
+    assert (cell_folder(tmp_path, Cell("3", 1)) / "worked.json").is_file()
 
 
 def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from gridcode.errors import FileError, GridcodeError
 from gridcode.evaluation.publish import machine_lines
-from gridcode.files import from_json, make_folder, read_json, to_json, write_json, write_text
+from gridcode.files import alone_in, from_json, read_json, sweep, to_json, write_json, write_text
 from gridcode.studies.plot import save_plot
 from gridcode.studies.results import (
     WEIGHTS,
@@ -68,37 +68,43 @@ def run_study(
         finished: A ``study.json`` of the same settings whose cells are not run again.
 
     Raises:
-        GridcodeError: The folder or ``finished`` holds another study, cells failed, or a process was killed.
+        GridcodeError: The folder or ``finished`` holds another study, another process is running it there, cells
+            failed, or a process was killed.
     """
     if workers < 1:
         raise GridcodeError(f"workers must be at least 1, got {workers}")
-    _claim(out, study, write=not only_time)
-    cells, known = study.cells(), dict[Cell, Values]()
-    if finished is not None and only_time:
-        _, known = finished_cells(study, finished)
-    elif finished is not None:
+    _claim(out, study, write=False)
+    if only_time:
+        elsewhere = finished_cells(study, finished)[1] if finished is not None else {}
+        known = finished_results(study, out) | elsewhere
+        pending = _pending(study, known, say)
+        if pending:
+            with processes(min(workers, len(pending))) as pool:
+                _say_time(study, pending, pool, say, workers)
+        return
+    with alone_in(out, "running the study"):
+        _run(study, out, workers, say, finished)
+
+
+def _run(study: Study, out: Path, workers: int, say: Say, finished: Path | None) -> None:
+    """:func:`run_study` in a folder that no other process writes to."""
+    sweep(out)
+    _claim(out, study, write=True)
+    if finished is not None:
         say(f"{take_over(study, out, finished)} cells taken from {finished}")
-    pending = [cell for cell in cells if cell not in known and read_result(out, cell) is None]
-    say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
+    known = finished_results(study, out)
+    for cell in known:
+        _tidy(study, cell, out)  # a process may have been killed right after its result
+    cells, pending = study.cells(), _pending(study, known, say)
     failed: dict[Cell, GridcodeError] = {}
     killed: ProcessKilledError | None = None
     if pending:
-        workers = min(workers, len(pending))
-        with processes(workers) as pool:
-            say("timing a few steps of each kind of cell")
-            seconds = _times(study, pending, pool, say, begun=len(pending) < len(cells))
-            timed = [seconds[study.kind(cell)] for cell in pending if study.kind(cell) in seconds]
-            total = sum(timed) / workers / 3600
-            if timed:
-                say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {workers} at a time")
-            if only_time:
-                return
+        with processes(min(workers, len(pending))) as pool:
+            _say_time(study, pending, pool, say, workers)
             try:
                 failed = _run_cells(study, pending, out, pool, say)
             except ProcessKilledError as stopped:
                 killed = stopped
-    if only_time:
-        return
     write_study(study, finished_results(study, out), out)
     if killed is not None:
         raise killed
@@ -108,6 +114,25 @@ def run_study(
             f"{len(failed)} of {len(cells)} cells failed, {cell.folder} with: {error}; the table has the others, and "
             "the same command tries these again"
         )
+
+
+def _pending(study: Study, known: Mapping[Cell, Values], say: Say) -> list[Cell]:
+    """The cells that are not finished."""
+    cells = study.cells()
+    pending = [cell for cell in cells if cell not in known]
+    say(f"{len(cells)} cells, {len(cells) - len(pending)} finished")
+    return pending
+
+
+def _say_time(study: Study, pending: list[Cell], pool: ProcessPoolExecutor, say: Say, workers: int) -> None:
+    """Time each kind of cell, and say how long all will take."""
+    say("timing a few steps of each kind of cell")
+    seconds = _times(study, pending, pool, say, begun=len(pending) < len(study.cells()))
+    timed = [seconds[study.kind(cell)] for cell in pending if study.kind(cell) in seconds]
+    at_once = min(workers, len(pending))
+    total = sum(timed) / at_once / 3600
+    if timed:
+        say(f"about {total:.1f} hours ({60 * total:.0f} minutes) for {len(timed)} cells, {at_once} at a time")
 
 
 def finished_results(study: Study, out: Path) -> dict[Cell, Values]:
@@ -147,10 +172,10 @@ def _claim(out: Path, study: Study, *, write: bool) -> None:
     file = out / "settings.json"
     if out.is_file():
         raise FileError(f"{out} is a file; give a folder")
-    there = [path.name for path in out.iterdir()] if out.exists() else []
+    # Names that begin with a dot are ours: the lock, and what a killed process left half-written.
+    there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.exists() else []
     if there in ([], [file.name]):  # where no cell was begun, settings may still change
         if write:
-            make_folder(out)
             write_json(file, settings)
         return
     if file.name not in there:
@@ -254,26 +279,35 @@ def run_cell(study: Study, cell: Cell, out: Path) -> Values:
         CellError: It failed, by an error of ours or any other.
         Stopped: A signal ended it.
     """
-    done = read_result(out, cell)
-    if done is not None:
-        return done
-    folder, start = cell_folder(out, cell), working_time()
     with _as_cell_error():
-        before = _worked(folder)
-        try:
-            found = study.run_cell(cell, out)
-        except BaseException:  # also Ctrl-C between trainings, and what a signal raises
-            write_json(folder / WORKED, {"seconds": before + working_time() - start})
-            raise
-    seconds = before + working_time() - start
-    if (measured_by := study.measured_by(out)) is not None:
-        found = {**found, "measured_by": measured_by}
-    write_result(out, cell, found, seconds)
-    (folder / WORKED).unlink(missing_ok=True)
-    study.tidy(cell, out)
+        done = read_result(out, cell)
+        if done is None:
+            done = _found(study, cell, out)
+        _tidy(study, cell, out)
+    return done
+
+
+def _found(study: Study, cell: Cell, out: Path) -> Values:
+    """Run a cell and write its result; what it has worked is kept, whatever ends it."""
+    folder, start = cell_folder(out, cell), working_time()
+    before = _worked(folder)
+    try:
+        found = study.run_cell(cell, out)
+        if (measured_by := study.measured_by(out)) is not None:
+            found = {**found, "measured_by": measured_by}
+        write_result(out, cell, found, before + working_time() - start)
+    except BaseException:  # also Ctrl-C between trainings, and what a signal raises
+        write_json(folder / WORKED, {"seconds": before + working_time() - start})
+        raise
     result = read_result(out, cell)
     assert result is not None
     return result
+
+
+def _tidy(study: Study, cell: Cell, out: Path) -> None:
+    """Remove what a finished cell needs no longer."""
+    (cell_folder(out, cell) / WORKED).unlink(missing_ok=True)
+    study.tidy(cell, out)
 
 
 def _worked(folder: Path) -> float:
