@@ -154,6 +154,25 @@ def test_a_state_dict_goes_on_to_the_same_bits(make: object) -> None:
         assert torch.equal(value, twin.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(("rows", "restarted"), [(40, [1, 3, 4]), (2, [1, 3])])
+def test_codewords_out_of_use_start_again_at_latents(rows: int, restarted: list[int]) -> None:
+    quantizer = VQ(5, 4, update=ByEMA(decay=0.5), revival=RandomRestarts(threshold=0.3))
+    z = latents(rows, 4)
+    quantizer(z)
+    with torch.no_grad():
+        quantizer.codebook[[1, 3, 4]] = 1e3  # no latent is near
+        quantizer.codebook[[0, 2]] = z[:2]
+        assert quantizer.counts is not None
+        quantizer.counts.fill_(0.5)
+    quantizer(z)
+    moved = quantizer.codebook[restarted]
+    distances = (moved[:, None] - z[None]).abs().amax(-1)
+    assert (distances.amin(1) == 0).all()
+    assert len(distances.argmin(1).unique()) == len(restarted)
+    torch.testing.assert_close(quantizer.counts[restarted], torch.full((len(restarted),), 0.6))
+    assert (quantizer.codebook.abs().amax(1) > 100).sum() == 3 - len(restarted)
+
+
 def test_what_is_no_vq_is_refused() -> None:
     with pytest.raises(GridcodeError, match="Splitting shares out sums, and ByLoss keeps none"):
         VQ(8, 2, update=ByLoss(), revival=Splitting())
