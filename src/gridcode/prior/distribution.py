@@ -66,7 +66,7 @@ class CategoricalTokens(TokenDistribution):
 
     def sample(self, *, temperature: float, noise: Noise, top_k: int = 0, top_p: float = 1.0) -> Tensor:
         """See :class:`TokenDistribution`."""
-        uniform = noise.uniform(torch.float32 if self.logits.shape[-1] <= SMALL else torch.float64)
+        uniform = uniform_for(noise, self.logits.shape[-1])
         return draw(self.logits, temperature=temperature, uniform=uniform, top_k=top_k, top_p=top_p)
 
     def chosen(self, choose: Choose) -> Tensor:
@@ -131,6 +131,11 @@ def draw(logits: Tensor, *, temperature: float, uniform: Tensor, top_k: int = 0,
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(beyond.scatter(-1, places, beyond), 0)
     return invert(probabilities.to(uniform.dtype), uniform[:, None])[0]
+
+
+def uniform_for(noise: Noise, codes: int) -> Tensor:
+    """Numbers that draw from so many codes, as :func:`draw` wants them; float32 where the device has no float64."""
+    return noise.uniform(torch.float32 if codes <= SMALL or noise.keys.device.type == "mps" else torch.float64)
 
 
 def check_logits(values: Tensor) -> None:

@@ -30,6 +30,7 @@ from gridcode.prior.distribution import (
     check_logits,
     draw,
     invert,
+    uniform_for,
 )
 from gridcode.prior.noise import Noise
 from gridcode.prior.samplers.config import GREEDY_BELOW
@@ -87,8 +88,8 @@ class LinearTokens(TokenDistribution):
         for _, logits in blocks_of_logits(self.hidden, self.weight, self.bias, size):
             totals.append(logsumexp(logits))
             masses.append(totals[-1] if temperature == 1 else logsumexp(logits.div_(temperature)))
-        weights = torch.stack(masses, 1).double().softmax(1)
-        block, within = invert(weights, noise.uniform(torch.float64)[:, None])
+        uniform = uniform_for(noise, len(self.weight))
+        block, within = invert(torch.stack(masses, 1).to(uniform.dtype).softmax(1), uniform[:, None])
         drawn, found = self._drawn(block, within, size, temperature)
         return drawn, (found - torch.stack(totals, 1).logsumexp(1)).float()
 
