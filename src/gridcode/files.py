@@ -24,6 +24,9 @@ from filelock import FileLock, Timeout
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
+LOCK_FILE = ".lock"
+"""What :func:`alone_in` leaves in a folder."""
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -253,7 +256,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         GridcodeError: Another process holds it, or it cannot be made.
     """
     make_folder(folder)
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except Timeout:

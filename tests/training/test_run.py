@@ -76,7 +76,7 @@ class TestFolder:
         for name in ("log.jsonl", "done.json"):
             (tmp_path / name).write_text("{}")
         prepare_folder(RunOptions(tmp_path, force=True), Config(loop=replace(LOOP, seed=1)))
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "run.json"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "mine", "run.json"]
         assert json.loads((tmp_path / "run.json").read_text())["loop"]["seed"] == 1
 
     def test_force_does_not_touch_foreign_files(self, tmp_path: Path) -> None:
@@ -342,6 +342,20 @@ class TestLoop:
         with pytest.raises(Stopped):
             drive(tmp_path, fabric, stop_after=2)
         assert found == [["step-00000003"]]
+
+    def test_one_process_trains_in_a_folder(self, tmp_path: Path, fabric: Fabric) -> None:
+        options = RunOptions(tmp_path, show=False)
+        prepare_folder(options, Config())
+        with open_run(options, LOOP, trainee(), fabric=fabric, title="toy"):
+            for flags in ({"resume": True}, {"force": True}):
+                with pytest.raises(GridcodeError, match=r"another process is training in .*; wait for it"):
+                    prepare_folder(replace(options, **flags), Config())
+            with (
+                pytest.raises(GridcodeError, match="another process is training"),
+                open_run(options, LOOP, trainee(), fabric=fabric, title="toy"),
+            ):
+                pass
+        prepare_folder(replace(options, force=True), Config())
 
     def test_a_metric_that_joins_late_is_averaged_over_its_own_steps(self, tmp_path: Path, fabric: Fabric) -> None:
         """As the discriminator's are, which may start between two lines of the log."""

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import FileError, GridcodeError, NotFiniteError
-from gridcode.files import from_json, read_json, sweep, to_json, write_json
+from gridcode.files import LOCK_FILE, alone_in, from_json, read_json, sweep, to_json, write_json
 from gridcode.training.config import LoopConfig
 from gridcode.training.log import ProgressBar, RunLog
 from gridcode.training.resume import EXAMPLES, check_examples, check_settings, defaults_of
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 
 RUN_FILE, DONE_FILE = "run.json", "done.json"
+DOING = "training"
+"""What a process does in the folder that it keeps from others."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         about: What else a resume must find unchanged, by name.
 
     Raises:
-        GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config.
+        GridcodeError: The folder exists without ``force`` or ``resume``, or holds a run of another config, or one that
+            another process is training.
     """
     if not first_process():
         return
@@ -96,9 +99,10 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         raise FileError(f"{out} is a file; give a folder")
     if options.resume and options.force:
         raise GridcodeError("resume=True continues a run and force=True replaces it; give one of them")
-    occupied = out.exists() and any(path.name != RUN_FILE for path in out.iterdir())
+    occupied = out.exists() and any(path.name not in (RUN_FILE, LOCK_FILE) for path in out.iterdir())
     if (out / RUN_FILE).exists() and (options.resume or options.force):
-        sweep(out)
+        with alone_in(out, DOING):
+            sweep(out)
     if options.resume:
         before = read_json(out / RUN_FILE, "the run to resume")
         check_settings(out, before, settings, from_json(to_json(defaults_of(config))))
@@ -307,11 +311,15 @@ def open_run(
         trainee: What is trained; changed in place by a resume.
         fabric: The processes; process 0 writes files and shows the bar.
         title: What the bar is called.
+
+    Raises:
+        GridcodeError: Another process is training in the folder.
     """
     run = OpenRun(options, loop, trainee, fabric=fabric)
     with ExitStack() as stack:
         run._stop = stack.enter_context(stop_requests())
         if run.writer:
+            stack.enter_context(alone_in(options.out, DOING))
             run._log = RunLog(options.out, start=run.start)
             stack.callback(run._log.close)
             bar = ProgressBar(title, total=loop.steps, start=run.start, show=options.show)
