@@ -142,14 +142,20 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "say, and does not run its cells again.",
         "",
     ]
-    lines += ["| command | what it is about | results |", "|---|---|---|"]
+    lines += ["| command | what it is about | results | hours |", "|---|---|---|---|"]
+    total = 0.0
     for name, files in found.items():
-        results = []
+        results, hours = [], []
         for file in files:
             content, cells = read_study(file)
             counted = study_from_json(content).summary(cells).found()
             results.append(f"[{file.stem.removeprefix(f'{name}-')}]({name}.md): {counted or 'no claims'}")
-        lines.append(f"| `gridcode study {name} --out O` | {_about(name)} | {'; '.join(results) or 'none yet'} |")
+            hours.append(f"{content['hours']:.1f}")
+            total += content["hours"]
+        shown = f"{'; '.join(results) or 'none yet'} | {'; '.join(hours)}"
+        lines.append(f"| `gridcode study {name} --out O` | {_about(name)} | {shown} |")
+    hours_note = f"Hours: of work of one process, {total:.1f} together; `--workers 2` takes about half."
+    lines += ["", f"<small>{hours_note}</small>"]
     return "\n".join(lines) + "\n"
 
 
