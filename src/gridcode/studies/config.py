@@ -4,6 +4,8 @@ size      pictures    network                         steps          measured on
 smoke     48          8 and 8 channels, width 16      4, 4           12 pictures, 10 samples
 laptop    20,000      0.5M parameters, 4 px per token   400, 400       2000 pictures, 1000 samples
 gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 pictures and samples
+
+At laptop size pictures from 64 px take widths of 64 and 128, 8 px per token, and 600 steps of 16 in Stage I.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ Family: TypeAlias = Literal["fsq", "vq", "vq_entropy", "vq_splitting"]
 
 PRESETS: Final = {"vq": "plain", "vq_entropy": "maskgit", "vq_splitting": "uvim"}
 """The presets of the families that are VQs."""
+
+LARGE: Final = 64
+"""Side in pixels from which on a token covers 8 pixels per side at laptop size, not 4."""
 
 CLASSIFIER: Final = "classifier"
 """The folder of the network that measures, in a study's folder."""
@@ -65,6 +70,11 @@ class ImageStudyConfig:
         if self.size == "gpu":
             model = TokenizerConfig(quantizer=quantizer, channels=channels, widths=(128, 128, 256), encoder_blocks=1)
             optim, loop = OptimConfig(lr=5e-4, warmup=500), self._loop(20_000, 256, seed)
+        elif self.size == "laptop" and self.data.size >= LARGE:
+            model = TokenizerConfig(
+                quantizer=quantizer, channels=channels, widths=(64, 128), encoder_blocks=1, decoder_blocks=1, patch=4
+            )
+            optim, loop = OptimConfig(lr=1e-3, warmup=50, ema=0.99), self._loop(3 * self.laptop_steps // 2, 16, seed)
         elif self.size == "laptop":
             model = replace(TokenizerConfig.laptop(quantizer, channels=channels), widths=(32, 64))
             optim, loop = OptimConfig(lr=2e-3, warmup=50, ema=0.98), self._loop(self.laptop_steps, 64, seed)
@@ -98,11 +108,15 @@ class ImageStudyConfig:
         '400 and 400 steps of 64 pictures'
         """
         first, second = self.tokenizer(FSQConfig(), 0).loop, self.prior(0).loop
+        if first.batch_size != second.batch_size:
+            return f"{first.steps} steps of {first.batch_size} pictures and {second.steps} of {second.batch_size}"
         return f"{first.steps} and {second.steps} steps of {first.batch_size} pictures"
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
         """How a cell of the study in ``out`` is measured."""
         samples, steps = {"smoke": (10, 2), "laptop": (1000, 600), "gpu": (10_000, 4000)}[self.size]
+        if self.size == "laptop" and self.data.size >= LARGE:
+            steps = 250
         return EvaluationConfig(
             count=self.val_pictures,
             samples=samples,

@@ -38,6 +38,16 @@ def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
         TradeoffConfig(**settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("side", "grid", "steps"), [
+    (32, (8, 8), "400 and 400 steps of 64 pictures"),
+    (128, (16, 16), "600 steps of 16 pictures and 400 of 64"),
+])  # fmt: skip
+def test_at_laptop_size_large_pictures_have_larger_tokens(side: int, grid: tuple[int, int], steps: str) -> None:
+    config = TradeoffConfig(data=DataConfig(size=side))
+    assert config.tokenizer(FSQConfig(), 0).model.grid(side, side) == grid
+    assert config.steps() == steps
+
+
 def curves(**measures: dict[str, list[float]]) -> dict[str, dict[str, dict[float, list[float]]]]:
     """Values of two seeds, 0.01 apart, by measure, family and size."""
     empty: dict[str, dict[str, dict[float, list[float]]]] = {

@@ -16,16 +16,13 @@ from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import EvaluationConfig, LossConfig, PerceptualConfig, TokenizerRun
 from gridcode.errors import GridcodeError
 from gridcode.quantize.config import QuantizerConfig
-from gridcode.studies.config import ImageStudyConfig, check_chosen, check_seeds
+from gridcode.studies.config import LARGE, ImageStudyConfig, check_chosen, check_seeds
 from gridcode.training.config import OptimConfig
 
 LossName: TypeAlias = Literal["l2", "self", "lite0", "shifted"]
 
 SHIFT = 7
 """Pixels, at most, by which ``shifted`` moves what it compares."""
-
-LARGE = 64
-"""Side in pixels from which on a token covers 8 pixels per side at laptop size, not 4."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +77,15 @@ class PerceptualStudyConfig(ImageStudyConfig):
         run = super().tokenizer(quantizer, seed)
         if self.size == "smoke":
             return run
-        model, large = run.model, self.data.size >= LARGE
         if self.size == "laptop":
-            if large:
-                model = TokenizerConfig(
-                    quantizer=quantizer,
-                    channels=self.data.channels,
-                    widths=(64, 128),
-                    encoder_blocks=1,
-                    decoder_blocks=1,
-                    patch=4,
-                )
-            return replace(
-                run, model=model, optim=OptimConfig(lr=1e-3, warmup=50, ema=0.99), loop=self._loop(600, 16, seed)
-            )
-        if large:
+            return replace(run, optim=OptimConfig(lr=1e-3, warmup=50, ema=0.99), loop=self._loop(600, 16, seed))
+        model = run.model
+        if self.data.size >= LARGE:
             model = TokenizerConfig(
                 quantizer=quantizer, channels=self.data.channels, widths=(128, 128, 256, 256), encoder_blocks=1
             )
         return replace(run, model=model, optim=OptimConfig(lr=2e-4, warmup=500), loop=self._loop(20_000, 64, seed))
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
-        """How a cell is measured: by lite2, and by lite0, which graded itself where it was trained against.
-
-        Of large pictures the classifier takes fewer steps at laptop size; it is trained once, before the first cell.
-        """
-        found = replace(super().evaluation(out, seed), protocol=("fd-lite2", "fd-lite0"))
-        short = self.size == "laptop" and self.data.size >= LARGE
-        return replace(found, classifier_steps=250) if short else found
+        """How a cell is measured: by lite2, and by lite0, which graded itself where it was trained against."""
+        return replace(super().evaluation(out, seed), protocol=("fd-lite2", "fd-lite0"))
