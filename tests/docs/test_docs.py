@@ -6,6 +6,7 @@ other is read by its verb's own parser, which knows every flag, and ends there.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -17,6 +18,7 @@ import tyro
 from PIL import Image
 
 from gridcode.cli.main import main
+from gridcode.evaluation.protocol import Protocol, Score
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -216,3 +218,24 @@ def test_every_python_block_runs(page: Path, walked: Path, tmp_path: Path, monke
         for long, short in SUBSTITUTES.items():
             text = text.replace(long, short)
         exec(compile(text, str(page), "exec"), names)
+
+
+def test_the_guides_table_of_reports_has_intervals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [page] = [page for page in PAGES if page.stem == "evaluation"]
+    [text] = [text for text in blocks(page, "python") if "def compare" in text]
+    names = names_of(page)
+    exec(compile(text, str(page), "exec"), names)
+    models: dict[str, list[Path]] = {"FSQ": [], "VQ": []}
+    for place, (model, reports) in enumerate(models.items()):
+        for seed in range(3):
+            protocols = [
+                Protocol("fd-lite0", measured, "here", "val", 9, "center 8", *"abcde", 9, (seed,))  # type: ignore[arg-type]
+                for measured in ("reconstructions", "samples")
+            ]
+            records = [Score("FD (lite0)", 10 * place + seed, protocol).record() for protocol in protocols]
+            reports.append(tmp_path / f"{model}-{seed}.json")
+            reports[-1].write_text(json.dumps({"scores": records}))
+    names["compare"](models)  # type: ignore[operator]
+    table = capsys.readouterr().out
+    assert "| FSQ | 1 ± 2.484 | 1 ± 2.484 |" in table
+    assert "another protocol" not in table

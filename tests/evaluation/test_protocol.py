@@ -31,6 +31,7 @@ OTHER: dict[str, Any] = {
     "reference_count": None,
     "seeds": (1,),
 }
+NAMES_OF_THE_REFERENCE = ("data", "reference")
 
 
 def score(value: float, **changes: Any) -> Score:
@@ -40,6 +41,14 @@ def score(value: float, **changes: Any) -> Score:
 @pytest.mark.parametrize("name", [field.name for field in fields(Protocol)])
 def test_any_field_that_differs_keeps_scores_out_of_one_column(name: str) -> None:
     other = score(2.0, **{name: OTHER.get(name, "another")})
+    if name in NAMES_OF_THE_REFERENCE:  # the hash says which it is
+        assert "another protocol" not in score_table({"FSQ": [score(1.0)], "VQ": [other]})
+        other = score(2.0, **{name: "another", "reference_hash": "f" * 16})
+    if name == "measured":
+        assert score_table({"FSQ": [score(1.0)], "VQ": [other]}).splitlines()[0] == (
+            "| model | FD (lite0), samples | FD (lite0), reconstructions |"
+        )
+        return
     with pytest.raises(
         GridcodeError, match=rf"FD .lite0. of VQ was measured by another protocol .{name.split('_')[0]}"
     ):
@@ -47,6 +56,20 @@ def test_any_field_that_differs_keeps_scores_out_of_one_column(name: str) -> Non
     table = score_table({"FSQ": [score(1.0)], "VQ": [other]}, mark=True)
     assert "| VQ | 2 (a) |" in table
     assert table.splitlines()[-1].startswith(f"(a) another protocol: {name.replace('_', ' ')} ")
+
+
+def test_reconstructions_and_samples_have_their_own_columns() -> None:
+    rows = {name: [score(value, measured="reconstructions"), score(9.0)] for name, value in (("A", 1.0), ("B", 2.0))}
+    assert score_table(rows).splitlines()[2:] == ["| A | 1 | 9 |", "| B | 2 | 9 |"]
+    with pytest.raises(GridcodeError, match=r"A has FD .lite0. of samples twice; give over_seeds"):
+        score_table({"A": [score(1.0), score(2.0, seeds=(1,))]})
+
+
+def test_marks_do_not_run_out() -> None:
+    rows = {str(count): [score(1.0, count=count)] for count in range(1, 31)}
+    lines = score_table(rows, mark=True).splitlines()
+    assert len({line for line in lines if "another protocol" in line}) == 29
+    assert lines[-1].startswith("(ac) another protocol")
 
 
 def test_equal_differences_share_a_mark() -> None:
@@ -79,6 +102,8 @@ def test_mean_over_seeds_and_its_interval() -> None:
         over_seeds([score(1.0), score(2.0)])
     with pytest.raises(GridcodeError, match=r"different protocols .count 10 instead of 500"):
         over_seeds([score(1.0), score(2.0, seeds=(1,), count=10)])
+    with pytest.raises(GridcodeError, match="is a mean over seeds already"):
+        over_seeds([found, score(3.0, seeds=(7,))])
     with pytest.raises(GridcodeError, match="there is no score"):
         over_seeds([])
 

@@ -14,6 +14,7 @@ from gridcode.errors import GridcodeError
 from gridcode.features import extractor as module
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
+from gridcode.features.efficientnet import Variant
 from gridcode.features.extractor import (
     Features,
     classifier_extractor,
@@ -73,6 +74,16 @@ def test_adm_reads_from_corners(weights: Path) -> None:
         lower = levels[:, below, left] * (1 - (x - left)) + levels[:, below, right] * (x - left)
         expected = (upper * (1 - (y - top)) + lower * (y - top) - 128) / 128
         np.testing.assert_allclose(found[:, row, column], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("variant", "side"), [("lite0", 224), ("lite2", 260)])
+def test_lite_resizes_with_pillow_and_clips(weights: Path, variant: Variant, side: int) -> None:
+    images = pictures(33, 47)
+    found = seen(lite_extractor(variant)(images), side)
+    levels = ((images[0] + 1) * 127.5).round().numpy().astype(np.float32)
+    for channel in range(3):
+        picture = Image.fromarray(levels[channel]).resize((side, side), Image.Resampling.BICUBIC)
+        np.testing.assert_allclose(found[channel], np.asarray(picture).clip(0, 255) / 127.5 - 1, atol=3e-5)
 
 
 def test_pictures_count_as_files_hold_them(weights: Path) -> None:

@@ -34,6 +34,8 @@ def test_classes_that_no_sample_has_add_nothing() -> None:
 
 
 def test_refusals() -> None:
+    with pytest.raises(GridcodeError, match="logits are NaN or infinite"):
+        inception_score(torch.full((4, 3), torch.nan))
     for logits, size in ((torch.zeros(0, 3), 5), (torch.zeros(3), 5), (torch.zeros(3, 3), 0)):
         with pytest.raises(GridcodeError, match="Inception score: needs logits"):
             inception_score(logits, part_size=size)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,37 @@ def test_subsets_follow_the_seed() -> None:
     a, b = features(90, 4), features(80, 5, 0.5)
     first, again, other = (kernel_distance(a, b, subsets=3, subset_size=20, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
+
+
+def test_pairs_leave_their_own_terms_out_and_have_no_bias() -> None:
+    """Of pairs of one distribution, x_i near y_i, the distance is 0 on average; with i = j it is far below."""
+    a = features(7, 0)
+    b = a + 0.1 * features(7, 1)
+    x, y = a.double().numpy(), b.double().numpy()
+
+    def kernel(p: np.ndarray, q: np.ndarray) -> float:
+        return float((p @ q / 24 + 1) ** 3)
+
+    pairs = [(i, j) for i in range(7) for j in range(7) if i != j]
+    terms = [kernel(x[i], x[j]) + kernel(y[i], y[j]) - 2 * kernel(x[i], y[j]) for i, j in pairs]
+    assert kernel_distance(a, b, paired=True).mean == pytest.approx(np.mean(terms), abs=1e-6)
+    for paired, biased in ((True, False), (False, True)):
+        found = []
+        for seed in range(40):
+            one = features(100, seed)
+            other = 0.98 * one + (1 - 0.98**2) ** 0.5 * features(100, seed + 99)
+            found.append(kernel_distance(one, other, paired=paired, subsets=1).mean)
+        assert (np.mean(found) < -3 * np.std(found) / 40**0.5) == biased
+    with pytest.raises(GridcodeError, match="pairs are as many on both sides, saw 7 and 6"):
+        kernel_distance(a, b[:6], paired=True)
+
+
+def test_what_is_not_finite_is_refused() -> None:
+    bad = features(6, 0)
+    bad[2, 3] = torch.nan
+    for pair in ((bad, features(6, 1)), (features(6, 1), bad)):
+        with pytest.raises(GridcodeError, match="NaN or infinite"):
+            kernel_distance(*pair)
 
 
 def test_refusals() -> None:

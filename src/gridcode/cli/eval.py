@@ -182,7 +182,7 @@ def eval_images(arguments: list[str]) -> None:
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.evaluate import Subject, evaluate
     from gridcode.domains.image.report import image_findings
-    from gridcode.domains.image.scores import with_second_grader
+    from gridcode.domains.image.scores import graded_by_its_teacher, with_second_grader
     from gridcode.evaluation.publish import print_figures, publish
     from gridcode.training.log import Stopwatch
 
@@ -194,8 +194,10 @@ def eval_images(arguments: list[str]) -> None:
     for line in understood(subject.train, subject.val):
         say(line)
     runs = parsed.runs()
-    evaluation = with_second_grader(parsed.evaluation, runs.settings().get("Stage I", {}))
-    found = evaluate(subject, evaluation, say=say, watch=watch)
+    stage_one = runs.settings().get("Stage I", {})
+    evaluation = with_second_grader(parsed.evaluation, stage_one)
+    flattered = graded_by_its_teacher(evaluation, stage_one)
+    found = evaluate(subject, evaluation, say=say, watch=watch, warnings=[flattered] if flattered else [])
     report = publish(
         image_findings(found, subject, evaluation),
         runs,
@@ -236,7 +238,7 @@ def save_reference_file(arguments: list[str]) -> None:
         return
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
     say(f"measuring {len(pictures):,} pictures of {source} with {extractor.name}")
-    reference = measure_reference(batches, extractor, source=source)
+    reference = measure_reference(batches, extractor, source=source, split=parsed.split, crop=f"center {data.size}")
     save_reference(reference, extractor, parsed.out)
     print(f"statistics of {reference.count:,} pictures in {parsed.out}, hash {reference.hash}")
     print(f"use them with gridcode eval --protocol {parsed.protocol} --reference {parsed.out}")

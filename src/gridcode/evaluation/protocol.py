@@ -16,6 +16,7 @@ Only Inception's published weights earn the name FID; with other weights the nam
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
@@ -28,25 +29,35 @@ ProtocolName = Literal["fid-adm", "fid-clean", "fd-lite0", "fd-lite2", "classifi
 PROTOCOLS: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
 """The names of all protocols."""
 
-_MARKS: Final = "abcdefghijklmnopqrstuvwxyz"
+EXTRACTORS: Final[dict[ProtocolName, str]] = {
+    "fid-adm": "inception-adm",
+    "fid-clean": "inception-clean",
+    "fd-lite0": "lite0",
+    "fd-lite2": "lite2",
+    "classifier-fd": "classifier",
+}
+"""The name of the extractor that each measures with."""
+
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that a score depends on beside the model.
+    """Everything that a score depends on beside the model and how it was sampled.
 
     Attributes:
         name: Which protocol.
         measured: 'reconstructions' or 'samples'.
         data: The source of the pictures.
-        split: Their part, 'val' or 'train': what was reconstructed, or what samples are compared with.
+        split: Their part, 'val' or 'train': what was reconstructed, or what samples are compared with, where the
+            reference says so.
         count: Pictures measured.
         crop: How pictures were cropped, and to which side.
         resize: How pictures were brought to the extractor's size.
         extractor: Its name.
         extractor_hash: Of its weights.
         reference: Where the reference statistics come from.
-        reference_hash: Of their values.
+        reference_hash: Of its pictures, or of the file of statistics.
         reference_count: Pictures behind them; None where a file does not say.
         seeds: Of the samples; several where a score is a mean.
     """
@@ -73,11 +84,15 @@ class Protocol:
     def differences(self, other: Protocol) -> list[str]:
         """What sets the other apart from this one, field by field; nothing if they are the same.
 
+        Of one reference, by its hash, it does not matter what data and reference are called.
+
         >>> mine = Protocol("fd-lite0", "samples", "scenes", "val", 50, "center 64", "bicubic 224", *"abcd", None)
         >>> mine.differences(replace(mine, count=10))
         ['count 10 instead of 50']
         """
-        pairs = ((field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        same_reference = self.reference_hash == other.reference_hash
+        names = [field.name for field in fields(self) if not (same_reference and field.name in ("data", "reference"))]
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in names)
         return [
             f"{name.replace('_', ' ')} {_short(theirs)} instead of {_short(mine)}"
             for name, mine, theirs in pairs
@@ -123,10 +138,10 @@ def over_seeds(scores: Sequence[Score]) -> Score:
     """The mean of one score over seeds, with its 95 % interval.
 
     Args:
-        scores: Of one name and, but for the seeds, one protocol.
+        scores: Of one name and, but for the seed, one protocol; of one seed each.
 
     Raises:
-        GridcodeError: There is none, they differ in more than the seeds, or a seed occurs twice.
+        GridcodeError: There is none, they differ in more than the seeds, one is a mean already, or a seed occurs twice.
     """
     if not scores:
         raise GridcodeError("over_seeds: there is no score; give one for each seed")
@@ -137,6 +152,8 @@ def over_seeds(scores: Sequence[Score]) -> Score:
         if score.name != first.name or others:
             what = "; ".join(others) or f"{score.name} instead of {first.name}"
             raise GridcodeError(f"over_seeds: these scores are of different protocols ({what}); average each alone")
+    if len(seeds) != len(scores):
+        raise GridcodeError("over_seeds: one of these scores is a mean over seeds already; give one for each seed")
     if len(set(seeds)) != len(seeds):
         raise GridcodeError(f"over_seeds: a seed occurs twice in {seeds}; give one score for each seed")
     found = student_interval([score.value for score in scores])
@@ -146,13 +163,15 @@ def over_seeds(scores: Sequence[Score]) -> Score:
 def score_table(rows: Mapping[str, Sequence[Score]], *, mark: bool = False) -> str:
     """Scores of several models as a Markdown table, a row a model.
 
+    A score that is there of reconstructions and of samples has two columns.
+
     Args:
         rows: The scores of each model by its name.
         mark: Let scores of different protocols stand in one table: each that differs from its column's first one has a
             letter, which a line under the table explains.
 
     Raises:
-        GridcodeError: Protocols in one column differ and ``mark`` is not set.
+        GridcodeError: Protocols in one column differ and ``mark`` is not set, or a model has two scores for one.
 
     >>> protocol = Protocol("fd-lite0", "samples", "scenes", "val", 50, "center 64", "bicubic 224", *"abcd", None)
     >>> print(score_table({"FSQ": [Score("FD (lite0)", 12.345, protocol)], "VQ": []}))
@@ -161,24 +180,47 @@ def score_table(rows: Mapping[str, Sequence[Score]], *, mark: bool = False) -> s
     | FSQ | 12.35 |
     | VQ | |
     """
-    columns = list(dict.fromkeys(score.name for scores in rows.values() for score in scores))
-    standards: dict[str, Protocol] = {}
+    columns = list(dict.fromkeys(_column(score) for scores in rows.values() for score in scores))
+    twice = {name for name, count in Counter(name for name, _ in columns).items() if count > 1}
+    titles = [f"{name}, {measured}" if name in twice else name for name, measured in columns]
+    standards: dict[tuple[str, str], Protocol] = {}
     notes: dict[str, str] = {}
-    lines = [f"| model | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = [f"| model | {' | '.join(titles)} |", "|---" * (len(columns) + 1) + "|"]
     for model, scores in rows.items():
         cells = dict.fromkeys(columns, "")
         for score in scores:
-            differing = standards.setdefault(score.name, score.protocol).differences(score.protocol)
+            column = _column(score)
+            if cells[column]:
+                raise GridcodeError(
+                    f"score_table: {model} has {score.name} of {score.protocol.measured} twice; give over_seeds of "
+                    "several seeds"
+                )
+            differing = standards.setdefault(column, score.protocol).differences(score.protocol)
             if differing and not mark:
                 raise GridcodeError(
                     f"score_table: {score.name} of {model} was measured by another protocol ({'; '.join(differing)}); "
                     "measure both alike, or set mark=True"
                 )
-            letter = notes.setdefault("; ".join(differing), _MARKS[len(notes) % len(_MARKS)]) if differing else ""
+            letter = notes.setdefault("; ".join(differing), _mark(len(notes))) if differing else ""
             interval = "" if score.half is None else f" ± {_figure(score.half)}"
-            cells[score.name] = f"{_figure(score.value)}{interval}{f' ({letter})' if letter else ''}"
+            cells[column] = f"{_figure(score.value)}{interval}{f' ({letter})' if letter else ''}"
         lines.append(f"| {model} |" + "".join(f" {cell} |" if cell else " |" for cell in cells.values()))
     return "\n".join([*lines, *(f"\n({letter}) another protocol: {text}" for text, letter in notes.items())])
+
+
+def _column(score: Score) -> tuple[str, str]:
+    """Which column a score stands in: its name, and what was measured."""
+    return score.name, score.protocol.measured
+
+
+def _mark(number: int) -> str:
+    """The letters of a mark.
+
+    >>> [_mark(number) for number in (0, 25, 26, 27)]
+    ['a', 'z', 'aa', 'ab']
+    """
+    before, place = divmod(number, len(_LETTERS))
+    return (_mark(before - 1) if before else "") + _LETTERS[place]
 
 
 def _figure(value: float) -> str:

@@ -2,7 +2,8 @@
 
     mu, sigma                 mean (F,) and unbiased covariance (F, F) of the features, float64: a Fréchet distance
     features                  (m, F) float32 of at most 10,000 pictures: KID, precision, recall, density, coverage
-    count, extractor, extractor_hash, source          what they are of, where gridcode wrote the file
+    count, source, split, crop, hash                  which pictures they are of, where gridcode wrote the file
+    extractor, extractor_hash                         and what measured them
 
 ADM's reference batches have ``mu`` and ``sigma`` of a whole training set and its pictures ``arr_0``, uint8
 (n, H, W, 3), of which the features are then measured here. Pictures alone, as ADM lays out samples, are measured by
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,8 +29,9 @@ from torch import Tensor
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 from gridcode.evaluation.pictures import to_uint8
 from gridcode.features.extractor import Extractor
-from gridcode.files import write_atomic
+from gridcode.files import sha256, write_atomic
 from gridcode.metrics.frechet import GaussianStatistics
+from gridcode.training.seeding import generator
 
 KEPT_FEATURES: Final = 10_000
 """Feature vectors that are kept, as many as ADM's reference batches have pictures."""
@@ -41,10 +44,12 @@ class Reference:
 
     Attributes:
         statistics: Mean and covariance of their features.
-        features: Of the first 10,000 of them, (m, F) float32; None where a file has none.
+        features: Of 10,000 of them at most, drawn from all, (m, F) float32; None where a file has none.
         count: Pictures behind the statistics; None where a file does not say.
         source: Where they come from.
-        hash: Of the values, 16 hexadecimal digits.
+        hash: Of the pictures' pixels, or of a file that has others' statistics, 16 hexadecimal digits.
+        split: The data's part, 'val' or 'train'; None where a file does not say.
+        crop: How pictures were cropped, and to which side; None where a file does not say.
     """
 
     statistics: GaussianStatistics
@@ -52,40 +57,96 @@ class Reference:
     count: int | None
     source: str
     hash: str
+    split: str | None = None
+    crop: str | None = None
 
 
-def measure_reference(batches: Iterable[Tensor], extractor: Extractor, *, source: str) -> Reference:
+class PixelHash:
+    """A hash of pictures as files hold them: the same on every machine, whatever batches they come in.
+
+    >>> two, one_by_one = PixelHash(), PixelHash()
+    >>> pictures = torch.zeros(2, 3, 8, 8)
+    >>> two.update(pictures); one_by_one.update(pictures[:1]); one_by_one.update(pictures[1:])
+    >>> two.value == one_by_one.value
+    True
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, images: Tensor) -> None:
+        """Add images in [-1, 1], (B, C, H, W); grey ones count as the RGB ones that look alike."""
+        pictures = to_uint8(images.expand(-1, 3, -1, -1))
+        self._digest.update(np.ascontiguousarray(pictures).tobytes())
+
+    @property
+    def value(self) -> str:
+        """16 hexadecimal digits."""
+        return self._digest.hexdigest()[:16]
+
+
+def measure_reference(
+    batches: Iterable[Tensor],
+    extractor: Extractor,
+    *,
+    source: str,
+    split: str | None = None,
+    crop: str | None = None,
+) -> Reference:
     """The statistics of real pictures.
 
     Args:
         batches: Images in [-1, 1], (B, C, H, W) each.
         extractor: What measures them.
         source: What they are called.
+        split: The data's part.
+        crop: How they were cropped.
 
     Raises:
         GridcodeError: There are fewer than two, or the extractor does not take them.
     """
-    return reference_of((extractor(images).vectors for images in batches), extractor, source=source)
+    pixels = PixelHash()
+
+    def vectors() -> Iterator[Tensor]:
+        for images in batches:
+            pixels.update(images)
+            yield extractor(images).vectors
+
+    return reference_of(vectors(), extractor, source=source, pixels=pixels, split=split, crop=crop)
 
 
-def reference_of(batches: Iterable[Tensor], extractor: Extractor, *, source: str) -> Reference:
+def reference_of(
+    batches: Iterable[Tensor],
+    extractor: Extractor,
+    *,
+    source: str,
+    pixels: PixelHash,
+    split: str | None = None,
+    crop: str | None = None,
+) -> Reference:
     """The statistics of real pictures whose features are there.
 
     Args:
         batches: Their feature vectors, (B, F) each.
         extractor: What measured them.
         source: What the pictures are called.
+        pixels: Has seen the pictures once the last batch is taken.
+        split: The data's part.
+        crop: How they were cropped.
 
     Raises:
         GridcodeError: There are fewer than two, or a value is not finite.
     """
-    statistics, kept, room = GaussianStatistics(extractor.dim), list[Tensor](), KEPT_FEATURES
+    statistics, draw = GaussianStatistics(extractor.dim), generator(0, "reference features")
+    kept, order = torch.empty(0, extractor.dim), torch.empty(0, dtype=torch.int64)
     for vectors in batches:
         statistics.update(vectors)
-        kept.append(vectors[:room])
-        room -= len(kept[-1])
-    features = torch.cat(kept) if kept else torch.empty(0, extractor.dim)
-    return Reference(statistics, features, statistics.count, source, _hash(statistics, features))
+        kept = torch.cat([kept, vectors])
+        order = torch.cat([order, torch.randint(2**62, (len(vectors),), generator=draw)])
+        if len(kept) > KEPT_FEATURES:  # as likely every one of all, as folders are sorted by class
+            chosen = order.topk(KEPT_FEATURES, largest=False).indices.sort().values
+            kept, order = kept[chosen], order[chosen]
+    return Reference(statistics, kept, statistics.count, source, pixels.value, split, crop)
 
 
 def save_reference(reference: Reference, extractor: Extractor, path: Path) -> None:
@@ -104,6 +165,8 @@ def save_reference(reference: Reference, extractor: Extractor, path: Path) -> No
         "sigma": reference.statistics.covariance.numpy(),
         "count": reference.count or 0,
         "source": reference.source,
+        "hash": reference.hash,
+        **{name: told for name in ("split", "crop") if (told := getattr(reference, name)) is not None},
         "extractor": extractor.name,
         "extractor_hash": extractor.hash,
     }
@@ -167,13 +230,33 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
             f"{path} has mu {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, but {extractor.name} has features "
             f"of length {extractor.dim}; give statistics of the same network"
         )
-    count = int(arrays["count"]) if "count" in arrays else 0
+    told = {name: str(arrays[name]) for name in ("source", "hash", "split", "crop") if name in arrays}
+    count = _count(arrays.get("count"), path)
     statistics = GaussianStatistics.known(mean, covariance, count=max(count, 2))
-    features = torch.from_numpy(np.asarray(arrays["features"], np.float32)) if "features" in arrays else None
-    if measured is not None:
-        features = measured.features
-    source = str(arrays["source"]) if "source" in arrays else str(path)
-    return Reference(statistics, features, count or None, source, _hash(statistics, features))
+    features = measured.features if measured is not None else _features(arrays.get("features"), extractor, path)
+    source, digest = told.get("source", str(path)), told.get("hash") or sha256(path)[:16]
+    return Reference(statistics, features, count or None, source, digest, told.get("split"), told.get("crop"))
+
+
+def _count(value: NDArray[Any] | None, path: Path) -> int:
+    """How many pictures a file says there were; 0 where it does not."""
+    if value is None:
+        return 0
+    if value.ndim or value.dtype.kind not in "iu" or value < 0:
+        raise GridcodeError(f"{path} has a count that is no number of pictures; measure it again")
+    return int(value)
+
+
+def _features(value: NDArray[Any] | None, extractor: Extractor, path: Path) -> Tensor | None:
+    """A file's features; None where it has none."""
+    if value is None:
+        return None
+    if value.ndim != 2 or value.shape[1] != extractor.dim or value.dtype.kind != "f":
+        raise GridcodeError(
+            f"{path} has features of shape {value.shape}, but those of {extractor.name} are (m, {extractor.dim}); "
+            "measure it again"
+        )
+    return torch.from_numpy(np.asarray(value, np.float32))
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -191,7 +274,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files if name not in ("mu_s", "sigma_s")}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, TypeError, zlib.error) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise FileError(f"{path} cannot be read as a .npz file ({reason}); make it again") from None
 
@@ -204,11 +287,3 @@ def _images(pictures: NDArray[Any], path: Path) -> Iterable[Tensor]:
         )
     for start in range(0, len(pictures), _BATCH):
         yield torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _hash(statistics: GaussianStatistics, features: Tensor | None) -> str:
-    """16 hexadecimal digits that any changed value changes."""
-    digest = hashlib.sha256(statistics.mean.numpy().tobytes() + statistics.covariance.numpy().tobytes())
-    if features is not None:
-        digest.update(features.numpy().tobytes())
-    return digest.hexdigest()[:16]

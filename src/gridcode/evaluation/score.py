@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, Score
+from gridcode.evaluation.protocol import EXTRACTORS, PROTOCOLS, Protocol, ProtocolName, Score
 from gridcode.evaluation.reference import Reference
 from gridcode.features.classifier import load_classifier
 from gridcode.features.extractor import (
@@ -39,9 +40,12 @@ from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.metrics.inception_score import inception_score
 from gridcode.metrics.kernel import kernel_distance
 from gridcode.metrics.manifold import manifold_scores
+from gridcode.training.seeding import generator
 
 NEIGHBOURS = 3
 """k of precision, recall, density and coverage, as in ADM's suite."""
+PART = 5000
+"""Samples of a part of the Inception score, as in ADM's suite."""
 _MANIFOLD = ("precision", "recall", "density", "coverage")
 
 
@@ -99,6 +103,7 @@ def score_images(
     *,
     name: ProtocolName,
     extractor: Extractor,
+    paired: bool = False,
 ) -> list[Score]:
     """All scores that a protocol gives of a set of pictures.
 
@@ -108,16 +113,23 @@ def score_images(
         measured: What the images are.
         name: The protocol's.
         extractor: The protocol's; see :func:`protocol_extractor`.
+        paired: Whether the images are reconstructions of the reference's pictures, in its order.
 
     Raises:
         GridcodeError: See :func:`score_features`; or the extractor does not take the images.
     """
     found = Features.joined(extractor(images) for images in batches)
-    return score_features(found, reference, measured, name=name, extractor=extractor)
+    return score_features(found, reference, measured, name=name, extractor=extractor, paired=paired)
 
 
 def score_features(
-    found: Features, reference: Reference, measured: Measured, *, name: ProtocolName, extractor: Extractor
+    found: Features,
+    reference: Reference,
+    measured: Measured,
+    *,
+    name: ProtocolName,
+    extractor: Extractor,
+    paired: bool = False,
 ) -> list[Score]:
     """All scores that a protocol gives of a set of pictures whose features are there.
 
@@ -127,14 +139,18 @@ def score_features(
         measured: What the pictures are.
         name: The protocol's.
         extractor: The protocol's, which measured them.
+        paired: Whether the pictures are reconstructions of the reference's, in its order.
 
     Returns:
         The Fréchet distance first; those on features only where the reference has them. Inception scores need no
         reference, but know only the classes of the extractor.
 
     Raises:
-        GridcodeError: There are no more pictures than neighbours, or a value is not finite.
+        GridcodeError: There are no more pictures than neighbours, a value is not finite, or the extractor is not the
+            protocol's.
     """
+    if extractor.name != EXTRACTORS.get(name):
+        raise GridcodeError(f"protocol {name!r} does not measure with {extractor.name}; see protocol_extractor")
     statistics = GaussianStatistics(extractor.dim)
     statistics.update(found.vectors)
     protocol = Protocol(
@@ -155,18 +171,25 @@ def score_features(
     titles = _titles(name, extractor)
     figures = {titles["frechet"]: frechet_distance(statistics, reference.statistics)}
     if reference.features is not None:
-        kernel = kernel_distance(found.vectors, reference.features, seed=measured.seed)
+        pairs = paired and len(found.vectors) == len(reference.features)
+        kernel = kernel_distance(found.vectors, reference.features, seed=measured.seed, paired=pairs)
         manifold = manifold_scores(found.vectors, reference.features, k=NEIGHBOURS)
         figures[titles["kernel"]] = kernel.mean
         figures |= {titles[part]: getattr(manifold, part) for part in _MANIFOLD}
-    figures[titles["classes"]] = inception_score(found.logits)
+    figures[titles["classes"]] = _mixed_inception_score(found.logits)
     return [Score(title, value, protocol) for title, value in figures.items()]
+
+
+def _mixed_inception_score(logits: Tensor) -> float:
+    """Of samples in any order, in equal parts: folders are sorted by class, and a part of few has a lower score."""
+    mixed = logits[torch.randperm(len(logits), generator=generator(0, "Inception score"))]
+    return inception_score(mixed, part_size=ceil(len(mixed) / max(1, len(mixed) // PART)))
 
 
 def _titles(name: ProtocolName, extractor: Extractor) -> dict[str, str]:
     """What each figure is called: by FID's names only if Inception has its published weights."""
     published = extractor.name.startswith("inception") and extractor.hash.startswith(FID_WEIGHTS)
-    network = "Inception" if extractor.name.startswith("inception") else extractor.name
+    network = {"inception-adm": "Inception", "inception-clean": "Inception, clean"}.get(extractor.name, extractor.name)
     label = {"fid-adm": "", "fid-clean": " (clean)"}[name] if published else f" ({network})"
     names = {"frechet": "FID", "kernel": "KID", "classes": "Inception score"}
     if not published:

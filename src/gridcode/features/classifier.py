@@ -126,7 +126,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, classes: tuple[str,
     Args:
         classifier: What to write.
         folder: Where; an earlier model there is replaced.
-        classes: The names of the classes in label order, for the card.
+        classes: The names of the classes in label order.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "classifier"
@@ -138,7 +138,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, classes: tuple[str,
     save_model(
         folder,
         tensors=classifier.state_dict(),
-        config={"kind": KIND, "classifier": asdict(classifier.config)},
+        config={"kind": KIND, "classifier": asdict(classifier.config), "classes": list(classes)},
         card=_CARD.format(size=classifier.config.size, classes=names),
     )
 

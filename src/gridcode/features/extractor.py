@@ -15,7 +15,8 @@ hash names the weights: figures of two extractors with different hashes do not c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -51,8 +52,14 @@ class Features:
 
     @staticmethod
     def joined(parts: Iterable[Features]) -> Features:
-        """Of all pictures together."""
+        """Of all pictures together.
+
+        Raises:
+            GridcodeError: There are none.
+        """
         found = list(parts)
+        if not found:
+            raise GridcodeError("there are no pictures to measure; give at least one")
         return Features(torch.cat([part.vectors for part in found]), torch.cat([part.logits for part in found]))
 
 
@@ -93,8 +100,20 @@ class Extractor:
                 f"extractor {self.name}: takes images (B, {self.channels}, H, W), got shape {tuple(images.shape)}"
             )
         pixels = ((images.to(self.device).float() + 1) * 127.5).clamp(0, 255).round()
-        found = self.measure(pixels.expand(-1, self.channels, -1, -1))
+        with _exact_convolutions():
+            found = self.measure(pixels.expand(-1, self.channels, -1, -1))
         return Features(found.vectors.float().cpu(), found.logits.float().cpu())
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """Without TF32, in which PyTorch convolves on newer GPUs: scores are of float32 on every device."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def lite_extractor(variant: Variant = "lite0", *, device: torch.device | str = "cpu") -> Extractor:

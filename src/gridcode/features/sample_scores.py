@@ -5,7 +5,7 @@ It is trained on the data's own labels; its Fréchet distance is not the FID, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gridcode.features.classifier import Classifier, load_classifier, save_class
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.distance import feature_distance
 from gridcode.features.train import accuracy, train_classifier
+from gridcode.files import read_json
 from gridcode.metrics.frechet import GaussianStatistics, frechet_distance
 from gridcode.training.log import Say
 
@@ -99,6 +100,12 @@ def measuring_classifier(
                     f"the classifier in {folder} has {name}={has}, these pictures need {needs}; give another "
                     "evaluation.classifier"
                 )
+        names = class_names(folder)
+        if names and names != train.classes:
+            raise GridcodeError(
+                f"the classifier in {folder} knows {_few(names)}, these pictures are {_few(train.classes)}; give "
+                "another evaluation.classifier"
+            )
         return classifier.to(device)
     batches = train_batches(train, data, batch_size=settings.batch_size, seed=seed)
 
@@ -110,6 +117,16 @@ def measuring_classifier(
     if folder is not None:
         save_classifier(classifier, Path(folder), classes=train.classes)
     return classifier
+
+
+def class_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of the classes that a saved classifier knows, in label order; none where its folder does not say."""
+    file = Path(folder) / "config.json"
+    return tuple(read_json(file, "a classifier's settings").get("classes") or ()) if file.is_file() else ()
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
 
 
 @torch.inference_mode()

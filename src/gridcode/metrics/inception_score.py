@@ -31,7 +31,7 @@ def inception_score(logits: Tensor, *, part_size: int = 5000) -> float:
         The mean over the parts, in [1, K].
 
     Raises:
-        GridcodeError: The shape is wrong, there is no sample, or ``part_size`` is below 1.
+        GridcodeError: The shape is wrong, there is no sample, ``part_size`` is below 1, or a logit is not finite.
 
     >>> round(inception_score(torch.eye(4) * 100), 3), inception_score(torch.zeros(4, 4))
     (4.0, 1.0)
@@ -41,6 +41,8 @@ def inception_score(logits: Tensor, *, part_size: int = 5000) -> float:
             f"Inception score: needs logits (n, K) of at least one sample and part_size >= 1, saw "
             f"{tuple(logits.shape)} and {part_size}"
         )
+    if not bool(logits.isfinite().all()):
+        raise GridcodeError("Inception score: logits are NaN or infinite; the network or its pictures are damaged")
     scores = []
     for part in torch.split(logits, part_size):
         log_p = part.to("cpu", torch.float64).log_softmax(1)

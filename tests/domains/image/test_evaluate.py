@@ -28,6 +28,7 @@ from gridcode.evaluation.publish import Runs, publish
 from gridcode.features.classifier import Classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.sample_scores import measuring_classifier, perceptual_distance
+from gridcode.files import read_json, write_json
 from gridcode.metrics.image import psnr
 from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
 from gridcode.prior.samplers.config import SamplerConfig
@@ -134,6 +135,10 @@ def test_a_kept_classifier_measures_as_the_one_that_was_trained(
         measuring_classifier(
             scenes.train, replace(DATA, size=32), steps=1, seed=0, device="cpu", folder=tmp_path / "classifier"
         )
+    config = tmp_path / "classifier/config.json"
+    write_json(config, read_json(config, "") | {"classes": ["boots", *scenes.train.classes[1:]]})
+    with pytest.raises(GridcodeError, match=r"knows boots, .*, these pictures are .*; give another evaluation"):
+        measuring_classifier(scenes.train, DATA, steps=1, seed=0, device="cpu", folder=tmp_path / "classifier")
 
 
 def test_without_labels_nothing_is_said_of_classes(tmp_path: Path) -> None:

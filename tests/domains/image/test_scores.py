@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gridcode.domains.image import scores as module
 from gridcode.domains.image.config import EvaluationConfig
-from gridcode.domains.image.scores import ProtocolScores, check_graders, with_second_grader
+from gridcode.domains.image.scores import ProtocolScores, check_graders, graded_by_its_teacher, with_second_grader
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.reference import measure_reference, save_reference
@@ -60,12 +60,19 @@ def test_scores_are_those_of_the_protocols(classifier: Classifier) -> None:
         reference = measure_reference([ORIGINALS], extractor, source="pictures")
         for what, pictures in (("reconstructions", DECODED), ("samples", DRAWN)):
             measured = Measured(what, "pictures", "val", "center 16", 4)  # type: ignore[arg-type]
-            expected[what] += score_images([pictures], reference, measured, name=name, extractor=extractor)  # type: ignore[arg-type]
+            expected[what] += score_images(
+                [pictures],
+                reference,
+                measured,
+                name=name,
+                extractor=extractor,
+                paired=what == "reconstructions",  # type: ignore[arg-type]
+            )
     for found, wanted in ((reconstructions, expected["reconstructions"]), (samples, expected["samples"])):
         assert [score.name for score in found] == [score.name for score in wanted]
         assert [score.value for score in found] == pytest.approx([score.value for score in wanted], rel=1e-4)
         for mine, theirs in zip(found, wanted, strict=True):
-            assert mine.protocol == replace(theirs.protocol, reference_hash=mine.protocol.reference_hash)
+            assert mine.protocol == theirs.protocol
 
 
 def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
@@ -75,6 +82,14 @@ def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
     for found in scored(config, None):
         how = found[0].protocol
         assert (how.reference, how.reference_count, how.reference_hash) == ("the training set", 20, other.hash)
+        assert how.split == "val"
+    cropped = measure_reference([images(20, 9)], CORNER, source="the training set", split="train", crop="center 16")
+    save_reference(cropped, CORNER, tmp_path / "train.npz")
+    reconstructions, samples = scored(config, None)
+    assert (reconstructions[0].protocol.split, samples[0].protocol.split) == ("val", "train")
+    save_reference(replace(cropped, crop="center 8"), CORNER, tmp_path / "train.npz")
+    with pytest.raises(GridcodeError, match="has pictures of center 8, these are of center 16"):
+        scored(config, None)
 
 
 def test_few_pictures_are_warned_of(classifier: Classifier) -> None:
@@ -82,6 +97,8 @@ def test_few_pictures_are_warned_of(classifier: Classifier) -> None:
     for count, warned in ((3, ["fd-lite0: 3 pictures are few", "classifier-fd: 3 pictures are few"]), (12, [])):
         found.update(ORIGINALS[:count], DECODED[:count])
         assert [warning[: warning.index(" for")] for warning in found.warnings()] == warned
+    assert found.warnings(20) == []
+    assert found.warnings(3)[0].startswith("fd-lite0: 3 samples are few")
 
 
 def test_no_network_grades_its_own_pupil_alone() -> None:
@@ -91,9 +108,21 @@ def test_no_network_grades_its_own_pupil_alone() -> None:
     assert with_second_grader(alone, {"loss": {"perceptual": {"kind": "self"}}}) == alone
     assert with_second_grader(alone, {}) == alone
     assert with_second_grader(CONFIG, taught) == CONFIG, "the classifier is a second grader"
+    for config, stage_one, warned in (
+        (alone, taught, "lite0 was in the tokenizer's loss"),
+        (alone, {}, "how the tokenizer was trained is not in its folder"),
+        (alone, {"loss": {}}, None),
+        (CONFIG, taught, None),
+        (replace(alone, protocol=("fd-lite2",)), {}, None),
+    ):
+        told = graded_by_its_teacher(config, stage_one)
+        assert told is None if warned is None else told is not None and warned in told
 
 
 def test_refusals() -> None:
+    for setting in ("samples", "count"):
+        with pytest.raises(GridcodeError, match=f"evaluation {setting} must be more than 3 .* got 3"):
+            check_graders(replace(CONFIG, **{setting: 3}))
     with pytest.raises(GridcodeError, match="classifier-fd needs pictures with labels"):
         scored(CONFIG, None)
     with pytest.raises(GridcodeError, match="but there are 2 protocols"):

@@ -9,7 +9,7 @@ The classifier behind the last line is trained here, on the data's own labels; i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -54,7 +54,12 @@ Subject: TypeAlias = subjects.Subject[DataConfig, ImageSource]
 
 
 def evaluate(
-    subject: Subject, config: EvaluationConfig, *, say: Say = print, watch: Stopwatch | None = None
+    subject: Subject,
+    config: EvaluationConfig,
+    *,
+    say: Say = print,
+    watch: Stopwatch | None = None,
+    warnings: Sequence[str] = (),
 ) -> Evaluation:
     """Measure everything that the data allows.
 
@@ -63,6 +68,7 @@ def evaluate(
         config: How much of it.
         say: Told what is being done.
         watch: Times the parts.
+        warnings: What is known before already.
 
     Raises:
         GridcodeError: The data cannot be read, or the prior's classes are not the data's.
@@ -94,7 +100,8 @@ def evaluate(
     say("measuring reconstructions")
     with watch.part("measuring reconstructions"):
         reconstruction, pictures = _reconstruction(subject, config, classifier)
-    warnings = tuple(pictures.protocols.warnings())
+    drawn = config.samples if subject.generator is not None else None
+    warnings = (*warnings, *pictures.protocols.warnings(drawn))
     for warning in warnings:
         say(warning)
     samples = None

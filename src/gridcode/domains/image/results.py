@@ -35,7 +35,7 @@ class ReconstructionResult:
         perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];
             None without labels.
         scores: By the protocols that the settings name.
-        originals: (n, C, H, W) in [-1, 1], to look at; evenly spaced, as folders are sorted by class.
+        originals: (n, C, H, W) in [-1, 1], to look at; from all over the set, as folders are sorted by class.
         reconstructions: The same pictures, decoded.
     """
 

@@ -3,8 +3,8 @@
     original, reconstruction --extractor--> features ──> reference; scores of reconstructions
     samples                  --extractor--> features ──────────┴──> scores of samples
 
-Originals are the reference, unless a file of statistics is given. A tokenizer that was trained against a network's
-features is graded by another one too: fd-lite2 stands beside fd-lite0 then.
+Originals are the reference, unless a file of statistics is given; a reconstruction and its original are a pair then. A
+tokenizer that was trained against a network's features is graded by another one too: fd-lite2 stands beside fd-lite0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.protocol import ProtocolName, Score
-from gridcode.evaluation.reference import Reference, load_reference, reference_of
-from gridcode.evaluation.score import Measured, protocol_extractor, score_features
+from gridcode.evaluation.reference import PixelHash, Reference, load_reference, reference_of
+from gridcode.evaluation.score import NEIGHBOURS, Measured, protocol_extractor, score_features
 from gridcode.features.classifier import Classifier
 from gridcode.features.efficientnet import weights_file
 from gridcode.features.extractor import Extractor, Features, classifier_extractor
@@ -38,21 +38,52 @@ def with_second_grader(config: EvaluationConfig, stage_one: Mapping[str, Any]) -
     >>> with_second_grader(config, {"loss": {"perceptual": {"kind": "lite0"}}}).protocol
     ('fd-lite0', 'fd-lite2')
     """
-    perceptual = (stage_one.get("loss") or {}).get("perceptual") or {}
-    if perceptual.get("kind") != "lite0" or set(config.protocol) != {"fd-lite0"} or config.reference is not None:
+    if not _taught_by_lite0(stage_one) or set(config.protocol) != {"fd-lite0"} or config.reference is not None:
         return config
     return replace(config, protocol=("fd-lite0", "fd-lite2"))
 
 
+def graded_by_its_teacher(config: EvaluationConfig, stage_one: Mapping[str, Any]) -> str | None:
+    """A warning where only fd-lite0 grades a tokenizer that lite0 may have taught; None where another does too.
+
+    Args:
+        config: What is measured.
+        stage_one: As for :func:`with_second_grader`.
+
+    >>> graded_by_its_teacher(EvaluationConfig(protocol=("fd-lite0",)), {}).partition(";")[0]
+    "fd-lite0: how the tokenizer was trained is not in its folder, and lite0 may have been in its loss"
+    """
+    if set(config.protocol) != {"fd-lite0"} or (stage_one and not _taught_by_lite0(stage_one)):
+        return None
+    if stage_one:
+        known = "lite0 was in the tokenizer's loss, and flatters it"
+    else:
+        known = "how the tokenizer was trained is not in its folder, and lite0 may have been in its loss"
+    return f"fd-lite0: {known}; measure by fd-lite2 too, with a reference of its own"
+
+
+def _taught_by_lite0(stage_one: Mapping[str, Any]) -> bool:
+    return ((stage_one.get("loss") or {}).get("perceptual") or {}).get("kind") == "lite0"
+
+
 def check_graders(config: EvaluationConfig) -> None:
-    """Refuse protocols whose weights, or a reference whose file, are not there: before work that takes long.
+    """Refuse protocols whose weights, or a reference whose file, are not there, or that want more pictures.
+
+    So that it is said before work that takes long.
 
     Args:
         config: The settings.
 
     Raises:
-        GridcodeError: A package is not installed, or there is no such file.
+        GridcodeError: A package is not installed, there is no such file, or precision has no more pictures than
+            neighbours.
     """
+    for setting in ("count", "samples"):
+        if config.protocol and getattr(config, setting) <= NEIGHBOURS:
+            raise GridcodeError(
+                f"evaluation {setting} must be more than {NEIGHBOURS} for a protocol's precision and recall, got "
+                f"{getattr(config, setting)}"
+            )
     for name in config.protocol:
         if name in ("fd-lite0", "fd-lite2"):
             weights_file("lite0" if name == "fd-lite0" else "lite2")
@@ -71,12 +102,8 @@ class _Pass:
     originals: list[Tensor]
     reconstructions: list[Features]
     reference: Reference | None
-
-    def compared_with(self, source: str) -> Reference:
-        """The file's statistics, or the originals'."""
-        if self.reference is None:
-            self.reference = reference_of(self.originals, self.extractor, source=source)
-        return self.reference
+    from_file: bool
+    """Whether the reference is a file's, and not the originals."""
 
 
 @final
@@ -103,8 +130,8 @@ class ProtocolScores:
         classifier: Classifier | None,
         device: torch.device | str,
     ) -> None:
-        self._source, self._size, self._seed = source, size, config.seed
-        self._passes = []
+        self._source, self._crop, self._seed = source, f"center {size}", config.seed
+        self._passes, self._pixels = list[_Pass](), PixelHash()
         for name in config.protocol:
             if name == "classifier-fd":
                 if classifier is None:
@@ -114,12 +141,19 @@ class ProtocolScores:
                 weights = config.inception if name in ("fid-adm", "fid-clean") else None
                 extractor = protocol_extractor(name, weights=weights, device=device)
             reference = None if config.reference is None else load_reference(config.reference, extractor)
-            self._passes.append(_Pass(name, extractor, [], [], reference))
+            if reference is not None and reference.crop not in (None, self._crop):
+                raise GridcodeError(
+                    f"{config.reference} has pictures of {reference.crop}, these are of {self._crop}; measure a "
+                    "reference with the same crop and size"
+                )
+            self._passes.append(_Pass(name, extractor, [], [], reference, reference is not None))
 
     def update(self, originals: Tensor, reconstructions: Tensor) -> None:
         """Add validation pictures and what became of them, (B, C, H, W) in [-1, 1] both."""
+        if self._passes:
+            self._pixels.update(originals)
         for part in self._passes:
-            if part.reference is None:
+            if not part.from_file:
                 part.originals.append(part.extractor(originals).vectors)
             part.reconstructions.append(part.extractor(reconstructions))
 
@@ -131,15 +165,25 @@ class ProtocolScores:
             for score in self._scores(part, Features.joined(part.reconstructions), "reconstructions")
         ]
 
-    def warnings(self) -> list[str]:
-        """What must be known before believing a Fréchet distance of no more pictures than features."""
+    def warnings(self, samples: int | None = None) -> list[str]:
+        """What must be known before believing a Fréchet distance of no more pictures than features.
+
+        Args:
+            samples: How many will be drawn; None of Stage I alone.
+        """
         found = []
         for part in self._passes:
-            count, dim = sum(len(features.vectors) for features in part.reconstructions), part.extractor.dim
-            if count <= dim:
+            counts = {"pictures": sum(len(features.vectors) for features in part.reconstructions)}
+            if samples is not None:
+                counts["samples"] = samples
+            if part.from_file and part.reference is not None and part.reference.count is not None:
+                counts["pictures in the reference"] = part.reference.count
+            what = min(counts, key=lambda name: counts[name])
+            if counts[what] <= part.extractor.dim:
                 found.append(
-                    f"{part.name}: {count:,} pictures are few for a Fréchet distance of {dim:,} features, which then "
-                    "compares with distances of as many pictures alone; the kernel distance has no such bias"
+                    f"{part.name}: {counts[what]:,} {what} are few for a Fréchet distance of {part.extractor.dim:,} "
+                    "features, which then compares with distances of as many pictures alone; the kernel distance has "
+                    "no such bias"
                 )
         return found
 
@@ -154,6 +198,12 @@ class ProtocolScores:
         ]
 
     def _scores(self, part: _Pass, found: Features, what: Literal["reconstructions", "samples"]) -> Sequence[Score]:
-        measured = Measured(what, self._source, "val", f"center {self._size}", self._seed)
-        reference = part.compared_with(self._source)
-        return score_features(found, reference, measured, name=part.name, extractor=part.extractor)
+        reference = part.reference
+        if reference is None:
+            reference = part.reference = reference_of(
+                part.originals, part.extractor, source=self._source, pixels=self._pixels, split="val", crop=self._crop
+            )
+        split = "val" if what == "reconstructions" else reference.split or "val"
+        paired = what == "reconstructions" and not part.from_file
+        measured = Measured(what, self._source, split, self._crop, self._seed)
+        return score_features(found, reference, measured, name=part.name, extractor=part.extractor, paired=paired)
