@@ -13,10 +13,12 @@ from gridcode.data.config import DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
 from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.reference import load_reference
 from gridcode.features.classifier import Classifier, save_classifier
 from gridcode.features.config import ClassifierConfig
 from gridcode.features.extractor import classifier_extractor
+from gridcode.files import read_json
 
 DATA = ["--data.size", "16", "--data.train-count", "12", "--data.val-count", "4", "--data.workers", "0"]
 
@@ -43,3 +45,27 @@ def test_both_layouts_hold_the_same_statistics(tmp_path: Path, capsys: pytest.Ca
     assert "exists; give another --out, or --force" in capsys.readouterr().err
     assert main([*words, "--split", "val", "--count", "3", "--layout", "adm", "--force", "--out", str(pictures)]) == 0
     assert np.load(pictures)["arr_0"].shape == (3, 16, 16, 3)
+
+
+def test_pictures_in_files_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(ClassifierConfig(classes=5, size=16, widths=(8,), feature_dim=8)).eval()
+    save_classifier(classifier, tmp_path / "classifier", classes=tuple("abcde"))
+    by_classifier = ["--protocol", "classifier-fd", "--classifier", str(tmp_path / "classifier")]
+    real, pictures, out = tmp_path / "real.npz", tmp_path / "pictures.npz", tmp_path / "scores.json"
+    assert main(["eval", "reference", *DATA, *by_classifier, "--out", str(real)]) == 0
+    assert main(["eval", "reference", *DATA, "--layout", "adm", "--out", str(pictures)]) == 0
+    capsys.readouterr()
+    words = ["eval", "pictures", "--pictures", str(pictures), "--reference", str(real), *by_classifier]
+    assert main([*words, "--out", str(out)]) == 0
+    assert f"scores in {out}" in capsys.readouterr().out
+    scores = {score.name: score for score in map(Score.from_record, read_json(out, "")["scores"])}
+    assert scores["FD (classifier)"].value == pytest.approx(0, abs=1e-6)
+    assert scores["FD (classifier)"].protocol.split == "train"
+    assert scores["precision (classifier)"].value == 1
+    assert main([*words, "--out", str(out)]) == 2
+    assert "exists; give another --out, or --force" in capsys.readouterr().err
+    assert (
+        main(["eval", "pictures", "--pictures", str(pictures), "--reference", str(real), "--protocol", "fid-adm"]) == 2
+    )
+    assert "--protocol fid-adm needs --inception" in capsys.readouterr().err

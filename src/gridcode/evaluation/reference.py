@@ -208,7 +208,7 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
             another extractor.
     """
     path = Path(path).expanduser()
-    arrays = _read(path)
+    arrays = read_arrays(path)
     for name, own in (("extractor", extractor.name), ("extractor_hash", extractor.hash)):
         if name in arrays and str(arrays[name]) != own:
             raise GridcodeError(
@@ -216,7 +216,7 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
             )
     measured = None
     if "arr_0" in arrays and "features" not in arrays:
-        measured = measure_reference(_images(arrays["arr_0"], path), extractor, source=str(path))
+        measured = measure_reference(picture_batches(arrays["arr_0"], path), extractor, source=str(path))
     if not {"mu", "sigma"} <= arrays.keys():
         if measured is None:
             raise GridcodeError(
@@ -267,8 +267,12 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     write_atomic(path, write)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; pickled objects in it are refused, never run."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a .npz file; pickled objects in it are refused, never run.
+
+    Raises:
+        GridcodeError: The file is missing or damaged.
+    """
     if not path.is_file():
         raise MissingFileError(f"there is no file of reference statistics {path}; check the path")
     try:
@@ -279,8 +283,16 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path} cannot be read as a .npz file ({reason}); make it again") from None
 
 
-def _images(pictures: NDArray[Any], path: Path) -> Iterable[Tensor]:
-    """Batches of images in [-1, 1] of uint8 pictures (n, H, W, 3)."""
+def picture_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
+    """Images in [-1, 1] of pictures in ADM's layout, some at a time.
+
+    Args:
+        pictures: uint8, (n, H, W, 3).
+        path: Their file.
+
+    Raises:
+        GridcodeError: They are something else.
+    """
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise GridcodeError(
             f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 pictures (n, H, W, 3)"

@@ -15,7 +15,7 @@ A model that was trained against a network's features (``loss.perceptual.kind=li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -151,6 +151,9 @@ def score_features(
     """
     if extractor.name != EXTRACTORS.get(name):
         raise GridcodeError(f"protocol {name!r} does not measure with {extractor.name}; see protocol_extractor")
+    fewest = min(len(part) for part in (found.vectors, reference.features) if part is not None)
+    if fewest <= NEIGHBOURS:
+        raise GridcodeError(f"precision and recall need more than {NEIGHBOURS} pictures on both sides, saw {fewest}")
     statistics = GaussianStatistics(extractor.dim)
     statistics.update(found.vectors)
     protocol = Protocol(
@@ -178,6 +181,24 @@ def score_features(
         figures |= {titles[part]: getattr(manifold, part) for part in _MANIFOLD}
     figures[titles["classes"]] = _mixed_inception_score(found.logits)
     return [Score(title, value, protocol) for title, value in figures.items()]
+
+
+def few_pictures(name: ProtocolName, extractor: Extractor, counts: Mapping[str, int | None]) -> str | None:
+    """A warning where a Fréchet distance is of no more pictures than features; None where there are enough.
+
+    Args:
+        name: The protocol's.
+        extractor: The protocol's.
+        counts: Of the pictures on both sides, by what they are; None where it is not known.
+    """
+    known = {what: count for what, count in counts.items() if count is not None}
+    what = min(known, key=lambda key: known[key])
+    if known[what] > extractor.dim:
+        return None
+    return (
+        f"{name}: {known[what]:,} {what} are few for a Fréchet distance of {extractor.dim:,} features, which then "
+        "compares with distances of as many pictures alone; the kernel distance has no such bias"
+    )
 
 
 def _mixed_inception_score(logits: Tensor) -> float:

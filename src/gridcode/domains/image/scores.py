@@ -21,7 +21,7 @@ from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.protocol import ProtocolName, Score
 from gridcode.evaluation.reference import PixelHash, Reference, load_reference, reference_of
-from gridcode.evaluation.score import NEIGHBOURS, Measured, protocol_extractor, score_features
+from gridcode.evaluation.score import NEIGHBOURS, Measured, few_pictures, protocol_extractor, score_features
 from gridcode.features.classifier import Classifier
 from gridcode.features.efficientnet import weights_file
 from gridcode.features.extractor import Extractor, Features, classifier_extractor
@@ -173,18 +173,13 @@ class ProtocolScores:
         """
         found = []
         for part in self._passes:
-            counts = {"pictures": sum(len(features.vectors) for features in part.reconstructions)}
-            if samples is not None:
-                counts["samples"] = samples
-            if part.from_file and part.reference is not None and part.reference.count is not None:
-                counts["pictures in the reference"] = part.reference.count
-            what = min(counts, key=lambda name: counts[name])
-            if counts[what] <= part.extractor.dim:
-                found.append(
-                    f"{part.name}: {counts[what]:,} {what} are few for a Fréchet distance of {part.extractor.dim:,} "
-                    "features, which then compares with distances of as many pictures alone; the kernel distance has "
-                    "no such bias"
-                )
+            counts = {
+                "pictures": sum(len(features.vectors) for features in part.reconstructions),
+                "samples": samples,
+                "pictures in the reference": part.reference.count if part.from_file and part.reference else None,
+            }
+            warning = few_pictures(part.name, part.extractor, counts)
+            found += [warning] if warning else []
         return found
 
     def of_samples(self, images: Tensor, *, batch_size: int) -> list[Score]:
