@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +61,7 @@ def score_pictures(arguments: list[str]) -> None:
     parsed = parse(PicturesArguments, arguments, prog="gridcode eval pictures", default=default)
     parsed.check()
     weights = weights_of(parsed.protocol, parsed.inception, parsed.classifier)
+    from gridcode.cli.scores.progress import with_bar
     from gridcode.cli.shared.advice import narrator
     from gridcode.evaluation.publish import print_figures
     from gridcode.evaluation.reference import load_reference
@@ -73,7 +74,8 @@ def score_pictures(arguments: list[str]) -> None:
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
     reference = load_reference(parsed.reference, extractor)
     say(f"measuring {pictures.count:,} pictures of {pictures.width} x {pictures.height} with {extractor.name}")
-    scores, warnings = score_stored(pictures, reference, name=parsed.protocol, extractor=extractor)
+    shown = replace(pictures, batches=lambda: with_bar("pictures", pictures.batches(), pictures.count))
+    scores, warnings = score_stored(shown, reference, name=parsed.protocol, extractor=extractor)
     for warning in warnings:
         say(warning)
     print_figures({score.name: score.value for score in scores})

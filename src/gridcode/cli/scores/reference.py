@@ -74,6 +74,7 @@ def save_reference_file(arguments: list[str]) -> None:
     parsed.check()
     weights = None if parsed.protocol is None else weights_of(parsed.protocol, parsed.inception, parsed.classifier)
     check_source(parsed.data.source)
+    from gridcode.cli.scores.progress import with_bar
     from gridcode.cli.shared.advice import narrator
     from gridcode.data.loader import eval_batches
     from gridcode.data.open import open_split
@@ -84,7 +85,8 @@ def save_reference_file(arguments: list[str]) -> None:
     say, data = narrator(), parsed.data
     pictures = fixed_subset(open_split(data, parsed.split), parsed.count)
     source = f"{data.dataset} {parsed.split}, center {data.size}"
-    batches = (batch.images for batch in eval_batches(pictures, data, batch_size=50))
+    read = (batch.images for batch in eval_batches(pictures, data, batch_size=50))
+    batches = with_bar("pictures", read, len(pictures))
     if parsed.protocol is None:
         say(f"reading {len(pictures):,} pictures of {source}")
         count = save_picture_batch(batches, parsed.out)
