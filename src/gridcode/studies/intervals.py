@@ -191,7 +191,8 @@ def above_everywhere(curve: Mapping[float, Sequence[float]], limit: float) -> tu
 
     Returns:
         The place whose interval reaches lowest, its mean with that interval, and the answer: seen where all intervals
-        are above the limit; not seen where one is below, though it was chosen among all.
+        are above the limit; not seen where that of the last place is below, or another one's with room for its having
+        been chosen among all.
 
     >>> above_everywhere({1: [0.9, 0.91], 2: [0.6, 0.61]}, 0.5)[::2]
     (2, 'seen')
@@ -200,9 +201,8 @@ def above_everywhere(curve: Mapping[float, Sequence[float]], limit: float) -> tu
     lowest = min(means, key=lambda place: (means[place].low, means[place].value))
     if means[lowest].low > limit:
         return lowest, means[lowest], "seen"
-    under = any(
-        below(average(values, curve.values(), comparisons=len(curve)), limit) == "seen" for values in curve.values()
-    )
+    chosen = [average(values, curve.values(), comparisons=len(curve)) for values in curve.values()]
+    under = any(below(mean, limit) == "seen" for mean in (means[max(means)], *chosen))
     return lowest, means[lowest], "not seen" if under else "open"
 
 
