@@ -135,7 +135,7 @@ def test_answers_of_a_study_under_way_rest_on_what_has_as_many_seeds_as_any() ->
         for seed in range(seeds)
     } | {Cell("bytes", seed): {"bits_per_character": 3.5 + seed / 10} for seed in range(2)}
     text = TextStudy(TextStudyConfig(bits=(8, 10, 12))).summary(results).markdown()
-    assert "From 10.5% at 2^8 codes to 50.5% at 2^12: +40.0 points" in text
+    assert "From 10.5 % at 2^8 codes to 50.5 % at 2^12: +40.0 points" in text
     assert "The best codebook, 2^8, takes 4.050 bits per character, bytes 3.550: +0.500 bits" in text
     assert "fewer seeds than others: 2^10 codes." in text
     assert "| tokens of 2^10 codes | 1 | 3.000 |" in text

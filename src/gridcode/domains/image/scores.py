@@ -51,7 +51,7 @@ def graded_by_its_teacher(config: EvaluationConfig, stage_one: Mapping[str, Any]
         stage_one: As for :func:`with_second_grader`.
 
     >>> graded_by_its_teacher(EvaluationConfig(protocol=("fd-lite0",)), {}).partition(";")[0]
-    "fd-lite0: how the tokenizer was trained is not in its folder, and lite0 may have been in its loss"
+    'fd-lite0: how the tokenizer was trained is not in its folder, and lite0 may have been in its loss'
     """
     if set(config.protocol) != {"fd-lite0"} or (stage_one and not _taught_by_lite0(stage_one)):
         return None
