@@ -190,9 +190,9 @@ def above_everywhere(curve: Mapping[float, Sequence[float]], limit: float) -> tu
         limit: The limit.
 
     Returns:
-        The place whose interval reaches lowest, its mean with that interval, and the answer: seen where all intervals
-        are above the limit; not seen where that of the last place is below, or another one's with room for its having
-        been chosen among all.
+        The place that says most against it, its mean with an interval, and the answer: seen where all intervals
+        are above the limit; not seen where one is below, though it was chosen among all. That interval, wider by the
+        choice, is given with any answer but seen.
 
     >>> above_everywhere({1: [0.9, 0.91], 2: [0.6, 0.61]}, 0.5)[::2]
     (2, 'seen')
@@ -201,9 +201,10 @@ def above_everywhere(curve: Mapping[float, Sequence[float]], limit: float) -> tu
     lowest = min(means, key=lambda place: (means[place].low, means[place].value))
     if means[lowest].low > limit:
         return lowest, means[lowest], "seen"
-    chosen = [average(values, curve.values(), comparisons=len(curve)) for values in curve.values()]
-    under = any(below(mean, limit) == "seen" for mean in (means[max(means)], *chosen))
-    return lowest, means[lowest], "not seen" if under else "open"
+    chosen = {place: average(values, curve.values(), comparisons=len(curve)) for place, values in curve.items()}
+    under = [place for place, mean in chosen.items() if mean.high < limit]
+    lowest = min(under or chosen, key=lambda place: chosen[place].value)
+    return lowest, chosen[lowest], "not seen" if under else "open"
 
 
 def least_inside(

@@ -59,7 +59,8 @@ def graded_by_its_teacher(config: EvaluationConfig, stage_one: Mapping[str, Any]
         known = "lite0 was in the tokenizer's loss, and flatters it"
     else:
         known = "how the tokenizer was trained is not in its folder, and lite0 may have been in its loss"
-    return f"fd-lite0: {known}; measure by fd-lite2 too, with a reference of its own"
+    own = ", with a reference of its own" if config.reference is not None else ""
+    return f"fd-lite0: {known}; measure by fd-lite2 too{own}"
 
 
 def _taught_by_lite0(stage_one: Mapping[str, Any]) -> bool:

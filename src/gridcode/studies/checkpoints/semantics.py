@@ -28,7 +28,7 @@ from gridcode.data.image import decode_image
 from gridcode.data.loader import eval_batches
 from gridcode.data.source import fixed_subset
 from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
-from gridcode.metrics.image import ImageQuality
+from gridcode.metrics.image import psnr
 from gridcode.studies.checkpoints.base import BATCH, CheckpointStudy, Grader
 from gridcode.studies.checkpoints.config import SemanticsConfig
 from gridcode.studies.curves import cell_text
@@ -227,9 +227,7 @@ def decode(tokenizer: Tokenizer, tokens: Tensor) -> Tensor:
 
 
 def _psnr(images: Tensor, truth: Tensor) -> float:
-    quality = ImageQuality()
-    quality.update(images.clamp(-1, 1), truth.clamp(-1, 1))
-    return quality.compute().psnr
+    return fmean(psnr(images, truth).tolist())
 
 
 def semantics_verdicts(found: Mapping[str, Mapping[str, Sequence[float]]], names: Mapping[str, str]) -> list[Verdict]:
