@@ -35,7 +35,8 @@ from gridcode.training.seeding import generator
 
 KEPT_FEATURES: Final = 10_000
 """Feature vectors that are kept, as many as ADM's reference batches have pictures."""
-_BATCH: Final = 50
+BATCH: Final = 50
+"""Pictures of a file that are measured at a time."""
 
 
 @dataclass(frozen=True)
@@ -297,5 +298,5 @@ def picture_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
         raise GridcodeError(
             f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 pictures (n, H, W, 3)"
         )
-    for start in range(0, len(pictures), _BATCH):
-        yield torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for start in range(0, len(pictures), BATCH):
+        yield torch.from_numpy(pictures[start : start + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1

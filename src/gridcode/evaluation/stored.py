@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from gridcode.data.crop import to_channels
 from gridcode.data.folder import ImageFolder
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.protocol import ProtocolName, Score
-from gridcode.evaluation.reference import Reference, picture_batches, read_arrays
+from gridcode.evaluation.reference import BATCH, Reference, picture_batches, read_arrays
 from gridcode.evaluation.score import Measured, few_pictures, score_images
 from gridcode.features.extractor import Extractor
-
-_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,14 @@ def score_stored(
 
 def _read(folder: ImageFolder, size: tuple[int, int]) -> Iterator[Tensor]:
     """Batches of a folder's pictures."""
-    for start in range(0, len(folder), _BATCH):
+    for start in range(0, len(folder), BATCH):
         images = []
-        for index in range(start, min(start + _BATCH, len(folder))):
+        for index in range(start, min(start + BATCH, len(folder))):
             image = folder[index].image
             if image.shape[:2] != size:
                 raise GridcodeError(
                     f"{folder.key(index)} in {folder.name} is of {image.shape[1]} x {image.shape[0]} pixels, the first "
                     f"of {size[1]} x {size[0]}; pictures that are scored together have one size"
                 )
-            images.append(torch.from_numpy(to_channels(image, 3).copy()))
-        yield torch.stack(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+            images.append(to_channels(image, 3))
+        yield from picture_batches(np.stack(images), folder.path)

@@ -6,6 +6,7 @@
       cells/SETTING-SEED/        one folder a cell; result.json is written last, and ends it
                                  worked.json: seconds of sittings that an error or a signal ended; gone at the end
       study.json, table.md       of the finished cells, written after each
+      .lock                      keeps a second process out while one is at work
       plot.svg, pictures         written at the end
 
 Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished

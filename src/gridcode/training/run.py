@@ -7,6 +7,7 @@
       pictures/, perceptual/      Stage I: validation pictures and reconstructions; the network of a self-made loss
       state/step-00000500/        what --resume continues from
       done.json                   there once the run ended
+      .lock                       keeps a second process out while one is training
 
 Both loops are the same few lines around their own step::
 
