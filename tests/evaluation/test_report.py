@@ -22,6 +22,7 @@ from gridcode.evaluation import (
     write_report,
 )
 from gridcode.evaluation.passages import Passages
+from gridcode.evaluation.publish import Runs
 
 EVIL = "<script>alert('x')</script>\"&"
 
@@ -183,3 +184,14 @@ def test_passages_stand_side_by_side_with_what_differs_marked(tmp_path: Path) ->
     assert f"same {EVIL}" in Page(text).text
     assert "<td>&lt;b&gt;</td>" in text
     assert "<h2>None</h2>" not in text
+
+
+def test_a_models_folder_in_a_run_leads_to_the_runs_log(tmp_path: Path) -> None:
+    run = tmp_path / "tokenizer"
+    (run / "best").mkdir(parents=True)
+    for name, text in (("log.jsonl", ""), ("run.json", '{"loop": 1}')):
+        (run / name).write_text(text, encoding="utf-8")
+    for given in (run, run / "best"):
+        assert Runs(given).settings() == {"Stage I": {"loop": 1}}
+    (tmp_path / "elsewhere" / "best").mkdir(parents=True)
+    assert Runs(tmp_path / "elsewhere" / "best", tmp_path).present() == []

@@ -138,7 +138,7 @@ def eval_images(arguments: list[str]) -> None:
     stage_one = runs.settings().get("Stage I", {})
     evaluation = with_second_grader(parsed.evaluation, stage_one)
     flattered = graded_by_its_teacher(evaluation, stage_one)
-    found = evaluate(subject, evaluation, say=say, watch=watch, warnings=[flattered] if flattered else [])
+    found = evaluate(subject, evaluation, say=say, watch=watch, warnings=flattered)
     report = publish(
         image_findings(found, subject, evaluation),
         runs,

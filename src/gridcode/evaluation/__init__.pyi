@@ -2,9 +2,12 @@ from .charts import Chart as Chart
 from .charts import CodeUsage as CodeUsage
 from .charts import Curve as Curve
 from .charts import Mark as Mark
+from .distance import PairDistance as PairDistance
+from .distance import pair_distance as pair_distance
 from .pictures import contact_sheet as contact_sheet
 from .pictures import save_png as save_png
 from .pictures import to_uint8 as to_uint8
+from .protocol import DISTANCES as DISTANCES
 from .protocol import PROTOCOLS as PROTOCOLS
 from .protocol import Protocol as Protocol
 from .protocol import Score as Score

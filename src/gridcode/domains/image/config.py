@@ -7,7 +7,7 @@ MaskGIT's tokenizer, and with it the paper's, has L2 with weight 1, a perceptual
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -18,7 +18,7 @@ from gridcode.data.config import DataConfig
 from gridcode.domains.image.architectures import TokenizerConfig, ViTConfig
 from gridcode.domains.image.vqgan_config import VQGANConfig
 from gridcode.errors import GridcodeError, check_numbers
-from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
+from gridcode.evaluation.protocol import DISTANCES, PROTOCOLS, DistanceName, ProtocolName
 from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.tokenizer.config import AdversarialSettings, TokenizerSettings, architecture_of
 
@@ -216,14 +216,26 @@ class EvaluationConfig:
     """Inception's weights for fid-adm and fid-clean: the file pt_inception-2015-12-05-6726825d.pth."""
     reference: str | None = None
     """A .npz file of reference statistics for one protocol; the validation pictures' own where not given."""
+    distance: tuple[DistanceName, ...] = ()
+    """Networks by which each reconstruction is compared with its original: lpips, from two files; lite0 and lite2 need
+    the extra pretrained."""
+    vgg: str | None = None
+    """Weights of VGG-16 with torchvision's names (.safetensors or .pth); for lpips."""
+    heads: str | None = None
+    """LPIPS's five heads for VGG-16 with its authors' names (.safetensors or .pth); for lpips."""
 
     def __post_init__(self) -> None:
         """Refuse counts that measure nothing."""
         counts = ("count", "samples", "neighbours", "batch_size", "classifier_steps")
         check_numbers(self, "evaluation ", counts=counts, not_negative=("guidance",))
-        unknown = [name for name in self.protocol if name not in PROTOCOLS]
-        if unknown:
-            raise GridcodeError(f"evaluation protocol must be of {', '.join(PROTOCOLS)}, got {unknown[0]!r}")
+        _check_names("protocol", self.protocol, PROTOCOLS)
+        _check_names("distance", self.distance, DISTANCES)
+        if "lpips" in self.distance and not (self.vgg and self.heads):
+            raise GridcodeError(
+                "evaluation distance lpips needs evaluation vgg and evaluation heads: the files of VGG-16 and of LPIPS"
+            )
+        if "lpips" not in self.distance and (self.vgg or self.heads):
+            raise GridcodeError("evaluation vgg and evaluation heads are for lpips; name it in evaluation distance")
         if self.reference is not None and len(self.protocol) != 1:
             raise GridcodeError(
                 f"evaluation reference holds one network's statistics, but there are {len(self.protocol)} protocols; "
@@ -234,6 +246,15 @@ class EvaluationConfig:
                 "evaluation protocol fid-adm and fid-clean need evaluation inception: the file "
                 "pt_inception-2015-12-05-6726825d.pth"
             )
+
+
+def _check_names(setting: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a name that is none, or one that stands there twice."""
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise GridcodeError(f"evaluation {setting} must be of {', '.join(known)}, got {unknown[0]!r}")
+    if len(set(chosen)) != len(chosen):
+        raise GridcodeError(f"evaluation {setting} must name each once, got {' '.join(chosen)}")
 
 
 def rate_folders(folder: Path) -> list[Path]:

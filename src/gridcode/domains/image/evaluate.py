@@ -81,7 +81,7 @@ def evaluate(
             f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on pictures of "
             "its own classes, or the tokenizer alone"
         )
-    check_graders(config)
+    check_graders(config, size=subject.data.size)
     watch = watch or Stopwatch()
     classifier, real_accuracy = None, None
     if subject.val.classes and subject.train.classes:

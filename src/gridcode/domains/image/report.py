@@ -47,7 +47,7 @@ def _more(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
             {"tokens": tokens, "bits_per_token": bits}
             for tokens, bits in zip(second.bits.groups, second.bits.by_step, strict=True)
         ]
-    if config.protocol:
+    if evaluation.scores():
         more["scores"] = [score.record() for score in evaluation.scores()]
     return more
 

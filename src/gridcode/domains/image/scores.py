@@ -5,6 +5,7 @@
 
 Originals are the reference, unless a file of statistics is given; a reconstruction and its original are a pair then. A
 tokenizer that was trained against a network's features is graded by another one too: fd-lite2 stands beside fd-lite0.
+Distances of pairs (LPIPS, lite0, lite2) stand beside the scores of reconstructions.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from torch import Tensor
 
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.errors import GridcodeError, MissingFileError
+from gridcode.evaluation.distance import pair_distance
 from gridcode.evaluation.protocol import ProtocolName, Score
 from gridcode.evaluation.reference import PixelHash, Reference, load_reference, reference_of
 from gridcode.evaluation.score import NEIGHBOURS, Measured, few_pictures, protocol_extractor, score_features
 from gridcode.features.classifier import Classifier
-from gridcode.features.efficientnet import weights_file
+from gridcode.features.efficientnet import Variant, weights_file
 from gridcode.features.extractor import Extractor, Features, classifier_extractor
+from gridcode.features.lpips import LEAST_SIDE
 
 
 def with_second_grader(config: EvaluationConfig, stage_one: Mapping[str, Any]) -> EvaluationConfig:
-    """The settings with fd-lite2 beside fd-lite0 where the tokenizer was trained against lite0's features.
+    """The settings with lite2 beside lite0 where the tokenizer was trained against lite0's features.
 
     Args:
         config: What was asked for.
@@ -38,57 +41,78 @@ def with_second_grader(config: EvaluationConfig, stage_one: Mapping[str, Any]) -
     >>> with_second_grader(config, {"loss": {"perceptual": {"kind": "lite0"}}}).protocol
     ('fd-lite0', 'fd-lite2')
     """
-    if not _taught_by_lite0(stage_one) or set(config.protocol) != {"fd-lite0"} or config.reference is not None:
+    if _teacher(stage_one) != "lite0":
         return config
-    return replace(config, protocol=("fd-lite0", "fd-lite2"))
+    if set(config.protocol) == {"fd-lite0"} and config.reference is None:
+        config = replace(config, protocol=("fd-lite0", "fd-lite2"))
+    return replace(config, distance=("lite0", "lite2")) if set(config.distance) == {"lite0"} else config
 
 
-def graded_by_its_teacher(config: EvaluationConfig, stage_one: Mapping[str, Any]) -> str | None:
-    """A warning where only fd-lite0 grades a tokenizer that lite0 may have taught; None where another does too.
+def graded_by_its_teacher(config: EvaluationConfig, stage_one: Mapping[str, Any]) -> list[str]:
+    """Warnings where only the network grades a tokenizer that was in its loss, or may have been.
 
     Args:
         config: What is measured.
         stage_one: As for :func:`with_second_grader`.
 
-    >>> graded_by_its_teacher(EvaluationConfig(protocol=("fd-lite0",)), {}).partition(";")[0]
-    'fd-lite0: how the tokenizer was trained is not in its folder, and lite0 may have been in its loss'
+    >>> [warning.partition(";")[0] for warning in graded_by_its_teacher(EvaluationConfig(protocol=("fd-lite0",)), {})]
+    ['fd-lite0: how the tokenizer was trained is not in its folder, and lite0 may have been in its loss']
     """
-    if set(config.protocol) != {"fd-lite0"} or (stage_one and not _taught_by_lite0(stage_one)):
-        return None
-    if stage_one:
-        known = "lite0 was in the tokenizer's loss, and flatters it"
-    else:
-        known = "how the tokenizer was trained is not in its folder, and lite0 may have been in its loss"
     own = ", with a reference of its own" if config.reference is not None else ""
-    return f"fd-lite0: {known}; measure by fd-lite2 too{own}"
+    alone = (
+        ("fd-lite0", "lite0", set(config.protocol) == {"fd-lite0"}, f"fd-lite2 too{own}"),
+        ("distance lite0", "lite0", set(config.distance) == {"lite0"}, "distance lite2 too"),
+        ("distance lpips", "lpips", set(config.distance) == {"lpips"}, "distance lite2 too"),
+    )
+    found = []
+    for grader, network, is_alone, other in alone:
+        if not is_alone or (stage_one and _teacher(stage_one) != network):
+            continue
+        known = f"{network} was in the tokenizer's loss, and flatters it"
+        if not stage_one:
+            known = f"how the tokenizer was trained is not in its folder, and {network} may have been in its loss"
+        found.append(f"{grader}: {known}; measure by {other}")
+    return found
 
 
-def _taught_by_lite0(stage_one: Mapping[str, Any]) -> bool:
-    return ((stage_one.get("loss") or {}).get("perceptual") or {}).get("kind") == "lite0"
+def _teacher(stage_one: Mapping[str, Any]) -> str | None:
+    """The network in the tokenizer's loss."""
+    return ((stage_one.get("loss") or {}).get("perceptual") or {}).get("kind")
 
 
-def check_graders(config: EvaluationConfig) -> None:
-    """Refuse protocols whose weights, or a reference whose file, are not there, or that want more pictures.
+def check_graders(config: EvaluationConfig, *, size: int) -> None:
+    """Refuse networks whose weights, or a reference whose file, are not there, or that want other pictures.
 
     So that it is said before work that takes long.
 
     Args:
         config: The settings.
+        size: Side of the pictures.
 
     Raises:
-        GridcodeError: A package is not installed, there is no such file, or precision has no more pictures than
-            neighbours.
+        GridcodeError: A package is not installed, there is no such file, precision has no more pictures than
+            neighbours, or the pictures are too small for LPIPS.
     """
+    if "lpips" in config.distance and size < LEAST_SIDE:
+        raise GridcodeError(
+            f"evaluation distance lpips takes pictures from {LEAST_SIDE} px per side, these have {size}"
+        )
     for setting in ("count", "samples"):
         if config.protocol and getattr(config, setting) <= NEIGHBOURS:
             raise GridcodeError(
                 f"evaluation {setting} must be more than {NEIGHBOURS} for a protocol's precision and recall, got "
                 f"{getattr(config, setting)}"
             )
-    for name in config.protocol:
-        if name in ("fd-lite0", "fd-lite2"):
-            weights_file("lite0" if name == "fd-lite0" else "lite2")
-    files = {"evaluation inception": config.inception, "evaluation reference": config.reference}
+    variants: tuple[Variant, ...] = ("lite0", "lite2")
+    for variant in variants:
+        if f"fd-{variant}" in config.protocol or variant in config.distance:
+            weights_file(variant)
+    files = {
+        "evaluation inception": config.inception,
+        "evaluation reference": config.reference,
+        "evaluation vgg": config.vgg,
+        "evaluation heads": config.heads,
+    }
     for setting, file in files.items():
         if file is not None and not Path(file).expanduser().is_file():
             raise MissingFileError(f"{setting} is {file}, but there is no such file; check the path")
@@ -148,23 +172,30 @@ class ProtocolScores:
                     "reference with the same crop and size"
                 )
             self._passes.append(_Pass(name, extractor, [], [], reference, reference is not None))
+        self._distances = [
+            pair_distance(name, vgg=config.vgg, heads=config.heads, device=device) for name in config.distance
+        ]
 
     def update(self, originals: Tensor, reconstructions: Tensor) -> None:
         """Add validation pictures and what became of them, (B, C, H, W) in [-1, 1] both."""
-        if self._passes:
+        if self._passes or self._distances:
             self._pixels.update(originals)
+        for distance in self._distances:
+            distance.update(originals, reconstructions)
         for part in self._passes:
             if not part.from_file:
                 part.originals.append(part.extractor(originals).vectors)
             part.reconstructions.append(part.extractor(reconstructions))
 
     def of_reconstructions(self) -> list[Score]:
-        """Of everything that was added."""
-        return [
+        """Of everything that was added, those of pairs last."""
+        of_sets = [
             score
             for part in self._passes
             for score in self._scores(part, Features.joined(part.reconstructions), "reconstructions")
         ]
+        pairs = {"data": self._source, "split": "val", "crop": self._crop, "pixels": self._pixels.value}
+        return [*of_sets, *(distance.score(**pairs) for distance in self._distances)]
 
     def warnings(self, samples: int | None = None) -> list[str]:
         """What must be known before believing a Fréchet distance of no more pictures than features.

@@ -31,6 +31,7 @@ from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
 from gridcode.metrics.image import psnr
 from gridcode.studies.checkpoints.base import BATCH, CheckpointStudy, Grader
 from gridcode.studies.checkpoints.config import SemanticsConfig
+from gridcode.studies.config import LARGE
 from gridcode.studies.curves import cell_text
 from gridcode.studies.images import pictures, time_stage_one, train_stage_one
 from gridcode.studies.intervals import answered, below, difference, level, paired
@@ -40,8 +41,8 @@ from gridcode.tokenizer.model import Tokenizer
 
 TIMED: Final = 50
 """Pictures that are decoded to tell how long all of them take."""
-SHOWN: Final = 6
-"""Pictures in a row."""
+SHOWN, SHOWN_LARGE = 6, 4
+"""Pictures in a row, and of large pictures."""
 CONSTANTS: Final = 500
 """Codes, at most, of which a grid each is decoded, the commonest first."""
 ROWS: Final = (
@@ -98,7 +99,9 @@ class Semantics(CheckpointStudy):
         config, folder = self.config, cell_folder(out, cell)
         tokenizer = train_stage_one(config.tokenizer(self.recipe(cell).quantizer, cell.seed), pictures(config), folder)
         found = decode_codes(tokenizer, _images(config, config.evaluation(out, 0).count), seed=cell.seed)
-        save_png(contact_sheet(to_uint8(torch.cat(list(found.rows))), columns=SHOWN), folder / "pictures.png")
+        save_png(
+            contact_sheet(to_uint8(torch.cat(list(found.rows))), columns=len(found.rows[0])), folder / "pictures.png"
+        )
         grader = Grader.of(config, out)
         distances = {f"frechet_{name}": grader.frechet(decoded) for name, decoded in found.decoded.items()}
         return {**distances, **found.seam, "codes_used": found.used}
@@ -156,7 +159,7 @@ class Decoded:
 
     Attributes:
         decoded: Images (n, C, H, W) in [-1, 1] by name.
-        rows: (SHOWN, C, H, W) each, in the order of ROWS.
+        rows: (n, C, H, W) each, in the order of ROWS.
         seam: Figures of the stitched halves by name.
         used: Codes that occur.
     """
@@ -205,9 +208,9 @@ def decode_codes(tokenizer: Tokenizer, images: Tensor, *, seed: int) -> Decoded:
         "tokens_changed_far": float(changed[:, far].mean()) if far.any() else 0.0,
     }
     shown = [images[a], images[b], stitch, *(decoded[name] for name in ("pixel_stitch", "token_stitch", "marginal"))]
-    constants = decoded["constant"]
-    shown.append(constants[torch.arange(SHOWN) % len(constants)])
-    return Decoded(decoded, [row[torch.arange(SHOWN) % len(row)] for row in shown], seam, int((counts > 0).sum()))
+    columns = torch.arange(SHOWN if images.shape[-1] < LARGE else SHOWN_LARGE)
+    rows = [row[columns % len(row)] for row in (*shown, decoded["constant"])]
+    return Decoded(decoded, rows, seam, int((counts > 0).sum()))
 
 
 def _images(config: SemanticsConfig, count: int) -> Tensor:

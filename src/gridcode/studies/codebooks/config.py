@@ -77,7 +77,7 @@ class ScalingConfig(ImageStudyConfig):
     """FSQ with one softmax over the codebook, with independent digits and with a chain of digits; VQ."""
     bits: tuple[int, ...] = (10, 12, 14, 16, 18, 20)
     """Sizes of the codebook, log2."""
-    held: int = 12
+    held: int = 14
     """The largest size, log2, of which a softmax or a table of vectors over the whole codebook is held."""
 
     def __post_init__(self) -> None:
