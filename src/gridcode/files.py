@@ -243,7 +243,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path, doing: str) -> Iterator[None]:
+def alone_in(folder: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
     """Make a folder, and keep it from other processes for the length of a block; a killed process holds nothing.
 
     Where the file system has no locks the block runs all the same.
@@ -251,12 +251,13 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
     Args:
         folder: Which.
         doing: What is done in it, for the error of the one that comes second.
+        wait: Whether the one that comes second waits instead.
 
     Raises:
         GridcodeError: Another process holds it, or it cannot be made.
     """
     make_folder(folder)
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    lock = FileLock(folder / LOCK_FILE, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:

@@ -6,6 +6,7 @@
       tokenizer, tokens, prior      what the commands of the same names make
       overview.png                  pictures, their reconstructions, samples
       result.json                   written last
+    stage_one/QUANTIZER-SEED        a tokenizer and its tokens, where several cells have the same
 
 The seed is that of weights, order and samples. Samples and reconstructions are measured by a classifier that is trained
 once a study on the data's own labels, and by no name of a published score.
@@ -35,6 +36,7 @@ from gridcode.domains.image.results import Evaluation
 from gridcode.errors import NotFiniteError
 from gridcode.evaluation.pictures import save_png
 from gridcode.features.sample_scores import measuring_classifier
+from gridcode.files import alone_in
 from gridcode.prior.config import Head, PriorRun
 from gridcode.prior.train import train_prior
 from gridcode.quantize.config import QuantizerConfig
@@ -67,6 +69,8 @@ class Recipe:
     """Whether seconds and memory of Stage II are measured too, which differ from run to run."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Stage I's loss."""
+    shared: str | None = None
+    """Where in the study's folder Stage I lies, with its tokens, if several cells have the same; else in the cell's."""
 
     def stage_one(self, config: ImageStudyConfig, seed: int) -> TokenizerRun:
         """How Stage I is trained."""
@@ -156,7 +160,11 @@ def train_stage_one(run: TokenizerRun, sources: Sources, folder: Path) -> Tokeni
 
 def train_stage_two(tokenizer: Tokenizer, sources: Sources, data: DataConfig, run: PriorRun, folder: Path) -> Generator:
     """Write a cell's token store and train its prior, or go on with it."""
-    store = written_tokens(tokenizer, sources, data, folder)
+    return trained_on(written_tokens(tokenizer, sources, data, folder), tokenizer, run, folder)
+
+
+def trained_on(store: TokenStore, tokenizer: Tokenizer, run: PriorRun, folder: Path) -> Generator:
+    """Train a cell's prior on tokens that are there, or go on with it."""
     return Generator(train_prior(run, store, continued(folder / "prior")).eval(), tokenizer)
 
 
@@ -188,19 +196,22 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
         NotFiniteError: The loss or a latent was not finite, of a cell with both stages.
     """
     run = recipe.stage_one(config, seed)
-    sources = pictures(config)
+    sources, store = pictures(config), None
+    first = folder if recipe.shared is None else out / recipe.shared
     try:
-        tokenizer = train_stage_one(run, sources, folder)
+        with alone_in(first, "training Stage I", wait=True):
+            tokenizer = train_stage_one(run, sources, first)
+            if recipe.head is not None:
+                store = written_tokens(tokenizer, sources, config.data, first)
     except NotFiniteError:
         if recipe.head is not None:
             raise
-        return {"diverged": True, "alarms": alarms_of(folder / "tokenizer")}
+        return {"diverged": True, "alarms": alarms_of(first / "tokenizer")}
     generator, costs = None, Values()
-    if recipe.head is not None:
+    if recipe.head is not None and store is not None:
         stage_two = config.prior(seed, recipe.head)
-        written_tokens(tokenizer, sources, config.data, folder)
         with peak_memory(next(tokenizer.parameters()).device, folder / "peak.json") as peak:
-            generator = train_stage_two(tokenizer, sources, config.data, stage_two, folder)
+            generator = trained_on(store, tokenizer, stage_two, folder)
         if recipe.costs:
             costs = {
                 "prior_parameters": generator.prior.parameter_count,
@@ -209,7 +220,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
             }
     found = measure(config, generator or tokenizer, config.evaluation(out, seed))
     save_png(overview(found), folder / "overview.png")
-    more = {"tokens": found.reconstruction.usage.count, "alarms": alarms_of(folder / "tokenizer")}
+    more = {"tokens": found.reconstruction.usage.count, "alarms": alarms_of(first / "tokenizer")}
     values = dict(found.figures()) | more | costs
     if found.samples is not None:
         values["bits_by_step"] = list(found.samples.bits.by_step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import re
 import time
 from collections.abc import Iterator
@@ -52,36 +54,47 @@ def seconds_of_steps(run: Path, loop: LoopConfig) -> float:
 
 @dataclass
 class Peak:
-    """The most memory that a block of code took; known once the block has ended."""
+    """The most memory that a block of code took beyond what was held before; known once the block has ended."""
 
     mib: float | None = None
-    """MiB, of the CUDA device or of the whole process; None where the system does not tell."""
+    """MiB; None where the system does not tell."""
 
 
 @contextmanager
 def peak_memory(device: torch.device, file: Path | None = None) -> Iterator[Peak]:
-    """Measure the peak of memory within the block.
+    """Measure the peak of memory within the block, less what was held as it began.
 
     Args:
-        device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux; where the
-            process may not begin anew, as in some containers, since it began.
+        device: CUDA: what torch takes of its memory. CPU: the resident memory of this process, on Linux, where it lets
+            a process begin a new peak.
         file: Where the peak is kept for work that goes on after it was interrupted: the highest of all sittings counts,
             but for one that was killed.
     """
-    peak = Peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the highest so far becomes what is held now
+    peak, before_block = Peak(), _start_of_peak(device)
     try:
         yield peak
     finally:
-        peak.mib = _peak_until_now(device)
+        highest = _peak_until_now(device)
+        peak.mib = None if highest is None or before_block is None else highest - before_block
         if file is not None:
             before = read_json(file, "peak of a cell's memory")["mib"] if file.is_file() else None
             peak.mib = max((mib for mib in (before, peak.mib) if mib is not None), default=None)
             write_json(file, {"mib": peak.mib})
+
+
+def _start_of_peak(device: torch.device) -> float | None:
+    """Begin a new peak at what is held now, in MiB; None where the system does not let."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 2**20
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed before would hide what is taken now
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return _peak_until_now(device)
 
 
 def _peak_until_now(device: torch.device) -> float | None:

@@ -114,6 +114,18 @@ def test_a_study_measures_what_the_prior_costs(smoke: Callable[..., Any]) -> Non
     assert "**FSQ, chain of digits**" in table
 
 
+def test_heads_share_a_tokenizer_which_is_tidied_after_the_last(smoke: Callable[..., Any], tmp_path: Path) -> None:
+    families = ("fsq_independent", "fsq_chain")
+    _, results = smoke("scaling", "--families", *families, "--bits", "10")
+    first, second = (results[Cell(f"{family}-1024", 0)] for family in families)
+    assert first["psnr_db"] == second["psnr_db"]
+    (shared,) = (tmp_path / "study" / "stage_one").iterdir()
+    assert shared.name == "fsq-1024-0"
+    assert sorted(path.name for path in shared.iterdir() if path.is_dir()) == ["tokenizer"]
+    assert not (shared / "tokenizer" / "state").exists()
+    assert not list((tmp_path / "study" / "cells").glob("*/tokenizer"))
+
+
 def test_a_peak_of_memory_is_the_highest_of_all_sittings(tmp_path: Path) -> None:
     file = tmp_path / "peak.json"
     with peak_memory(torch.device("cpu"), file) as first:
@@ -122,6 +134,7 @@ def test_a_peak_of_memory_is_the_highest_of_all_sittings(tmp_path: Path) -> None
     del held
     if first.mib is None:
         pytest.skip("the system does not tell")
+    assert 60 < first.mib < 100, "what the process held before is not counted"
     with pytest.raises(KeyboardInterrupt), peak_memory(torch.device("cpu"), tmp_path / "cut.json"):
         raise KeyboardInterrupt
     assert (tmp_path / "cut.json").is_file()  # what was taken until then counts, too

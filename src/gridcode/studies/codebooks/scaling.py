@@ -12,7 +12,7 @@ Usage is shown beside that of codes used evenly. N tokens drawn evenly from K co
     1 - (1 - 1/K)^N
 
 of them: 490,000 tokens 37 % of 2^20. Seconds and memory are those of training the prior on the machine that ran
-the study.
+the study; memory is what it takes beyond what the process held before. FSQ's heads have one tokenizer a size and seed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log2
+from pathlib import Path
 from statistics import fmean
 from typing import ClassVar, Final, Literal
 
@@ -40,8 +41,9 @@ from gridcode.studies.curves import (
     size_text,
     with_expected,
 )
-from gridcode.studies.images import Recipe
+from gridcode.studies.images import Recipe, tidy_stages
 from gridcode.studies.intervals import above, above_everywhere, answered, below, difference, percent
+from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Summary, Verdict
 
@@ -61,7 +63,7 @@ SCALING: Final = (
     *MEASURES,
     Column(OF_EXPECTED, "usage, as a share of even use", 1, percent=True),
     Column(SECONDS, "seconds per step of Stage II", 3),
-    Column("prior_peak_mib", "peak memory of the process, Stage II (MiB)", 0),
+    Column("prior_peak_mib", "memory of training Stage II (MiB)", 0),
     Column("prior_parameters", "parameters of Stage II", 0),
 )
 
@@ -76,9 +78,17 @@ class Scaling(SizeStudy):
     config: ScalingConfig = field(default_factory=ScalingConfig)
 
     def cell_settings(self) -> list[str]:
-        """See :class:`ImageStudy`; what is as large as the codebook ends at the size ``held``."""
-        cells = (setting.partition("-") for setting in super().cell_settings())
-        return [f"{line}-{size}" for line, _, size in cells if line not in HELD or int(size) <= 2**self.config.held]
+        """See :class:`ImageStudy`; what is as large as the codebook ends at the size ``held``.
+
+        All sizes of a line follow each other, so that cells with the same Stage I seldom wait for each other.
+        """
+        sizes = self.config.bits
+        return [
+            f"{line}-{2**bits}"
+            for line in self.lines()
+            for bits in sizes
+            if line not in HELD or bits <= self.config.held
+        ]
 
     def kind(self, cell: Cell) -> str:
         """The family, and the size where the time depends on it."""
@@ -91,7 +101,17 @@ class Scaling(SizeStudy):
         if family == "vq":
             return Recipe(VQConfig("maskgit", size=int(size)), costs=True)
         levels = level_candidates(int(size).bit_length() - 1)[0].levels
-        return Recipe(FSQConfig(levels=levels), HEADS.get(family, "joint"), costs=True)
+        shared = f"stage_one/fsq-{size}-{cell.seed}"
+        return Recipe(FSQConfig(levels=levels), HEADS.get(family, "joint"), costs=True, shared=shared)
+
+    def tidy(self, cell: Cell, out: Path) -> None:
+        """See :class:`Study`; what cells share is kept until the last of them is finished."""
+        super().tidy(cell, out)
+        shared = self.recipe(cell).shared
+        if shared is not None and all(
+            read_result(out, other) for other in self.cells() if self.recipe(other).shared == shared
+        ):
+            tidy_stages(out / shared)
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`Study`."""
