@@ -14,7 +14,7 @@ from gridcode.errors import GridcodeError
 from gridcode.files import write_json
 from gridcode.quantize.config import FSQConfig, VQConfig
 from gridcode.studies.codebooks.config import ScalingConfig
-from gridcode.studies.codebooks.scaling import SECONDS, Scaling, verdicts
+from gridcode.studies.codebooks.scaling import SECONDS, Scaling, head_differences, verdicts
 from gridcode.studies.curves import BITS, OF_EXPECTED, RECONSTRUCTION, SAMPLES, expected_usage
 from gridcode.studies.study import Cell
 from gridcode.studies.timing import peak_memory, seconds_of_steps
@@ -67,10 +67,9 @@ def answers(*, grid: list[float], shown: list[float], independent: float, vq: fl
         OF_EXPECTED: {"fsq_independent": curve(*shown)},
         RECONSTRUCTION: {"fsq_independent": curve(*grid), "fsq_joint": curve(*grid[:2]), "vq": curve(vq)},
         SAMPLES: {"fsq_independent": curve(*grid)},
-        BITS: {"fsq_joint": curve(8.0), "fsq_independent": curve(8.0 + independent)},
-        SECONDS: {"fsq_joint": curve(0.5), "fsq_independent": curve(0.5 + independent)},
     }
-    return {verdict.claim: verdict.answer for verdict in verdicts(curves)}
+    heads = {key: {"fsq_independent": curve(independent)} for key in (BITS, SECONDS)}
+    return {verdict.claim: verdict.answer for verdict in verdicts(curves, heads)}
 
 
 def test_a_grid_that_stops_paying() -> None:
@@ -98,6 +97,26 @@ def test_a_size_is_enough_where_no_larger_one_is_much_better(grid: tuple[float, 
     [verdict] = verdicts({RECONSTRUCTION: {"fsq_joint": curve(*grid)}})
     assert verdict.answer == answer
     assert verdict.figures.startswith(text)
+
+
+def test_heads_are_compared_on_the_same_tokenizer() -> None:
+    def cell(bits: float) -> dict[str, float]:
+        return {BITS: bits, SECONDS: 0.5}
+
+    # Tokenizers of two seeds are far apart, a head's cost is not.
+    results = {
+        Cell("fsq_joint-1024", 0): cell(6.0),
+        Cell("fsq_joint-1024", 1): cell(8.0),
+        Cell("fsq_chain-1024", 1): cell(8.26),
+        Cell("fsq_chain-1024", 0): cell(6.25),
+        Cell("fsq_chain-4096", 0): cell(9.0),
+        Cell("vq-1024", 0): cell(5.0),
+    }
+    found = head_differences(results)
+    assert found[BITS] == {"fsq_chain": {1024.0: [pytest.approx(0.26), pytest.approx(0.25)]}}
+    more, less = verdicts({}, found)
+    assert (more.claim, more.answer) == ("chain of digits: more bits than one softmax at 2^10", "seen")
+    assert less.answer == "open"
 
 
 def test_one_seed_leaves_it_open() -> None:

@@ -42,7 +42,7 @@ from gridcode.studies.curves import (
     with_expected,
 )
 from gridcode.studies.images import Recipe, tidy_stages
-from gridcode.studies.intervals import above, above_everywhere, answered, below, difference, percent
+from gridcode.studies.intervals import above, above_everywhere, answered, below, contrast, difference, percent
 from gridcode.studies.results import read_result
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Summary, Verdict
@@ -120,14 +120,36 @@ class Scaling(SizeStudy):
         curves = self.curves(found, SCALING)
         return Summary(
             f"Codebooks up to {size_text(2.0 ** max(config.bits))}, {config.data.dataset}",
-            verdicts(curves),
+            verdicts(curves, head_differences(results)),
             self.tables(curves, SCALING),
             self.panels(curves, SCALING, (*PLOTTED, SECONDS, "prior_peak_mib"), even_use=self.even_use(found)),
+            notes=(
+                f"Stage II has {config.prior(0).loop.steps} steps at every size, and samples are drawn at temperature "
+                "1: those of large codebooks may be worse for want of training. FSQ's heads are compared on the same "
+                "tokenizers, in pairs.",
+            ),
         )
 
 
-def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
-    """Where the grid stops paying, what digits cost, and how VQ compares; as far as there are cells."""
+def head_differences(results: Mapping[Cell, Values]) -> dict[str, dict[str, dict[float, list[float]]]]:
+    """Figures of digit heads minus those of one softmax on the same tokenizer: by measure, head and size."""
+    found: dict[str, dict[str, dict[float, list[float]]]] = {key: {} for key in (BITS, SECONDS)}
+    for cell, values in results.items():
+        line, _, size = cell.setting.partition("-")
+        joint = results.get(Cell(f"fsq_joint-{size}", cell.seed))
+        if line in HEADS and joint is not None:
+            for key, of_key in found.items():
+                of_key.setdefault(line, {}).setdefault(float(size), []).append(values[key] - joint[key])
+    return found
+
+
+def verdicts(curves: Mapping[str, Curves], heads: Mapping[str, Curves] | None = None) -> list[Verdict]:
+    """Where the grid stops paying, what digits cost, and how VQ compares; as far as there are cells.
+
+    Args:
+        curves: The figures by measure.
+        heads: See :func:`head_differences`.
+    """
     grid = {key: of[line] for key, of in curves.items() if (line := _largest(of)) is not None}
     found = []
     if grid.get(OF_EXPECTED):
@@ -139,14 +161,16 @@ def verdicts(curves: Mapping[str, Curves]) -> list[Verdict]:
     for line, curve in samples.items():
         if max(curve) == reach:
             found.append(_stops_paying(curve, f"give better samples, {NAMES[line].partition(', ')[2]}"))
-    bits, seconds, distance = (curves.get(key, {}) for key in (BITS, SECONDS, RECONSTRUCTION))
     for digits in HEADS:
-        name = NAMES[digits].partition(", ")[2]
-        more, less = f"{name}: more bits than one softmax", f"{name}: less time than one softmax"
-        found += _compared(bits, digits, "fsq_joint", more, f"bits per token, {name} minus one softmax", 1)
-        found += _compared(seconds, digits, "fsq_joint", less, f"seconds per step, {name} minus one softmax", -1)
-    found += _compared(distance, "fsq_joint", "vq", "FSQ reconstructs better than VQ", "FSQ's distance minus VQ's", -1)
-    return found
+        for key, more, unit, sign in (
+            (BITS, "more bits", "bits per token", 1),
+            (SECONDS, "less time", "seconds per step", -1),
+        ):
+            beside = (heads or {}).get(key, {}).get(digits)
+            if beside:
+                found.append(_head_compared(beside, NAMES[digits].partition(", ")[2], more, unit, sign))  # type: ignore[arg-type]
+    distance = curves.get(RECONSTRUCTION, {})
+    return [*found, *_vq_compared(distance.get("fsq_joint", {}), distance.get("vq", {}))]
 
 
 def _largest(curves: Curves) -> str | None:
@@ -185,13 +209,22 @@ def _stops_paying(curve: Curve, what: str) -> Verdict:
     return Verdict(claim, "opposite" if pays else "open", figures)
 
 
-def _compared(curves: Curves, one: str, other: str, claim: str, what: str, expected: Literal[1, -1]) -> list[Verdict]:
-    """Two families at the largest size that both have; nothing where they share none."""
-    a, b = curves.get(one, {}), curves.get(other, {})
-    common = set(a) & set(b)
+def _head_compared(curve: Curve, name: str, what: str, unit: str, expected: Literal[1, -1]) -> Verdict:
+    """A head beside one softmax at the largest size that both have; other sizes were trained apart."""
+    size = max(curve)
+    change = contrast([(1.0, curve[size])], curve.values())
+    figures = f"{unit}, {name} minus one softmax: {change.text(3)}"
+    return Verdict(
+        f"{name}: {what} than one softmax at {size_text(size)}", answered(change, expected=expected), figures
+    )
+
+
+def _vq_compared(fsq: Curve, vq: Curve) -> list[Verdict]:
+    """At the largest size that both have; nothing where they share none."""
+    common = set(fsq) & set(vq)
     if not common:
         return []
     size = max(common)
-    change = difference(a[size], b[size], [*a.values(), *b.values()])
-    figures = f"{what}: {change.text(3)}"
-    return [Verdict(f"{claim} at {size_text(size)}", answered(change, expected=expected), figures)]
+    change = difference(fsq[size], vq[size], [*fsq.values(), *vq.values()])
+    claim = f"FSQ reconstructs better than VQ at {size_text(size)}"
+    return [Verdict(claim, answered(change, expected=-1), f"FSQ's distance minus VQ's: {change.text(3)}")]
