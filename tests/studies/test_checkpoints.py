@@ -24,9 +24,9 @@ from gridcode.studies.checkpoints.config import (
     SamplersConfig,
     SemanticsConfig,
 )
-from gridcode.studies.checkpoints.guidance import Guidance, guidance_verdicts
+from gridcode.studies.checkpoints.guidance import Guidance, best_alpha, best_of, guidance_verdicts
 from gridcode.studies.checkpoints.long import Long, long_verdicts
-from gridcode.studies.checkpoints.samplers import Samplers, sampler_verdicts
+from gridcode.studies.checkpoints.samplers import Samplers, least_along, sampler_verdicts
 from gridcode.studies.checkpoints.semantics import Semantics, decode_codes, semantics_verdicts
 from gridcode.studies.engine import run_cell, write_study
 from gridcode.studies.images import Recipe
@@ -125,12 +125,22 @@ def test_verdicts_on_samplers() -> None:
     assert answers(sampler_verdicts(other)) == ["opposite", "opposite", "opposite"]
     one = {name: {steps: values[:1] for steps, values in curve.items()} for name, curve in seen.items()}
     assert answers(sampler_verdicts(one)) == ["open"] * 4
-    assert sampler_verdicts(seen, ", VQ")[0].claim == "MaskGIT's sampler is ahead of Halton at 12 steps, VQ"
+    first = sampler_verdicts(seen, ", VQ")[0]
+    assert first.claim == "MaskGIT's sampler is ahead of Halton, VQ"
+    assert first.figures.startswith("distance of Halton minus MaskGIT's, mean of 4, 12 and 32 steps: +2.00")
     assert sampler_verdicts({"confidence": {12.0: [1.0]}}) == []
 
 
 def by_alpha(*values: float) -> dict[float, list[float]]:
     return dict(zip((0.0, 0.2, 1.0), seeds(*values), strict=True))
+
+
+def best_at(alphas: list[float], frechet: float, change: float) -> dict[str, list[float]]:
+    """Two checkpoints at their best alphas: precision and recall change by so much, in opposite directions."""
+    pairs = {"frechet": [frechet, 1.01 * frechet], "alpha": alphas}
+    for key, by in (("precision", change), ("recall", -change)):
+        pairs |= {f"{key} without": [0.5, 0.52], key: [0.5 + by, 0.52 + 1.01 * by]}
+    return pairs
 
 
 def test_verdicts_on_guidance() -> None:
@@ -139,18 +149,48 @@ def test_verdicts_on_guidance() -> None:
         "recall": {"fsq": by_alpha(0.7, 0.6, 0.4), "vq_entropy": by_alpha(0.6, 0.5, 0.4)},
         "frechet": {"fsq": by_alpha(5, 4, 8), "vq_entropy": by_alpha(4.1, 5, 9)},
     }
-    best = {"fsq": [1.0, 1.1], "vq_entropy": [0.1, 0.1]}
-    assert answers(guidance_verdicts(curves, best, NAMES)) == ["seen"] * 12
+    best = {"fsq": best_at([1.0, 1.0], 4.0, 0.1), "vq_entropy": best_at([0.2, 0.2], 4.0, 0.1)}
     # Alphas of a grid that agree say nothing of how far they might not.
-    agreed = {"fsq": [0.2, 0.2], "vq_entropy": [0.1, 0.1]}
-    assert answers(guidance_verdicts(curves, agreed, NAMES))[-2] == "open"
+    assert answers(guidance_verdicts(curves, best, NAMES)) == ["seen"] * 6 + ["open", "seen"]
+    many = {family: by_alpha(0.0, 0.0, 0.0) for family in NAMES}
+    apart = {"fsq": best_at([1.0] * 9 + [0.2], 4.0, 0.1), "vq_entropy": best_at([0.0] * 9 + [0.2], 4.0, 0.1)}
+    [larger] = [one for one in guidance_verdicts({**curves, "frechet": many}, apart, NAMES) if "larger" in one.claim]
+    assert larger.answer == "seen"
+    assert "their places on the grid differ by +1.8" in larger.figures
     turned = {key: {"fsq": of["vq_entropy"], "vq_entropy": of["fsq"]} for key, of in curves.items()}
-    turned["frechet"] = {"fsq": by_alpha(9, 9, 9), "vq_entropy": by_alpha(5, 4, 8)}
     turned["precision"] = {family: by_alpha(0.9, 0.8, 0.7) for family in NAMES}
-    found = guidance_verdicts(turned, {"fsq": [0.1, 0.1], "vq_entropy": [1.0, 1.1]}, NAMES)
-    of_each = ["opposite", "opposite", "seen", "seen"]
-    assert answers(found) == [*of_each, *of_each, "opposite", "open", "opposite", "not seen"]
-    assert len(guidance_verdicts(curves, {"fsq": [0.2]}, {"fsq": "FSQ"})) == 4
+    other = {"fsq": best_at([0.2, 0.2], 9.0, -0.1), "vq_entropy": best_at([1.0, 1.0], 4.0, -0.1)}
+    found = guidance_verdicts(turned, other, NAMES)
+    assert answers(found) == ["opposite"] * 4 + ["opposite", "open", "open", "not seen"]
+    assert len(guidance_verdicts(curves, {"fsq": best["fsq"]}, {"fsq": "FSQ"})) == 2
+    unmeasured = {family: {"alpha": list[float]()} for family in NAMES}
+    assert len(guidance_verdicts(curves, unmeasured, NAMES)) == 2
+
+
+def test_a_best_alpha_is_measured_beside_the_same_checkpoint_without_guidance() -> None:
+    points = {"0": {"frechet": 3.0, "recall": 0.5}, "1": {"frechet": 2.0, "recall": 0.4}}
+    assert best_alpha(points) == 1.0
+    whole = {"points": points, "best": {"alpha": 1.0, "frechet": 2.1, "recall": 0.3}}
+    results = {Cell("fsq", 0): whole, Cell("fsq", 1): {"points": points}, Cell("vq", 0): whole}
+    expected = {"alpha": [1.0], "frechet": [2.1], "recall": [0.3], "frechet without": [3.0], "recall without": [0.5]}
+    assert best_of(results, "fsq") == expected
+
+
+@pytest.mark.parametrize(("start", "tried"), [(2.0, 4), (3.0, 3), (0.0, 5), (9.0, 4)])
+def test_a_search_walks_downhill_and_ends_between_the_neighbours_of_the_best(start: float, tried: int) -> None:
+    place, measured = least_along((5, 1, 0, 2, 4, 3), lambda x: 2 + 3 * (x - 3.25) ** 2, start=start)
+    assert place == 3.25
+    assert len(measured) == tried
+    assert measured[3] == pytest.approx(2.1875)
+
+
+def test_a_search_ends_at_the_grids_end_or_where_it_is_flat() -> None:
+    assert least_along((0.4, 0.7, 1.0), lambda x: x, start=1.0) == (0.4, {1.0: 1.0, 0.7: 0.7, 0.4: 0.4})
+    assert least_along((0.4, 0.7, 1.0), lambda x: -x, start=0.4)[0] == 1.0
+    assert least_along((0.4, 0.7, 1.0), lambda x: 1.0, start=0.7)[0] == 0.7
+    assert least_along((0.4,), lambda x: 1.0, start=0.7) == (0.4, {0.4: 1.0})
+    uneven = least_along((0.4, 0.7, 1.3), lambda x: (x - 0.8) ** 2, start=0.7)[0]
+    assert uneven == pytest.approx(0.8, abs=1e-3)
 
 
 def test_verdicts_on_what_codes_mean() -> None:
@@ -221,16 +261,20 @@ def test_a_study_of_samplers(tmp_path: Path) -> None:
     points = results[Cell("fsq", 0)]["points"]
     assert list(points) == ["confidence-2", "confidence-3", "halton-2", "halton-3"]
     for point in points.values():
-        assert len(point["searched"]) == 2
-        assert point["temperature"] == (0.7, 1.0)[point["searched"].index(min(point["searched"]))]
-    assert "Temperatures were searched among 0.7, 1," in table
+        assert [temperature for temperature, _ in point["searched"]] == [0.7, 1.0]
+        assert point["temperature"] == min(point["searched"], key=lambda pair: pair[1])[0]
+    assert "Temperatures were searched along 0.7, 1," in table
+    assert "may be better still" in table, "of two temperatures, either is an end"
     assert (tmp_path / "plot.svg").is_file()
 
 
 def test_a_study_of_guidance(tmp_path: Path) -> None:
     results, table = finished(Guidance(GuidanceConfig(**SMOKE, families=("fsq",), alphas=(0.0, 0.5))), tmp_path)
-    assert list(results[Cell("fsq", 0)]["points"]) == ["0", "0.5"]
-    assert "guidance of alpha 0.5 raises the precision of FSQ." in table
+    found = results[Cell("fsq", 0)]
+    assert list(found["points"]) == ["0", "0.5"]
+    assert found["best"]["alpha"] == best_alpha(found["points"])
+    assert set(found["best"]) == {"alpha", *found["points"]["0"]}
+    assert ("guidance raises the precision of FSQ." in table) == (found["best"]["alpha"] > 0)
     assert (tmp_path / "plot.svg").is_file()
 
 

@@ -148,9 +148,13 @@ def cell_text(values: Sequence[float] | None, measure: Column) -> str:
 
     >>> cell_text([0.25], Column("usage", "usage", 1, percent=True)), cell_text(None, Column("usage", "usage"))
     ('25.0 %', '')
+    >>> cell_text([2048.0, 2048.0], Column("parameters", "parameters", fixed=True))
+    '2,048'
     """
     if not values:
         return ""
+    if measure.fixed:
+        return f"{round(values[0]):,}"
     scale, unit = (100.0, " %") if measure.percent else (1.0, "")
     return Spread.of(values).text(measure.digits, scale=scale) + unit
 

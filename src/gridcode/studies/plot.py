@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gridcode.evaluation.charts import chart_style
 from gridcode.files import write_text
-from gridcode.studies.summary import Bars, HeatMap, Panel
+from gridcode.studies.summary import Bars, HeatMap, Panel, Trail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,6 +114,10 @@ def _draw_curves(place: Axes, panel: Panel, names: Sequence[str]) -> None:
     for series in panel.series:
         round_of, number = divmod(names.index(series.name), colours)
         marker, style = MARKERS[round_of % len(MARKERS)]
+        if isinstance(series, Trail):
+            xs, ys = ([point[axis] for point in series.points] for axis in (0, 1))
+            place.plot(xs, ys, marker=marker, linestyle=style, markersize=3, label=series.name, color=f"C{number}")
+            continue
         points = [(x, [v for v in values if math.isfinite(v)]) for x, values in sorted(series.points.items())]
         points = [(x, values) for x, values in points if values]
         if not points:

@@ -78,6 +78,8 @@ class Column:
     title: str
     digits: int = 2
     percent: bool = False
+    fixed: bool = False
+    """Whether it is the same for all seeds, and a whole number."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,19 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Trail:
+    """A line of a plot that goes from point to point in their order, not by x."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One pair of axes."""
 
     y: str
-    series: Sequence[Series]
+    series: Sequence[Series | Trail]
     x: str = ""
     log_x: bool = False
     log_y: bool = False

@@ -44,8 +44,8 @@ class SamplersConfig(CheckpointConfig):
     """What is compared."""
     steps_of: tuple[int, ...] = (4, 8, 12, 16, 32)
     """Numbers of sampling steps."""
-    temperatures: tuple[float, ...] = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15)
-    """Among these each sampler's best is searched, for each number of steps."""
+    temperatures: tuple[float, ...] = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)
+    """Along these each sampler's best is searched, for each number of steps; a few of them are tried."""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing, or of one thing twice."""
@@ -61,7 +61,9 @@ class SamplersConfig(CheckpointConfig):
 class GuidanceConfig(CheckpointConfig):
     """Which scales of guidance."""
 
-    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0)
+    seeds: int = 4
+    """Checkpoints of each quantizer, seeds 0, 1, …"""
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.5)
     """The paper's alpha in l' = l + alpha (l - l_0)."""
 
     def __post_init__(self) -> None:

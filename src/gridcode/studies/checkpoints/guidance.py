@@ -2,8 +2,12 @@
 
     l' = l_c + alpha (l_c - l_0)        alpha = 0 is no guidance; the paper's best are 0.2 for FSQ and 0.1 for VQ
 
+    checkpoint ─> every alpha, the same noise ─> best, by the Fréchet distance
+               └> measurement at the best alpha, other noise
+
 The paper's claims (sections 4.3 and 5.2): guidance trades recall for precision; without it FSQ has the higher recall
-and the lower precision; FSQ's best scale is larger than VQ's; and each at its best, the two are level.
+and the lower precision; FSQ's best scale is larger than VQ's; and each at its best, the two are level. What is said of
+a checkpoint's best alpha rests on samples that did not choose it.
 
 Differs from paper: precision, recall and the Fréchet distance are measured on a classifier's features (or lite0's), not
 on Inception's, so that only their order compares with the paper's.
@@ -20,12 +24,20 @@ from statistics import fmean
 from typing import ClassVar, Final
 
 from gridcode.prior.samplers.config import SamplerConfig
-from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
+from gridcode.studies.checkpoints.base import (
+    Grader,
+    PointStudy,
+    by_point,
+    draw,
+    swept,
+    time_checkpoint,
+    train_checkpoint,
+)
 from gridcode.studies.checkpoints.config import GuidanceConfig
-from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
+from gridcode.studies.curves import Curves, curve_panels, curve_table, curves_of
 from gridcode.studies.intervals import Difference, answered, difference, level, paired
-from gridcode.studies.study import Cell, Values
-from gridcode.studies.summary import Column, Panel, Series, Summary, Verdict
+from gridcode.studies.study import Cell, Values, cell_folder
+from gridcode.studies.summary import Column, Panel, Summary, Trail, Verdict
 from gridcode.tasks.generate import Generator
 
 MEASURES: Final = (
@@ -37,8 +49,8 @@ MEASURES: Final = (
     Column("class_accuracy", "requested class", 1, percent=True),
 )
 
-USUAL: Final = 0.2
-"""The paper's best alpha for FSQ."""
+AGAIN: Final = 1000
+"""Added to the cell's seed for the samples at its best alpha."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,16 @@ class Guidance(PointStudy):
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`."""
         training, of_sample = time_checkpoint(self.config, self.recipe(cell))
-        return training + of_sample * self.config.evaluation(Path(), 0).samples * len(self.config.alphas)
+        return training + of_sample * self.config.evaluation(Path(), 0).samples * (len(self.config.alphas) + 1)
+
+    def run_cell(self, cell: Cell, out: Path) -> Values:
+        """Every scale, and then the best of them with other noise."""
+        generator, grader = train_checkpoint(self, cell, out), Grader.of(self.config, out)
+        file, points = cell_folder(out, cell) / "points.json", self.points(generator, grader, cell.seed)
+        best = best_alpha(swept(points, file))
+        again = {"best": partial(self._point, generator, grader, best, AGAIN + cell.seed)}
+        found = swept({**points, **again}, file)
+        return {"best": {"alpha": best, **found.pop("best")}, "points": found}
 
     def points(self, generator: Generator, grader: Grader, seed: int) -> dict[str, Callable[[], Values]]:
         """Samples with every scale, from the same noise."""
@@ -63,69 +84,100 @@ class Guidance(PointStudy):
 
     def headline(self, values: Values) -> str:
         """See :class:`gridcode.studies.study.Study`."""
-        best = _best_alpha(values)
-        return f"best alpha {best:g}, Fréchet distance {values['points'][f'{best:g}']['frechet']:.2f}"
+        best = values["best"]
+        return f"best alpha {best['alpha']:g}, Fréchet distance {best['frechet']:.2f}"
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`gridcode.studies.study.Study`."""
         names = self.names(results)
         lines = {family: {alpha: [f"{family} {alpha:g}"] for alpha in self.config.alphas} for family in names}
         curves = curves_of(by_point(results), lines, MEASURES)
-        best = {
-            family: [_best_alpha(values) for cell, values in results.items() if cell.setting == family]
-            for family in names
-        }
+        best = {family: best_of(results, family) for family in names}
         tables = [
             curve_table(curves, family, title=name, x="alpha", label="{:g}".format, measures=MEASURES)
             for family, name in names.items()
         ]
-        traded = {family: _against(curves["recall"][family], curves["precision"][family]) for family in names}
+        traded = [Trail(name, _along(curves, family)) for family, name in names.items()]
         plotted = ("frechet", "precision", "recall")
         panels = [
-            Panel("precision", [Series(name, traded[family]) for family, name in names.items()], x="recall"),
+            Panel("precision", traded, x="recall"),
             *curve_panels(curves, names, x="alpha", measures=MEASURES, plotted=plotted),
         ]
         features = "EfficientNet-lite0" if self.config.features == "lite0" else "a classifier of the data"
         note = (
             f"Features of {features}, not of Inception: the figures do not compare with the paper's. 12 steps of "
-            "MaskGIT's sampler; the samples of a seed have the same noise at every alpha."
+            "MaskGIT's sampler; the samples of a seed have the same noise at every alpha. What is said of the best "
+            "alphas, each checkpoint's own, is measured with other noise; the line of precision over recall goes by "
+            "alpha."
         )
         title = f"Guidance: precision against recall, {self.config.data.dataset}"
-        return Summary(title, guidance_verdicts(curves, best, names), tables, panels, notes=(note,))
+        return Summary(
+            title,
+            guidance_verdicts(curves, best, names),
+            tables,
+            panels,
+            notes=(note, *_at_the_edge(curves, best, names)),
+        )
 
 
-def _best_alpha(values: Values) -> float:
-    """The alpha of a cell's least Fréchet distance."""
-    points = values["points"]
+def best_alpha(points: Mapping[str, Values]) -> float:
+    """The alpha of a checkpoint's least Fréchet distance."""
     return float(min(points, key=lambda name: float(points[name]["frechet"])))
 
 
-def _against(x: Curve, y: Curve) -> Curve:
-    """A curve of y over the mean of x, point by point."""
-    return {fmean(x[alpha]): y[alpha] for alpha in sorted(set(x) & set(y))}
+def best_of(results: Mapping[Cell, Values], family: str) -> dict[str, list[float]]:
+    """What a family's checkpoints measure at their best alphas, and without guidance where they were, by name."""
+    found: dict[str, list[float]] = {"alpha": []}
+    for cell, values in results.items():
+        if cell.setting == family and "best" in values:
+            for key, value in values["best"].items():
+                found.setdefault(key, []).append(float(value))
+            for key, value in values["points"].get("0", {}).items():
+                found.setdefault(f"{key} without", []).append(float(value))
+    return found
+
+
+def _along(curves: Mapping[str, Curves], family: str) -> list[tuple[float, float]]:
+    """Mean recall and precision, by alpha."""
+    recall, precision = curves["recall"][family], curves["precision"][family]
+    return [(fmean(recall[alpha]), fmean(precision[alpha])) for alpha in sorted(set(recall) & set(precision))]
+
+
+def _at_the_edge(
+    curves: Mapping[str, Curves], best: Mapping[str, Mapping[str, Sequence[float]]], names: Mapping[str, str]
+) -> list[str]:
+    """Which families did best at the largest alpha, so that the best may lie beyond."""
+    found = []
+    for family, name in names.items():
+        largest, chosen = max(curves["frechet"][family], default=0.0), list(best[family]["alpha"])
+        if largest and largest in chosen:
+            found.append(
+                f"{name}: alpha {largest:g} was the best of {chosen.count(largest)} of {len(chosen)} checkpoints, so "
+                "larger ones may be better still."
+            )
+    return found
 
 
 def guidance_verdicts(
-    curves: Mapping[str, Curves], best: Mapping[str, Sequence[float]], names: Mapping[str, str]
+    curves: Mapping[str, Curves], best: Mapping[str, Mapping[str, Sequence[float]]], names: Mapping[str, str]
 ) -> list[Verdict]:
     """Answers to the paper's claims.
 
     Args:
         curves: The measures by name, each by family and alpha.
-        best: Each family's alpha of the least Fréchet distance, one a seed.
+        best: Of each family, see :func:`best_of`.
         names: The families' titles.
     """
     found = []
     for family, name in names.items():
         for key, word, sign in (("precision", "raises", 1), ("recall", "lowers", -1)):
-            curve = curves[key][family]
-            for alpha in dict.fromkeys(
-                alpha for alpha in (USUAL, max(curve)) if alpha in curve and 0 in curve and alpha
-            ):
-                change = paired(curve[alpha], curve[0])
-                figures = f"{key} at alpha {alpha:g} minus that without guidance: {change.text(3)}"
-                answer = answered(change, expected=sign)  # type: ignore[arg-type]
-                found.append(Verdict(f"guidance of alpha {alpha:g} {word} the {key} of {name}", answer, figures))
+            without = best[family].get(f"{key} without")
+            if without is None or not any(best[family]["alpha"]):
+                continue
+            change = paired(best[family][key], without)
+            figures = f"{key} at each checkpoint's best alpha minus that without guidance: {change.text(3)}"
+            answer = answered(change, expected=sign)  # type: ignore[arg-type]
+            found.append(Verdict(f"guidance {word} the {key} of {name}", answer, figures))
     vqs = [family for family in names if family != "fsq"]
     if "fsq" not in names or not vqs:
         return found
@@ -137,18 +189,27 @@ def guidance_verdicts(
             figures = f"FSQ's minus that of {names[vq]}: {change.text(3)}"
             answer = answered(change, expected=sign)  # type: ignore[arg-type]
             found.append(Verdict(f"without guidance FSQ has the {word} {key}", answer, figures))
-    change = difference(best["fsq"], best[vq])
+    if best["fsq"]["alpha"] and best[vq]["alpha"]:
+        found += [_larger_alpha(curves["frechet"], best, vq, names[vq]), _level_at_best(best, vq, names[vq])]
+    return found
+
+
+def _larger_alpha(frechet: Curves, best: Mapping[str, Mapping[str, Sequence[float]]], vq: str, name: str) -> Verdict:
+    """Whether FSQ wants more guidance, by places on the grid of alphas, which is not even."""
+    grid = sorted(set(frechet["fsq"]) | set(frechet[vq]))
+    places = {family: [float(grid.index(alpha)) for alpha in best[family]["alpha"]] for family in ("fsq", vq)}
+    change = difference(places["fsq"], places[vq])
     if change.low == change.high:  # scales of a grid that agree do not tell how far they might not
         change = Difference(change.value, -math.inf, math.inf)
-    figures = f"best alpha of FSQ minus that of {names[vq]}: {change.text(2)}"
-    found.append(Verdict("FSQ's best alpha is larger than VQ's", answered(change, expected=1), figures))
-    return [*found, _level_at_best(curves["frechet"]["fsq"], curves["frechet"][vq], names[vq])]
+    ours, theirs = (", ".join(f"{alpha:g}" for alpha in best[family]["alpha"]) for family in ("fsq", vq))
+    figures = f"best alphas of FSQ {ours}, of {name} {theirs}; their places on the grid differ by {change.text(1)}"
+    return Verdict("FSQ's best alpha is larger than VQ's", answered(change, expected=1), figures)
 
 
-def _level_at_best(fsq: Curve, vq: Curve, name: str) -> Verdict:
-    """Whether FSQ's distance is within a tenth of VQ's, each at the alpha with the least mean."""
-    a, b = (min(curve, key=lambda alpha: fmean(curve[alpha])) for curve in (fsq, vq))
-    change = difference(fsq[a], vq[b], comparisons=len(fsq) * len(vq))
-    answer = level(change, margin=0.1 * fmean(vq[b]))
-    figures = f"FSQ {fmean(fsq[a]):.2f} at alpha {a:g}, {name} {fmean(vq[b]):.2f} at {b:g}; {change.text(2)}"
+def _level_at_best(best: Mapping[str, Mapping[str, Sequence[float]]], vq: str, name: str) -> Verdict:
+    """Whether FSQ's distance is within a tenth of VQ's, each checkpoint at its best alpha."""
+    ours, theirs = best["fsq"]["frechet"], best[vq]["frechet"]
+    change = difference(ours, theirs)
+    figures = f"distance of FSQ {fmean(ours):.2f}, of {name} {fmean(theirs):.2f}; {change.text(2)}"
+    answer = level(change, margin=0.1 * fmean(theirs))
     return Verdict("at their best alphas FSQ and VQ are level, within 10 %", answer, figures)

@@ -1,25 +1,31 @@
 """Samplers compared at the same checkpoint, by number of steps, each at its own best temperature.
 
-    checkpoint ─> search: each temperature, a quarter of the samples, one seed ─> best
+    checkpoint ─> search: a few temperatures, half of the samples, one seed ─> best
                └> measurement at the best temperature, all samples, another seed
 
-For every sampler and every number of steps the temperature with the least Fréchet distance is taken. It is measured
-anew with noise that the search has not seen, so that the best of several does not look better than it is.
+For every sampler and every number of steps the temperature with the least Fréchet distance is looked for: from where
+the sampler's best is often found, along the grid of temperatures, until both neighbours are worse; then the least of
+the parabola through these three. It is measured anew with noise that the search has not seen, so that the best of
+several does not look better than it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar, Final
+
+import numpy as np
 
 from gridcode.prior.samplers.config import SamplerConfig, SamplerName
 from gridcode.studies.checkpoints.base import Grader, PointStudy, by_point, draw, time_checkpoint
 from gridcode.studies.checkpoints.config import SamplersConfig
+from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import Curve, Curves, curve_panels, curve_table, curves_of
-from gridcode.studies.intervals import answered, least_inside, paired
+from gridcode.studies.intervals import answered, least_inside, paired, percent
 from gridcode.studies.study import Cell, Values
 from gridcode.studies.summary import Column, Panel, StudyTable, Summary, Verdict
 from gridcode.tasks.generate import Generator
@@ -38,8 +44,12 @@ MEASURES: Final = (
     Column("temperature", "temperature", 2),
 )
 GUIDANCE: Final = 0.2
-SEARCH: Final = 4
-"""One sample of so many is drawn in the search."""
+SEARCH: Final = 2
+"""One sample of so many is drawn at each temperature of the search."""
+SEARCHED: Final = 4
+"""Temperatures that a search takes, about."""
+START: Final[dict[str, float]] = {"confidence": 1.0}
+"""Where the search begins; of other samplers at 0.7."""
 SEARCH_SEED, MEASURING_SEED = 2000, 1000
 """Of the samples, added to the cell's."""
 
@@ -55,7 +65,7 @@ class Samplers(PointStudy):
         """See :class:`gridcode.studies.study.Study`; a sample's time goes with its steps."""
         config = self.config
         training, of_12 = time_checkpoint(config, self.recipe(cell))
-        drawn = config.evaluation(Path(), 0).samples * (1 + len(config.temperatures) / SEARCH)
+        drawn = config.evaluation(Path(), 0).samples * (1 + min(SEARCHED, len(config.temperatures)) / SEARCH)
         return training + of_12 * drawn * len(config.samplers) * sum(config.steps_of) / 12
 
     def points(self, generator: Generator, grader: Grader, seed: int) -> dict[str, Callable[[], Values]]:
@@ -73,13 +83,13 @@ class Samplers(PointStudy):
             config = SamplerConfig(sampler, steps, temperature=temperature)
             return grader.scores(*draw(generator, samples, sampler=config, guidance=GUIDANCE, seed=seed))
 
-        searched = {
-            temperature: float(measure(temperature, max(count // SEARCH, 5), SEARCH_SEED + seed)["frechet"])
-            for temperature in self.config.temperatures
-        }
-        best = min(searched, key=lambda temperature: searched[temperature])
+        best, searched = least_along(
+            self.config.temperatures,
+            lambda temperature: float(measure(temperature, max(count // SEARCH, 5), SEARCH_SEED + seed)["frechet"]),
+            start=START.get(sampler, 0.7),
+        )
         found = measure(best, count, MEASURING_SEED + seed)
-        return {"temperature": best, **found, "searched": list(searched.values())}
+        return {"temperature": best, **found, "searched": [list(pair) for pair in sorted(searched.items())]}
 
     def headline(self, values: Values) -> str:
         """See :class:`gridcode.studies.study.Study`."""
@@ -106,36 +116,76 @@ class Samplers(PointStudy):
             ]
             plotted = ("frechet", "class_accuracy", "precision", "recall")
             panels += curve_panels(curves, titles, x="steps", log_x=True, measures=MEASURES, plotted=plotted)
-        searched = ", ".join(f"{temperature:g}" for temperature in self.config.temperatures)
+        grid = ", ".join(f"{temperature:g}" for temperature in sorted(self.config.temperatures))
         note = (
-            f"Temperatures were searched among {searched}, by the least Fréchet distance of one in {SEARCH} as many "
-            "samples, from another seed than the samples measured here; the table has the mean over checkpoints. "
-            f"Guidance {GUIDANCE:g}; the noise on the choice of the sampler confidence is MaskGIT's "
-            f"{SamplerConfig.choice_temperature:g}."
+            f"Temperatures were searched along {grid}, and between the neighbours of the best of these, by the least "
+            f"Fréchet distance of one in {SEARCH} as many samples, from another seed than the samples measured here; "
+            f"the table has the mean over checkpoints. Guidance {GUIDANCE:g}. Other settings are the samplers' "
+            f"defaults: confidence has MaskGIT's noise of {SamplerConfig.choice_temperature:g} on its choice; remask "
+            f"hides at most {percent(SamplerConfig.remask)} of the tokens found so far again, in 4 steps next to none."
         )
         title = f"Samplers at the same checkpoint by number of steps, {self.config.data.dataset}"
         return Summary(title, verdicts, tables, panels, notes=(note, *self._at_the_edge(results)))
 
     def _at_the_edge(self, results: Mapping[Cell, Values]) -> list[str]:
-        """Which samplers mostly did best at the lowest or highest temperature, so that the best may lie beyond."""
+        """Where the best was the lowest or highest temperature, so that a better one may lie beyond."""
         if len(self.config.temperatures) < 2:
             return []
-        found, lowest, highest = list[str](), min(self.config.temperatures), max(self.config.temperatures)
-        for sampler in self.config.samplers:
-            chosen = [
-                point["temperature"]
-                for values in results.values()
-                for name, point in values["points"].items()
-                if name.startswith(f"{sampler}-")
-            ]
-            for edge, word in ((lowest, "lower"), (highest, "higher")):
-                at_edge = chosen.count(edge)
-                if 2 * at_edge > len(chosen):
+        found = list[str]()
+        for edge, word in ((min(self.config.temperatures), "lower"), (max(self.config.temperatures), "higher")):
+            chosen = {cell.setting: list[str]() for cell in results}
+            for cell, point in by_point(results).items():
+                family, name = cell.setting.split(" ")
+                if point["temperature"] == edge and name not in chosen[family]:
+                    chosen[family].append(name)
+            for family, names in chosen.items():
+                if names:
+                    of_family = f" of {NAMES[family]}" if len(chosen) > 1 else ""
                     found.append(
-                        f"{TITLES[sampler]}: {edge:g} was the best in {at_edge} of {len(chosen)} searches, so {word} "
+                        f"{', '.join(names)}{of_family}: {edge:g} was the best at some checkpoint, so {word} "
                         "temperatures may be better still."
                     )
         return found
+
+
+def least_along(
+    grid: Sequence[float], measure: Callable[[float], float], *, start: float
+) -> tuple[float, dict[float, float]]:
+    """Where a figure is least, with few measurements: downhill along a grid, then the parabola through three of it.
+
+    Args:
+        grid: Places, in any order.
+        measure: The figure at a place.
+        start: The place of the grid nearest to this is the first.
+
+    Returns:
+        The place, between the neighbours of the grid's best, or the grid's end where the figure is least there; and
+        what was measured.
+
+    >>> place, measured = least_along([0, 1, 2, 3, 4, 5], lambda x: (x - 3.25) ** 2, start=2)
+    >>> place, sorted(measured)
+    (3.25, [1, 2, 3, 4])
+    """
+    places, found = sorted(grid), dict[float, float]()
+
+    def at(number: int) -> float:
+        place = places[number]
+        if place not in found:
+            found[place] = measure(place)
+        return found[place]
+
+    here = min(range(len(places)), key=lambda number: abs(places[number] - start))
+    while True:
+        around = [number for number in (here - 1, here, here + 1) if 0 <= number < len(places)]
+        best = min(around, key=lambda number: (at(number), abs(number - here)))
+        if best == here:
+            break
+        here = best
+    if len(around) < 3:
+        return places[here], found
+    steps = np.array([places[number] - places[here] for number in around])
+    square, slope, _ = np.polyfit(steps, [at(number) for number in around], 2)
+    return round(places[here] - slope / (2 * square), 3) if square > 0 else places[here], found
 
 
 def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
@@ -151,19 +201,21 @@ def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
         both = sorted(set(confidence) & set(curve))
         if sampler == "confidence" or not both:
             continue
-        steps = 12.0 if 12 in both else both[len(both) // 2]
-        change = paired(curve[steps], confidence[steps])
-        claim = f"MaskGIT's sampler is ahead of {TITLES[sampler]} at {steps:g} steps{name}"
-        found.append(
-            Verdict(
-                claim, answered(change, expected=1), f"distance of {TITLES[sampler]} minus MaskGIT's: {change.text(2)}"
-            )
-        )
+        change = paired(_over_steps(curve, both), _over_steps(confidence, both))
+        claim = f"MaskGIT's sampler is ahead of {TITLES[sampler]}{name}"
+        steps = " and ".join(part for part in (", ".join(f"{one:g}" for one in both[:-1]), f"{both[-1]:g}") if part)
+        figures = f"distance of {TITLES[sampler]} minus MaskGIT's, mean of {steps} steps: {change.text(2)}"
+        found.append(Verdict(claim, answered(change, expected=1), figures))
     if len(confidence) > 1:
         found.append(_best_number(confidence, name))
     if len(frechet.get("halton") or {}) > 1:
         found.append(_keeps_improving(frechet["halton"], name))
     return found
+
+
+def _over_steps(curve: Curve, steps: Sequence[float]) -> list[float]:
+    """Each checkpoint's mean over these numbers of steps."""
+    return [fmean(values) for values in zip(*(curve[one] for one in steps), strict=True)]
 
 
 def _best_number(curve: Curve, name: str) -> Verdict:

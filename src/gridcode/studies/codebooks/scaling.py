@@ -64,7 +64,7 @@ SCALING: Final = (
     Column(OF_EXPECTED, "usage, as a share of even use", 1, percent=True),
     Column(SECONDS, "seconds per step of Stage II", 3),
     Column("prior_peak_mib", "memory of training Stage II (MiB)", 0),
-    Column("prior_parameters", "parameters of Stage II", 0),
+    Column("prior_parameters", "parameters of Stage II", fixed=True),
 )
 
 
