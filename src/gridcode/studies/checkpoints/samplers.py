@@ -185,7 +185,7 @@ def least_along(
         return places[here], found
     steps = np.array([places[number] - places[here] for number in around])
     square, slope, _ = np.polyfit(steps, [at(number) for number in around], 2)
-    return round(places[here] - slope / (2 * square), 3) if square > 0 else places[here], found
+    return round(places[here] - float(slope / (2 * square)), 3) if square > 0 else places[here], found
 
 
 def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
