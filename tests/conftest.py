@@ -72,3 +72,20 @@ def start_gridcode(start_python: StartPython) -> Start:
         return start_python(_COMMAND.format(before=before, words=words), errors)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def lpips_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """VGG-16 and LPIPS's heads with random weights, as their authors publish them."""
+    import torch
+
+    from gridcode.features.vgg import VGG16, WIDTHS
+
+    folder = tmp_path_factory.mktemp("lpips")
+    draw = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(VGG16().state_dict(), folder / "vgg16.pth")
+    heads = {f"lin{k}.model.1.weight": torch.rand(1, w, 1, 1, generator=draw) for k, w in enumerate(WIDTHS)}
+    torch.save(heads, folder / "heads.pth")
+    return folder / "vgg16.pth", folder / "heads.pth"

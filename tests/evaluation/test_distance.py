@@ -14,17 +14,7 @@ from gridcode.evaluation.protocol import DISTANCES, Score, score_table
 from gridcode.features.distance import feature_distance
 from gridcode.features.efficientnet import load_efficientnet_lite
 from gridcode.features.lpips import load_lpips
-from gridcode.features.vgg import VGG16, WIDTHS
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """VGG-16 and heads with random weights, as their authors publish them."""
-    folder = tmp_path_factory.mktemp("lpips")
-    torch.manual_seed(0)
-    torch.save(VGG16().state_dict(), folder / "vgg16.pth")
-    torch.save({f"lin{k}.model.1.weight": torch.rand(1, w, 1, 1) for k, w in enumerate(WIDTHS)}, folder / "heads.pth")
-    return folder / "vgg16.pth", folder / "heads.pth"
+from gridcode.features.vgg import WIDTHS
 
 
 def pictures(seed: int, count: int = 6, channels: int = 3) -> Tensor:
@@ -39,10 +29,10 @@ def scored(distance: PairDistance, *batches: tuple[Tensor, Tensor]) -> Score:
     return distance.score(data="pictures", split="val", crop="center 32", pixels="p" * 16)
 
 
-def test_lpips_is_the_mean_of_the_networks(files: tuple[Path, Path]) -> None:
+def test_lpips_is_the_mean_of_the_networks(lpips_files: tuple[Path, Path]) -> None:
     x, y = pictures(1), pictures(2)
-    expected = float(load_lpips(*files)(x, y).mean())
-    found = scored(pair_distance("lpips", vgg=files[0], heads=files[1]), (x[:4], y[:4]), (x[4:], y[4:]))
+    expected = float(load_lpips(*lpips_files)(x, y).mean())
+    found = scored(pair_distance("lpips", vgg=lpips_files[0], heads=lpips_files[1]), (x[:4], y[:4]), (x[4:], y[4:]))
     assert found.name == "LPIPS"
     assert found.value == pytest.approx(expected, rel=1e-5)
     how = found.protocol
@@ -69,21 +59,22 @@ def test_a_picture_is_no_distance_from_what_a_file_makes_of_it() -> None:
     assert scored(pair_distance("lite0"), (x, near)).value == pytest.approx(0, abs=1e-6)
 
 
-def test_other_weights_do_not_stand_in_one_column(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_other_weights_do_not_stand_in_one_column(lpips_files: tuple[Path, Path], tmp_path: Path) -> None:
     torch.save({f"lin{k}.model.1.weight": torch.ones(1, w, 1, 1) for k, w in enumerate(WIDTHS)}, tmp_path / "ones.pth")
     pair = pictures(1, 2), pictures(2, 2)
     first, second = (
-        scored(pair_distance("lpips", vgg=files[0], heads=heads), pair) for heads in (files[1], tmp_path / "ones.pth")
+        scored(pair_distance("lpips", vgg=lpips_files[0], heads=heads), pair)
+        for heads in (lpips_files[1], tmp_path / "ones.pth")
     )
     with pytest.raises(GridcodeError, match=r"LPIPS of VQ was measured by another protocol \(extractor hash"):
         score_table({"FSQ": [first], "VQ": [second]})
 
 
-def test_refusals(files: tuple[Path, Path]) -> None:
+def test_refusals(lpips_files: tuple[Path, Path]) -> None:
     with pytest.raises(GridcodeError, match=f"distance must be one of {', '.join(DISTANCES)}, not 'vgg'"):
         pair_distance("vgg")  # type: ignore[arg-type]
     with pytest.raises(GridcodeError, match="LPIPS's weights are not given"):
-        pair_distance("lpips", vgg=files[0])
+        pair_distance("lpips", vgg=lpips_files[0])
     distance = pair_distance("lite0")
     with pytest.raises(GridcodeError, match="there are no pictures to measure"):
         scored(distance)

@@ -15,16 +15,6 @@ from gridcode.features.lpips import HEADS_URL, LPIPS, load_lpips
 from gridcode.features.vgg import VGG16, VGG_URL, WIDTHS
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """VGG-16 and heads with random weights, as their authors publish them."""
-    folder = tmp_path_factory.mktemp("lpips")
-    torch.manual_seed(0)
-    torch.save(VGG16().state_dict(), folder / "vgg16.pth")
-    torch.save({f"lin{k}.model.1.weight": torch.rand(1, w, 1, 1) for k, w in enumerate(WIDTHS)}, folder / "heads.pth")
-    return folder / "vgg16.pth", folder / "heads.pth"
-
-
 def pictures(seed: int, channels: int = 3, side: int = 32) -> Tensor:
     return torch.rand(2, channels, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
@@ -52,15 +42,15 @@ def reference(x: Tensor, y: Tensor, files: tuple[Path, Path]) -> Tensor:
     return total.flatten()
 
 
-def test_it_is_lpips_as_published(files: tuple[Path, Path]) -> None:
+def test_it_is_lpips_as_published(lpips_files: tuple[Path, Path]) -> None:
     x, y = pictures(1), pictures(2)
-    ours = load_lpips(*files)(x, y)
-    torch.testing.assert_close(ours, reference(x, y, files), rtol=1e-4, atol=1e-6)
+    ours = load_lpips(*lpips_files)(x, y)
+    torch.testing.assert_close(ours, reference(x, y, lpips_files), rtol=1e-4, atol=1e-6)
     assert (ours > 0).all()
 
 
-def test_it_is_symmetric_and_zero_for_equal_pictures_with_a_finite_gradient(files: tuple[Path, Path]) -> None:
-    lpips, x, y = load_lpips(*files), pictures(1), pictures(2)
+def test_it_is_symmetric_and_zero_for_equal_pictures_with_a_finite_gradient(lpips_files: tuple[Path, Path]) -> None:
+    lpips, x, y = load_lpips(*lpips_files), pictures(1), pictures(2)
     torch.testing.assert_close(lpips(x, y), lpips(y, x))
     same = x.clone().requires_grad_(True)
     distance = lpips(same, x)
@@ -71,18 +61,18 @@ def test_it_is_symmetric_and_zero_for_equal_pictures_with_a_finite_gradient(file
     assert all(parameter.grad is None for parameter in lpips.parameters())
 
 
-def test_grey_pictures_count_as_colours(files: tuple[Path, Path]) -> None:
-    lpips, x, y = load_lpips(*files), pictures(1, 1), pictures(2, 1)
+def test_grey_pictures_count_as_colours(lpips_files: tuple[Path, Path]) -> None:
+    lpips, x, y = load_lpips(*lpips_files), pictures(1, 1), pictures(2, 1)
     torch.testing.assert_close(lpips(x, y), lpips(x.repeat(1, 3, 1, 1), y.repeat(1, 3, 1, 1)))
 
 
-def test_small_pictures_are_one_line(files: tuple[Path, Path]) -> None:
+def test_small_pictures_are_one_line(lpips_files: tuple[Path, Path]) -> None:
     with pytest.raises(GridcodeError, match=r"at least 16 pixels per side, got \(2, 3, 15, 15\); try loss"):
-        load_lpips(*files)(pictures(1, side=15), pictures(2, side=15))
+        load_lpips(*lpips_files)(pictures(1, side=15), pictures(2, side=15))
 
 
-def test_files_that_are_not_given_are_not_fetched(files: tuple[Path, Path]) -> None:
-    for vgg, heads, url in ((None, files[1], VGG_URL), (files[0], None, HEADS_URL)):
+def test_files_that_are_not_given_are_not_fetched(lpips_files: tuple[Path, Path]) -> None:
+    for vgg, heads, url in ((None, lpips_files[1], VGG_URL), (lpips_files[0], None, HEADS_URL)):
         with pytest.raises(GridcodeError) as caught:
             load_lpips(vgg, heads)
         assert str(caught.value) == f"LPIPS's weights are not given; give files, or let {url} be fetched (download)"
@@ -101,13 +91,13 @@ def test_a_fetch_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_both_files_are_fetched_once_under_names_of_their_own(
-    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lpips_files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str | None]] = []
 
     def fetch(url: str, path: str, *, hash_prefix: str | None, progress: bool) -> None:
         asked.append((url, hash_prefix))
-        Path(path).write_bytes(files[url == HEADS_URL].read_bytes())
+        Path(path).write_bytes(lpips_files[url == HEADS_URL].read_bytes())
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
@@ -118,10 +108,10 @@ def test_both_files_are_fetched_once_under_names_of_their_own(
     assert names == ["lpips-v0.1-vgg.pth", "vgg16-397923af.pth"]
 
 
-def test_heads_of_another_network_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_heads_of_another_network_are_refused(lpips_files: tuple[Path, Path], tmp_path: Path) -> None:
     torch.save({"lin0.model.1.weight": torch.rand(1, 64, 1, 1)}, tmp_path / "short.pth")
     with pytest.raises(GridcodeError, match=r"short\.pth has no lin1\.model\.1\.weight \(lin0"):
-        load_lpips(files[0], tmp_path / "short.pth")
+        load_lpips(lpips_files[0], tmp_path / "short.pth")
     with torch.device("meta"):
         vgg = VGG16()
     alexnet = [torch.rand(1, width, 1, 1) for width in (64, 192, 384, 256, 256)]

@@ -127,7 +127,7 @@ def test_verdicts_on_samplers() -> None:
     assert answers(sampler_verdicts(one)) == ["open"] * 4
     first = sampler_verdicts(seen, ", VQ")[0]
     assert first.claim == "MaskGIT's sampler is ahead of Halton, VQ"
-    assert first.figures.startswith("distance of Halton minus MaskGIT's, mean of 4, 12 and 32 steps: +2.00")
+    assert first.figures.startswith("distance of Halton minus MaskGIT's, mean over 4, 12, 32 steps: +2.00")
     assert sampler_verdicts({"confidence": {12.0: [1.0]}}) == []
 
 

@@ -106,10 +106,11 @@ class Guidance(PointStudy):
         features = "EfficientNet-lite0" if self.config.features == "lite0" else "a classifier of the data"
         note = (
             f"Features of {features}, not of Inception: the figures do not compare with the paper's. 12 steps of "
-            "MaskGIT's sampler; the samples of a seed have the same noise at every alpha. What is said of the best "
-            "alphas, each checkpoint's own, is measured with other noise; the line of precision over recall goes by "
-            "alpha."
+            "MaskGIT's sampler; the samples of a seed have the same noise at every alpha. The line of precision over "
+            "recall goes by alpha."
         )
+        if any(found["alpha"] for found in best.values()):
+            note += " What is said of the best alphas, each checkpoint's own, is measured with other noise."
         title = f"Guidance: precision against recall, {self.config.data.dataset}"
         return Summary(
             title,

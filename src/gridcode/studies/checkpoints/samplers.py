@@ -203,8 +203,8 @@ def sampler_verdicts(frechet: Curves, name: str = "") -> list[Verdict]:
             continue
         change = paired(_over_steps(curve, both), _over_steps(confidence, both))
         claim = f"MaskGIT's sampler is ahead of {TITLES[sampler]}{name}"
-        steps = " and ".join(part for part in (", ".join(f"{one:g}" for one in both[:-1]), f"{both[-1]:g}") if part)
-        figures = f"distance of {TITLES[sampler]} minus MaskGIT's, mean of {steps} steps: {change.text(2)}"
+        steps = ", ".join(f"{one:g}" for one in both)
+        figures = f"distance of {TITLES[sampler]} minus MaskGIT's, mean over {steps} steps: {change.text(2)}"
         found.append(Verdict(claim, answered(change, expected=1), figures))
     if len(confidence) > 1:
         found.append(_best_number(confidence, name))
