@@ -1,13 +1,13 @@
-"""Pictures per second that ``gridcode tokenize`` encodes: the local engine beside Ray with one actor and with two.
+"""Images per second that ``gridcode tokenize`` encodes: the local engine beside Ray with one actor and with two.
 
     python -m benchmarks.cluster [--parquet FILE] [--pictures 1024] [--shard 128] [--size 64] [--actors 1 2]
         [--rounds 3] [--out FILE.json]
 
-The same pictures, a tokenizer with the weights that it begins with, one thread a process, and no processes that only
+The same images, a tokenizer with the weights that it begins with, one thread a process, and no processes that only
 read: an actor does what the local engine does. A rate counts from the moment at which every actor has made a shard (the
 local engine, its first batches), so that starting is apart: it is what passes until then. The engines take turns, and
 the medians count. Cores that work at once slow each other, so each number of actors stands beside as many processes of
-the local engine too, each with all pictures of its own. The stores of all numbers of actors must be equal. Needs Ray,
+the local engine too, each with all images of its own. The stores of all numbers of actors must be equal. Needs Ray,
 and as many idle cores as actors.
 """
 
@@ -63,7 +63,7 @@ def measure(actors: int, data: DataConfig, out: Path, shard: int) -> dict[str, f
 
 
 def measure_processes(processes: int, data: DataConfig, out: Path, shard: int) -> dict[str, float]:
-    """So many processes of the local engine at once, each with all pictures; their rates' sum."""
+    """So many processes of the local engine at once, each with all images; their rates' sum."""
     given = [(0, data, out / str(number), shard) for number in range(processes)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         rows = pool.starmap(measure, given, chunksize=1)

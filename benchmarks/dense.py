@@ -1,15 +1,15 @@
-"""Dense prediction: pictures per second and peak memory, one code after another, with and without a cache, and masked.
+"""Dense prediction: images per second and peak memory, one code after another, with and without a cache, and masked.
 
     python -m benchmarks.dense [--shapes laptop laptop-256 paper] [--batches 1 16 64] [--repeats 3] [--limit-gib 12]
         [--device cpu] [--threads N] [--out FILE.json]
 
 Random weights: speed does not depend on them. Each row runs in a process of its own, so that its peak memory is its
-own (CUDA: the allocator's peak). A prediction is Stage II's codes and Stage I's decoder with the picture, argmax and
-all. The picture's encoder runs once in every way. `cache` keeps keys and values, `none` computes every code's past
+own (CUDA: the allocator's peak). A prediction is Stage II's codes and Stage I's decoder with the image, argmax and
+all. The image's encoder runs once in every way. `cache` keeps keys and values, `none` computes every code's past
 again, `maskgit` fills the grid in 12 steps. What would not fit into --limit-gib is left out and says so (weights and
 an estimate of activations).
 
-    shape        picture   codes              networks
+    shape        image   codes              networks
     laptop       64 px     16 of 240          the recipe scenes_depth_laptop
     laptop-256   128 px    256 of 240         the same networks
     paper        512 px    256 of 4375        the recipe uvim_depth_paper
@@ -93,7 +93,7 @@ def models(shape: str, way: str, device: str) -> tuple[Tokenizer, Prior]:
 
 
 def needed_gib(shape: str, batch: int) -> float:
-    """Weights of both stages, one layer's attention of the picture, keys and values, and the logits of every pixel."""
+    """Weights of both stages, one layer's attention of the image, keys and values, and the logits of every pixel."""
     run = run_of(shape)
     with torch.device("meta"):
         tokenizer, prior = models(shape, "cache", "meta")
@@ -151,7 +151,7 @@ def row_in_its_process(shape: str, way: str, batch: int, options: argparse.Names
 def table(rows: list[Row]) -> str:
     """Markdown; the cache's gain is beside no cache at the same shape and batch."""
     speeds = {(row.shape, row.way, row.batch): row.pictures_per_s for row in rows}
-    lines = ["| shape | way | batch | pictures/s | times no cache | peak MiB |", "|---|---|---|---|---|---|"]
+    lines = ["| shape | way | batch | images/s | times no cache | peak MiB |", "|---|---|---|---|---|---|"]
     for row in rows:
         none = speeds.get((row.shape, "none", row.batch))
         if row.pictures_per_s is None:

@@ -5,9 +5,9 @@
 
 Sides take turns round after round, medians, ratios first:
 
-- pictures per second: bytes to mean and covariance through EfficientNet-lite0 (the protocol ``fd-lite0``), beside
+- images per second: bytes to mean and covariance through EfficientNet-lite0 (the protocol ``fd-lite0``), beside
   torchmetrics' ``FrechetInceptionDistance`` on the same network with PyTorch's own bicubic resize, and the network
-  alone on pictures of its size;
+  alone on images of its size;
 - the distance alone, from statistics of the features' length: ours by singular values, torchmetrics' by eigenvalues;
 - precision and recall of ``--vectors`` samples against as many: ours in blocks (density and coverage come with them),
   and the whole matrix by ``torch.cdist``. torchmetrics has neither. Seconds, and the peak of a fresh process less the
@@ -69,7 +69,7 @@ class Resized(nn.Module):
 
 
 def pipeline(pictures: int, side: int, rounds: int, device: str) -> dict[str, float]:
-    """Pictures per second of each way from bytes to statistics."""
+    """Images per second of each way from bytes to statistics."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     extractor, network = lite_extractor("lite0", device=device), load_efficientnet_lite("lite0").to(device)
@@ -177,7 +177,7 @@ def tell(found: Mapping[str, Any]) -> None:
     """The figures as lines, ratios first."""
     rate, spent, near = found["pictures_per_s"], found["distance_s"], found["precision_recall"]
     for peer in ("torchmetrics", "network alone"):
-        print(f"pictures/s   {rate['gridcode'] / rate[peer]:.2f}x {peer}: {rate['gridcode']:.3g} and {rate[peer]:.3g}")
+        print(f"images/s   {rate['gridcode'] / rate[peer]:.2f}x {peer}: {rate['gridcode']:.3g} and {rate[peer]:.3g}")
     print(
         f"distance     {spent['torchmetrics'] / spent['gridcode']:.2f}x as fast as torchmetrics: "
         f"{spent['gridcode']:.3g} s and {spent['torchmetrics']:.3g} s"
@@ -194,7 +194,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=64, help="pictures that are measured")
+    parser.add_argument("--pictures", type=int, default=64, help="images that are measured")
     parser.add_argument("--side", type=int, default=128, help="their side in pixels")
     parser.add_argument("--vectors", type=int, default=10_000, help="samples, and as many reference vectors")
     parser.add_argument("--features", type=int, default=1280, help="length of a vector")

@@ -3,7 +3,7 @@
     python -m benchmarks.samplers --prior runs/x/prior --tokenizer runs/x/tokenizer [--samples 2000] [--seeds 3]
         [--steps 12] [--guidance 0.2] [--out FILE.json]
 
-For each sampler and seed: the Fréchet distance of samples to validation pictures on the features of a classifier of the
+For each sampler and seed: the Fréchet distance of samples to validation images on the features of a classifier of the
 data, and the share of samples that it puts into the class asked for. The classifier is trained once. Intervals are
 Student's, 95 %, over the seeds.
 """
@@ -47,7 +47,7 @@ class Row:
 
 
 def scorer_of(generator: Generator, data: Any, options: argparse.Namespace) -> SampleScorer:
-    """The classifier and the real pictures' statistics."""
+    """The classifier and the real images' statistics."""
     train, val = open_split(data, "train"), open_split(data, "val")
     device = generator.device
     classifier = measuring_classifier(

@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--parquet FILE] [--pictures 2000] [--shards 8] [--batch 64] [--size 128]
         [--workers 0 2] [--rounds 3] [--out FILE.json]
 
-The same pictures are written in every layout into a temporary folder: the first ones of a Parquet file, or the
+The same images are written in every layout into a temporary folder: the first ones of a Parquet file, or the
 built-in scenes as JPEG. All ways decode, crop at random and mirror with the same code, so what differs is how the bytes
 are found and how batches reach the training process. The ways take turns, round by round; the medians count, of wall
 time and of CPU time (this process's and its workers'). Opening is measured apart. Before that, webdataset and our
@@ -49,7 +49,7 @@ WAYS = ("folder", "parquet", "tar", "stream", *PEERS)
 
 
 def pictures(parquet: Path | None, count: int, size: int) -> Iterator[tuple[bytes, int]]:
-    """Encoded pictures with their labels."""
+    """Encoded images with their labels."""
     if parquet is None:
         for example in Scenes(seed=0, start=0, count=count, size=size):
             file = io.BytesIO()
@@ -65,7 +65,7 @@ def pictures(parquet: Path | None, count: int, size: int) -> Iterator[tuple[byte
 
 
 def write_layouts(root: Path, examples: list[tuple[bytes, int]], shards: int) -> None:
-    """The pictures as a folder of classes, as Parquet files and as tar files."""
+    """The images as a folder of classes, as Parquet files and as tar files."""
     per_shard = -(-len(examples) // shards)
     for name in ("parquet", "tar"):
         (root / name).mkdir()
@@ -89,7 +89,7 @@ def write_layouts(root: Path, examples: list[tuple[bytes, int]], shards: int) ->
 
 
 def write_litdata(root: Path, examples: list[tuple[bytes, int]], shards: int) -> None:
-    """The pictures in as many of litdata's chunks."""
+    """The images in as many of litdata's chunks."""
     from litdata.streaming.writer import BinaryWriter
 
     writer = BinaryWriter(str(root / "litdata"), chunk_size=-(-len(examples) // shards))
@@ -141,7 +141,7 @@ class _Stacked:
 
 
 def open_way(way: str, root: Path, config: DataConfig, batch: int) -> Callable[[], Iterator[int]]:
-    """Open a layout; the result starts a loader, which says how many pictures each batch has."""
+    """Open a layout; the result starts a loader, which says how many images each batch has."""
     if way == "webdataset":
         import webdataset as wds
 
@@ -191,7 +191,7 @@ def cpu_seconds() -> float:
 
 
 def measure(start: Callable[[], Iterator[int]], count: int, batch: int) -> dict[str, float]:
-    """Wall and CPU seconds of ``count`` pictures, the loader's start and end in the CPU's, and growth of memory."""
+    """Wall and CPU seconds of ``count`` images, the loader's start and end in the CPU's, and growth of memory."""
     before, batches = cpu_seconds(), start()
     done = next(batches)  # workers have started
     begun, halfway, peak = time.perf_counter(), 0.0, resident_peak()

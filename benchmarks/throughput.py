@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput [--device cpu] [--size 64] [--batch 16] [--rounds 7] [--out FILE.json]
 
-Both sides do the same work: encode = pictures to indices; step = forward, loss, backward, clipping, AdamW. The variants
+Both sides do the same work: encode = images to indices; step = forward, loss, backward, clipping, AdamW. The variants
 (fp32 or bf16 autocast, default or channels-last layout) are timed round by round, one after another, and the medians
 compared; ratios come first. "As people run it" is diffusers in fp32 and the default layout. Memory is the peak resident
 set of a fresh process that does one variant's training steps, less that of one that only imports; on a CUDA device, the
@@ -141,7 +141,7 @@ def measure(images: Tensor, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def sampling(rounds: int, *, size: int, batch: int, device: str) -> dict[str, float]:
-    """Images per second of 12-step sampling with guidance at laptop shape, tokens to pictures."""
+    """Images per second of 12-step sampling with guidance at laptop shape, tokens to images."""
     tokenizer = Tokenizer(CONFIG).eval().to(device)
     side = size // CONFIG.downsampling
     space = TokenSpace(codebook_size=1000, grid=(side, side), classes=("a", "b"), tokenizer="", data={})

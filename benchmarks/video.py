@@ -1,8 +1,8 @@
-"""Clips as a whole beside frame by frame, at equal bits: a tokenizer of clips, and one of pictures on each frame.
+"""Clips as a whole beside frame by frame, at equal bits: a tokenizer of clips, and one of images on each frame.
 
     python -m benchmarks.video --tokenizer runs/video/tokenizer --work runs/video/frames [--out FILE.json]
 
-The picture tokenizer is trained here, in ``--work``, on the frames of the same training clips: convolutions of about as
+The image tokenizer is trained here, in ``--work``, on the frames of the same training clips: convolutions of about as
 many weights, as many frames per step and as many steps, the same optimiser. Its tokens lie twice as far apart, and its
 levels are chosen so that the frames of a clip take as many bits together as the clip's tokens do. Both reconstruct the
 same validation clips.
@@ -39,7 +39,7 @@ from gridcode.training.run import RunOptions
 
 
 class FramesOfClips(ImageSource):
-    """Every frame of every clip, a picture each."""
+    """Every frame of every clip, an image each."""
 
     def __init__(self, clips: ClipSource, data: Any) -> None:
         self.name = f"frames of {clips.name}"
@@ -55,7 +55,7 @@ class FramesOfClips(ImageSource):
 
 
 def frame_tokenizer(options: argparse.Namespace, data: Any, record: dict[str, Any]) -> Tokenizer:
-    """Train a tokenizer of pictures on frames, as long as that of clips was trained."""
+    """Train a tokenizer of images on frames, as long as that of clips was trained."""
     loop = record["loop"]
     frames = loop["batch_size"] * data.train_frames
     run = TokenizerRun(
@@ -101,12 +101,12 @@ def measured(encoder: Tokenizer, clips: ClipSource, data: Any, *, by_frame: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the picture tokenizer, measure both, print and perhaps write the figures."""
+    """Train the image tokenizer, measure both, print and perhaps write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", type=Path, required=True, help="run of a tokenizer of clips")
-    parser.add_argument("--work", type=Path, required=True, help="folder of the picture tokenizer's run")
-    parser.add_argument("--levels", type=int, nargs="+", default=[8, 8, 6, 10, 5], help="of the picture tokenizer")
-    parser.add_argument("--steps", type=int, help="of the picture tokenizer; as many as the other's by default")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the image tokenizer's run")
+    parser.add_argument("--levels", type=int, nargs="+", default=[8, 8, 6, 10, 5], help="of the image tokenizer")
+    parser.add_argument("--steps", type=int, help="of the image tokenizer; as many as the other's by default")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(arguments)
     clips = Tokenizer.from_pretrained(options.tokenizer)

@@ -1,7 +1,7 @@
 """Write the pages of the studies from their committed figures: ``docs/results/studies``.
 
-    NAME-DATA.json     a study's study.json, committed          NAME.md            verdicts, plot, tables, pictures
-    NAME-DATA*.png     its pictures, where it has some          NAME-DATA.svg      the plot
+    NAME-DATA.json     a study's study.json, committed          NAME.md            verdicts, plot, tables, images
+    NAME-DATA*.png     its images, where it has some          NAME-DATA.svg      the plot
                                                                 index.md           what there is
 
 ``python docs/results_pages.py`` (``make results``) writes all pages anew. ``python docs/results_pages.py FOLDER …``
@@ -26,7 +26,7 @@ PAGES = Path(__file__).parent / "results" / "studies"
 
 
 def take_in(study: Path, pages: Path = PAGES) -> Path:
-    """Copy a finished study's figures and pictures beside the pages; of its data only the name stays, no path.
+    """Copy a finished study's figures and images beside the pages; of its data only the name stays, no path.
 
     Args:
         study: The study's folder.
@@ -94,7 +94,7 @@ def command_of(name: str, config: Any) -> str:
 
 
 def _section(file: Path) -> str:
-    """Verdicts, plot, tables and pictures of a study on one data set; then how it was measured, in one line."""
+    """Verdicts, plot, tables and images of a study on one data set; then how it was measured, in one line."""
     from gridcode.studies.registry import study_from_json
     from gridcode.studies.results import read_study
     from gridcode.studies.summary import summarised
@@ -119,7 +119,7 @@ def _section(file: Path) -> str:
 
 
 def _pictures(file: Path) -> list[Path]:
-    """The pictures of a study's JSON: those of its name, but of none that is longer and begins with it."""
+    """The images of a study's JSON: those of its name, but of none that is longer and begins with it."""
     others = [path.stem for path in file.parent.glob(f"{file.stem}-*.json")]
     found = sorted(file.parent.glob(f"{file.stem}-*.png"))
     return [path for path in found if not any(path.name.startswith(f"{other}-") for other in others)]
@@ -136,7 +136,7 @@ def _index(found: Mapping[str, Sequence[Path]]) -> str:
         "The paper's experiments are programs; `gridcode study` lists them. A study trains and measures its cells, "
         "each a setting with a seed, and answers each claim: *seen*, *not seen*, *opposite*, or *open* where the "
         "figures leave it open. Answers rest on 95 % intervals over seeds (`metrics/interval.py` says how they are "
-        "made); those of the codecs and of speech on means over the same pictures or sounds.",
+        "made); those of the codecs and of speech on means over the same images or sounds.",
         "These pages are written from the figures alone (`make results`). A study writes `study.json` and `table.md` "
         "after each cell. `--finished study.json` goes on from the figures of an earlier run, with more seeds or sizes "
         "say, and does not run its cells again.",

@@ -1,6 +1,6 @@
 """Depth through a few codes (UViM with FSQ): both stages on built-in scenes, then a prediction with its spread.
 
-Run ``python examples/dense_depth.py``: under a minute. It writes ``picture.png`` and ``depth.png`` (near is bright).
+Run ``python examples/dense_depth.py``: under a minute. It writes ``image.png`` and ``depth.png`` (near is bright).
 The whole recipe (``gridcode dense train --task depth``) takes a quarter of an hour and is more exact.
 """
 
@@ -36,13 +36,11 @@ def main() -> None:
 
     # The mean of eight draws has the least squared error; how far they differ says where it is unsure.
     predictor = DensePredictor.from_pretrained(out / "prior", out / "tokenizer", draws=8)
-    picture = open_split(DataConfig(source="scenes", size=data.height, train_count=1, val_count=1), "val")[0].image
-    [found] = predictor.predict_pictures([picture])
+    image = open_split(DataConfig(source="scenes", size=data.height, train_count=1, val_count=1), "val")[0].image
+    [found] = predictor.predict_images([image])
     depth, spread = found.planes[0], found.deviation
-    print(
-        f"depth of a picture {picture.shape}: {depth.min():.2f} to {depth.max():.2f} m, on average {depth.mean():.2f} m"
-    )
-    save_png(picture, out / "picture.png")
+    print(f"depth of an image {image.shape}: {depth.min():.2f} to {depth.max():.2f} m, on average {depth.mean():.2f} m")
+    save_png(image, out / "image.png")
     save_png(np.uint8(255 * depth.min() / depth)[..., None], out / "depth.png")
     print(f"the draws differ by {spread.mean():.2f} m on average, by {spread.max():.2f} m where they agree least")
 

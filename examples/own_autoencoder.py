@@ -15,7 +15,7 @@ from gridcode.data import DataConfig, open_split
 
 
 class Autoencoder(nn.Module):
-    """Pictures (B, 3, 32, 32) to an 8x8 grid of codes and back."""
+    """Images (B, 3, 32, 32) to an 8x8 grid of codes and back."""
 
     def __init__(self, levels: tuple[int, ...], width: int = 48) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Both stages in Python: a tokenizer, its token store, a prior that reads the store alone, and samples by class.
 
-Run ``python examples/prior_from_store.py``: under a minute, for blurred objects of 16 pixels. Larger pictures
+Run ``python examples/prior_from_store.py``: under a minute, for blurred objects of 16 pixels. Larger images
 and longer runs give better ones: ``make demo`` takes five minutes.
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
     stage_one = replace(stage_one, data=data, model=small, loop=replace(stage_one.loop, steps=steps, **often))
     stage_two = replace(stage_two, model=shallow, loop=replace(stage_two.loop, steps=2 * steps, **often))
 
-    # Stage I: pictures to integers.
+    # Stage I: images to integers.
     sources = Sources(open_split(data, "train"), open_split(data, "val"))
     tokenizer = train_tokenizer(stage_one, RunOptions(out / "tokenizer", force=True), sources=sources)
     tokenize(tokenizer, {"train": sources.train, "val": sources.val}, data, StoreOptions(out / "tokens", force=True))

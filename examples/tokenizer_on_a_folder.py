@@ -1,6 +1,6 @@
-"""A tokenizer on a folder of pictures, trained, saved, loaded, and used in both directions.
+"""A tokenizer on a folder of images, trained, saved, loaded, and used in both directions.
 
-Run ``python examples/tokenizer_on_a_folder.py path/to/pictures``; without a folder it writes some scenes to
+Run ``python examples/tokenizer_on_a_folder.py path/to/images``; without a folder it writes some scenes to
 one. About a minute.
 """
 
@@ -20,7 +20,7 @@ from gridcode.training.run import RunOptions
 
 
 def write_scenes(folder: Path, count: int) -> None:
-    """A folder as you may have one: a subfolder a class, a file a picture."""
+    """A folder as you may have one: a subfolder a class, a file an image."""
     scenes = open_split(DataConfig(source="scenes", size=32, train_count=count), "train")
     for number in range(count):
         example = scenes[number]

@@ -2,8 +2,8 @@
 
     python tests/extras.py core|webdataset|datasets|ray|remote FOLDER
 
-``core`` comes first: it checks that no package of an extra is there, and leaves pictures, a tokenizer and the pictures'
-tokens in the folder. Each extra reads the same pictures its own way and must find the same tokens.
+``core`` comes first: it checks that no package of an extra is there, and leaves images, a tokenizer and the images'
+tokens in the folder. Each extra reads the same images its own way and must find the same tokens.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def call(words: str) -> None:
 
 
 def pictures() -> list[bytes]:
-    """Some pictures as files of PNG."""
+    """Some images as files of PNG."""
     files = []
     for example in Scenes(seed=0, start=0, count=COUNT, size=SIZE):
         file = io.BytesIO()
@@ -49,7 +49,7 @@ def pictures() -> list[bytes]:
 
 
 def check_tokens(folder: Path, name: str, source: Path | str, options: str = "") -> None:
-    """Tokenize a source's pictures, all of them for training; the tokens must be those of ``core``."""
+    """Tokenize a source's images, all of them for training; the tokens must be those of ``core``."""
     call(
         f"tokenize --tokenizer {folder}/tokenizer --out {folder}/{name} --data.source {source} "
         f"--data.val-source {folder}/pictures --data.size {SIZE} --data.workers 0 --batch-size 8 {options}"
@@ -78,7 +78,7 @@ def core(folder: Path) -> None:
 
 
 def shards(folder: Path) -> list[Path]:
-    """The pictures in two tar files."""
+    """The images in two tar files."""
     folder.mkdir()
     files = pictures()
     for shard in range(2):

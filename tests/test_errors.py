@@ -68,10 +68,10 @@ MISSING: dict[str, Callable[[Path], object]] = {
     "a model in a folder": lambda path: load_model(path.parent, kind="toy"),
     "a tokenizer": lambda path: gridcode.Tokenizer.from_pretrained(path),
     "a token store": TokenStore.open,
-    "a picture": lambda path: decode_image(path, name="a"),
+    "an image": lambda path: decode_image(path, name="a"),
     "a label map": lambda path: read_values(path, name="a"),
     "pictures": open_source,
-    "pictures with labels": lambda path: open_dense(DenseConfig(source=str(path)), "train"),
+    "images with labels": lambda path: open_dense(DenseConfig(source=str(path)), "train"),
     "a .npz file": lambda path: NpzImages(path.with_suffix(".npz")),
     "a Parquet file": lambda path: ParquetImages([path.with_suffix(".parquet")]),
     "weights": read_tensors,
@@ -81,7 +81,7 @@ MISSING: dict[str, Callable[[Path], object]] = {
 }
 
 UNREADABLE: dict[str, Callable[[Path], object]] = {
-    "a picture": lambda path: decode_image(path, name="a"),
+    "an image": lambda path: decode_image(path, name="a"),
     "a label map": lambda path: read_values(path, name="a"),
     "a .npz file": NpzImages,
     "a Parquet file": lambda path: ParquetImages([path]),
@@ -217,7 +217,7 @@ def test_an_error_keeps_its_kind_and_its_line_between_processes(kind: type[Gridc
 
 
 class Moved(ImageSource):
-    """Pictures whose files are gone."""
+    """Images whose files are gone."""
 
     name, classes = "moved", ()
 

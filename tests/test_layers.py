@@ -20,7 +20,7 @@ ENGINE = (
     *("quantize", "nn", "store", "codec", "training", "tokenizer", "prior", "features", "evaluation", "tasks", "data"),
     *("hub.py", "files.py", "errors.py"),
 )
-"""What works for any kind of data. Pictures are what ``data`` and ``features`` read, so the word is everybody's;
+"""What works for any kind of data. Images are what ``data`` and ``features`` read, so the word is everybody's;
 ``data/scenes`` renders what several kinds learn from.
 
 ``metrics`` is left out: a pure measure of depth maps or of segments is called so.

@@ -56,10 +56,10 @@ def test_what_is_saved_again_opens_again(name: str, tmp_path: Path) -> None:
 
 def test_a_prior_of_label_maps_gives_the_same_codes_and_is_saved_as_one_of_todays(tmp_path: Path) -> None:
     prior = load_prior(OLD / "conditional-prior")
-    assert prior.predict(IMAGES).tolist() == EXPECTED["codes of pictures"]
+    assert prior.predict(IMAGES).tolist() == EXPECTED["codes of images"]
     prior.save_pretrained(tmp_path / "prior")
     assert json.loads((tmp_path / "prior" / "config.json").read_text())["kind"] == "prior"
-    assert load_prior(tmp_path / "prior").predict(IMAGES).tolist() == EXPECTED["codes of pictures"]
+    assert load_prior(tmp_path / "prior").predict(IMAGES).tolist() == EXPECTED["codes of images"]
 
 
 def test_a_prior_of_a_later_version_is_one_line(tmp_path: Path) -> None:
@@ -73,5 +73,5 @@ def test_a_prior_of_a_later_version_is_one_line(tmp_path: Path) -> None:
 
 def test_a_prior_of_label_maps_predicts_for_its_tokenizer() -> None:
     predictor = DensePredictor.from_pretrained(OLD / "conditional-prior", OLD / "label-tokenizer")
-    [depth] = predictor.predict_pictures([np.zeros((8, 8, 3), np.uint8)])
+    [depth] = predictor.predict_images([np.zeros((8, 8, 3), np.uint8)])
     assert depth.planes.shape == (1, 8, 8)

@@ -178,7 +178,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory, start_gridcode: Start) -
                 photo = folder / "photo.png"
                 Image.fromarray(generator.integers(0, 256, (9, 10, 3), dtype=np.uint8)).save(photo)
                 tar.add(photo, f"{shard}-{number}.png")
-    # Read from front to back: what goes on is a stream of shards whose number of pictures is not known.
+    # Read from front to back: what goes on is a stream of shards whose number of images is not known.
     settings = [*TOKENIZER, "--data.source", str(folder / "{0..4}.tar"), "--data.stream", *LOOP]
     command = ["train", "tokenizer", "scenes_smoke", *settings, "--out"]
     endings = {"kill": kill, "SIGTERM": terminate_all, "SIGINT": interrupt_all}

@@ -59,7 +59,7 @@ def recipe(name: str) -> AnyRecipe:
 
 
 def image_recipe(name: str) -> Recipe:
-    """The recipe of a name, for pictures.
+    """The recipe of a name, for images.
 
     Raises:
         GridcodeError: There is none of that name, or it is for another kind of data.
@@ -69,7 +69,7 @@ def image_recipe(name: str) -> Recipe:
     """
     found = recipe(name)
     if not isinstance(found, Recipe):
-        raise GridcodeError(f"{name} is no recipe of pictures; choose one of {', '.join(IMAGE_RECIPES)}")
+        raise GridcodeError(f"{name} is no recipe of images; choose one of {', '.join(IMAGE_RECIPES)}")
     return found
 
 

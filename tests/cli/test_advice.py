@@ -128,7 +128,7 @@ def test_settings_become_the_verbs_options() -> None:
     assert advise("other size; set data.a_b=3, or tokenize again", {"--out"}) == "other size; tokenize again"
     assert advise("not empty; set force=True, or resume=True", {"--force"}) == "not empty; set --force"
     assert advise("a store; set overwrite=True", options_of("tokenize")) == "a store; set --force"
-    assert advise("4 pictures; set evaluation.draws=0", options_of("dense eval")) == "4 pictures; set --draws 0"
+    assert advise("4 images; set evaluation.draws=0", options_of("dense eval")) == "4 images; set --draws 0"
     assert advise("see data.csv; x.data.size is 3", {"--data.size"}) == "see data.csv; x.data.size is 3"
 
 

@@ -59,7 +59,7 @@ def test_a_picture_there_and_back(model: str, tmp_path: Path, capsys: pytest.Cap
     assert said(["compress", str(photo), "--model", model], capsys) == f"{packed}: 51 bytes, 5.2308 bits per pixel\n"
     told = said(["info", str(packed)], capsys)
     assert told.splitlines()[1:4] == [
-        "picture: 13x6 RGB, 5.2308 bits per pixel",
+        "image: 13x6 RGB, 5.2308 bits per pixel",
         "tokens: 3x7 of 20 codes, 19.429 bits per token",
         f"coder: raw; tokenizer {Tokenizer.from_pretrained(Path(model) / 'tokenizer').weights_hash()}",
     ]
@@ -90,7 +90,7 @@ def test_folders_of_pictures_of_all_modes(model: str, tmp_path: Path, capsys: py
         "CMYK.jpg.png": ("RGB", (13, 6)),
         "one.png": ("RGB", (1, 1)),
     }
-    (tmp_path / "in/a/bad.png").write_bytes(b"no picture")
+    (tmp_path / "in/a/bad.png").write_bytes(b"no image")
     words = ["compress", str(tmp_path / "in"), "--model", model, "--out", str(tmp_path / "new")]
     assert "bad.png: not an image" in refused(words, capsys)
     said([*words, "--force", "--on-error", "skip"], capsys)
@@ -120,16 +120,16 @@ def test_several_rates_and_processes(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--workers must be at least 1" in refused(
         ["decompress", str(tmp_path / "high"), *out, str(tmp_path / "y"), "--workers", "0"], capsys
     )
-    (photos / "1.png").write_bytes(b"no picture")
+    (photos / "1.png").write_bytes(b"no image")
     words = ["compress", str(photos), *out, str(tmp_path / "new")]
     assert "1.png: not an image" in refused(words, capsys)
     assert len(said([*words, "--force", "--on-error", "skip"], capsys).splitlines()) == 3
     low = [*words, "--force", "--on-error", "skip", "--bpp", "0.01"]
     assert main(low) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(f"none of the 3 pictures in {photos} was compressed")
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"none of the 3 images in {photos} was compressed")
     weights = tmp_path / "model/low/tokenizer/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    # A model that cannot be read is no reason to skip every picture, here or in another process.
+    # A model that cannot be read is no reason to skip every image, here or in another process.
     with pytest.raises(GridcodeError, match="cannot be read"):
         _in_process(Compress(None, None, None), CodecModel(model), Job(photos / "0.png", tmp_path / "z.gc"))
     assert "model.safetensors cannot be read" in refused([*words, "--force", "--on-error", "skip"], capsys)
@@ -156,7 +156,7 @@ def test_bad_input_is_told_in_one_line(model: str, tmp_path: Path, capsys: pytes
         ["decompress", str(packed), *out[:2], "--model", f"{model}/other"], capsys
     )
     assert "set --max-pixels 78" in refused(["decompress", str(packed), *out, "--max-pixels", "77"], capsys)
-    assert "no such picture" in refused(["compress", str(tmp_path / "x.png"), "--model", model], capsys)
+    assert "no such image" in refused(["compress", str(tmp_path / "x.png"), "--model", model], capsys)
     assert "as --out" in refused(["compress", str(tmp_path), "--model", model], capsys)
     (tmp_path / "empty").mkdir()
     assert "no files that end in .gc" in refused(
@@ -188,7 +188,7 @@ def test_a_token_store_there_and_back(
 
     words = ["compress", tokens, "--model", str(parts), "--out", coded]
     for option in ("--bpp", "--workers"):
-        assert "--bpp and --workers are for pictures" in refused([*words, option, "2"], capsys)
+        assert "--bpp and --workers are for images" in refused([*words, option, "2"], capsys)
     out = said(words, capsys)
     assert [line.partition(":")[0] for line in out.splitlines()] == [f"{coded}/train.gc", f"{coded}/val.gc"]
     assert "coder: prior" in said(["info", f"{coded}/val.gc"], capsys)

@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "no models": (("dense", "eval", "--out", "OUT"), "give the models with --tokenizer and --prior, or --run RUN"),
     "folder of no run": (("dense", "eval", "--run", "MISSING", "--out", "OUT"), "missing; check the path"),
-    "missing pictures": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
+    "missing images": (("dense", "predict", "--run", "X", "--input", "MISSING", "--out", "OUT"), "check --input"),
     "unknown study": (("study", "gan"), "got 'gan'"),
     "study of nothing": (("study", "uvim", "--out", "OUT", "--seeds", "0"), "a study needs at least 1 seed, got 0"),
     "no workers": (("study", "uvim", "--out", "OUT", "--workers", "0"), "workers must be at least 1, got 0"),
@@ -92,7 +92,7 @@ def pictures(folder: Path, count: int = 3, size: tuple[int, int] = (40, 40)) -> 
 
 
 def coco(root: Path, category: int = 7, *, entry: bool = True) -> None:
-    """Two pictures in COCO's layout, each one segment of class 7."""
+    """Two images in COCO's layout, each one segment of class 7."""
     pictures(root / "val2017", 2)
     (root / "panoptic_val2017").mkdir()
     (root / "annotations").mkdir()
@@ -127,17 +127,17 @@ DATA = {
     "folder layout": (
         "depth",
         no_depth,
-        "depth: no such folder; a folder of labelled pictures holds image/ and depth/",
+        "depth: no such folder; a folder of labelled images holds image/ and depth/",
     ),
     "sizes": (
         "depth",
         other_size,
-        "has 40x40; picture and map must be of one size",
+        "has 40x40; image and map must be of one size",
     ),
     "JSON entry": (
         "panoptic",
         lambda root: coco(root, entry=False),
-        "(val2017): 1 picture cannot be split; add pictures",
+        "(val2017): 1 image cannot be split; add images",
     ),
     "category": (
         "panoptic",
@@ -209,7 +209,7 @@ def test_training_tells_what_was_understood(tmp_path: Path, capsys: pytest.Captu
     assert main([*words, *TINY.split(), "--data.val-fraction", "0.4"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["train", "val", "depth", "orientation"]
-    assert lines[0] == f"train: 2 pictures of {tmp_path}/data (train)"
+    assert lines[0] == f"train: 2 images of {tmp_path}/data (train)"
 
 
 def test_predict_refuses_a_whole_coco_folder(
@@ -218,7 +218,7 @@ def test_predict_refuses_a_whole_coco_folder(
     coco(tmp_path / "coco")
     words = ["dense", "predict", "--run", str(straight), "--out", str(tmp_path / "out"), "--input"]
     assert main([*words, str(tmp_path / "coco")]) == 2
-    assert "give the folder of a split's pictures, such as val2017/, as --input" in capsys.readouterr().err
+    assert "give the folder of a split's images, such as val2017/, as --input" in capsys.readouterr().err
 
 
 def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_eval_prints_every_row(straight: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["dense", "eval", "--run", str(straight), "--out", str(tmp_path / "report")]) == 0
     assert "| both stages |" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report/report.json").read_text())["rows"]
-    stage_one = ["Stage I (oracle)", "another picture's codes", "no codes"]
+    stage_one = ["Stage I (oracle)", "another image's codes", "no codes"]
     assert list(rows) == [*stage_one, "both stages", "one draw", "mean of draws", "mean depth per pixel"]
     assert main(["dense", "eval", "--run", str(straight), "--task", "colour", "--out", str(tmp_path / "x")]) == 2
     assert "is for the task depth, not colour; leave out --task" in capsys.readouterr().err
@@ -315,6 +315,6 @@ def test_a_tokenizer_of_examples_predicts_nothing(tmp_path: Path, capsys: pytest
     words = ["predict", "--tokenizer", str(tmp_path / "model"), "--prior", "x", "--input", str(tmp_path / "in")]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert (
-        "is a tokenizer of pictures, not a tokenizer of label maps; gridcode reconstruct, tokenize, eval"
+        "is a tokenizer of images, not a tokenizer of label maps; gridcode reconstruct, tokenize, eval"
         in capsys.readouterr().err
     )

@@ -35,15 +35,15 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("eval", "reference", "--protocol", "fd-lite0", "--out", "OUT"),
         "reference statistics are a .npz file; give its name",
     ),
-    "reference pictures and a network": (
+    "reference images and a network": (
         ("eval", "reference", "--layout", "adm", "--protocol", "fd-lite0", "--out", "OUT.npz"),
-        "--layout adm keeps pictures, which no network has measured; leave --protocol out",
+        "--layout adm keeps images, which no network has measured; leave --protocol out",
     ),
     "reference without Inception": (
         ("eval", "reference", "--protocol", "fid-adm", "--out", "OUT.npz"),
         "--protocol fid-adm needs --inception",
     ),
-    "reference of one picture": (
+    "reference of one image": (
         ("eval", "reference", "--layout", "adm", "--count", "1", "--out", "OUT.npz"),
         "--count must be at least 2, got 1",
     ),
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "parts that do not fit": ((*TRAIN, "--out", "OUT", "--data.size", "30"), "multiples of 4"),
     "resume and force": ((*TRAIN, "--out", "OUT", "--resume", "--force"), "leave out --force"),
     "resume of nothing": ((*TRAIN, "--out", "OUT", "--resume"), "there is no file"),
-    "missing pictures": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
+    "missing images": ((*TRAIN, "--out", "OUT", "--data.source", "MISSING"), "no such file or folder"),
     "codec of a study": (("study", "codec", "--out", "OUT", "--model", "MISSING"), "it is no hub id"),
     "sounds of a study": (
         ("study", "domains", "--out", "OUT", "--image", "scenes", "--audio", "MISSING"),
@@ -84,7 +84,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("study", "speech", "--out", "OUT", "--data.source", ".", "--tokenizer", "MISSING"),
         "it is no hub id",
     ),
-    "study of missing pictures": (
+    "study of missing images": (
         ("study", "tradeoff", "--out", "OUT", "--data.source", "MISSING"),
         "no such file or folder",
     ),

@@ -53,7 +53,7 @@ def test_a_fields_docstring_is_its_help_also_where_it_is_inherited() -> None:
 
     told = fields_of(DataChange, DataChange())["max_pixels"].helptext
     assert callable(told)
-    assert told() == "Refuse pictures of more pixels; Pillow's limit of 89 million by default."
+    assert told() == "Refuse images of more pixels; Pillow's limit of 89 million by default."
 
 
 def test_classes_of_others_are_left_to_tyro() -> None:

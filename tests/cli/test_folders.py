@@ -21,8 +21,8 @@ SORTS: dict[str, Sort] = {
     "label-tokenizer": "dense tokenizer",
     "prior": "class prior",
     "ar": "class prior",
-    "conditional-prior": "picture prior",
-    "new-prior": "picture prior",
+    "conditional-prior": "image prior",
+    "new-prior": "image prior",
     "classifier": "features",
     "damaged": "image tokenizer",
     "tokens": "tokens",
@@ -34,11 +34,11 @@ SORTS: dict[str, Sort] = {
 """Folders, and what they are."""
 
 IS: dict[str, str] = {
-    "tokenizer": "is a tokenizer of pictures, not ",
-    "run": "is a tokenizer of pictures, not ",
+    "tokenizer": "is a tokenizer of images, not ",
+    "run": "is a tokenizer of images, not ",
     "label-tokenizer": "is a tokenizer of label maps, not ",
-    "prior": "is a prior of pictures, not ",
-    "ar": "is a prior of pictures, not ",
+    "prior": "is a prior of images, not ",
+    "ar": "is a prior of images, not ",
     "conditional-prior": "is a prior of label maps, not ",
     "new-prior": "is a prior of label maps, not ",
     "classifier": "is a network that measures, not ",
@@ -55,7 +55,7 @@ IS: dict[str, str] = {
 DOES: dict[str, str] = {
     "tokenizer": "gridcode reconstruct, tokenize, eval, sample and edit take it as --tokenizer",
     "label-tokenizer": "gridcode tokenize, predict and eval take it as --tokenizer",
-    "prior": "gridcode sample and gridcode edit make pictures with it",
+    "prior": "gridcode sample and gridcode edit make images with it",
     "conditional-prior": "gridcode predict makes label maps with it",
     "tokens": "gridcode train prior RECIPE --tokens tokens --out DIR learns from it",
 }
@@ -71,9 +71,9 @@ VERBS: dict[str, set[str]] = {
     "eval --tokenizer tokenizer --prior X": {"prior", "ar"},
     "eval --tokenizer label-tokenizer --prior X": {"conditional-prior", "new-prior"},
     "eval --run X": {"dense-parts", "parts"},
-    "predict --input pictures --tokenizer X --prior conditional-prior": LABELS,
-    "predict --input pictures --tokenizer label-tokenizer --prior X": {"conditional-prior", "new-prior"},
-    "predict --input pictures --run X": {"dense-parts", "parts"},
+    "predict --input images --tokenizer X --prior conditional-prior": LABELS,
+    "predict --input images --tokenizer label-tokenizer --prior X": {"conditional-prior", "new-prior"},
+    "predict --input images --run X": {"dense-parts", "parts"},
     "sample --prior X --tokenizer tokenizer": {"prior", "ar"},
     "sample --prior prior --tokenizer X": PICTURES,
     f"edit {BOX} --prior X --tokenizer tokenizer": {"prior", "ar"},
@@ -94,7 +94,7 @@ READERS = (
     "eval --tokenizer label-tokenizer --data.source X",
     "predict --run dense-parts --input X",
 )
-"""Commands that read pictures from X."""
+"""Commands that read images from X."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir()
         (root / name / "config.json").write_text(json.dumps(config))
     (root / "empty").mkdir()
-    (root / "pictures/prior").mkdir(parents=True)  # a class of pictures may be called so
+    (root / "pictures/prior").mkdir(parents=True)  # a class of images may be called so
     for place in ("pictures/0.png", "pictures/prior/1.png"):
         Image.new("RGB", (8, 8)).save(root / place)
     (root / "file").write_text("x")
@@ -159,11 +159,11 @@ def test_of_several_parts_the_right_one_is_named(
         "sample --tokenizer tokenizer --prior parts": "give --prior parts/prior",
         "train prior scenes_smoke --tokens parts": "give --tokens parts/tokens",
         "sample --tokenizer tokenizer --prior dense-parts": "gridcode predict and gridcode eval take it as --run",
-        "predict --input pictures --run parts": "--tokenizer parts/tokenizer is a tokenizer of pictures",
+        "predict --input images --run parts": "--tokenizer parts/tokenizer is a tokenizer of images",
         "eval scenes_laptop --run dense-parts": "--run is for dense prediction; give --tokenizer and --prior",
-        "train prior scenes_depth_laptop --tokens tokens": "holds tokens of pictures, and this is a recipe of label",
-        "convert tokenizer": "is a tokenizer of pictures of gridcode's own",
-        "edit --prior prior --tokenizer tokenizer --box 0 0 8 8 --input pictures": "--input pictures is no file",
+        "train prior scenes_depth_laptop --tokens tokens": "holds tokens of images, and this is a recipe of label",
+        "convert tokenizer": "is a tokenizer of images of gridcode's own",
+        "edit --prior prior --tokenizer tokenizer --box 0 0 8 8 --input images": "--input images is no file",
     }
     for command, message in wanted.items():
         assert message in refused(command.split(), capsys), command
@@ -176,7 +176,7 @@ def test_what_gridcode_wrote_is_no_folder_of_pictures(
     monkeypatch.chdir(folders)
     for name in ("tokenizer", "run", "prior", "conditional-prior", "tokens", "parts"):
         line = refused([name if word == "X" else word for word in command.split()], capsys)
-        assert f"{name} {IS[name].partition(',')[0]}, not pictures; " in line, line
+        assert f"{name} {IS[name].partition(',')[0]}, not images; " in line, line
         assert DOES.get(name, "") in line, line
 
 

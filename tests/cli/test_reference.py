@@ -1,4 +1,4 @@
-"""Reference statistics from the command line: both layouts hold the same pictures' statistics, and eval reads them."""
+"""Reference statistics from the command line: both layouts hold the same images' statistics, and eval reads them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_both_layouts_hold_the_same_statistics(tmp_path: Path, capsys: pytest.Ca
     assert found[0].source == "scenes train, center 16"
     assert found[0].count == found[1].count == 12
     assert found[0].hash == found[1].hash
-    # A file is not written over by mistake, and few pictures may be asked for.
+    # A file is not written over by mistake, and few images may be asked for.
     assert main([*words, *by_classifier, "--out", str(ours)]) == 2
     assert "exists; give another --out, or --force" in capsys.readouterr().err
     assert main([*words, "--split", "val", "--count", "3", "--layout", "adm", "--force", "--out", str(pictures)]) == 0
@@ -56,7 +56,7 @@ def test_pictures_in_files_are_scored(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["eval", "reference", *DATA, *by_classifier, "--out", str(real)]) == 0
     assert main(["eval", "reference", *DATA, "--layout", "adm", "--out", str(pictures)]) == 0
     capsys.readouterr()
-    words = ["eval", "pictures", "--pictures", str(pictures), "--reference", str(real), *by_classifier]
+    words = ["eval", "images", "--images", str(pictures), "--reference", str(real), *by_classifier]
     assert main([*words, "--out", str(out)]) == 0
     assert f"scores in {out}" in capsys.readouterr().out
     scores = {score.name: score for score in map(Score.from_record, read_json(out, "")["scores"])}
@@ -65,7 +65,5 @@ def test_pictures_in_files_are_scored(tmp_path: Path, capsys: pytest.CaptureFixt
     assert scores["precision (classifier)"].value == 1
     assert main([*words, "--out", str(out)]) == 2
     assert "exists; give another --out, or --force" in capsys.readouterr().err
-    assert (
-        main(["eval", "pictures", "--pictures", str(pictures), "--reference", str(real), "--protocol", "fid-adm"]) == 2
-    )
+    assert main(["eval", "images", "--images", str(pictures), "--reference", str(real), "--protocol", "fid-adm"]) == 2
     assert "--protocol fid-adm needs --inception" in capsys.readouterr().err

@@ -103,7 +103,7 @@ class TestEdit:
         words = ["--input", str(photo), "--out", str(out), "--count", "2", "--box", "10", "8", "20", "12"]
         assert self.edit(models, *words) == 0
         assert names(out) == ["0000.png", "0001.png", "edits.png"]
-        assert "2 pictures of 39x21" in capsys.readouterr().out
+        assert "2 images of 39x21" in capsys.readouterr().out
         after, seam = pixels(out / "0001.png"), 4
         near = np.zeros((21, 39), dtype=bool)
         near[8 - seam : 12 + seam, 10 - seam : 20 + seam] = True
@@ -124,7 +124,7 @@ class TestEdit:
         [
             ([], "give one of --box, --mask and --outpaint, got none"),
             (["--box", "0", "0", "4", "4", "--outpaint", "1", "1", "1", "1"], "got box and outpaint"),
-            (["--box", "0", "0", "40", "4"], "the box 0,0,40,4 does not lie in the picture"),
+            (["--box", "0", "0", "40", "4"], "the box 0,0,40,4 does not lie in the image"),
             (["--mask", "PHOTO2"], "has 9x9 pixels"),
             (["--box", "0", "0", "4", "4", "--class", "unicorn"], "there is no class 'unicorn'"),
             (["--box", "0", "0", "4", "4", "--input", "nowhere.png"], "nowhere.png"),
@@ -223,7 +223,7 @@ class TestSample:
     ) -> None:
         words = ["sample", "--prior", models.tokenizer, "--tokenizer", models.prior, "--out", str(tmp_path / "out")]
         assert main(words) == 2
-        assert "is a tokenizer of pictures, not a prior of pictures" in capsys.readouterr().err
+        assert "is a tokenizer of images, not a prior of images" in capsys.readouterr().err
 
 
 class TestReconstruct:
@@ -261,12 +261,12 @@ class TestReconstruct:
         for number, (place, count) in enumerate((("scenes", 3), (tmp_path / "photos", 3), (tmp_path / "all.npz", 3))):
             words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(place), "--count", "3"]
             assert main([*words, "--out", str(tmp_path / f"out{number}")]) == 0
-            assert f"{count} pictures in" in capsys.readouterr().out
+            assert f"{count} images in" in capsys.readouterr().out
         shutil.copytree(tmp_path / "photos", tmp_path / "split/train")
         shutil.copytree(tmp_path / "photos/cat", tmp_path / "split/val/cat")
         words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "split")]
         assert main([*words, "--out", str(tmp_path / "out of val")]) == 0
-        assert "2 pictures in" in capsys.readouterr().out
+        assert "2 images in" in capsys.readouterr().out
         (tmp_path / "photos/cat/bad.png").write_bytes(b"meow")
         words = ["reconstruct", "--tokenizer", models.tokenizer, "--input", str(tmp_path / "photos")]
         assert main([*words, "--out", str(tmp_path / "skipped"), "--data.on-error", "skip"]) == 0
@@ -394,7 +394,7 @@ ODD = (
 
 
 def odd_pictures(folder: Path) -> list[str]:
-    """Pictures whose names are of every kind, in a folder whose own is not UTF-8; their keys."""
+    """Images whose names are of every kind, in a folder whose own is not UTF-8; their keys."""
     folder.mkdir(parents=True)
     for number, name in enumerate((*ODD, *(f"{number}.png".encode() for number in range(36)))):
         Image.new("RGB", (16, 16), (5 * number, 0, 0)).save(folder / os.fsdecode(name), "png")

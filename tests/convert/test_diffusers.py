@@ -78,7 +78,7 @@ def make(name: str = "small") -> VQModel:
 
 
 def theirs(model: VQModel, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, indices (B, h, w) and decoded pictures."""
+    """Latents, indices (B, h, w) and decoded images."""
     with torch.no_grad():
         latents = model.encode(images).latents
         indices = model.quantize(latents)[2][2].reshape(len(images), *latents.shape[-2:])

@@ -166,7 +166,7 @@ def indices(state: State, latents: Tensor) -> Tensor:
 
 
 def decode(state: State, s: Settings, tokens: Tensor) -> Tensor:
-    """Pictures of indices (B, h, w)."""
+    """Images of indices (B, h, w)."""
     codes = state["quantize.embedding.weight"][tokens].permute(0, 3, 1, 2)
     x = _apply_conv(state, "decoder.conv_in", _apply_conv(state, "post_quant_conv", codes), padding=1)
     x, resolution = _apply_middle(state, "decoder", x), s.resolution >> (len(s.ch_mult) - 1)

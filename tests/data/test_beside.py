@@ -1,4 +1,4 @@
-"""What stands beside pictures, from every source that has something, through the loader into a store."""
+"""What stands beside images, from every source that has something, through the loader into a store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATA = DataConfig(size=8, workers=0, val_fraction=0.3)
 
 
 def tars(folder: Path) -> dict[str, dict[str, Any]]:
-    """Two tar files; the second picture of each has no caption."""
+    """Two tar files; the second image of each has no caption."""
     folder.mkdir()
     truth = {}
     for shard in range(2):
@@ -103,10 +103,10 @@ def test_a_saved_data_set_has_its_other_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("way", "name", "said"),
     [
-        ("tar", "txd", "nothing called 'txd' beside the pictures, only json, txt; name others"),
-        ("parquet", "txt", "nothing called 'txt' beside the pictures, only width, score, box, text, thumbnail"),
+        ("tar", "txd", "nothing called 'txd' beside the images, only json, txt; name others"),
+        ("parquet", "txt", "nothing called 'txt' beside the images, only width, score, box, text, thumbnail"),
         ("parquet", "thumbnail", "'thumbnail' holds bytes"),
-        ("scenes", "txt", "scenes: nothing stands beside these pictures"),
+        ("scenes", "txt", "scenes: nothing stands beside these images"),
     ],
 )
 def test_what_cannot_be_kept_is_said(way: str, name: str, said: str, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_cannot_be_kept_is_said(way: str, name: str, said: str, tmp_path: P
 def test_a_stream_of_tar_files_keeps_no_pictures(tmp_path: Path) -> None:
     tars(tmp_path / "tar")
     train = open_pictures(replace(DATA, source=str(tmp_path / "tar"), stream=True), "train")
-    with pytest.raises(GridcodeError, match="'png' is a picture, which a token store does not keep; leave it out"):
+    with pytest.raises(GridcodeError, match="'png' is an image, which a token store does not keep; leave it out"):
         keep_columns(train, ["png"])
 
 

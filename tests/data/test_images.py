@@ -94,7 +94,7 @@ def test_cmyk_white_is_white():
 def test_exif_rotation_is_applied():
     picture = Image.fromarray(noise(4, 6))
     exif = picture.getexif()
-    exif[0x0112] = 6  # the camera was turned: show the picture rotated by 90 degrees clockwise
+    exif[0x0112] = 6  # the camera was turned: show the image rotated by 90 degrees clockwise
     pixels = decode(encode(picture, exif=exif))
     np.testing.assert_array_equal(pixels, np.rot90(np.asarray(picture), -1))
 

@@ -39,7 +39,7 @@ def parquet(root, *names):
 
 
 def tar(root, name):
-    """A shard of two labelled pictures."""
+    """A shard of two labelled images."""
     put(root, "0.png")
     (root / "0.cls").write_text("0")
     (root / "1.cls").write_text("1")
@@ -203,7 +203,7 @@ def test_splits_of_links_into_one_folder_are_read(tmp_path):
         open_split(config, "val")
     config = replace(config, val_source=config.source)
     lines = understood(open_split(config, "train"), open_split(config, "val"))
-    assert lines[3:] == ["val: the training pictures themselves, for data.val_source is data.source"]
+    assert lines[3:] == ["val: the training images themselves, for data.val_source is data.source"]
 
 
 def test_names_of_every_kind_are_read_and_can_be_written(tmp_path):
@@ -260,7 +260,7 @@ _CLUTTER_FILES = [
 
 @st.composite
 def _trees(draw):
-    """Files of a data set and, told from how they were made and not by the code: split and class of each picture."""
+    """Files of a data set and, told from how they were made and not by the code: split and class of each image."""
     parts = draw(st.sampled_from([("train",), ("train", "val"), ("train", "test"), ("train", "val", "test"), ()]))
     names = {split: draw(st.sampled_from(_SPLITS[split])) for split in parts}
     if parts and any(name.startswith("x-") for name in names.values()):  # then the splits must differ in it alone

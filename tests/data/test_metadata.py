@@ -1,4 +1,4 @@
-"""Metadata never cost a picture, nor change its pixels; of them the orientation alone counts."""
+"""Metadata never cost an image, nor change its pixels; of them the orientation alone counts."""
 
 import io
 import struct
@@ -168,7 +168,7 @@ SEGMENTS = {
     "a cut Photoshop block": segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed"),
     "a short Photoshop resolution": segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed\0\0\0\0\0\1\0"),
     "a short profile": segment(0xE2, b"ICC_PROFILE\0"),
-    "several pictures that are not there": segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0"),
+    "several images that are not there": segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0"),
     "XMP of nothing": segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0\xff\xfe"),
     "an empty comment": segment(0xFE, b""),
     "EXIF twice": segment(0xE1, exif()) * 2,

@@ -79,7 +79,7 @@ def test_grey_png_with_a_transparent_value(bits):
         samples[0, 1] = samples[0, 2] + 1  # a neighbour that is the same in 8 bits
     value = int(samples[0, 2, 0])
     expected = np.where(samples == value, 255, np.rint(to_8(samples, bits)))
-    # Bits above those of the picture are to be ignored.
+    # Bits above those of the image are to be ignored.
     for written in (value, value | 1 << 15) if bits < 16 else (value,):
         check(png(samples, 0, bits, transparent=struct.pack(">H", written)), expected, within=0)
 

@@ -1,4 +1,4 @@
-"""Pictures in tar files: members as `tarfile` sees them, examples, patterns of names, and every fault in one line."""
+"""Images in tar files: members as `tarfile` sees them, examples, patterns of names, and every fault in one line."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def packed(members, form=tarfile.PAX_FORMAT):
 
 
 def shards(folder, count=3, each=4, name="{:03d}.tar", labels="cls"):
-    """Tar files with labelled pictures; what a key is and which class it has is written down here, not read."""
+    """Tar files with labelled images; what a key is and which class it has is written down here, not read."""
     folder.mkdir(parents=True, exist_ok=True)
     truth = {}
     for shard in range(count):
@@ -187,9 +187,9 @@ def test_classes_by_name_by_json_and_apart_from_their_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([], r"a\.tar: no pictures in it; remove it, or set data\.on_error=skip"),
-        ([("1.cls", b"0")], r"a\.tar: '1' has no picture, only \.cls; remove it, or"),
-        ([("1.png", b"x"), ("1.jpg", b"x")], r"a\.tar: '1' has several pictures \(\.png, \.jpg\); keep one"),
+        ([], r"a\.tar: no images in it; remove it, or set data\.on_error=skip"),
+        ([("1.cls", b"0")], r"a\.tar: '1' has no image, only \.cls; remove it, or"),
+        ([("1.png", b"x"), ("1.jpg", b"x")], r"a\.tar: '1' has several images \(\.png, \.jpg\); keep one"),
         ([("1.png", b"x"), ("1.png", b"y")], r"a\.tar: two members are called '1\.png'; keep one of them"),
         ([("1.png", b"x"), ("2.png", b"x"), ("1.PNG", b"y")], r"a\.tar: two members are called '1\.png'"),
         ([("1.png", b"x"), ("1.cls", b"0"), ("2.png", b"x")], r"a\.tar, key 2: no class, though key 1 has one; add a"),
@@ -210,14 +210,14 @@ def test_skip_leaves_out_what_cannot_be_used_and_says_so(tmp_path, caplog):
     whole = (tmp_path / "002.tar").read_bytes()
     (tmp_path / "002.tar").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "001.tar").write_bytes(packed([("x.cls", b"1"), ("y.png", picture(9))]))
-    with pytest.raises(GridcodeError, match="'x' has no picture"):
+    with pytest.raises(GridcodeError, match="'x' has no image"):
         open_source(tmp_path)
     source = open_source(tmp_path, on_error="skip")
     assert [source.key(index) for index in range(len(source))][4:6] == ["001.tar:y", "002.tar:0008"]
     assert 5 < len(source) < 9
     assert source.notes == (
-        f"shards: {len(source)} pictures in 3 tar files",
-        f"labels: none for 1 of {len(source)} pictures",
+        f"shards: {len(source)} images in 3 tar files",
+        f"labels: none for 1 of {len(source)} images",
         f"left out: 2 things in {tmp_path} that cannot be used",
     )
     assert "cut short" in caplog.text
@@ -279,12 +279,12 @@ def test_patterns_as_sources(tmp_path):
     truth = shards(tmp_path)
     lines = told(tmp_path / "{000..002}.tar")
     assert lines == [
-        f"train: 9 pictures of {tmp_path}/{{000..002}}.tar (train)",
-        f"val: 3 pictures of {tmp_path}/{{000..002}}.tar (held out)",
+        f"train: 9 images of {tmp_path}/{{000..002}}.tar (train)",
+        f"val: 3 images of {tmp_path}/{{000..002}}.tar (held out)",
         "classes: 3 (0, 1, 2)",
-        "shards: 12 pictures in 3 tar files",
+        "shards: 12 images in 3 tar files",
     ]
-    assert told(tmp_path / "*.tar")[0] == f"train: 9 pictures of {tmp_path}/*.tar (train)"
+    assert told(tmp_path / "*.tar")[0] == f"train: 9 images of {tmp_path}/*.tar (train)"
     config = DataConfig(source=str(tmp_path / "00[01].tar"), val_source=str(tmp_path / "002.tar"))
     found = {split: {example.key for example in open_split(config, split)} for split in ("train", "val")}
     assert len(found["train"]) == 8
@@ -305,7 +305,7 @@ def test_splits_of_shards(tmp_path):
     shards(tmp_path / "folders" / "test", 1)
     for place in ("names", "folders", "names/{train,val}-0.tar", "folders/*/*.tar"):
         lines = told(tmp_path / place)
-        assert [line.split(" pictures")[0] for line in lines[:2]][1] == "val: 4", place
+        assert [line.split(" images")[0] for line in lines[:2]][1] == "val: 4", place
     with pytest.raises(GridcodeError, match="both for training and for validation"):
         told(tmp_path / "names/train-*.tar", val_source=str(tmp_path / "names/train-0.tar"))
 
@@ -345,8 +345,8 @@ def test_what_datasets_saved_is_read_without_the_package(tmp_path):
         saved(tmp_path / "all" / split, count)
     (tmp_path / "all/dataset_dict.json").write_text("{}")
     assert told(tmp_path / "all") == [
-        f"train: 4 pictures of {tmp_path}/all/train",
-        f"val: 3 pictures of {tmp_path}/all/test",
+        f"train: 4 images of {tmp_path}/all/train",
+        f"val: 3 images of {tmp_path}/all/test",
         "classes: 2 (cat, dog)",
     ]
     file = tmp_path / "one/data-00001-of-00002.arrow"

@@ -1,4 +1,4 @@
-"""Shards that are read from front to back: each picture once an epoch, the same for all workers, resumed to the bit."""
+"""Shards that are read from front to back: each image once an epoch, the same for all workers, resumed to the bit."""
 
 import functools
 import http.server
@@ -171,8 +171,8 @@ def told(settings):
 def test_shards_are_held_out_and_the_count_is_said_to_be_unknown(tmp_path):
     shards(tmp_path)
     assert told(config(tmp_path)) == [
-        f"train: 2 shards of {tmp_path} (train), count of pictures unknown",
-        f"val: 1 shard of {tmp_path} (held out), count of pictures unknown",
+        f"train: 2 shards of {tmp_path} (train), count of images unknown",
+        f"val: 1 shard of {tmp_path} (held out), count of images unknown",
         "classes: none",
         "labels: none, for a stream tells classes only by a classnames.txt beside its shards",
     ]
@@ -187,7 +187,7 @@ def test_shards_are_held_out_and_the_count_is_said_to_be_unknown(tmp_path):
         told(config(tmp_path / "00*.tar", val_source=str(tmp_path / "link.tar")))
     (tmp_path / "link.tar").unlink()
     local = told(config(tmp_path / "00[01].tar", stream=False, val_source=str(tmp_path / "002.tar")))
-    assert local[0].startswith("train: 8 pictures")
+    assert local[0].startswith("train: 8 images")
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_what_lies_behind_a_url_is_the_same_stream(memory):
     with pytest.raises(GridcodeError, match="both for training and for validation"):
         open_pictures(settings, "val")
     for opened in (open_input, lambda settings: open_split(settings, "train")):
-        with pytest.raises(GridcodeError, match="every picture is looked up by its number; fetch it first"):
+        with pytest.raises(GridcodeError, match="every image is looked up by its number; fetch it first"):
             opened(settings)
 
 
@@ -245,7 +245,7 @@ def test_parquet_behind_a_url(tmp_path):
             pq.write_table(table, file, row_group_size=2)
     settings = config("memory://rows/*.parquet")
     lines = told(settings)
-    assert lines[0] == "train: 2 shards of memory://rows/*.parquet, count of pictures unknown"
+    assert lines[0] == "train: 2 shards of memory://rows/*.parquet, count of images unknown"
     assert lines[2] == "classes: 2 (cat, dog)"
     keys = Counter(key for batch in taken(open_pictures(settings, "train"), 3) for key in batch.keys)
     assert keys == Counter(f"train-{shard}.parquet:{row}" for shard in (0, 1) for row in range(6))
@@ -339,5 +339,5 @@ def test_what_cannot_be_read_stops_or_is_left_out(tmp_path):
     assert {len(batch.keys) for batch in trained} == {2}
     empty = tmp_path / "empty.tar"
     empty.write_bytes(packed([]))
-    with pytest.raises(GridcodeError, match="no pictures in the shards of a lane"):
+    with pytest.raises(GridcodeError, match="no images in the shards of a lane"):
         taken(ImageStream((str(empty),), "empty"), 1)

@@ -119,7 +119,7 @@ def test_commands_print_what_the_pages_show(page: Path, capsys: pytest.CaptureFi
 
 
 def pictures(folder: Path, side: int = 16, count: int = 12) -> None:
-    """A folder of pictures of five classes, as many as the demo's scenes have."""
+    """A folder of images of five classes, as many as the demo's scenes have."""
     for number in range(count):
         place = folder / f"class{number % 5}" / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -133,11 +133,11 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("walked")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        pictures(folder / "path/to/pictures")
+        pictures(folder / "path/to/images")
         Image.fromarray(np.full((80, 100, 3), 90, np.uint8)).save("photo.png")
         for words in (words for text in blocks(ROOT / WALKED, "sh") for words in commands(text)):
             verb = " ".join(words[: 2 if words[0] == "train" else 1])
-            words = [word.replace("$DATA", "path/to/pictures") for word in words]
+            words = [word.replace("$DATA", "path/to/images") for word in words]
             assert main([*words, *SMALL[verb].split()]) == 0, words
     return folder
 
@@ -175,7 +175,7 @@ def names_of(page: Path) -> dict[str, object]:
     """What a page's reader has at hand before its first block."""
     items = [(Image.new("RGB", (16, 16), (number, 9, 90)), number % 2) for number in range(8)]
     picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    return {"my_train_set": items, "my_val_set": items, "picture": picture, "small": small, "__name__": page.stem}
+    return {"my_train_set": items, "my_val_set": items, "image": picture, "small": small, "__name__": page.stem}
 
 
 def folders_for(page: Path, walked: Path) -> None:

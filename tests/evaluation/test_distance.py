@@ -76,7 +76,7 @@ def test_refusals(lpips_files: tuple[Path, Path]) -> None:
     with pytest.raises(GridcodeError, match="LPIPS's weights are not given"):
         pair_distance("lpips", vgg=lpips_files[0])
     distance = pair_distance("lite0")
-    with pytest.raises(GridcodeError, match="there are no pictures to measure"):
+    with pytest.raises(GridcodeError, match="there are no images to measure"):
         scored(distance)
     with pytest.raises(GridcodeError, match=r"one shape, got \(2, 3, 32, 32\) and \(3, 3, 32, 32\)"):
         distance.update(pictures(1, 2), pictures(1, 3))

@@ -48,7 +48,7 @@ def test_a_saved_picture_can_be_opened(tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(GridcodeError, match=r"got float32 \(1, 4, 4, 3\); turn tensors into pictures"):
+    with pytest.raises(GridcodeError, match=r"got float32 \(1, 4, 4, 3\); turn tensors into images"):
         contact_sheet(np.zeros((1, 4, 4, 3), np.float32), columns=1)  # type: ignore[arg-type]
     with pytest.raises(GridcodeError, match=r"got uint8 \(0, 4, 4, 3\)"):
         contact_sheet(np.zeros((0, 4, 4, 3), np.uint8), columns=1)

@@ -157,7 +157,7 @@ def test_samples_without_nearest_pictures_or_of_no_class(tmp_path: Path) -> None
     assert list(gallery.storeys) == ["sample"]
     text = written(Report("a", galleries=[gallery]), tmp_path)
     assert len(Page(text).addresses) == 2
-    assert "nearest training picture" not in text
+    assert "nearest training image" not in text
     assert "empty" not in Page(text).text
 
 
@@ -170,7 +170,7 @@ def test_usage_without_digits_shows_the_ranks_alone(tmp_path: Path) -> None:
 def test_pictures_that_do_not_fit_are_refused() -> None:
     with pytest.raises(GridcodeError, match=r"one length, got \[2, 3\]"):
         PictureGroup("cat", [pictures(2), pictures(3)])
-    with pytest.raises(GridcodeError, match=r"pictures of cat: needs uint8 .* got float64"):
+    with pytest.raises(GridcodeError, match=r"images of cat: needs uint8 .* got float64"):
         PictureGroup("cat", [np.zeros((2, 8, 8, 3))])  # type: ignore[list-item]
 
 

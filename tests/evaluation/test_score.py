@@ -1,4 +1,4 @@
-"""Scores of pictures by protocol, on a network that is small enough to check by hand."""
+"""Scores of images by protocol, on a network that is small enough to check by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASURED = Measured("samples", "pictures", "val", "center 8", seed=3)
 
 
 def means(pixels: Tensor) -> Features:
-    """A picture's mean colour and its corner: six features."""
+    """An image's mean colour and its corner: six features."""
     vectors = torch.cat([pixels.mean((2, 3)), pixels[..., 0, 0]], 1) / 50
     return Features(vectors, vectors[:, :3])
 
@@ -210,7 +210,7 @@ def test_an_extractor_of_another_protocol_is_refused() -> None:
     reference = measure_reference([images(9, 0)], extractor, source="pictures")
     with pytest.raises(GridcodeError, match="protocol 'fid-adm' does not measure with inception-clean"):
         score_images([images(9, 1)], reference, MEASURED, name="fid-adm", extractor=extractor)
-    with pytest.raises(GridcodeError, match="there are no pictures to measure"):
+    with pytest.raises(GridcodeError, match="there are no images to measure"):
         score_images([], reference, MEASURED, name="fid-clean", extractor=extractor)
 
 
@@ -232,7 +232,7 @@ def test_files_that_are_no_reference(tmp_path: Path) -> None:
         load_reference(tmp_path / "torn.npz", extractor)
     for arrays, message in (
         ({"x": np.zeros(2)}, r"neither mu and sigma nor arr_0 .x."),
-        ({"arr_0": np.zeros((2, 8, 8, 3))}, "uint8 pictures"),
+        ({"arr_0": np.zeros((2, 8, 8, 3))}, "uint8 images"),
         ({"mu": np.zeros(2), "sigma": np.eye(2)}, "features of length 6"),
         ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "NaN"),
         ({"mu": np.zeros(6), "sigma": np.eye(6), "count": "many"}, "a count that is no number"),

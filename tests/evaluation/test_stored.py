@@ -1,4 +1,4 @@
-"""Pictures in files: a folder and a batch in ADM's layout are the same pictures, with the scores of their tensor."""
+"""Images in files: a folder and a batch in ADM's layout are the same images, with the scores of their tensor."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_both_layouts_have_the_scores_of_their_pictures(places: tuple[Path, Path
 
 def test_few_pictures_are_warned_of_and_other_sizes_refused(places: tuple[Path, Path]) -> None:
     few = measure_reference([images()[:3]], CORNER, source="real")
-    with pytest.raises(GridcodeError, match="need more than 3 pictures on both sides, saw 3"):
+    with pytest.raises(GridcodeError, match="need more than 3 images on both sides, saw 3"):
         score_stored(stored_pictures(places[0]), few, name="fd-lite0", extractor=CORNER)
     wide = Extractor("lite0", "c" * 64, 60, "none", 3, lambda pixels: Features(*2 * [pixels.flatten(1)[:, :60]]))
     reference = measure_reference([images()], wide, source="real")
     warnings = score_stored(stored_pictures(places[1]), reference, name="fd-lite0", extractor=wide)[1]
-    assert warnings[0].startswith("fd-lite0: 60 pictures are few for a Fréchet distance of 60 features")
+    assert warnings[0].startswith("fd-lite0: 60 images are few for a Fréchet distance of 60 features")
     cropped = measure_reference([images()], CORNER, source="real", crop="center 64")
-    with pytest.raises(GridcodeError, match=r"reference has pictures of center 64, those in .* are of 12 x 8"):
+    with pytest.raises(GridcodeError, match=r"reference has images of center 64, those in .* are of 12 x 8"):
         score_stored(stored_pictures(places[0]), cropped, name="fd-lite0", extractor=CORNER)
     Image.fromarray(PICTURES[0][:, :8]).save(places[0] / "other.png")
     pictures = stored_pictures(places[0])
@@ -83,8 +83,8 @@ def test_grey_pictures_and_folders_by_class(tmp_path: Path) -> None:
 def test_what_is_no_batch_of_pictures(tmp_path: Path) -> None:
     for arrays, message in (
         ({"mu": np.zeros(2)}, r"has no arr_0 .mu."),
-        ({"arr_0": np.zeros((0, 8, 8, 3), np.uint8)}, "has no pictures in arr_0"),
-        ({"arr_0": np.zeros((2, 8, 8, 3))}, "uint8 pictures"),
+        ({"arr_0": np.zeros((0, 8, 8, 3), np.uint8)}, "has no images in arr_0"),
+        ({"arr_0": np.zeros((2, 8, 8, 3))}, "uint8 images"),
     ):
         np.savez(tmp_path / "batch.npz", **arrays)
         with pytest.raises(GridcodeError, match=message):

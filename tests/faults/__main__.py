@@ -5,7 +5,7 @@
 Needs Ray. Two nodes with one CPU each join a third that has none. What is killed is drawn anew every few seconds: an
 actor, a process that reads for it, a node (another one joins then), or the command itself (it is then called again).
 Prints what was killed and when, and compares the store with that of the local engine, row by row. The exit status is 1
-where they differ, or where the store was complete before everything was killed: give it more pictures then.
+where they differ, or where the store was complete before everything was killed: give it more images then.
 """
 
 from __future__ import annotations

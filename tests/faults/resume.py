@@ -31,7 +31,7 @@ SHARDS, EACH, BATCH, STEPS, EVERY = 8, 37, 16, 60, 4
 
 
 def write_shards(folder: Path) -> None:
-    """Tar files of pictures: an epoch is 18.5 steps."""
+    """Tar files of images: an epoch is 18.5 steps."""
     for shard in range(SHARDS):
         with tarfile.open(folder / f"{shard}.tar", "w") as tar:
             for number, example in enumerate(Scenes(seed=0, start=shard * EACH, count=EACH, size=32)):

@@ -23,7 +23,7 @@ CONFIG = ObserverConfig(targets=3, widths=(8, 16), steps=40, lr=5e-3)
 
 
 def stripes(count: int, *, seed: int) -> Iterator[Batch]:
-    """Class 0: flat noise; 1: the upper half bright; 2: the left half bright; one picture in eight has no label."""
+    """Class 0: flat noise; 1: the upper half bright; 2: the left half bright; one image in eight has no label."""
     draw = torch.Generator().manual_seed(seed)
     for _ in range(count):
         labels = torch.randint(0, 3, (32,), generator=draw)
@@ -116,7 +116,7 @@ def test_a_config_that_is_no_observers_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_trained_observer_sees_that_a_picture_is_too_pale_or_too_dark() -> None:
-    """A norm over a picture's own values would not: blur and a wrong brightness then cost the same nothing."""
+    """A norm over an image's own values would not: blur and a wrong brightness then cost the same nothing."""
     draw = torch.Generator().manual_seed(0)
     pictures = torch.rand(64, 3, 4, 4, generator=draw).repeat_interleave(4, 2).repeat_interleave(4, 3) * 2 - 1
     batch = Batch(pictures, torch.arange(64) % 4, keys=("",) * 64)
@@ -139,7 +139,7 @@ def test_no_model_is_graded_by_its_own_teacher() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"targets": 3, "rotations": True}, "a picture has 4 rotations"),
+        ({"targets": 3, "rotations": True}, "an image has 4 rotations"),
         ({"targets": 4, "widths": ()}, "positive multiples of 8"),
         ({"targets": 4, "widths": (12,)}, "positive multiples of 8"),
         ({"targets": 1}, "observer.targets must be at least 2, got 1"),

@@ -1,6 +1,6 @@
 """Random data sets on disk: what is understood of a tree is what its maker meant, or there is one clear line.
 
-A case is made from its meaning (which pictures are of which split and class), which is then written in one of the
+A case is made from its meaning (which images are of which split and class), which is then written in one of the
 ways that docs/guides/data.md allows: names of splits in any spelling, clutter, documents, links, odd names, folders in
 folders. Some get one fault that makes them ambiguous; these must be refused.
 """
@@ -58,8 +58,8 @@ _PNG = io.BytesIO()
 Image.new("L", (1, 1)).save(_PNG, "png")
 
 FAULTS = {
-    "a picture beside class folders": "picture",
-    "a class without pictures": "empty",
+    "an image beside class folders": "picture",
+    "a class without images": "empty",
     "a file that is none": "file",
     "a class beside splits": "class",
     "no split to train on": "no train",
@@ -71,7 +71,7 @@ FAULTS = {
 
 @dataclass
 class Meaning:
-    """What a tree holds: the class of each picture, by its number; None where it has none."""
+    """What a tree holds: the class of each image, by its number; None where it has none."""
 
     train: dict[int, bytes | None] = field(default_factory=dict)
     val: dict[int, bytes | None] = field(default_factory=dict)

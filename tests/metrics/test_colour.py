@@ -86,7 +86,7 @@ def test_errors_name_what_was_seen():
         ColourErrors().update(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
     with pytest.raises(GridcodeError, match="2 feature vectors and 1 keys"):
         ColourFrechet("noise", 1).update_generated(torch.zeros(2, 1), ["a"])
-    with pytest.raises(GridcodeError, match="of 2 pictures need 4, but there are 3"):
+    with pytest.raises(GridcodeError, match="of 2 images need 4, but there are 3"):
         split_reference(["a", "b", "c"], 2)
     with pytest.raises(GridcodeError, match="occurs twice"):
         split_reference(["a", "a"], 1)

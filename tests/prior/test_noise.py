@@ -1,4 +1,4 @@
-"""Noise is a function of its key: SplitMix64's numbers, evenly spread, and a picture's whatever is drawn beside it."""
+"""Noise is a function of its key: SplitMix64's numbers, evenly spread, and an image's whatever is drawn beside it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_picture_is_the_same_alone_and_among_others(name: SamplerName, config:
     for number in range(4):
         assert torch.equal(fill([number])[0], together[number])
     assert torch.equal(fill([3, 1]), together[[3, 1]])
-    assert len(set(map(tuple, together.tolist()))) == 4, "pictures differ"
+    assert len(set(map(tuple, together.tolist()))) == 4, "images differ"
 
 
 @pytest.mark.parametrize("head", get_args(Head))

@@ -158,7 +158,7 @@ def captioned(folder: Path, **changes: Any) -> StoreWriter:
 
 
 def test_further_columns_pass_through(tmp_path: Path) -> None:
-    captions = [f"a picture {number}" if number % 3 else None for number in range(7)]
+    captions = [f"an image {number}" if number % 3 else None for number in range(7)]
     with captioned(tmp_path / "t") as store:
         store.write("train", *rows(7), columns={"caption": captions, "score": range(7)})
         for columns, message in (
@@ -170,7 +170,7 @@ def test_further_columns_pass_through(tmp_path: Path) -> None:
                 store.write("train", *rows(1, start=9), columns=columns)
     opened = TokenStore.open(tmp_path / "t")
     assert opened.load("train").columns == {"caption": tuple(captions), "score": tuple(map(float, range(7)))}
-    assert opened.take("train", [4, 1]).columns["caption"] == ("a picture 4", "a picture 1")
+    assert opened.take("train", [4, 1]).columns["caption"] == ("an image 4", "an image 1")
     assert "columns" not in json.loads(_plain(tmp_path).read_text()), "as versions without such columns read it"
     for name, kind in (("key", "string"), ("x", "image")):
         with pytest.raises(GridcodeError, match=f"a column '{name}' of '{kind}' cannot be kept"):

@@ -287,7 +287,7 @@ def test_a_study_of_what_codes_mean(tmp_path: Path) -> None:
     assert picture.shape[1] == 2 * (6 * (96 + 4) + 4)
     assert picture.shape[0] == 7 * (96 + 4) + 4
     assert not (tmp_path / "cells/fsq-0/prior").exists()
-    assert study.steps() == "4 steps of 8 pictures, Stage I alone"
+    assert study.steps() == "4 steps of 8 images, Stage I alone"
 
 
 def test_a_long_study(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_long_study(tmp_path: Path) -> None:
     assert [step for step, _ in curves["psnr"]] == [2, 4, 6, 8]
     assert [step for step, _ in curves["loss"]] == [2, 4, 6, 8]
     assert "FSQ keeps at least 90 % of its usage to the end." in table
-    assert Long(LongConfig()).steps() == "2000 and 2000 steps of 64 pictures"
+    assert Long(LongConfig()).steps() == "2000 and 2000 steps of 64 images"
 
 
 def test_the_time_of_a_cell_is_told_from_a_few_steps() -> None:

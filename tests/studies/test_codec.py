@@ -153,7 +153,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "places_frechet"}
     study.save_pictures(out)
     with Image.open(out / "equal-bytes.png") as sheet:
-        assert 3 * 180 < sheet.size[0] < 3 * 200  # three columns of pictures of 180 pixels
+        assert 3 * 180 < sheet.size[0] < 3 * 200  # three columns of images of 180 pixels
     write_study(study, results, out)
     content, results = read_study(out / "study.json")
     page = study_from_json(content).summary(results)

@@ -78,13 +78,13 @@ def test_verdicts_on_made_up_figures() -> None:
     found = verdicts(seen, 1000)
     assert [verdict.answer for verdict in found] == ["seen"] * 12
     assert found[0].claim == (
-        "lite0 in the loss brings reconstructions nearer to the pictures than pixels alone do, by lite2"
+        "lite0 in the loss brings reconstructions nearer to the images than pixels alone do, by lite2"
     )
     assert found[0].figures.startswith("kernel distance 0.0500 against 0.1001, -0.0500 (95 % interval -0.05")
     assert found[8].figures.startswith("20 % of what pixels alone leave against 50 %; logarithm of the ratio -0.92")
     assert found[9].figures.endswith("; a step takes 2.0 times as long")
     assert "dB" in found[9].figures
-    # Of many pictures the Fréchet distance counts, which is turned around here.
+    # Of many images the Fréchet distance counts, which is turned around here.
     assert [verdict.answer for verdict in verdicts(seen, 10_000)][:2] == ["opposite", "seen"]
 
 
@@ -118,7 +118,7 @@ def test_crops_show_the_place_with_the_most_detail() -> None:
 
 
 def small_extractor(name: str, **_: Any) -> Extractor:
-    """In place of a network that takes half a second a picture: means of 2 x 2 places."""
+    """In place of a network that takes half a second an image: means of 2 x 2 places."""
 
     def measure(pixels: torch.Tensor) -> Features:
         vectors = torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1) / 255
@@ -146,7 +146,7 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     assert decode_image(tmp_path / "losses.png", name="losses").shape == (5 * 100 + 4, 10 * 100 + 4, 3)
     assert "lite0 in the loss costs PSNR" in (tmp_path / "table.md").read_text()
     assert study.time_cell(study.cells()[1]) > 0
-    # A loss whose first seed diverged has no tokenizer, and no column in the pictures.
+    # A loss whose first seed diverged has no tokenizer, and no column in the images.
     cell = Cell("lite0", 0)
     diverged = {"cell": {"setting": "lite0", "seed": 0}, "found": {"diverged": True, "alarms": []}, "seconds": 1.0}
     write_json(cell_folder(tmp_path, cell) / "result.json", diverged)

@@ -1,4 +1,4 @@
-"""A prior and its tokenizer make pictures: the same for the same seed, and only for each other."""
+"""A prior and its tokenizer make images: the same for the same seed, and only for each other."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def test_a_shard_that_kills_ends_the_command(ray: Any, model: Tokenizer, tmp_pat
 def shards(tmp_path: Path) -> DataConfig:
     """A stream of three tar files, one of them broken, and one for validation."""
     for name in ("0", "1", "2", "val"):
-        members = [(f"{row}.png", picture(row)) for row in range(2)] if name != "1" else [("0.png", b"no picture")]
+        members = [(f"{row}.png", picture(row)) for row in range(2)] if name != "1" else [("0.png", b"no image")]
         (tmp_path / f"{name}.tar").write_bytes(packed(members))
     return DataConfig(
         source=str(tmp_path / "{0..2}.tar"), val_source=str(tmp_path / "val.tar"), size=16, workers=0, stream=True

@@ -1,4 +1,4 @@
-"""Pictures to tokens on disk: every picture once, in order, under its own key."""
+"""Images to tokens on disk: every image once, in order, under its own key."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_earlier_store_is_replaced_only_on_demand(
 
 
 def test_a_tokenizer_knows_the_data_it_was_trained_on(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    with pytest.raises(GridcodeError, match="does not say what pictures it was trained on"):
+    with pytest.raises(GridcodeError, match="does not say what images it was trained on"):
         data_of(tokenizer)
     tokenizer.info = {"data": asdict(DATA), "dataset": "scenes"}
     tokenizer.save_pretrained(tmp_path)

@@ -88,7 +88,7 @@ def test_r1_of_a_network_is_that_of_finite_differences() -> None:
 
 
 def test_half_the_range_has_twice_the_gradient_and_four_times_the_penalty() -> None:
-    """MaskGIT's pictures are in [0, 1]: what the docstring says of its cost."""
+    """MaskGIT's images are in [0, 1]: what the docstring says of its cost."""
     weights = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
     ours = torch.zeros(2, 3, 4, 4, requires_grad=True)
     theirs = ((ours.detach() + 1) / 2).requires_grad_(True)

@@ -136,7 +136,7 @@ def test_learning_is_one_adam_step_on_the_loss_and_the_penalty(kind: str) -> Non
 
 @pytest.mark.parametrize("every", [1, 3, 4])
 def test_a_lazy_penalty_has_the_same_mean(every: int) -> None:
-    """Over every · n steps on the same pictures, with the weights held still."""
+    """Over every · n steps on the same images, with the weights held still."""
     run = with_adversary(r1_every=every, lr=1e-30)
     _, adversary = opponent(run)
     seen = [float(adversary.learn(pictures(1), pictures(2), step)["r1"]) for step in range(12)]

@@ -169,11 +169,11 @@ def test_a_saved_tokenizer_is_the_same_tokenizer(tmp_path: Path) -> None:
 
 def test_the_card_says_what_a_reader_needs(tmp_path: Path) -> None:
     tokenizer = make()
-    tokenizer.info = {"data": {"size": 8, "crop": {"train": "center"}}, "dataset": "my pictures"}
+    tokenizer.info = {"data": {"size": 8, "crop": {"train": "center"}}, "dataset": "my images"}
     tokenizer.save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
     count = sum(p.numel() for p in tokenizer.parameters())
-    for fact in ("5 x 4 x 3 = 60 codes", "5.91 bits", "4 pixels per place", f"{count:,}", "my pictures, 8 px"):
+    for fact in ("5 x 4 x 3 = 60 codes", "5.91 bits", "4 pixels per place", f"{count:,}", "my images, 8 px"):
         assert fact in card
     assert "converted from" not in card
     tokenizer.info["converted_from"] = "diffusers"

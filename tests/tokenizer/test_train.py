@@ -1,4 +1,4 @@
-"""Stage I at the smallest size: it learns, warns, stops, and takes any pictures."""
+"""Stage I at the smallest size: it learns, warns, stops, and takes any images."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def quality(tokenizer: Tokenizer, sources: Sources) -> float:
 
 
 class Flat:
-    """One grey picture again and again, as a PyTorch data set."""
+    """One grey image again and again, as a PyTorch data set."""
 
     def __len__(self) -> int:
         return 12
@@ -157,7 +157,7 @@ def test_pictures_without_labels_and_one_that_is_broken(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     data = replace(RUN.data, source=str(folder), val_fraction=0.25, crop=CropPolicy(), on_error="skip")
     broken = next(iter(open_split(data, "train"))).key
-    (folder / broken).write_bytes(b"not a picture")
+    (folder / broken).write_bytes(b"not an image")
     tokenizer = train_tokenizer(replace(RUN, data=data), quiet(tmp_path / "run"))
     assert tokenizer.info["dataset"] == folder.name
     warnings = [line["warning"] for line in read_log(tmp_path / "run") if "warning" in line]

@@ -25,15 +25,15 @@ class Arguments:
     """A folder that diffusers' VQModel was saved to, or a file with the state dict of a taming VQGAN."""
     output: Annotated[Output, FLAT]
     check: bool = False
-    """Also compare it with diffusers' own layers on random pictures; needs diffusers."""
+    """Also compare it with diffusers' own layers on random images; needs diffusers."""
     unit_range: bool = False
     """It was trained on pixels in [0, 1] (aMUSEd's was); the others were on [-1, 1]."""
     allow_pickle: bool = False
     """Also read .ckpt, .pt, .pth and .bin files; tensors alone are read from them."""
     data: str = "unknown"
-    """The pictures it was trained on: what tokenize and eval read unless they are told otherwise."""
+    """The images it was trained on: what tokenize and eval read unless they are told otherwise."""
     size: int = 256
-    """Side in pixels of the pictures it was trained on."""
+    """Side in pixels of the images it was trained on."""
 
 
 def run(arguments: list[str]) -> None:

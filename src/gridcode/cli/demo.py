@@ -1,4 +1,4 @@
-"""``gridcode demo``: the whole system on built-in scenes, from nothing to a report with pictures."""
+"""``gridcode demo``: the whole system on built-in scenes, from nothing to a report with images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Arguments:
 
     output: Annotated[Output, FLAT] = field(default_factory=lambda: Output(Path("demo")))
     smoke: bool = False
-    """A few steps of everything, to see that it runs; the pictures stay noise."""
+    """A few steps of everything, to see that it runs; the images stay noise."""
 
 
 def run(arguments: list[str]) -> None:
@@ -50,11 +50,11 @@ def run(arguments: list[str]) -> None:
     with watch.part("rendering scenes"):
         sources = Sources(open_split(data, "train"), open_split(data, "val"))
 
-    say("Stage I: the tokenizer learns to turn a picture into a grid of integers, and back")
+    say("Stage I: the tokenizer learns to turn an image into a grid of integers, and back")
     options = RunOptions(out / "tokenizer", force=force, again=again, wording=as_typed)
     with watch.part("Stage I"):
         tokenizer = train_tokenizer(settings.tokenizer, options, sources=sources)
-    say("writing every picture's tokens")
+    say("writing every image's tokens")
     splits = {"train": sources.train, "val": sources.val}
     store_options = StoreOptions(out / "tokens", flips=settings.flips, force=force)
     with watch.part("writing tokens"):

@@ -89,7 +89,7 @@ class StageTwoFlags:
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Learn to write label maps as codes (Stage I), and the codes from pictures (Stage II, --prior.*).
+    """Learn to write label maps as codes (Stage I), and the codes from images (Stage II, --prior.*).
 
     --out gets tokenizer/, tokens/ and prior/; with --resume, a part that is finished is left as it is.
     """

@@ -1,4 +1,4 @@
-"""``gridcode edit``: draw a part of a picture again, or more of it."""
+"""``gridcode edit``: draw a part of an image again, or more of it."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Draw a part of a picture again (--box or --mask), or more of it (--outpaint).
+    """Draw a part of an image again (--box or --mask), or more of it (--outpaint).
 
     gridcode edit [RECIPE] --prior DIR --tokenizer DIR --input PICTURE --box X0 Y0 X1 Y1 --out DIR. A recipe's name sets
     the defaults of how tokens are drawn. The prior should be a masked one: what an autoregressive one draws fits only
-    what is above it. --out gets the edited pictures, and edits.png: the picture, what is replaced, and all variants.
+    what is above it. --out gets the edited images, and edits.png: the image, what is replaced, and all variants.
     """
 
     models: Annotated[PictureModels, FLAT]
     output: Annotated[Output, FLAT]
     input: Path
-    """The picture, of any size; transparency is laid over white."""
+    """The image, of any size; transparency is laid over white."""
     box: tuple[int, int, int, int] | None = None
     """Replace the pixels of a box: x0 y0 x1 y1, from the top left corner, x1 and y1 excluded."""
     mask: Path | None = None
-    """Replace the pixels that are white in this picture, which has the input's size."""
+    """Replace the pixels that are white in this image, which has the input's size."""
     outpaint: tuple[int, int, int, int] | None = None
     """Draw this many pixels more: left top right bottom."""
     max_pixels: int | None = None
-    """Refuse a picture of more pixels; Pillow's limit of 89 million by default."""
+    """Refuse an image of more pixels; Pillow's limit of 89 million by default."""
     label: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Class, by name or number, of what is drawn; none by default."""
     count: int = 4
@@ -50,7 +50,7 @@ class Arguments:
 
 
 def run(arguments: list[str]) -> None:
-    """Edit a picture.
+    """Edit an image.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> None:
     parsed.models.check()
     for option, place in (("--input", parsed.input), ("--mask", parsed.mask)):
         if place is not None and not place.is_file():
-            raise MissingFileError(f"{option} {place} is no file; give a picture")
+            raise MissingFileError(f"{option} {place} is no file; give an image")
     import numpy as np
 
     from gridcode.cli.sample import class_index
@@ -81,19 +81,19 @@ def run(arguments: list[str]) -> None:
         save_png(variant, out / f"{index:04d}.png")
     shown = np.where(mask[..., None], np.uint8(128), picture)
     save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
-    number, size = f"{len(edited)} picture{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
+    number, size = f"{len(edited)} image{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
     print(f"{number} of {size} in {out}; side by side: {out / 'edits.png'}")
 
 
 def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:
-    """The picture (H, W, C) uint8 and the mask (H, W) bool that the command line asks for."""
+    """The image (H, W, C) uint8 and the mask (H, W) bool that the command line asks for."""
     from gridcode.data.crop import to_channels
     from gridcode.data.image import decode_image
     from gridcode.domains.image.edit import box_mask, outpainted
 
     picture = decode_image(parsed.input, name=str(parsed.input), max_pixels=parsed.max_pixels)
     if channels == 1 and picture.shape[2] == 3:
-        raise GridcodeError(f"{parsed.input} has colours and this tokenizer takes grey pictures: convert it first")
+        raise GridcodeError(f"{parsed.input} has colours and this tokenizer takes grey images: convert it first")
     picture = to_channels(picture, channels)
     height, width = picture.shape[:2]
     if parsed.box is not None:
@@ -106,6 +106,6 @@ def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDAr
     if marked.shape[:2] != (height, width):
         raise GridcodeError(
             f"{parsed.mask} has {marked.shape[1]}x{marked.shape[0]} pixels, {parsed.input} {width}x{height}: give a "
-            "mask of the picture's size"
+            "mask of the image's size"
         )
     return picture, marked[..., 0] > 127

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gridcode.cli.scores.pictures import score_pictures
+from gridcode.cli.scores.images import score_images_of_files
 from gridcode.cli.scores.reference import save_reference_file
 from gridcode.cli.shared.folders import check_source, kind_of_command
 from gridcode.cli.shared.kinds import KindOfData, data_of, measuring, own_form, recipe_settings
@@ -28,7 +28,7 @@ class Arguments(MeasuredModels):
     """Measure, and write a report: gridcode eval [RECIPE] --tokenizer DIR --out DIR.
 
     A recipe's name sets the defaults of what is measured. --out gets report.html and report.json. gridcode eval
-    reference measures real pictures once, for --reference; gridcode eval pictures scores pictures that lie in files.
+    reference measures real images once, for --reference; gridcode eval images scores images that lie in files.
     """
 
     data: DataChange = field(default_factory=DataChange)
@@ -62,12 +62,12 @@ def run(arguments: list[str]) -> None:
     if arguments[:1] == ["reference"]:
         save_reference_file(arguments[1:])
         return
-    if arguments[:1] == ["pictures"]:
-        score_pictures(arguments[1:])
+    if arguments[:1] == ["images"]:
+        score_images_of_files(arguments[1:])
         return
     kind = kind_of_command(arguments)
     if kind != "dense" and option_value("--run", arguments):
-        raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for pictures")
+        raise GridcodeError("--run is for dense prediction; give --tokenizer and --prior for images")
     form = own_form(kind, "EvalArguments")
     if form is not None:
         eval_examples(form, kind, arguments)
@@ -109,7 +109,7 @@ def eval_examples(form: type[Any], kind: KindOfData, arguments: Sequence[str]) -
 
 
 def eval_images(arguments: list[str]) -> None:
-    """Measure a tokenizer of pictures, and a prior.
+    """Measure a tokenizer of images, and a prior.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.

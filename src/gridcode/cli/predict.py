@@ -1,4 +1,4 @@
-"""``gridcode predict``: label files of pictures, and overlays, by both stages of dense prediction."""
+"""``gridcode predict``: label files of images, and overlays, by both stages of dense prediction."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from gridcode.errors import GridcodeError, MissingFileError
 
 @dataclass(frozen=True)
 class Arguments:
-    """Predict depth, panoptic segments or colours of pictures; the most probable codes are drawn by default.
+    """Predict depth, panoptic segments or colours of images; the most probable codes are drawn by default.
 
     --out gets the label files (depth/, panoptic_predicted/ with annotations/, or colour/) and overlay/.
     """
 
     output: Annotated[Output, FLAT]
     input: Path
-    """A picture, or a folder or Parquet file of pictures, of any sizes; of COCO the folder of a split (val2017/)."""
+    """An image, or a folder or Parquet file of images, of any sizes; of COCO the folder of a split (val2017/)."""
     models: Annotated[DenseModels, FLAT] = field(default_factory=DenseModels)
     fit: Literal["whole", "crop"] = "whole"
-    """Squeeze a picture into the model's shape as a whole, or look at its central part alone."""
+    """Squeeze an image into the model's shape as a whole, or look at its central part alone."""
     depth_format: Literal["png", "npy"] = "png"
     """Depth as 16-bit PNG (millimetres unless the data had another scale; relative depth: 60000 is 1), or .npy."""
     max_pixels: int | None = None
-    """Refuse pictures of more pixels; Pillow's limit of 89 million by default."""
+    """Refuse images of more pixels; Pillow's limit of 89 million by default."""
     draws: int = 1
     """Depth and colour: average the maps of so many codes, drawn as they are probable, and write deviation/ too."""
     batch_size: int = 16
-    """Pictures at a time."""
+    """Images at a time."""
 
 
 def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
@@ -48,7 +48,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     """
     parsed = parse(Arguments, arguments, prog=prog)
     if not parsed.input.exists():
-        raise MissingFileError(f"{parsed.input}: no such picture or folder; check --input")
+        raise MissingFileError(f"{parsed.input}: no such image or folder; check --input")
     check_source(str(parsed.input))
     parsed.models.check()
     from gridcode.data.config import DataConfig
@@ -61,8 +61,8 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
 
     if (parsed.input / "annotations").is_dir():
         raise GridcodeError(
-            f"{parsed.input} looks like a COCO data set, of pictures and label maps; give the folder of a split's "
-            "pictures, such as val2017/, as --input"
+            f"{parsed.input} looks like a COCO data set, of images and label maps; give the folder of a split's "
+            "images, such as val2017/, as --input"
         )
     options = PredictOptions(
         parsed.output.out,
@@ -85,4 +85,4 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     out = parsed.output.make()
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))
-    print(f"{data.task} of {count} picture{'s' * (count != 1)} in {out}, over the pictures in {out / 'overlay'}")
+    print(f"{data.task} of {count} image{'s' * (count != 1)} in {out}, over the images in {out / 'overlay'}")

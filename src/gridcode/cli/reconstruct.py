@@ -1,4 +1,4 @@
-"""``gridcode reconstruct``: pictures, or examples of another kind, through a tokenizer and back, side by side."""
+"""``gridcode reconstruct``: images, or examples of another kind, through a tokenizer and back, side by side."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Arguments:
-    """Send pictures through a tokenizer and back.
+    """Send images through a tokenizer and back.
 
     --out gets the reconstructions, alone and beside their originals, and comparison.png with all of them.
     """
@@ -32,13 +32,13 @@ class Arguments:
     model: Annotated[TokenizerModel, FLAT]
     output: Annotated[Output, FLAT]
     input: str | None = None
-    """A picture, or all that training reads, 'scenes' too, of splits the validation; the tokenizer's own by default."""
+    """An image, or all that training reads, 'scenes' too, of splits the validation; the tokenizer's own by default."""
     data: Reading = field(default_factory=Reading)
-    """How pictures are read."""
+    """How images are read."""
     count: int = 16
-    """Pictures at most, from all over the input."""
+    """Images at most, from all over the input."""
     native: bool = False
-    """Each picture at its own size instead of the tokenizer's training size."""
+    """Each image at its own size instead of the tokenizer's training size."""
 
 
 def parse_reconstructed(form: type[FormT], kind: KindOfData, arguments: Sequence[str]) -> FormT:
@@ -160,19 +160,19 @@ def _reconstruct_pictures(arguments: list[str]) -> None:
         save_png(contact_sheet(pair, columns=2), out / f"{number:04d}-{file_stem(example.key)}-both.png")
         pairs.append(pair)
         print(f"{example.key}  {scores[-1]:.2f} dB")
-    print(f"{len(pairs)} picture{'s' * (len(pairs) != 1)} in {out}, PSNR {sum(scores) / len(scores):.2f} dB")
+    print(f"{len(pairs)} image{'s' * (len(pairs) != 1)} in {out}, PSNR {sum(scores) / len(scores):.2f} dB")
     if len({pair.shape for pair in pairs}) == 1:
         save_png(contact_sheet(np.concatenate(pairs), columns=8), out / "comparison.png")
         print(f"originals, each with its reconstruction at its right: {out / 'comparison.png'}")
 
 
 def _read_some(source: ImageSource, count: int, data: DataConfig) -> Iterator[Example]:
-    """At most ``count`` pictures from all over a source; with ``on_error`` "skip" those that can be read.
+    """At most ``count`` images from all over a source; with ``on_error`` "skip" those that can be read.
 
     Raises:
-        GridcodeError: A picture cannot be read, or with "skip" none can.
+        GridcodeError: An image cannot be read, or with "skip" none can.
     """
     from gridcode.data.source import fixed_subset
 
     chosen = fixed_subset(source, count)
-    return read_each(len(chosen), chosen.__getitem__, name=source.name, what="pictures", on_error=data.on_error)
+    return read_each(len(chosen), chosen.__getitem__, name=source.name, what="images", on_error=data.on_error)

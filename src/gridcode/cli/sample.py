@@ -1,4 +1,4 @@
-"""``gridcode sample``: new pictures, or examples of another kind, from a prior and its tokenizer."""
+"""``gridcode sample``: new images, or examples of another kind, from a prior and its tokenizer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ANY: Final = "any"
 
 @dataclass(frozen=True)
 class Arguments:
-    """Make new pictures: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.
+    """Make new images: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.
 
-    A recipe's name sets the defaults of how they are drawn. --out gets the pictures, and samples.png with all of them.
+    A recipe's name sets the defaults of how they are drawn. --out gets the images, and samples.png with all of them.
     """
 
     models: Annotated[PictureModels, FLAT]
@@ -133,7 +133,7 @@ def _sample_pictures(arguments: list[str]) -> None:
         save_png(picture, drawn.out / f"{stem}.png")
     sheet, count = drawn.out / "samples.png", len(pixels)
     save_png(contact_sheet(pixels, columns=parsed.count), sheet)
-    print(f"{count} picture{'s' * (count != 1)} in {drawn.out}; all of them in {sheet}, a class a row")
+    print(f"{count} image{'s' * (count != 1)} in {drawn.out}; all of them in {sheet}, a class a row")
 
 
 def wanted_classes(words: Sequence[str], names: tuple[str, ...]) -> list[int]:

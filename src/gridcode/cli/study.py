@@ -97,7 +97,7 @@ class Long(Arguments):
 
 @dataclass(frozen=True)
 class Capacity(Arguments):
-    """Section 3.3: do layers at the bottleneck replace a codebook? On pictures, and on points that no grid suits."""
+    """Section 3.3: do layers at the bottleneck replace a codebook? On images, and on points that no grid suits."""
 
     study: Annotated[CapacityConfig, FLAT] = field(default_factory=CapacityConfig)
 
@@ -155,12 +155,12 @@ class CodecRates(Arguments):
         """Its model too."""
         super().check()
         if CodecModel(self.study.model).kind() != "image":
-            raise GridcodeError(f"--model {self.study.model} is of sounds, and this study is about pictures")
+            raise GridcodeError(f"--model {self.study.model} is of sounds, and this study is about images")
 
 
 @dataclass(frozen=True)
 class Domains(Arguments):
-    """FSQ and VQ on pictures, sounds, texts, clouds and clips, at equal steps and codes: does usage stay full?"""
+    """FSQ and VQ on images, sounds, texts, clouds and clips, at equal steps and codes: does usage stay full?"""
 
     study: Annotated[DomainsConfig, FLAT] = field(default_factory=DomainsConfig)
 
@@ -234,4 +234,4 @@ def run(arguments: list[str]) -> None:
     )
     if not parsed.only_time:
         print((parsed.out / "table.md").read_text(encoding="utf-8"))
-        print(f"table.md, study.json and pictures in {parsed.out}")
+        print(f"table.md, study.json and images in {parsed.out}")

@@ -50,10 +50,10 @@ class Tokenizing:
 
 @dataclass(frozen=True)
 class PictureChange(DataChange):
-    """Where the pictures are, and whether they are read as a stream."""
+    """Where the images are, and whether they are read as a stream."""
 
     stream: bool = False
-    """Read local tar and Parquet files from front to back, without an index of their pictures."""
+    """Read local tar and Parquet files from front to back, without an index of their images."""
 
     def applied(self, config: Any) -> Any:
         """The settings with the changes; a tokenizer that was trained on a stream stays with one."""
@@ -62,17 +62,17 @@ class PictureChange(DataChange):
 
 @dataclass(frozen=True)
 class Arguments(Tokenizing):
-    """Turn pictures into a token store, in --out."""
+    """Turn images into a token store, in --out."""
 
     batch_size: int = 128
-    """Pictures at a time."""
+    """Images at a time."""
     data: PictureChange = field(default_factory=PictureChange)
     """Changes to the tokenizer's own data settings."""
     columns: tuple[str, ...] = ()
-    """What else is kept of each picture: other columns of Parquet files and saved data sets; of tar shards, extensions
+    """What else is kept of each image: other columns of Parquet files and saved data sets; of tar shards, extensions
     such as txt and json."""
     flips: bool = False
-    """Also store every training picture mirrored."""
+    """Also store every training image mirrored."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the encoder computes in; bf16 is faster where the hardware has it and changes about one token in fifty."""
 
@@ -133,7 +133,7 @@ def tokenize_examples(parsed: Any, kind: KindOfData, columns: Sequence[str] = ()
     Args:
         parsed: Its command line, :class:`Tokenizing` with ``data``.
         kind: The kind.
-        columns: What else is kept of each picture.
+        columns: What else is kept of each image.
         options: What the kind sets of :class:`gridcode.tasks.tokenize.StoreOptions`.
 
     Raises:

@@ -52,7 +52,7 @@ class StageOne:
 
 @dataclass(frozen=True)
 class ImageStageOne(StageOne):
-    """Stage I: train a tokenizer of pictures, into the folder --out."""
+    """Stage I: train a tokenizer of images, into the folder --out."""
 
     architecture: Literal[tuple(ARCHITECTURES)] = "conv"  # type: ignore[valid-type]  # likewise
     """The kind of encoder and decoder; their settings are then the flags --model.*"""
@@ -75,7 +75,7 @@ WITH_ARCHITECTURES: Final[Mapping[KindOfData, tuple[type[StageOne], Mapping[str,
 
 @dataclass(frozen=True)
 class StageTwo:
-    """Stage II: train a prior that is given a picture, into the folder --out."""
+    """Stage II: train a prior that is given an image, into the folder --out."""
 
     flags: Annotated[RunFlags, FLAT]
     run: Annotated[PriorRun | DensePriorRun, FLAT]
@@ -106,8 +106,8 @@ prior.
 quantizers:
 {quantizers}
 
-architectures of pictures:
-{pictures}
+architectures of images:
+{images}
 
 architectures of sounds:
 {sounds}
@@ -129,7 +129,7 @@ def run(arguments: list[str]) -> None:
         ]
         names: dict[str, Iterable[str]] = {
             "quantizers": QUANTIZERS,
-            "pictures": ARCHITECTURES,
+            "images": ARCHITECTURES,
             "sounds": AUDIO_ARCHITECTURES,
         }
         print(USAGE.format(recipes="\n\n".join(recipes), **{what: _indented(each) for what, each in names.items()}))
@@ -211,7 +211,7 @@ def _train_dense_prior(name: str, settings: DenseRecipe, words: Sequence[str]) -
 
 
 def stored_data(tokens: Path, data: DenseConfig) -> DenseConfig:
-    """The settings of the label maps that a token store was made of; how pictures are cropped is the recipe's.
+    """The settings of the label maps that a token store was made of; how images are cropped is the recipe's.
 
     Raises:
         GridcodeError: The store holds tokens of another kind of data.

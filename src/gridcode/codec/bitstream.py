@@ -4,7 +4,7 @@
     block 1 · … · block n          each: payload · CRC-32 of the payload
     nothing more
 
-A picture's or a sound's tokens are one example in one block; a token store has many examples, in blocks that can be
+An image's or a sound's tokens are one example in one block; a token store has many examples, in blocks that can be
 read alone.
 Every number is in base 128 (``numbers.py``) and has an upper bound, and nothing is allocated by a number of the file
 before the bytes that it speaks of are known to be there, so that memory is bounded by the file's size; how many tokens
@@ -13,7 +13,7 @@ than it says, or of another version is refused in one line.
 
 Checksums are CRC-32 (zlib's, of Ethernet and PNG) because Python has it; CRC-32C would need one more package. The
 checksum in each block's payload is of the tokens themselves: bytes that decode to other tokens, by other probabilities,
-are an error (but for one in 2^32) and not a wrong picture.
+are an error (but for one in 2^32) and not a wrong image.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EXAMPLES, _SECTION, _SAMPLES = 2**40, 2**40, 2**40
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture that the tokens are of; it was drawn out at its right and lower edge to whole tokens.
+    """The image that the tokens are of; it was drawn out at its right and lower edge to whole tokens.
 
     Attributes:
         height: Pixels.
@@ -99,7 +99,7 @@ class Header:
         grid: Of one example, (h, w) or (h, w, q).
         examples: How many.
         block: Examples in a block; the last may have fewer.
-        picture: What they are the tokens of, if it is a picture.
+        picture: What they are the tokens of, if it is an image.
         coding: The prior's part, where one codes.
         table: Of the coder ``static``, the histogram.
         about: More about the examples, for whoever knows what.
@@ -255,10 +255,10 @@ def _header(numbers: Numbers) -> Header:
     block = numbers.take(least=1, most=examples, what="examples in a block")
     picture = coding = sound = None
     if flags & 1:
-        height, width = (numbers.take(least=1, most=LONGEST, what="side of the picture") for _ in range(2))
+        height, width = (numbers.take(least=1, most=LONGEST, what="side of the image") for _ in range(2))
         channels = numbers.take(least=1, most=3, what="channels")
         if channels == 2:
-            raise GridcodeError(f"{numbers.owner} says a picture of 2 channels, but they are 1 or 3; it is damaged")
+            raise GridcodeError(f"{numbers.owner} says an image of 2 channels, but they are 1 or 3; it is damaged")
         picture = Picture(height, width, channels)
     if flags & 4:
         samples = numbers.take(least=1, most=_SAMPLES, what="samples")

@@ -1,4 +1,4 @@
-"""What general compressors make of tokens: zlib and zstd, which know no picture and no prior.
+"""What general compressors make of tokens: zlib and zstd, which know no image and no prior.
 
     packed     ceil(log2 K) bits per token, one after another, the highest bit first; the last byte is filled with zeros
     whole      1, 2, 4 or 8 bytes per token, the fewest that hold K, little-endian

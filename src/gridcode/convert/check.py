@@ -1,4 +1,4 @@
-"""A converted tokenizer beside diffusers' own layers with the same weights, on the same pictures.
+"""A converted tokenizer beside diffusers' own layers with the same weights, on the same images.
 
     share = mean [encode(x) = encode'(x)]        difference = max |decode(i) - decode'(i)|,  i = encode'(x)
 
@@ -51,13 +51,13 @@ class Agreement:
 
 @torch.no_grad()
 def check_conversion(conversion: Conversion, path: str | Path, *, count: int = 2, seed: int = 0) -> Agreement:
-    """Compare a converted tokenizer with diffusers' layers on random pictures, rough and smooth ones.
+    """Compare a converted tokenizer with diffusers' layers on random images, rough and smooth ones.
 
     Args:
         conversion: From :func:`gridcode.convert.convert_tokenizer`; in evaluation mode, on the CPU.
         path: What it was converted from.
-        count: Pictures.
-        seed: Of the pictures.
+        count: Images.
+        seed: Of the images.
 
     Raises:
         GridcodeError: diffusers is not installed.

@@ -58,7 +58,7 @@ def convert_tokenizer(
     Args:
         path: diffusers: a folder with config.json and diffusion_pytorch_model.safetensors or .bin; taming: a state
             dict as .safetensors, .ckpt, .pt or .pth.
-        data: The pictures it was trained on, for its record: a path or a name.
+        data: The images it was trained on, for its record: a path or a name.
         size: Their side in pixels.
         unit_range: It was trained on pixels in [0, 1], not [-1, 1]; of the well-known ones only aMUSEd's is.
         allow_pickle: Also read files other than .safetensors; tensors alone are read from them.

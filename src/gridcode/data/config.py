@@ -116,9 +116,9 @@ class DataConfig(SourceSettings):
     seed: int = 0
     """Seed of the scenes and of the choice of held-out images."""
     stream: bool = False
-    """Read local tar files from front to back, as shards behind URLs are, and not by an index of their pictures."""
+    """Read local tar files from front to back, as shards behind URLs are, and not by an index of their images."""
     shuffle_buffer: int = 2048
-    """Pictures that wait in memory, over all processes, to be taken in random order; only for streams of shards."""
+    """Images that wait in memory, over all processes, to be taken in random order; only for streams of shards."""
     workers: int = 2
     """Processes that decode images, at most one a core; 0 decodes in the main process."""
     on_error: Literal["stop", "skip"] = "stop"

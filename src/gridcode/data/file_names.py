@@ -23,7 +23,7 @@ _CLUTTER = (
     "*.aria2", "*.filepart", "*:zone.identifier", "picasa.ini", "zbthumbnail.info", "pspbrwse.jbf",
     "network trash folder", "temporary items", "*.gdoc", "*.gsheet",
 )  # fmt: skip
-# What describes a data set and lies beside its pictures.
+# What describes a data set and lies beside its images.
 _DOCUMENTS = (
     "readme*", "license*", "licence*", "changelog*", "citation*", "*.md", "dataset_info*.json", "dataset_dict.json",
     "state.json", "metadata.csv", "metadata.jsonl", "classes.txt", "*.sha256", "*.md5", "checksums*", "manifest.json",
@@ -93,12 +93,12 @@ _LONGEST: Final = 200  # bytes; a disk takes 255, of which a number, an ending a
 
 
 def file_stem(key: str) -> str:
-    """A file name without ending for a picture's key, or for a class.
+    """A file name without ending for an image's key, or for a class.
 
     Of a long one it is the beginning and a hash, of one without letters the hash.
 
     >>> file_stem("room/1.jpg"), file_stem("v1.5"), file_stem("!?.png")
-    ('room-1', 'v1-5', 'picture-9d77b752')
+    ('room-1', 'v1-5', 'image-9d77b752')
     """
     stem = re.sub(r"[^\w-]+", "-", _ENDING.sub("", key)).strip("-")
     if stem and len(stem.encode()) <= _LONGEST:
@@ -192,7 +192,7 @@ def split_of(name: str) -> Split | None:
 
 
 def is_aside(name: str) -> bool:
-    """Whether a name tells pictures that belong to no split, such as 'unlabeled'.
+    """Whether a name tells images that belong to no split, such as 'unlabeled'.
 
     >>> is_aside("unlabeled"), is_aside("STL10-extra"), is_aside("cat")
     (True, True, False)

@@ -255,14 +255,14 @@ class ImageList(EncodedImages):
 
 
 def read_list(path: Path, *, max_pixels: int | None = None) -> ImageList:
-    """The pictures of a list file; paths are relative to it, empty lines are passed over.
+    """The images of a list file; paths are relative to it, empty lines are passed over.
 
     Args:
         path: The list.
         max_pixels: As for :class:`ImageList`.
 
     Raises:
-        GridcodeError: The list is empty, names a picture twice or none, or gives classes to only some.
+        GridcodeError: The list is empty, names an image twice or none, or gives classes to only some.
     """
     text = os.fsdecode(path.read_bytes()).removeprefix("\ufeff")
     rows = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.strip()]

@@ -10,8 +10,8 @@ The file may be of any mode:
     one transparent colour    ->              white, where all bits of a pixel are that colour
 
 The camera's rotation (EXIF) is applied unless told otherwise;
-an animation gives its first frame. Metadata never cost a picture (:mod:`gridcode.data.metadata`), but pixels that
-Pillow cannot decode whole are refused: a half-decoded picture would silently train a model on grey bars.
+an animation gives its first frame. Metadata never cost an image (:mod:`gridcode.data.metadata`), but pixels that
+Pillow cannot decode whole are refused: a half-decoded image would silently train a model on grey bars.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def decode_image(
 
 
 def too_many_pixels(error: Exception, max_pixels: int | None) -> str:
-    """What is wrong with a picture over the limit, and what to do.
+    """What is wrong with an image over the limit, and what to do.
 
     >>> too_many_pixels(Image.DecompressionBombError("Image size (3600 pixels) exceeds …"), 1000)
     'too many pixels (3600, and the limit is 1000); shrink the image, or set data.max_pixels=3600'

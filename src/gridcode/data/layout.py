@@ -1,14 +1,14 @@
 """What lies in a folder: which of its files or subfolders are which split, told by their names.
 
 root/train*.parquet, root/data/x-val-0….parquet      the split by the file's name
-root/train-000.tar, root/train/000.tar, …            tar files likewise, where no pictures lie beside them
+root/train-000.tar, root/train/000.tar, …            tar files likewise, where no images lie beside them
 root/CONFIG/train-0….parquet, root/CONFIG/data/…     the same, in the one subfolder that has such files
 root/train/0000.parquet, root/val/…                  the split by the folder's name
-root/train/, root/Validation/                        pictures, the split by the folder's name
+root/train/, root/Validation/                        images, the split by the folder's name
 root/ANY/train/, root/ANY/val/                       the same, in a lone subfolder, however deep
 root/train/train/, root/val/val/                     the same, wrapped once more
 
-:class:`Places` says where files really lie, behind links: so that no picture is read twice, nor in two splits.
+:class:`Places` says where files really lie, behind links: so that no image is read twice, nor in two splits.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def shards_of(path: Path, suffix: str = ".parquet") -> list[Path]:
 
 
 def tar_shards_of(path: Path) -> list[Path]:
-    """The tar files of a folder, likewise; none where pictures lie there: they may be packed what is unpacked."""
+    """The tar files of a folder, likewise; none where images lie there: they may be packed what is unpacked."""
     return [] if _holds_pictures(path) else shards_of(path, ".tar")
 
 
@@ -155,7 +155,7 @@ def _pictures(folder: Path) -> bool:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether there is a picture in a folder or below."""
+    """Whether there is an image in a folder or below."""
     return any(_pictures(visit.path) for visit in walk(folder))
 
 
@@ -251,7 +251,7 @@ def check_apart(train: Places, val: Places) -> None:
     if both := train.shared_with(val):
         one, other = (printable(name) for name in both)
         seen = f"{one} is" if one == other else f"{one} and {other} are the same, behind links,"
-        raise GridcodeError(f"{seen} both for training and for validation; give each split pictures of its own")
+        raise GridcodeError(f"{seen} both for training and for validation; give each split images of its own")
 
 
 def places_of_files(paths: Iterable[Path]) -> Places:

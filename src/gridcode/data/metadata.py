@@ -1,11 +1,11 @@
-"""Image files without their metadata, so that no metadata can cost a picture or change its pixels.
+"""Image files without their metadata, so that no metadata can cost an image or change its pixels.
 
     JPEG   without APPn and COM segments, except the two that tell the colours (JFIF, Adobe)
     PNG    without ancillary chunks, except tRNS; animations become their default image
     WebP   without the chunks ICCP, EXIF, XMP and unknown ones
     GIF    without the extensions before the first frame, except that of its transparency
     TIFF   without the tags of the first page that no decoder needs
-    AVIF   without its items of EXIF and XMP; the rotation is a property of the picture's own
+    AVIF   without its items of EXIF and XMP; the rotation is a property of the image's own
 
 Pillow parses metadata when it opens or loads a file, and refuses the whole where it cannot. What it never sees it
 cannot trip over. Of all metadata only the orientation counts, and it is read here by its tag's value alone:

@@ -63,7 +63,7 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     val = _val(config)
     if isinstance(train, StoredImages) and isinstance(val, StoredImages):
         if config.source == config.val_source and train.places == val.places:
-            val.notes = (*val.notes, "val: the training pictures themselves, for data.val_source is data.source")
+            val.notes = (*val.notes, "val: the training images themselves, for data.val_source is data.source")
         else:
             check_apart(train.places, val.places)
     if one_class:
@@ -103,14 +103,14 @@ def open_pictures(config: DataConfig, split: Literal["train", "val"]) -> ImageSo
 
 
 def keep_columns(source: ImageSource | ImageStream, names: Sequence[str]) -> ImageSource | ImageStream:
-    """The same pictures, each with what stands beside it in ``Example.beside`` and ``Batch.beside``.
+    """The same images, each with what stands beside it in ``Example.beside`` and ``Batch.beside``.
 
     Args:
-        source: Pictures of tar shards, Parquet files or a saved data set.
+        source: Images of tar shards, Parquet files or a saved data set.
         names: Other columns; of tar shards, extensions such as ``txt`` and ``json``.
 
     Raises:
-        GridcodeError: The pictures have no columns, or none of such a name, or it holds bytes.
+        GridcodeError: The images have no columns, or none of such a name, or it holds bytes.
     """
     names = list(dict.fromkeys(names))
     if isinstance(source, ImageStream):
@@ -118,14 +118,14 @@ def keep_columns(source: ImageSource | ImageStream, names: Sequence[str]) -> Ima
     base = origin(source, 0)[0]
     if not isinstance(base, ParquetImages | TarImages | SavedImages):
         raise GridcodeError(
-            f"{source.name}: nothing stands beside these pictures; columns are of tar shards, Parquet files and saved "
+            f"{source.name}: nothing stands beside these images; columns are of tar shards, Parquet files and saved "
             "data sets"
         )
     return WithColumns(source, base.beside(names))
 
 
 def open_input(config: DataConfig) -> ImageSource:
-    """The pictures to look at: those of validation where the source has a split of its own, else all.
+    """The images to look at: those of validation where the source has a split of its own, else all.
 
     Args:
         config: Where the images are; nothing is held out.
@@ -149,7 +149,7 @@ def open_source(
     """All images of a file or folder, whatever its kind.
 
     Args:
-        path: A .parquet, .tar, .npz or .npy file, a picture, a .txt of paths, or a folder of .parquet files, of .tar
+        path: A .parquet, .tar, .npz or .npy file, an image, a .txt of paths, or a folder of .parquet files, of .tar
             files or of images.
         on_error: At a file of a folder that is not an image: stop, or leave it out and say so.
         max_pixels: An image of more is refused when it is read; None for Pillow's own limit.
@@ -163,7 +163,7 @@ def open_source(
     if not path.exists():
         raise MissingFileError(
             f"{path}: no such file or folder; give the path of a folder of images, a .parquet, .tar, .npz or .npy "
-            "file, or 'scenes' for the built-in pictures"
+            "file, or 'scenes' for the built-in images"
         )
     if path.is_dir():
         if shards := shards_of(path) or tar_shards_of(path):
@@ -180,7 +180,7 @@ def open_source(
     if path.suffix.lower() == ".txt":
         return read_list(path, max_pixels=max_pixels)
     raise GridcodeError(
-        f"{path}: neither a folder nor a .parquet, .tar, .npz or .npy file, a picture or a .txt of paths; give one of "
+        f"{path}: neither a folder nor a .parquet, .tar, .npz or .npy file, an image or a .txt of paths; give one of "
         "these"
     )
 
@@ -233,9 +233,7 @@ def _val(config: DataConfig) -> ImageSource:
 def _refuse_streams(*places: str | None) -> None:
     for place in places:
         if place is not None and is_url(place):
-            raise GridcodeError(
-                f"{place} is a stream, and here every picture is looked up by its number; fetch it first"
-            )
+            raise GridcodeError(f"{place} is a stream, and here every image is looked up by its number; fetch it first")
 
 
 def _relabelled(val: ImageSource, classes: tuple[str, ...]) -> ImageSource:
@@ -298,7 +296,7 @@ def understood(train: ImageSource | ImageStream, val: ImageSource | ImageStream)
     >>> from gridcode.data import DataConfig, open_split
     >>> config = DataConfig(train_count=3, val_count=1)
     >>> understood(open_split(config, "train"), open_split(config, "val"))[:2]
-    ['train: 3 pictures of scenes', 'val: 1 picture of scenes']
+    ['train: 3 images of scenes', 'val: 1 image of scenes']
     """
     lines = [_how_many("train", train), _how_many("val", val)]
     lines.append(class_line(train.classes) if train.classes else "classes: none")
@@ -308,17 +306,17 @@ def understood(train: ImageSource | ImageStream, val: ImageSource | ImageStream)
 def _how_many(split: str, source: ImageSource | ImageStream) -> str:
     if isinstance(source, ImageStream):
         count = len(source.shards)
-        return f"{split}: {count:,} shard{'s' * (count != 1)} of {source.name}, count of pictures unknown"
+        return f"{split}: {count:,} shard{'s' * (count != 1)} of {source.name}, count of images unknown"
     return count_line(split, len(source), source.name)
 
 
 def count_line(split: str, count: int, name: str) -> str:
-    """How many pictures a split has, in a line.
+    """How many images a split has, in a line.
 
     >>> count_line("val", 1, "scenes")
-    'val: 1 picture of scenes'
+    'val: 1 image of scenes'
     """
-    return f"{split}: {count:,} picture{'s' * (count != 1)} of {name}"
+    return f"{split}: {count:,} image{'s' * (count != 1)} of {name}"
 
 
 def class_line(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
     config      settings: the tokenizer's shape, its training, the measurement; no torch
     networks    encoder and decoder
     loss        what Stage I minimises
-    show        pictures to look at
+    show        images to look at
     domain      the kind itself: how examples are read, encoded, measured and shown, a subclass of ``Domain``
     evaluate    what is measured of both stages;  report: how it is told
     recipes     full settings of both stages, by name; no torch

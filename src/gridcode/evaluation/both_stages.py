@@ -106,7 +106,7 @@ def trained_on_classes(
 def recognised(
     classifier: Classifier | None, examples: Tensor, labels: Tensor, picture: Callable[[Tensor], Tensor]
 ) -> float | None:
-    """The share of examples that a classifier of pictures recognises; None without a classifier.
+    """The share of examples that a classifier of images recognises; None without a classifier.
 
     Args:
         classifier: Tells classes.

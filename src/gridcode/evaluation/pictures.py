@@ -1,4 +1,4 @@
-"""Tensors to pictures: 8 bits, crisp magnification, contact sheets, PNG files and data URIs."""
+"""Tensors to images: 8 bits, crisp magnification, contact sheets, PNG files and data URIs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def to_uint8(images: Tensor) -> Pictures:
 
 
 def magnification(side: int) -> int:
-    """The whole factor that brings a small picture to a comfortable size; 1 from 96 pixels on.
+    """The whole factor that brings a small image to a comfortable size; 1 from 96 pixels on.
 
     >>> [magnification(side) for side in (28, 32, 64, 128)]
     [4, 3, 2, 1]
@@ -52,16 +52,16 @@ def magnification(side: int) -> int:
 
 
 def contact_sheet(pictures: Pictures, *, columns: int, gap: int = 4, background: int = 255) -> Pictures:
-    """Pictures side by side on one, small ones magnified without blur.
+    """Images side by side on one, small ones magnified without blur.
 
     Args:
         pictures: uint8, (n, H, W, C), at least one.
-        columns: Pictures in a row; the last row is filled up with background.
-        gap: Pixels between and around the pictures.
+        columns: Images in a row; the last row is filled up with background.
+        gap: Pixels between and around the images.
         background: Grey level of the gaps, 0 to 255.
 
     Returns:
-        One picture, uint8, (H', W', C).
+        One image, uint8, (H', W', C).
 
     >>> contact_sheet(np.zeros((5, 96, 96, 3), np.uint8), columns=3, gap=4).shape
     (204, 304, 3)
@@ -84,14 +84,14 @@ def contact_sheet(pictures: Pictures, *, columns: int, gap: int = 4, background:
 
 
 def png_bytes(picture: Pictures) -> bytes:
-    """One picture, uint8 (H, W, 3) or (H, W, 1), as a PNG file."""
+    """One image, uint8 (H, W, 3) or (H, W, 1), as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def save_png(picture: Pictures, path: Path) -> None:
-    """Write one picture, uint8 (H, W, 3) or (H, W, 1), as a PNG file, atomically.
+    """Write one image, uint8 (H, W, 3) or (H, W, 1), as a PNG file, atomically.
 
     >>> import tempfile
     >>> save_png(np.zeros((2, 2, 3), np.uint8), Path(tempfile.mkdtemp()) / "black.png")
@@ -100,7 +100,7 @@ def save_png(picture: Pictures, path: Path) -> None:
 
 
 def data_uri(picture: Pictures) -> str:
-    """One picture, uint8 (H, W, C), as an address that holds the whole PNG.
+    """One image, uint8 (H, W, C), as an address that holds the whole PNG.
 
     >>> data_uri(np.zeros((1, 1, 3), np.uint8))[:22]
     'data:image/png;base64,'
@@ -113,6 +113,6 @@ def check_pictures(pictures: Pictures, *, what: str) -> None:
     shaped = pictures.ndim == 4 and pictures.shape[-1] in (1, 3) and pictures.size > 0
     if pictures.dtype != np.uint8 or not shaped:
         raise GridcodeError(
-            f"{what}: needs uint8 pictures (n, H, W, 1 or 3) with n >= 1, got {pictures.dtype} "
-            f"{pictures.shape}; turn tensors into pictures with to_uint8"
+            f"{what}: needs uint8 images (n, H, W, 1 or 3) with n >= 1, got {pictures.dtype} "
+            f"{pictures.shape}; turn tensors into images with to_uint8"
         )

@@ -29,7 +29,7 @@ from gridcode.metrics.interval import student_interval
 ProtocolName = Literal["fid-adm", "fid-clean", "fd-lite0", "fd-lite2", "classifier-fd"]
 
 PROTOCOLS: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
-"""The names of all protocols that compare sets of pictures."""
+"""The names of all protocols that compare sets of images."""
 
 DistanceName = Literal["lpips", "lite0", "lite2"]
 
@@ -55,17 +55,17 @@ class Protocol:
     Attributes:
         name: Which protocol.
         measured: 'reconstructions' or 'samples'.
-        data: The source of the pictures.
+        data: The source of the images.
         split: Their part, 'val' or 'train': what was reconstructed, or what samples are compared with, where the
             reference says so.
-        count: Pictures measured.
-        crop: How pictures were cropped, and to which side.
-        resize: How pictures were brought to the extractor's size.
+        count: Images measured.
+        crop: How images were cropped, and to which side.
+        resize: How images were brought to the extractor's size.
         extractor: Its name.
         extractor_hash: Of its weights.
         reference: Where the reference statistics come from.
-        reference_hash: Of its pictures, or of the file of statistics.
-        reference_count: Pictures behind them; None where a file does not say.
+        reference_hash: Of its images, or of the file of statistics.
+        reference_count: Images behind them; None where a file does not say.
         seeds: Of the samples; several where a score is a mean.
     """
 

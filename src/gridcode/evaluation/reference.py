@@ -1,12 +1,12 @@
-"""What generated pictures are compared with: statistics of real ones, measured once and kept in a .npz file.
+"""What generated images are compared with: statistics of real ones, measured once and kept in a .npz file.
 
     mu, sigma                 mean (F,) and unbiased covariance (F, F) of the features, float64: a Fréchet distance
-    features                  (m, F) float32 of at most 10,000 pictures: KID, precision, recall, density, coverage
-    count, source, split, crop, hash                  which pictures they are of, where gridcode wrote the file
+    features                  (m, F) float32 of at most 10,000 images: KID, precision, recall, density, coverage
+    count, source, split, crop, hash                  which images they are of, where gridcode wrote the file
     extractor, extractor_hash                         and what measured them
 
-ADM's reference batches have ``mu`` and ``sigma`` of a whole training set and its pictures ``arr_0``, uint8
-(n, H, W, 3), of which the features are then measured here. Pictures alone, as ADM lays out samples, are measured by
+ADM's reference batches have ``mu`` and ``sigma`` of a whole training set and its images ``arr_0``, uint8
+(n, H, W, 3), of which the features are then measured here. Images alone, as ADM lays out samples, are measured by
 whatever network reads them, here and by ADM's own program. Files with ``mu`` and ``sigma`` alone, as pytorch-fid and
 clean-fid write, give a Fréchet distance only. What others' statistics were measured with, the files do not say.
 """
@@ -34,23 +34,23 @@ from gridcode.metrics.frechet import GaussianStatistics
 from gridcode.training.seeding import generator
 
 KEPT_FEATURES: Final = 10_000
-"""Feature vectors that are kept, as many as ADM's reference batches have pictures."""
+"""Feature vectors that are kept, as many as ADM's reference batches have images."""
 BATCH: Final = 50
-"""Pictures of a file that are measured at a time."""
+"""Images of a file that are measured at a time."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of real pictures.
+    """Statistics of real images.
 
     Attributes:
         statistics: Mean and covariance of their features.
         features: Of 10,000 of them at most, drawn from all, (m, F) float32; None where a file has none.
-        count: Pictures behind the statistics; None where a file does not say.
+        count: Images behind the statistics; None where a file does not say.
         source: Where they come from.
-        hash: Of the pictures' pixels, or of a file that has others' statistics, 16 hexadecimal digits.
+        hash: Of the images' pixels, or of a file that has others' statistics, 16 hexadecimal digits.
         split: The data's part, 'val' or 'train'; None where a file does not say.
-        crop: How pictures were cropped, and to which side; None where a file does not say.
+        crop: How images were cropped, and to which side; None where a file does not say.
     """
 
     statistics: GaussianStatistics
@@ -63,7 +63,7 @@ class Reference:
 
 
 class PixelHash:
-    """A hash of pictures as files hold them: the same on every machine, whatever batches they come in.
+    """A hash of images as files hold them: the same on every machine, whatever batches they come in.
 
     >>> two, one_by_one = PixelHash(), PixelHash()
     >>> pictures = torch.zeros(2, 3, 8, 8)
@@ -94,7 +94,7 @@ def measure_reference(
     split: str | None = None,
     crop: str | None = None,
 ) -> Reference:
-    """The statistics of real pictures.
+    """The statistics of real images.
 
     Args:
         batches: Images in [-1, 1], (B, C, H, W) each.
@@ -125,13 +125,13 @@ def reference_of(
     split: str | None = None,
     crop: str | None = None,
 ) -> Reference:
-    """The statistics of real pictures whose features are there.
+    """The statistics of real images whose features are there.
 
     Args:
         batches: Their feature vectors, (B, F) each.
         extractor: What measured them.
-        source: What the pictures are called.
-        pixels: Has seen the pictures once the last batch is taken.
+        source: What the images are called.
+        pixels: Has seen the images once the last batch is taken.
         split: The data's part.
         crop: How they were cropped.
 
@@ -177,11 +177,11 @@ def save_reference(reference: Reference, extractor: Extractor, path: Path) -> No
 
 
 def save_picture_batch(batches: Iterable[Tensor], path: Path) -> int:
-    """Write pictures in ADM's layout, ``arr_0`` alone, whole or not at all.
+    """Write images in ADM's layout, ``arr_0`` alone, whole or not at all.
 
     Args:
         batches: Images in [-1, 1], (B, 3 or 1, H, W) each; grey ones are repeated.
-        path: The .npz file; it takes H W 3 bytes per picture.
+        path: The .npz file; it takes H W 3 bytes per image.
 
     Returns:
         How many there are.
@@ -191,7 +191,7 @@ def save_picture_batch(batches: Iterable[Tensor], path: Path) -> int:
     """
     parts = [to_uint8(images.expand(-1, 3, -1, -1)) for images in batches]
     if not parts:
-        raise GridcodeError("a batch of reference pictures: there are no pictures; give at least two")
+        raise GridcodeError("a batch of reference images: there are no images; give at least two")
     pictures = np.concatenate(parts)
     _write(path, {"arr_0": pictures})
     return len(pictures)
@@ -202,10 +202,10 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
 
     Args:
         path: The file.
-        extractor: What the pictures to be compared are measured with; it measures ``arr_0`` too.
+        extractor: What the images to be compared are measured with; it measures ``arr_0`` too.
 
     Raises:
-        GridcodeError: The file is missing or damaged, has neither statistics nor pictures, or was measured with
+        GridcodeError: The file is missing or damaged, has neither statistics nor images, or was measured with
             another extractor.
     """
     path = Path(path).expanduser()
@@ -222,7 +222,7 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
         if measured is None:
             raise GridcodeError(
                 f"{path} has neither mu and sigma nor arr_0 ({', '.join(sorted(arrays)[:5]) or 'no arrays'}); give "
-                "reference statistics or a batch of pictures"
+                "reference statistics or a batch of images"
             )
         return measured
     mean, covariance = (torch.from_numpy(np.asarray(arrays[name], np.float64)) for name in ("mu", "sigma"))
@@ -240,11 +240,11 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
 
 
 def _count(value: NDArray[Any] | None, path: Path) -> int:
-    """How many pictures a file says there were; 0 where it does not."""
+    """How many images a file says there were; 0 where it does not."""
     if value is None:
         return 0
     if value.ndim or value.dtype.kind not in "iu" or value < 0:
-        raise GridcodeError(f"{path} has a count that is no number of pictures; measure it again")
+        raise GridcodeError(f"{path} has a count that is no number of images; measure it again")
     return int(value)
 
 
@@ -285,7 +285,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def picture_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
-    """Images in [-1, 1] of pictures in ADM's layout, some at a time.
+    """Images in [-1, 1] of arrays in ADM's layout, some at a time.
 
     Args:
         pictures: uint8, (n, H, W, 3).
@@ -296,7 +296,7 @@ def picture_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
     """
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise GridcodeError(
-            f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 pictures (n, H, W, 3)"
+            f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 images (n, H, W, 3)"
         )
     for start in range(0, len(pictures), BATCH):
         yield torch.from_numpy(pictures[start : start + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1

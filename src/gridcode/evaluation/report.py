@@ -1,6 +1,6 @@
-"""A report as one HTML file: figures, pictures, curves, and how they were made.
+"""A report as one HTML file: figures, images, curves, and how they were made.
 
-The file holds everything it shows (styles, pictures as PNG, charts as SVG) and asks no host for anything; its
+The file holds everything it shows (styles, images as PNG, charts as SVG) and asks no host for anything; its
 content security policy forbids it to. It runs no scripts. Whatever a report leaves empty does not appear.
 """
 
@@ -68,17 +68,17 @@ class AlarmMark:
 
 @dataclass(frozen=True)
 class PictureGroup:
-    """Pictures shown together, each a stack of one or more.
+    """Images shown together, each a stack of one or more.
 
     Args:
         name: Heading, such as a class; may be empty.
         stacks: One array for each storey from top to bottom, all uint8 (n, H, W, C) of one n.
         captions: A line under each stack, n of them, or none.
-        players: What is played below each picture, as data URIs of media files: for each storey n of them, or none.
-        moving: What is shown in place of each picture, as data URIs of animations: likewise.
+        players: What is played below each image, as data URIs of media files: for each storey n of them, or none.
+        moving: What is shown in place of each image, as data URIs of animations: likewise.
 
     Raises:
-        GridcodeError: An array is not made of pictures, or the counts differ.
+        GridcodeError: An array is not made of images, or the counts differ.
     """
 
     name: str
@@ -88,7 +88,7 @@ class PictureGroup:
     moving: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
-        what = f"pictures of {self.name or 'a report'}"
+        what = f"images of {self.name or 'a report'}"
         for pictures in self.stacks:
             check_pictures(pictures, what=what)
         counts = {len(storey) for storeys in (self.stacks, self.players, self.moving) for storey in storeys}
@@ -99,12 +99,12 @@ class PictureGroup:
 
     @property
     def width(self) -> int:
-        """Width of a picture on the page, in pixels of the page: a whole multiple of its own."""
+        """Width of an image on the page, in pixels of the page: a whole multiple of its own."""
         side = self.stacks[0].shape[2]
         return int(side * magnification(side))
 
     def columns(self) -> Iterator[tuple[list[tuple[str, str]], str]]:
-        """For each stack its pictures as data URIs, top first, each with its player's or "", and its caption."""
+        """For each stack its images as data URIs, top first, each with its player's or "", and its caption."""
         for place in range(len(self.stacks[0])):
             caption = self.captions[place] if self.captions else ""
             players = [storey[place] for storey in self.players] or [""] * len(self.stacks)
@@ -114,12 +114,12 @@ class PictureGroup:
 
 @dataclass(frozen=True)
 class Gallery:
-    """A section of pictures.
+    """A section of images.
 
     Args:
         title: Heading.
         storeys: What is in each stack, from top to bottom.
-        groups: The pictures.
+        groups: The images.
         explanation: A sentence for the reader.
     """
 
@@ -140,23 +140,23 @@ def reconstruction_gallery(originals: Pictures, reconstructions: Pictures, *, ca
 
 
 def sample_gallery(classes: Sequence[tuple[str, Pictures, Pictures | None]]) -> Gallery:
-    """Samples by class, each with the training picture it is nearest to, where that is given.
+    """Samples by class, each with the training image it is nearest to, where that is given.
 
     Args:
-        classes: (class name, samples uint8 (n, H, W, C), nearest training pictures of that shape or None).
+        classes: (class name, samples uint8 (n, H, W, C), nearest training images of that shape or None).
             Unlabelled samples are one class with an empty name. A class without samples is left out; nearest
-            pictures are shown if every class has them.
+            images are shown if every class has them.
     """
     nearest = all(pictures is not None for _, _, pictures in classes)
     explanation = "Generated token by token and decoded."
     if nearest:
-        explanation += " Below each, the training picture closest to it: were they alike, the model would copy."
+        explanation += " Below each, the training image closest to it: were they alike, the model would copy."
     groups = [
         PictureGroup(name, [samples, pictures] if nearest and pictures is not None else [samples])
         for name, samples, pictures in classes
         if len(samples)
     ]
-    storeys = ("sample", "nearest training picture") if nearest else ("sample",)
+    storeys = ("sample", "nearest training image") if nearest else ("sample",)
     return Gallery("Samples", storeys, groups, explanation)
 
 
@@ -171,7 +171,7 @@ class Report:
         key_figures: The few figures at the top.
         warnings: What the reader must know before believing a figure.
         alarms: What training warned of.
-        galleries: Pictures.
+        galleries: Images.
         passages: Texts.
         charts: Training curves.
         usage: How often each code was used.

@@ -1,14 +1,14 @@
-"""Scores of a set of pictures by a named protocol.
+"""Scores of a set of images by a named protocol.
 
     images --extractor--> features ──┐
-    reference (real pictures) ───────┴──> Score, Score, …, each with its protocol
+    reference (real images) ───────┴──> Score, Score, …, each with its protocol
 
 | Inception's published weights | any other network | |
 |---|---|---|
 | FID | FD | Fréchet distance of the features |
 | KID | KD | kernel distance: 100 subsets of 1000 vectors |
-| Inception score | class score | exp of the information between picture and class |
-| precision, recall, density, coverage | the same | 3 nearest neighbours, at most 10,000 reference pictures |
+| Inception score | class score | exp of the information between image and class |
+| precision, recall, density, coverage | the same | 3 nearest neighbours, at most 10,000 reference images |
 
 A model that was trained against a network's features (``loss.perceptual.kind=lite0``) is graded by another one.
 """
@@ -79,13 +79,13 @@ def protocol_extractor(
 
 @dataclass(frozen=True)
 class Measured:
-    """Which pictures are measured.
+    """Which images are measured.
 
     Attributes:
         what: Reconstructions or samples.
-        data: The source of the pictures they are compared with.
+        data: The source of the images they are compared with.
         split: Its part, 'val' or 'train'.
-        crop: How pictures were cropped, and to which side.
+        crop: How images were cropped, and to which side.
         seed: Of the samples, and of the subsets of KID.
     """
 
@@ -105,15 +105,15 @@ def score_images(
     extractor: Extractor,
     paired: bool = False,
 ) -> list[Score]:
-    """All scores that a protocol gives of a set of pictures.
+    """All scores that a protocol gives of a set of images.
 
     Args:
         batches: Images in [-1, 1], (B, C, H, W) each.
-        reference: Statistics of real pictures, by the same extractor.
+        reference: Statistics of real images, by the same extractor.
         measured: What the images are.
         name: The protocol's.
         extractor: The protocol's; see :func:`protocol_extractor`.
-        paired: Whether the images are reconstructions of the reference's pictures, in its order.
+        paired: Whether the images are reconstructions of the reference's images, in its order.
 
     Raises:
         GridcodeError: See :func:`score_features`; or the extractor does not take the images.
@@ -131,29 +131,29 @@ def score_features(
     extractor: Extractor,
     paired: bool = False,
 ) -> list[Score]:
-    """All scores that a protocol gives of a set of pictures whose features are there.
+    """All scores that a protocol gives of a set of images whose features are there.
 
     Args:
         found: Their features.
-        reference: Statistics of real pictures, by the same extractor.
-        measured: What the pictures are.
+        reference: Statistics of real images, by the same extractor.
+        measured: What the images are.
         name: The protocol's.
         extractor: The protocol's, which measured them.
-        paired: Whether the pictures are reconstructions of the reference's, in its order.
+        paired: Whether the images are reconstructions of the reference's, in its order.
 
     Returns:
         The Fréchet distance first; those on features only where the reference has them. Inception scores need no
         reference, but know only the classes of the extractor.
 
     Raises:
-        GridcodeError: There are no more pictures than neighbours, a value is not finite, or the extractor is not the
+        GridcodeError: There are no more images than neighbours, a value is not finite, or the extractor is not the
             protocol's.
     """
     if extractor.name != EXTRACTORS.get(name):
         raise GridcodeError(f"protocol {name!r} does not measure with {extractor.name}; see protocol_extractor")
     fewest = min(len(part) for part in (found.vectors, reference.features) if part is not None)
     if fewest <= NEIGHBOURS:
-        raise GridcodeError(f"precision and recall need more than {NEIGHBOURS} pictures on both sides, saw {fewest}")
+        raise GridcodeError(f"precision and recall need more than {NEIGHBOURS} images on both sides, saw {fewest}")
     statistics = GaussianStatistics(extractor.dim)
     statistics.update(found.vectors)
     protocol = Protocol(
@@ -184,12 +184,12 @@ def score_features(
 
 
 def few_pictures(name: ProtocolName, extractor: Extractor, counts: Mapping[str, int | None]) -> str | None:
-    """A warning where a Fréchet distance is of no more pictures than features; None where there are enough.
+    """A warning where a Fréchet distance is of no more images than features; None where there are enough.
 
     Args:
         name: The protocol's.
         extractor: The protocol's.
-        counts: Of the pictures on both sides, by what they are; None where it is not known.
+        counts: Of the images on both sides, by what they are; None where it is not known.
     """
     known = {what: count for what, count in counts.items() if count is not None}
     what = min(known, key=lambda key: known[key])
@@ -197,7 +197,7 @@ def few_pictures(name: ProtocolName, extractor: Extractor, counts: Mapping[str, 
         return None
     return (
         f"{name}: {known[what]:,} {what} are few for a Fréchet distance of {extractor.dim:,} features, which then "
-        "compares with distances of as many pictures alone; the kernel distance has no such bias"
+        "compares with distances of as many images alone; the kernel distance has no such bias"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that lie in files already, scored as they are: those of other programs, or of ``gridcode sample``.
+"""Images that lie in files already, scored as they are: those of other programs, or of ``gridcode sample``.
 
 a folder of image files, or arr_0 of a .npz file ─> images of one size ─> scores by a protocol
 """
@@ -23,7 +23,7 @@ from gridcode.features.extractor import Extractor
 
 @dataclass(frozen=True)
 class StoredPictures:
-    """Pictures in files.
+    """Images in files.
 
     Attributes:
         source: Where they lie.
@@ -41,12 +41,12 @@ class StoredPictures:
 
     @property
     def crop(self) -> str:
-        """As protocols call it: pictures of a square are as if cropped to it."""
+        """As protocols call it: images of a square are as if cropped to it."""
         return f"center {self.width}" if self.width == self.height else f"{self.width} x {self.height}"
 
 
 def stored_pictures(path: str | Path) -> StoredPictures:
-    """Find pictures in files; they are read when they are measured.
+    """Find images in files; they are read when they are measured.
 
     Args:
         path: A folder of image files, at its top or in folders by class, or a .npz file with ``arr_0``, uint8
@@ -59,11 +59,11 @@ def stored_pictures(path: str | Path) -> StoredPictures:
     if path.suffix == ".npz":
         arrays = read_arrays(path)
         if "arr_0" not in arrays:
-            raise GridcodeError(f"{path} has no arr_0 ({', '.join(sorted(arrays)[:5])}); give a batch of pictures")
+            raise GridcodeError(f"{path} has no arr_0 ({', '.join(sorted(arrays)[:5])}); give a batch of images")
         pictures = arrays["arr_0"]
         first = next(iter(picture_batches(pictures, path)), None)
         if first is None:
-            raise GridcodeError(f"{path} has no pictures in arr_0; give at least one")
+            raise GridcodeError(f"{path} has no images in arr_0; give at least one")
         return StoredPictures(
             str(path), len(pictures), first.shape[3], first.shape[2], lambda: picture_batches(pictures, path)
         )
@@ -75,7 +75,7 @@ def stored_pictures(path: str | Path) -> StoredPictures:
 def score_stored(
     pictures: StoredPictures, reference: Reference, *, name: ProtocolName, extractor: Extractor
 ) -> tuple[list[Score], list[str]]:
-    """All scores that a protocol gives of pictures in files, and what must be known before believing them.
+    """All scores that a protocol gives of images in files, and what must be known before believing them.
 
     Args:
         pictures: What is measured; as samples, of an unknown model.
@@ -84,22 +84,22 @@ def score_stored(
         extractor: The protocol's.
 
     Raises:
-        GridcodeError: The reference is of pictures of another size, one of these is, or there are too few.
+        GridcodeError: The reference is of images of another size, one of these is, or there are too few.
     """
     if reference.crop not in (None, pictures.crop):
         raise GridcodeError(
-            f"the reference has pictures of {reference.crop}, those in {pictures.source} are of {pictures.crop}; "
-            "compare pictures of one size"
+            f"the reference has images of {reference.crop}, those in {pictures.source} are of {pictures.crop}; "
+            "compare images of one size"
         )
     measured = Measured("samples", pictures.source, reference.split or "val", pictures.crop)
     scores = score_images(pictures.batches(), reference, measured, name=name, extractor=extractor)
-    counts = {"pictures": pictures.count, "pictures in the reference": reference.count}
+    counts = {"images": pictures.count, "images in the reference": reference.count}
     warning = few_pictures(name, extractor, counts)
     return scores, [warning] if warning else []
 
 
 def _read(folder: ImageFolder, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Batches of a folder's pictures."""
+    """Batches of a folder's images."""
     for start in range(0, len(folder), BATCH):
         images = []
         for index in range(start, min(start + BATCH, len(folder))):
@@ -107,7 +107,7 @@ def _read(folder: ImageFolder, size: tuple[int, int]) -> Iterator[Tensor]:
             if image.shape[:2] != size:
                 raise GridcodeError(
                     f"{folder.key(index)} in {folder.name} is of {image.shape[1]} x {image.shape[0]} pixels, the first "
-                    f"of {size[1]} x {size[0]}; pictures that are scored together have one size"
+                    f"of {size[1]} x {size[0]}; images that are scored together have one size"
                 )
             images.append(to_channels(image, 3))
         yield from picture_batches(np.stack(images), folder.path)

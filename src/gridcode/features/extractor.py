@@ -1,8 +1,8 @@
-"""From pictures to the features that scores are computed from: network, weights and resizing under one name.
+"""From images to the features that scores are computed from: network, weights and resizing under one name.
 
     images in [-1, 1] --round to bytes--> 0 … 255 --resize--> --network--> vectors (B, F), logits (B, K)
 
-Pictures are rounded first, as the files are that suites read; so a score is the same before and after saving. The
+Images are rounded first, as the files are that suites read; so a score is the same before and after saving. The
 hash names the weights: figures of two extractors with different hashes do not compare.
 
 | name | network | resize | pixels | weights |
@@ -40,7 +40,7 @@ FID_WEIGHTS = "6726825d"
 
 @dataclass(frozen=True)
 class Features:
-    """What a network says of pictures, on the CPU.
+    """What a network says of images, on the CPU.
 
     Attributes:
         vectors: (B, F) float32.
@@ -52,14 +52,14 @@ class Features:
 
     @staticmethod
     def joined(parts: Iterable[Features]) -> Features:
-        """Of all pictures together.
+        """Of all images together.
 
         Raises:
             GridcodeError: There are none.
         """
         found = list(parts)
         if not found:
-            raise GridcodeError("there are no pictures to measure; give at least one")
+            raise GridcodeError("there are no images to measure; give at least one")
         return Features(torch.cat([part.vectors for part in found]), torch.cat([part.logits for part in found]))
 
 
@@ -71,8 +71,8 @@ class Extractor:
         name: Which network and whose rules.
         hash: Of its weights.
         dim: Length F of a feature vector.
-        resize: How pictures are brought to its size, in words.
-        channels: What it takes: 3 repeats grey pictures, 1 refuses others.
+        resize: How images are brought to its size, in words.
+        channels: What it takes: 3 repeats grey images, 1 refuses others.
         measure: Pixels 0 … 255, float32 (B, channels, H, W) -> features.
         device: Where it runs.
     """
@@ -87,7 +87,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
-        """The features of pictures.
+        """The features of images.
 
         Args:
             images: in [-1, 1], (B, 3 or 1, H, W); values outside are clipped, as a file would.

@@ -28,7 +28,7 @@ from gridcode.nn.conv import Conv2d
 from gridcode.nn.module import load_weights
 
 SIDE: Final = 299
-"""Side of the pictures it takes."""
+"""Side of the images it takes."""
 FEATURES: Final = 2048
 """Length of a feature vector."""
 CLASSES: Final = 1008

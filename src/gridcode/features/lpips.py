@@ -1,4 +1,4 @@
-"""LPIPS: how different two pictures look, by VGG-16's features weighted as people judged.
+"""LPIPS: how different two images look, by VGG-16's features weighted as people judged.
 
     d(x, y) = sum over five layers l of the mean over places of w_l · (f_l(x) - f_l(y))²      (see features/distance.py)
 
@@ -26,13 +26,13 @@ from gridcode.files import make_folder
 HEADS_URL = "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth"
 """The heads that LPIPS's authors publish (7 kB)."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""Mean and deviation of the colours VGG-16 was trained on, for pictures in [-1, 1]."""
+"""Mean and deviation of the colours VGG-16 was trained on, for images in [-1, 1]."""
 LEAST_SIDE = 16
 """VGG-16 halves four times before its last features."""
 
 
 class LPIPS(nn.Module):
-    """A distance between pictures.
+    """A distance between images.
 
     Args:
         vgg: The network.

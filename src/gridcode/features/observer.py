@@ -1,11 +1,11 @@
-"""A small network whose features tell pictures apart: the perceptual loss that needs nothing from outside.
+"""A small network whose features tell images apart: the perceptual loss that needs nothing from outside.
 
     image -> [(3x3 conv, norm, ReLU) x 2 -> features, halve] x stages -> mean over places, dense -> logits
 
-It learns on the run's own pictures: their classes where they have labels, else which way up they were turned (0, 90,
-180 or 270 degrees). Features are taken at every resolution, the first at the pictures' own, as LPIPS does with VGG-16;
+It learns on the run's own images: their classes where they have labels, else which way up they were turned (0, 90,
+180 or 270 degrees). Features are taken at every resolution, the first at the images' own, as LPIPS does with VGG-16;
 so blur shows in the first ones and a wrong part in the last ones. Batch norm, because once trained it is the same
-affine map for every picture: a norm over each picture's own values would not see that one is too dark or too pale.
+affine map for every image: a norm over each image's own values would not see that one is too dark or too pale.
 
 No model is graded by its own teacher: this is a plain stack with average pooling, while the classifier that measures
 (:mod:`gridcode.features.classifier`) is residual with strides, and their seeds differ.
@@ -123,7 +123,7 @@ tags: [image-feature-extraction]
 
 # Observer
 
-A small convolutional network that learned from pictures of one data set ({taught}). Its features serve as a perceptual
-loss for a tokenizer of the same pictures. It is not LPIPS, and no measure of quality: what was trained against it must
+A small convolutional network that learned from images of one data set ({taught}). Its features serve as a perceptual
+loss for a tokenizer of the same images. It is not LPIPS, and no measure of quality: what was trained against it must
 be measured with another network.
 """

@@ -1,13 +1,13 @@
-"""Pictures at the size that a feature network was trained on, by the exact rule of each evaluation suite.
+"""Images at the size that a feature network was trained on, by the exact rule of each evaluation suite.
 
 Each rule is a matrix a side: out = R_rows x R_columns^T, in float32, never rounded to bytes.
 
     bicubic     Pillow's on float pixels: clean-fid's (channel by channel) and EfficientNet-lite's. Keys' kernel with
                 a = -1/2, widened where it shortens a side
     tf1         TensorFlow 1's bilinear, which is in the graph that ADM's suite runs: place i reads from i * s with
-                s = length / wanted, not from its middle, and is never widened, so that large pictures alias
+                s = length / wanted, not from its middle, and is never widened, so that large images alias
 
-The same 400 pictures of imagenette128, enlarged by the two rules, have a Fréchet distance of 5.6 on the features of
+The same 400 images of imagenette128, enlarged by the two rules, have a Fréchet distance of 5.6 on the features of
 EfficientNet-lite0: a score means nothing without its rule.
 
 Reference: Parmar, Zhang and Zhu, "On aliased resizing and surprising subtleties in GAN evaluation", 2022 (clean-fid);
@@ -30,7 +30,7 @@ FILTERS: Final[tuple[Filter, ...]] = ("bicubic", "tf1")
 
 
 def resize_images(images: Tensor, shape: tuple[int, int], *, rule: Filter) -> Tensor:
-    """Pictures at another size.
+    """Images at another size.
 
     Args:
         images: (B, C, H, W) of any range.

@@ -31,7 +31,7 @@ class SampleScores:
 
     Attributes:
         class_accuracy: Share of samples that it puts into the class asked for, in [0, 1].
-        frechet: Fréchet distance of their features to those of real pictures.
+        frechet: Fréchet distance of their features to those of real images.
     """
 
     class_accuracy: float
@@ -40,11 +40,11 @@ class SampleScores:
 
 @dataclass(frozen=True)
 class SampleScorer:
-    """A trained classifier, and the statistics of real pictures' features.
+    """A trained classifier, and the statistics of real images' features.
 
     Attributes:
         classifier: In evaluation mode.
-        real: Of validation pictures.
+        real: Of validation images.
     """
 
     classifier: Classifier
@@ -56,7 +56,7 @@ class SampleScorer:
         Args:
             images: (n, C, H, W) in [-1, 1].
             labels: (n,) int64, the classes that were asked for.
-            batch_size: Pictures at a time.
+            batch_size: Images at a time.
         """
         parts = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
         batches = [Batch(part, requested, keys=()) for part, requested in parts]
@@ -74,10 +74,10 @@ def measuring_classifier(
     folder: str | Path | None = None,
     say: Say = lambda text: None,
 ) -> Classifier:
-    """The classifier that measures: trained on labelled pictures, or read from its folder.
+    """The classifier that measures: trained on labelled images, or read from its folder.
 
     Args:
-        train: Training pictures; they have labels.
+        train: Training images; they have labels.
         data: How they are read.
         steps: Training steps.
         seed: Seeds weights and order.
@@ -86,7 +86,7 @@ def measuring_classifier(
         say: Told how far its training is, in quarters.
 
     Raises:
-        GridcodeError: The classifier in the folder is for other pictures or classes, or cannot be read.
+        GridcodeError: The classifier in the folder is for other images or classes, or cannot be read.
     """
     settings = ClassifierConfig(
         classes=len(train.classes), size=data.size, channels=data.channels, steps=steps, seed=seed
@@ -97,13 +97,13 @@ def measuring_classifier(
             has, needs = getattr(classifier.config, name), getattr(settings, name)
             if has != needs:
                 raise GridcodeError(
-                    f"the classifier in {folder} has {name}={has}, these pictures need {needs}; give another "
+                    f"the classifier in {folder} has {name}={has}, these images need {needs}; give another "
                     "evaluation.classifier"
                 )
         names = class_names(folder)
         if names and names != train.classes:
             raise GridcodeError(
-                f"the classifier in {folder} knows {_few(names)}, these pictures are {_few(train.classes)}; give "
+                f"the classifier in {folder} knows {_few(names)}, these images are {_few(train.classes)}; give "
                 "another evaluation.classifier"
             )
         return classifier.to(device)

@@ -1,4 +1,4 @@
-"""Train the networks that measure: the classifier on labels, the observer on labels or on which way up pictures are."""
+"""Train the networks that measure: the classifier on labels, the observer on labels or on which way up images are."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def train_observer(
 
     Args:
         config: Shape, steps and learning rate.
-        batches: At least ``config.steps`` of them; pictures are square.
+        batches: At least ``config.steps`` of them; images are square.
         progress: Called after every step with (steps done, steps in all, loss in nats).
         device: Where to train; the observer stays there.
 
@@ -120,7 +120,7 @@ def train_observer(
     """
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        # Pictures without a label (-1) teach nothing; a batch may have none with one.
+        # Images without a label (-1) teach nothing; a batch may have none with one.
         total = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
         return total / (targets >= 0).sum().clamp(min=1)
 
@@ -221,7 +221,7 @@ def train_network(
 
 
 def _targets(batch: LabelledBatch, *, rotations: bool) -> tuple[Tensor, Tensor]:
-    """Pictures (B, C, H, W) and what to recognise (B,): their labels, or by how many quarters each was turned."""
+    """Images (B, C, H, W) and what to recognise (B,): their labels, or by how many quarters each was turned."""
     if not rotations:
         return batch.images, batch.labels
     turns = torch.arange(len(batch.images)) % 4

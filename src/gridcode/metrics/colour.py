@@ -1,10 +1,10 @@
-"""How good are invented colours? Against the true ones, and as a set against other real pictures.
+"""How good are invented colours? Against the true ones, and as a set against other real images.
 
     pixel errors      MSE and mean |a - b| over R, G, B of images in [-1, 1], and PSNR: one right answer is assumed
-    Fréchet distance  features of colourised pictures against features of *other* real ones, as FID-5k does with
+    Fréchet distance  features of colourised images against features of *other* real ones, as FID-5k does with
                       5,000 and 5,000: many answers may be right
 
-The reference must not hold the pictures that were colourised: their layout would match for free. So the distance
+The reference must not hold the images that were colourised: their layout would match for free. So the distance
 here knows the keys of both sets and refuses to compare sets that share one, and :func:`split_reference` makes two
 disjoint sets of one.
 
@@ -92,13 +92,13 @@ class ColourDistance:
     features: str
     """The network whose features were compared."""
     generated: int
-    """Colourised pictures."""
+    """Colourised images."""
     reference: int
-    """Real pictures, none of them among those that were colourised."""
+    """Real images, none of them among those that were colourised."""
 
 
 class ColourFrechet:
-    """Fréchet distance of colourised pictures to other real ones, seen batch by batch.
+    """Fréchet distance of colourised images to other real ones, seen batch by batch.
 
     Args:
         features: Name of the network that makes the features; figures of different networks do not compare.
@@ -119,18 +119,18 @@ class ColourFrechet:
         self._keys: tuple[set[str], set[str]] = (set(), set())
 
     def update_generated(self, features: Tensor, keys: Iterable[str]) -> None:
-        """Add colourised pictures: features (B, F) and the keys of the pictures that they were made from."""
+        """Add colourised images: features (B, F) and the keys of the images that they were made from."""
         self._update(0, features, keys)
 
     def update_reference(self, features: Tensor, keys: Iterable[str]) -> None:
-        """Add real pictures: features (B, F) and their keys."""
+        """Add real images: features (B, F) and their keys."""
         self._update(1, features, keys)
 
     def compute(self) -> ColourDistance:
         """The distance.
 
         Raises:
-            GridcodeError: Either set has fewer than 2 pictures.
+            GridcodeError: Either set has fewer than 2 images.
         """
         generated, reference = self._sets
         distance = frechet_distance(generated, reference)
@@ -143,7 +143,7 @@ class ColourFrechet:
         shared = self._keys[1 - which].intersection(keys)
         if shared:
             raise GridcodeError(
-                f"colour distance: picture '{min(shared)}' is both colourised and in the reference set; "
+                f"colour distance: image '{min(shared)}' is both colourised and in the reference set; "
                 "split_reference makes disjoint sets"
             )
         self._sets[which].update(features)
@@ -151,27 +151,27 @@ class ColourFrechet:
 
 
 def split_reference(keys: Sequence[str], count: int, *, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Places of pictures to colourise and of as many others to compare them with, by a hash of the keys.
+    """Places of images to colourise and of as many others to compare them with, by a hash of the keys.
 
     Args:
-        keys: Names of the pictures, each once; their order does not matter to the choice.
-        count: Pictures in each set (5,000 for FID-5k).
+        keys: Names of the images, each once; their order does not matter to the choice.
+        count: Images in each set (5,000 for FID-5k).
         seed: Another seed makes another choice.
 
     Returns:
         Places to colourise and places of the reference, each sorted, without a common one.
 
     Raises:
-        GridcodeError: There are fewer than ``2 count`` pictures, or a key occurs twice.
+        GridcodeError: There are fewer than ``2 count`` images, or a key occurs twice.
 
     >>> sorted(sum(split_reference(["a", "b", "c", "d"], 2), []))
     [0, 1, 2, 3]
     """
     if len(set(keys)) != len(keys):
-        raise GridcodeError("colour distance: a picture's key occurs twice; give each picture once")
+        raise GridcodeError("colour distance: an image's key occurs twice; give each image once")
     if count < 1 or 2 * count > len(keys):
         raise GridcodeError(
-            f"colour distance: two disjoint sets of {count} pictures need {2 * count}, but there are {len(keys)}; "
+            f"colour distance: two disjoint sets of {count} images need {2 * count}, but there are {len(keys)}; "
             "lower the number"
         )
     ranked = sorted(range(len(keys)), key=lambda place: _hash(seed, keys[place]))

@@ -2,7 +2,7 @@
 
     IS = exp( mean over x of sum over y of p(y|x) (log p(y|x) - log p(y)) ),   p(y) = mean over x of p(y|x)
 
-from 1, where all samples look alike, to the number of classes K. It knows no real pictures. The score of a set is the
+from 1, where all samples look alike, to the number of classes K. It knows no real images. The score of a set is the
 mean over consecutive parts of ``part_size`` samples, as ADM's suite computes it (parts of 5000; a score from fewer
 samples is lower); the order of the samples matters where it goes with their classes, so mix them.
 
@@ -42,7 +42,7 @@ def inception_score(logits: Tensor, *, part_size: int = 5000) -> float:
             f"{tuple(logits.shape)} and {part_size}"
         )
     if not bool(logits.isfinite().all()):
-        raise GridcodeError("Inception score: logits are NaN or infinite; the network or its pictures are damaged")
+        raise GridcodeError("Inception score: logits are NaN or infinite; the network or its images are damaged")
     scores = []
     for part in torch.split(logits, part_size):
         log_p = part.to("cpu", torch.float64).log_softmax(1)

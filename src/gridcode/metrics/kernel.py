@@ -6,10 +6,10 @@ estimate of the squared maximum mean discrepancy is
     MMD^2 = sum over i != j of (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1))  -  2 sum over i, j of k(x_i, y_j) / m^2
 
 It is computed on subsets of m vectors, drawn from each set without replacement, a new draw for each subset; the
-distance is the mean over the subsets. Unlike a Fréchet distance it has no bias from the number of pictures, so sets of
+distance is the mean over the subsets. Unlike a Fréchet distance it has no bias from the number of images, so sets of
 different sizes compare; of two sets of one distribution it is 0 on average, and so below 0 for more than half of them.
 
-Of pairs, such as pictures and their reconstructions, x_i and y_i are not independent. The last sum leaves out i = j
+Of pairs, such as images and their reconstructions, x_i and y_i are not independent. The last sum leaves out i = j
 then, divided by m (m - 1): with these terms, in which each x_i meets its own y_i, the distance would be too small.
 
 The name KID belongs to this figure on the features of one certain Inception network. Memory is bounded by the subset:
@@ -80,7 +80,7 @@ def kernel_distance(
     if paired and len(a) != len(b):
         raise GridcodeError(f"kernel distance: pairs are as many on both sides, saw {len(a)} and {len(b)}")
     if not (bool(a.isfinite().all()) and bool(b.isfinite().all())):
-        raise GridcodeError("kernel distance: features are NaN or infinite; the network or its pictures are damaged")
+        raise GridcodeError("kernel distance: features are NaN or infinite; the network or its images are damaged")
     draw = generator(seed, "kernel distance")
     found = torch.empty(subsets, dtype=torch.float64, device="cpu")
     whole = size == len(a) == len(b)  # every subset is the same then

@@ -1,4 +1,4 @@
-"""Do samples lie where real pictures do, and do they reach everywhere? Precision, recall, density and coverage.
+"""Do samples lie where real images do, and do they reach everywhere? Precision, recall, density and coverage.
 
 A set's manifold is taken as balls around its vectors, each of the radius r_k to its k-th nearest neighbour in the set:
 
@@ -8,7 +8,7 @@ A set's manifold is taken as balls around its vectors, each of the radius r_k to
     coverage    share of real balls with a sample inside
 
 "Inside" includes the border, and no vector is its own neighbour. Precision and recall are those of ADM's suite with
-its k = 3 (and 10,000 reference pictures; figures from another number do not compare). An outlier's large ball raises
+its k = 3 (and 10,000 reference images; figures from another number do not compare). An outlier's large ball raises
 precision; density and coverage mind it less.
 
 Distances come block by block from a matrix product, so memory is one block of ``block`` x ``block`` however large the
@@ -44,7 +44,7 @@ class ManifoldScores:
         density: At least 0; 1 is expected of two equal distributions.
         coverage: In [0, 1].
         samples: Vectors of the samples.
-        reference: Vectors of real pictures.
+        reference: Vectors of real images.
         k: Neighbours that make a radius.
     """
 
@@ -58,11 +58,11 @@ class ManifoldScores:
 
 
 def manifold_scores(samples: Tensor, reference: Tensor, *, k: int = 3, block: int = 2048) -> ManifoldScores:
-    """Precision, recall, density and coverage of samples against real pictures.
+    """Precision, recall, density and coverage of samples against real images.
 
     Args:
         samples: Features (n, F) of any float type.
-        reference: Features (m, F) of real pictures, on the same device.
+        reference: Features (m, F) of real images, on the same device.
         k: Neighbours that make a radius, fewer than the vectors of either set.
         block: Vectors measured against each other at once, of each set.
 

@@ -1,4 +1,4 @@
-"""Which training pictures is a sample closest to? Shows at a glance whether a model only copies.
+"""Which training images is a sample closest to? Shows at a glance whether a model only copies.
 
 Brute force in blocks: no index to build, exact, and memory stays at one block of queries by one block of
 references however large the sets are. References may stay uint8; each block is turned to float on its own.

@@ -4,7 +4,7 @@ The block is the pre-activation one that VQ-GAN made the habit of the field: nor
 twice, around a shortcut.
 
 Weights are contiguous, as files hold them. What passes through :class:`Conv2d` is in the memory layout that is fastest
-where it runs; so neither the layout of a picture nor the way in which a network was made changes its result.
+where it runs; so neither the layout of an image nor the way in which a network was made changes its result.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Norm(nn.GroupNorm):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Normalisation of the channels of each place by itself: it looks at no other place, whatever a picture's size.
+    """Normalisation of the channels of each place by itself: it looks at no other place, whatever an image's size.
 
-    Group normalisation takes means over the whole picture, so that the same pixels look otherwise in another picture or
+    Group normalisation takes means over the whole image, so that the same pixels look otherwise in another image or
     tile. HiFiC (Mentzer et al. 2020, section 3.3 and appendix A.1) normalises like this for that reason.
 
     Args:

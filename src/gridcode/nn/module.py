@@ -5,7 +5,7 @@ Initial weights keep the size of what goes through them, at any width:
     linear, convolution: W ~ N(0, 1 / inputs), biases 0;    vectors that are looked up: N(0, 1 / D)
 
 A fixed deviation of 0.02, as BERT has it, is that of 2500 inputs: in a narrow network positions and attention are then
-too weak to begin with, and it learns slowly which token belongs to which patch of a picture.
+too weak to begin with, and it learns slowly which token belongs to which patch of an image.
 
 Reference: LeCun et al., "Efficient BackProp", 1998, section 4.6; Flax's defaults, which UViM's published code has.
 """

@@ -16,7 +16,7 @@ masked prior is the better one.
 
 Reference: van den Oord et al., "Neural Discrete Representation Learning", 2017, section 3.3, and Esser et al., "Taming
 Transformers", 2021, section 3.2, for priors of this kind; the paper, section 4.4, and Kolesnikov et al., UViM, 2022,
-section 3.2, for one that attends to a picture.
+section 3.2, for one that attends to an image.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _of_example(prior: Prior, config: CrossAttentionConfig, layers: str) -> tupl
     C, H, W = prior.example_shape
     encoder, grid = config.encoder, ", ".join(str(side) for side in prior.space.grid)
     lead = (
-        "Predicts the token grid that belongs to another example, such as a picture; the tokenizer with hash "
+        "Predicts the token grid that belongs to another example, such as an image; the tokenizer with hash "
         f"`{prior.space.tokenizer}` decodes it."
     )
     rows = {

@@ -177,7 +177,7 @@ def _resized(places: Tensor, grid: tuple[int, int]) -> Tensor:
     if side * side != places.shape[1]:
         raise GridcodeError(
             f"vit_weights: {places.shape[1]} positions beside the class token's make no square; give those of "
-            "a plain vision transformer that was trained on square pictures"
+            "a plain vision transformer that was trained on square images"
         )
     if grid == (side, side):
         return places

@@ -1,1 +1,1 @@
-"""The paper's experiments as programs: each ends in a table, pictures and a JSON file."""
+"""The paper's experiments as programs: each ends in a table, images and a JSON file."""

@@ -1,11 +1,11 @@
-"""What the studies on pictures compare, and at which size, as frozen values; no torch here.
+"""What the studies on images compare, and at which size, as frozen values; no torch here.
 
-size      pictures    network                         steps          measured on
-smoke     48          8 and 8 channels, width 16      4, 4           12 pictures, 10 samples
-laptop    20,000      0.5M parameters, 4 px per token   400, 400       2000 pictures, 1000 samples
-gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 pictures and samples
+size      images    network                         steps          measured on
+smoke     48          8 and 8 channels, width 16      4, 4           12 images, 10 samples
+laptop    20,000      0.5M parameters, 4 px per token   400, 400       2000 images, 1000 samples
+gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 images and samples
 
-At laptop size pictures from 64 px take widths of 64 and 128, 8 px per token, and 600 steps of 16 in Stage I.
+At laptop size images from 64 px take widths of 64 and 128, 8 px per token, and 600 steps of 16 in Stage I.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ CLASSIFIER: Final = "classifier"
 
 @dataclass(frozen=True)
 class ImageStudyConfig:
-    """The data of a study on pictures, and how large its networks are."""
+    """The data of a study on images, and how large its networks are."""
 
     data: DataConfig = field(default_factory=lambda: DataConfig(workers=0))
-    """The pictures."""
+    """The images."""
     size: Size = "laptop"
     """Networks, steps and counts: smoke, laptop or gpu."""
     seeds: int = 2
@@ -56,12 +56,12 @@ class ImageStudyConfig:
 
     @property
     def train_pictures(self) -> int:
-        """Training pictures, at most: more than a short run sees are not read."""
+        """Training images, at most: more than a short run sees are not read."""
         return {"smoke": 48, "laptop": 20_000, "gpu": 1_000_000}[self.size]
 
     @property
     def val_pictures(self) -> int:
-        """Validation pictures, at most."""
+        """Validation images, at most."""
         return {"smoke": 12, "laptop": 2000, "gpu": 10_000}[self.size]
 
     def tokenizer(self, quantizer: QuantizerConfig, seed: int) -> TokenizerRun:
@@ -105,12 +105,12 @@ class ImageStudyConfig:
         """How long a cell's stages are trained, in words.
 
         >>> ImageStudyConfig().steps()
-        '400 and 400 steps of 64 pictures'
+        '400 and 400 steps of 64 images'
         """
         first, second = self.tokenizer(FSQConfig(), 0).loop, self.prior(0).loop
         if first.batch_size != second.batch_size:
-            return f"{first.steps} steps of {first.batch_size} pictures and {second.steps} of {second.batch_size}"
-        return f"{first.steps} and {second.steps} steps of {first.batch_size} pictures"
+            return f"{first.steps} steps of {first.batch_size} images and {second.steps} of {second.batch_size}"
+        return f"{first.steps} and {second.steps} steps of {first.batch_size} images"
 
     def evaluation(self, out: Path, seed: int) -> EvaluationConfig:
         """How a cell of the study in ``out`` is measured."""

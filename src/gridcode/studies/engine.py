@@ -7,7 +7,7 @@
                                  worked.json: seconds of sittings that an error or a signal ended; gone at the end
       study.json, table.md       of the finished cells, written after each
       .lock                      keeps a second process out while one is at work
-      plot.svg, pictures         written at the end
+      plot.svg, images         written at the end
 
 Cells run in processes of one thread each. Killed in whatever way, the same command goes on where it was: finished
 cells are skipped, a cell that had begun continues from its newest checkpoint. A cell that fails is reported, and the
@@ -142,7 +142,7 @@ def finished_results(study: Study, out: Path) -> dict[Cell, Values]:
 
 
 def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None:
-    """Write ``study.json``, ``table.md``, ``plot.svg`` and pictures of the cells that are done."""
+    """Write ``study.json``, ``table.md``, ``plot.svg`` and images of the cells that are done."""
     summary = write_figures(study, results, out)
     if summary.panels:
         save_plot(summary.panels, out / "plot.svg")

@@ -1,10 +1,10 @@
-"""A cell of the studies on pictures: both stages trained and measured, with any quantizer, as fast as two cores allow.
+"""A cell of the studies on images: both stages trained and measured, with any quantizer, as fast as two cores allow.
 
-    pictures ─> tokenizer ─> token store ─> MaskGIT ─> samples          figures of both stages, one dictionary
+    images ─> tokenizer ─> token store ─> MaskGIT ─> samples          figures of both stages, one dictionary
 
     cells/SETTING-SEED/
       tokenizer, tokens, prior      what the commands of the same names make
-      overview.png                  pictures, their reconstructions, samples
+      overview.png                  images, their reconstructions, samples
       result.json                   written last
     stage_one/QUANTIZER-SEED        a tokenizer and its tokens, where several cells have the same
 
@@ -55,7 +55,7 @@ from gridcode.training.run import RunOptions
 from gridcode.training.state import checkpoints
 
 TIMED: Final = 64
-"""Pictures that are encoded and measured to tell how long all of them take."""
+"""Images that are encoded and measured to tell how long all of them take."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Recipe:
 
 
 class ImageStudy(Study):
-    """A study on pictures: it says its cells, what each of them trains, and what their figures mean."""
+    """A study on images: it says its cells, what each of them trains, and what their figures mean."""
 
     config: ImageStudyConfig
     """The data and the size."""
@@ -129,7 +129,7 @@ class ImageStudy(Study):
 
 @lru_cache(maxsize=1)
 def pictures(config: ImageStudyConfig) -> Sources:
-    """The pictures of a study, opened once a process: as many as its size learns from, always the same ones."""
+    """The images of a study, opened once a process: as many as its size learns from, always the same ones."""
     train, val = (open_split(config.data, split) for split in ("train", "val"))
     return Sources(fixed_subset(train, config.train_pictures), fixed_subset(val, config.val_pictures))
 
@@ -187,7 +187,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
         out: The study's.
 
     Returns:
-        The figures that ``gridcode eval`` reports, ``tokens`` counted over the validation pictures that were measured,
+        The figures that ``gridcode eval`` reports, ``tokens`` counted over the validation images that were measured,
         the alarms that Stage I raised, and bits per token by step of uncovering. With ``costs``, of Stage II's training
         also the parameters, seconds per step and the peak of memory in MiB. Where Stage I is trained alone and its loss
         or a latent was not finite, only ``diverged`` and the alarms.
@@ -240,7 +240,7 @@ def tidy_stages(folder: Path) -> None:
 
 
 def time_image_cell(config: ImageStudyConfig, recipe: Recipe) -> float:
-    """Seconds of a cell, from a few steps of each stage, and from a few pictures encoded and measured.
+    """Seconds of a cell, from a few steps of each stage, and from a few images encoded and measured.
 
     What is done once, such as opening a run, is left out: a few seconds a cell.
     """
@@ -262,7 +262,7 @@ def time_stages(config: ImageStudyConfig, recipe: Recipe, folder: Path) -> tuple
         folder: Where runs and tokens may lie.
 
     Returns:
-        What was trained, and the seconds that all steps and all pictures' tokens take.
+        What was trained, and the seconds that all steps and all images' tokens take.
     """
     tokenizer, first = time_stage_one(config, recipe, folder)
     generator, second = time_stage_two(config, tokenizer, "joint", folder)
@@ -279,7 +279,7 @@ def time_stage_one(config: ImageStudyConfig, recipe: Recipe, folder: Path) -> tu
 
 
 def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, folder: Path) -> tuple[Generator, float]:
-    """Train a few steps of Stage II; what was trained, and the seconds that all steps and all pictures' tokens take."""
+    """Train a few steps of Stage II; what was trained, and the seconds that all steps and all images' tokens take."""
     run, sources = config.prior(0, head), pictures(config)
     sample = Sources(fixed_subset(sources.train, TIMED), fixed_subset(sources.val, TIMED))
     generator = train_stage_two(tokenizer, sample, config.data, replace(run, loop=short_loop(run.loop)), folder)
@@ -288,7 +288,7 @@ def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, f
 
 
 def _encoding(tokenizer: Tokenizer, source: ImageSource, data: DataConfig) -> float:
-    """Seconds per picture, read and encoded; the first batch is not counted."""
+    """Seconds per image, read and encoded; the first batch is not counted."""
     device = next(tokenizer.parameters()).device
     ends = []
     with torch.inference_mode():
@@ -299,9 +299,9 @@ def _encoding(tokenizer: Tokenizer, source: ImageSource, data: DataConfig) -> fl
 
 
 def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> float:
-    """Seconds of measuring a cell, told from a few pictures and samples and from more of each.
+    """Seconds of measuring a cell, told from a few images and samples and from more of each.
 
-    A picture costs most by the passes of the prior that count its bits, which are as many pictures' as ``BITS_OF``.
+    An image costs most by the passes of the prior that count its bits, which are as many images' as ``BITS_OF``.
     """
 
     def seconds(count: int, samples: int) -> float:

@@ -3,7 +3,7 @@
     result.json of each cell ─> study.json ─take_over─> result.json of each cell in another folder
 
 A study of many hours may so take several machines, or several sittings on machines that keep nothing. What such cells
-leave beside their figures, pictures and models, stays where they ran.
+leave beside their figures, images and models, stays where they ran.
 """
 
 from __future__ import annotations

@@ -117,8 +117,8 @@ class Study(ABC):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """Tables, plots and verdicts of the cells that are done."""
 
-    def save_pictures(self, out: Path) -> None:  # noqa: B027  (not every study shows pictures)
-        """Leave pictures of the finished cells in the study's folder."""
+    def save_pictures(self, out: Path) -> None:  # noqa: B027  (not every study shows images)
+        """Leave images of the finished cells in the study's folder."""
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

@@ -199,7 +199,7 @@ class CodedTokens:
         """The store's manifest, the split's name, and every example's label, key and value of each further column.
 
         Raises:
-            GridcodeError: There are none, as of a compressed picture.
+            GridcodeError: There are none, as of a compressed image.
         """
         try:
             unpacking = zlib.decompressobj()

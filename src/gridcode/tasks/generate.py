@@ -1,4 +1,4 @@
-"""Generation: a prior fills a token grid, a tokenizer turns it into a picture."""
+"""Generation: a prior fills a token grid, a tokenizer turns it into an image."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ class Generator:
         batch_size: int = 64,
         known: Tensor | None = None,
     ) -> Tensor:
-        """New pictures, one for each label.
+        """New images, one for each label.
 
         Args:
             labels: Class indices in [0, classes); -1 for "any".
             steps: Sampling steps, T; the sampler's own (12) where not given.
             guidance: Classifier-free guidance scale; 0 turns it off (paper, 4.3: best 0.2 for FSQ).
             sampler: Which sampler, and its temperatures; MaskGIT's own where not given.
-            seed: Same seed, same noise. A picture's noise depends on the seed and the picture's number alone, so that
+            seed: Same seed, same noise. An image's noise depends on the seed and the image's number alone, so that
                 what it shows depends on the batch only as far as the rounding of matrix products does.
-            first: Number of the first picture, where others were drawn before it with the same seed.
-            batch_size: Pictures at a time.
+            first: Number of the first image, where others were drawn before it with the same seed.
+            batch_size: Images at a time.
             known: Tokens that are given, as :meth:`sample_tokens` takes them.
 
         Returns:
@@ -113,7 +113,7 @@ class Generator:
         return self.decode(tokens, batch_size=batch_size)
 
     def decode(self, tokens: Tensor, *, batch_size: int = 64) -> Tensor:
-        """Token grids (n, *grid) as pictures (n, C, H, W) in [-1, 1], float32, on the CPU."""
+        """Token grids (n, *grid) as images (n, C, H, W) in [-1, 1], float32, on the CPU."""
         device = next(self.tokenizer.parameters()).device
         return torch.cat([self.tokenizer.decode(part.to(device)).cpu() for part in torch.split(tokens, batch_size)])
 
@@ -156,7 +156,7 @@ class Generator:
         if not guidance >= 0 or batch_size < 1:
             raise GridcodeError(f"guidance must be >= 0 and batch_size >= 1, got {guidance} and {batch_size}")
         if first < 0:
-            raise GridcodeError(f"pictures are numbered from 0, got first={first}")
+            raise GridcodeError(f"images are numbered from 0, got first={first}")
         space, config, grids = self.prior.space, sampler or SamplerConfig(), []
         begun = self._begun(known, len(wanted))
         numbers = first + torch.arange(len(wanted), device=self.device)

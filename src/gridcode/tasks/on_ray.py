@@ -36,7 +36,7 @@ from gridcode.tasks.tokenize import StoreOptions, encoded, manifest_of, total_of
 from gridcode.tokenizer.model import Tokenizer
 
 SHARD_EXAMPLES: Final = 16_384
-"""Examples of a shard, about: a whole number of batches. Of a stream, a shard of tokens is one of pictures."""
+"""Examples of a shard, about: a whole number of batches. Of a stream, a shard of tokens is one of images."""
 _IN_HAND: Final = 2
 """Shards that an actor has in hand, so that it never waits for the driver."""
 _COMMIT_SECONDS: Final = 10.0

@@ -49,7 +49,7 @@ def tokenize(
     *,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> TokenStore:
-    """Encode every example of every split, in order, as in validation: pictures are centre-cropped.
+    """Encode every example of every split, in order, as in validation: images are centre-cropped.
 
     Args:
         tokenizer: In evaluation mode.

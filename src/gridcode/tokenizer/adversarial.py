@@ -112,12 +112,12 @@ def gradient_penalty(scores: Tensor, examples: Tensor) -> Tensor:
 
     Args:
         scores: (B,), computed from ``examples``; where there are several an example, of their sum.
-        examples: (B, …), pictures in [-1, 1] say, with ``requires_grad``.
+        examples: (B, …), images in [-1, 1] say, with ``requires_grad``.
 
     Returns:
         A number that can be differentiated by the discriminator's weights.
 
-    Differs from MaskGIT: its pictures are in [0, 1], where the same function has twice the gradient and four times
+    Differs from MaskGIT: its images are in [0, 1], where the same function has twice the gradient and four times
     the penalty.
 
     >>> x = torch.ones(2, 1, 2, 2, requires_grad=True)

@@ -12,7 +12,7 @@ stop between two lines of the log, the first usage of the training tokens is cou
 | usage falling | training tokens use much less of it than they did |
 | gradient exploding | the gradient's norm is many times its running median |
 | reconstruction stalling | the best PSNR has not risen over several validations |
-| high usage, poor reconstruction | nearly every code is in use, and pictures are still bad late in the run |
+| high usage, poor reconstruction | nearly every code is in use, and images are still bad late in the run |
 | instability | the PSNR of a batch falls far below its running median |
 | few channels | before the first step: so few channels for the codebook that each needs very many levels |
 """
@@ -221,7 +221,7 @@ def stalling(validations: int, gain: float) -> Alarm:
 
 
 def poor_reconstruction(below: float) -> Alarm:
-    """Tokens tell much, and pictures are bad: what is missing is not a larger codebook.
+    """Tokens tell much, and images are bad: what is missing is not a larger codebook.
 
     From ``validation_psnr`` in dB, ``usage`` and ``progress``, the share of the run that is done.
     """

@@ -44,7 +44,7 @@ class Architecture:  # no ABCMeta: a class whose type is not `type` makes tyro i
 
     @abstractmethod
     def grid(self, *shape: int) -> tuple[int, ...]:
-        """The shape of the latents of an example of a shape, without channels: (h, w) of a picture.
+        """The shape of the latents of an example of a shape, without channels: (h, w) of an image.
 
         Raises:
             GridcodeError: There are none of examples of that shape.

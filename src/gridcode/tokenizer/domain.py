@@ -319,7 +319,7 @@ class Domain(ABC):
 
     @abstractmethod
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
-        """Write a picture (PNG) of a batch and of what comes back, for a person to see."""
+        """Write an image (PNG) of a batch and of what comes back, for a person to see."""
 
 
 _registered: dict[str, type[Domain]] = {}

@@ -3,8 +3,8 @@
 examples --Encoder--> latents --Quantizer--> codes, indices --Decoder--> examples
 (B, …)                (B, d, *grid)          indices (B, *grid), or (B, *grid, q) where a place has q of them
 
-Pictures are (B, C, H, W) in [-1, 1], and their grid is (h, w). What an example is, and what else encoder and decoder
-may see (a *context*: of a label map the picture), is the business of its :class:`gridcode.tokenizer.domain.Domain`.
+Images are (B, C, H, W) in [-1, 1], and their grid is (h, w). What an example is, and what else encoder and decoder
+may see (a *context*: of a label map the image), is the business of its :class:`gridcode.tokenizer.domain.Domain`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reconstruction:
     """What a forward pass gives.
 
     Attributes:
-        outputs: The decoder's: of pictures (B, C, H, W), in [-1, 1] up to its errors.
+        outputs: The decoder's: of images (B, C, H, W), in [-1, 1] up to its errors.
         quantized: Codes (B, d, *grid), indices (B, *grid, *index_shape) and the quantizer's own loss.
     """
 
@@ -49,7 +49,7 @@ class Tokenizer(nn.Module):
 
     Args:
         config: The kind and shape of encoder and decoder, and the quantizer.
-        domain: What is known of the data; not needed for pictures.
+        domain: What is known of the data; not needed for images.
 
     Raises:
         GridcodeError: The settings make no valid tokenizer.
@@ -87,10 +87,10 @@ class Tokenizer(nn.Module):
         return next(self.parameters()).device
 
     def token_grid(self, *shape: int) -> tuple[int, ...]:
-        """The shape of an example's tokens: (h, w) of a picture of (height, width), and q where a place has q indices.
+        """The shape of an example's tokens: (h, w) of an image of (height, width), and q where a place has q indices.
 
         Raises:
-            GridcodeError: There are none of examples of that shape, of pictures because a side is not a multiple of
+            GridcodeError: There are none of examples of that shape, of images because a side is not a multiple of
                 the downsampling.
         """
         return (*self.config.grid(*shape), *self.quantizer.index_shape)
@@ -99,7 +99,7 @@ class Tokenizer(nn.Module):
         """The encoder's latents (B, d, *grid).
 
         Args:
-            examples: (B, …); pictures (B, C, H, W) in [-1, 1].
+            examples: (B, …); images (B, C, H, W) in [-1, 1].
             context: What is seen beside them, where the kind of data has that.
 
         Raises:
@@ -160,7 +160,7 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def decode(self, indices: Tensor, context: Tensor | None = None, *, known: Tensor | None = None) -> Tensor:
-        """Indices (B, *grid, *index_shape) in [0, K) -> examples: pictures (B, C, H, W) in [-1, 1], float32.
+        """Indices (B, *grid, *index_shape) in [0, K) -> examples: images (B, C, H, W) in [-1, 1], float32.
 
         Args:
             indices: As :meth:`encode` gives them.

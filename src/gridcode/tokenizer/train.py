@@ -2,7 +2,7 @@
 
     batch ─ objective.inputs ─> Tokenizer ─> outputs ─ objective.terms ─> loss = sum of the terms + the quantizer's own
 
-The terms are the kind's (:class:`gridcode.tokenizer.domain.Objective`): of pictures errors of pixels and a distance of
+The terms are the kind's (:class:`gridcode.tokenizer.domain.Objective`): of images errors of pixels and a distance of
 features, of sounds distances of spectra, of both a discriminator's score, where the settings have them; of label maps
 the task's loss. The quantizer's own is logged as ``quantizer`` (FSQ has none). Everything random is keyed by the step,
 so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
@@ -152,5 +152,5 @@ def _validate(
     measured = domain.measure(tokenizer, domain.eval_batches(chosen, data, batch_size=config.loop.batch_size))
     run.validated(step, measured.scores, score=measured.score, save=tokenizer.save_pretrained)
     batch = next(iter(domain.eval_batches(domain.part(source, STRIP), data, batch_size=STRIP)))
-    domain.save_pictures(run.out / "pictures" / f"step-{step + 1:08d}.png", tokenizer, batch)
+    domain.save_pictures(run.out / "images" / f"step-{step + 1:08d}.png", tokenizer, batch)
     return dict(measured.signs) | usage_facts(measured.usage)

@@ -4,7 +4,7 @@
       run.json                    the resolved config
       log.jsonl, tensorboard/     curves
       best/, last/                models: the best validation score's, and the newest
-      pictures/, perceptual/      Stage I: validation pictures and reconstructions; the network of a self-made loss
+      pictures/, perceptual/      Stage I: validation images and reconstructions; the network of a self-made loss
       state/step-00000500/        what --resume continues from
       done.json                   there once the run ended
       .lock                       keeps a second process out while one is training
@@ -115,7 +115,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         )
     if occupied and not options.force:
         raise FileError(f"{out} is not empty; set force=True to replace it, or resume=True to continue that run")
-    for name in ("state", "best", "last", "tensorboard", "pictures", "perceptual"):
+    for name in ("state", "best", "last", "tensorboard", "images", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", DONE_FILE):
         (out / name).unlink(missing_ok=True)

@@ -130,13 +130,13 @@ def test_compress_and_decompress_sounds_and_folders_of_them(runs: Path, tmp_path
     assert main([*again, "--force", "--on-error", "skip"]) == 0
     assert "skipped: " in capsys.readouterr().err
     for words, said in (
-        ([*again, "--bpp", "1"], "--bpp and --max-pixels are for pictures"),
-        (["compress", str(tmp_path / "none"), *tokenizer], "no such picture or sound"),
+        ([*again, "--bpp", "1"], "--bpp and --max-pixels are for images"),
+        (["compress", str(tmp_path / "none"), *tokenizer], "no such image or sound"),
         (["compress", str(tmp_path / "model"), *tokenizer, "--out", "x"], "not a folder of sounds"),
-        ([*again, "--max-pixels", "5"], "--max-pixels are for pictures"),
+        ([*again, "--max-pixels", "5"], "--max-pixels are for images"),
         (["compress", str(sounds / "a.flac"), "--model", str(rates)], "a model of sounds has one rate; give one of"),
         (["decompress", str(tmp_path / "c.gc"), *here, "--out", "x.ogg"], "x.ogg: sounds are written as .flac or .wav"),
-        (["decompress", str(tmp_path / "c.gc"), *here, "--max-pixels", "5"], "--max-pixels is for pictures"),
+        (["decompress", str(tmp_path / "c.gc"), *here, "--max-pixels", "5"], "--max-pixels is for images"),
     ):
         assert main(words) == 2
         assert said in capsys.readouterr().err
@@ -163,13 +163,13 @@ def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: P
     tokenizer, tokens = str(runs / "tokenizer"), str(runs / "tokens")
     for words, said in (
         (["edit", "--prior", str(runs / "ar"), "--tokenizer", tokenizer, "--input", "x", "--box", "0", "0", "8", "8"],
-         "is a tokenizer of sounds, not a tokenizer of pictures"),
+         "is a tokenizer of sounds, not a tokenizer of images"),
         (["train", "prior", "scenes_smoke", "--tokens", tokens],
-         "holds tokens of sounds, and scenes_smoke is a recipe of pictures; give one of fsdd_laptop"),
+         "holds tokens of sounds, and scenes_smoke is a recipe of images; give one of fsdd_laptop"),
         (["train", "tokenizer", "fsdd_smoke", "--data.source", "/none"], "/none: no such file or folder"),
         (["eval", "fsdd_smoke", "--run", "x", "--tokenizer", tokenizer], "--run is for dense prediction"),
         (["sample", "scenes_smoke", "--prior", str(runs / "ar"), "--tokenizer", tokenizer],
-         "is a tokenizer of sounds, not a tokenizer of pictures"),
+         "is a tokenizer of sounds, not a tokenizer of images"),
     ):  # fmt: skip
         assert main([*words, "--out", str(tmp_path / "out")]) == 2
         err = capsys.readouterr().err

@@ -56,7 +56,7 @@ def subject(task: Task) -> DenseSubject:
     )
     tokenizer = Tokenizer(model, DenseDomain(data, train.categories)).eval()
 
-    # The codes say how bright the picture is: far from right, and a function of the picture alone.
+    # The codes say how bright the image is: far from right, and a function of the image alone.
     def predict(images: torch.Tensor, batch: int = 0) -> torch.Tensor:
         return (images.mean((1, 2, 3)) * 9).long().abs().view(-1, 1, 1).expand(-1, 2, 2)
 
@@ -155,7 +155,7 @@ def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
 
 def test_one_picture_and_another_size_are_one_line() -> None:
     whole = subject("depth")
-    with pytest.raises(GridcodeError, match="needs at least 2 validation pictures"):
+    with pytest.raises(GridcodeError, match="needs at least 2 validation images"):
         evaluate_dense(whole, replace(CONFIG, count=1), say=lambda text: None)
     other = replace(whole, data=replace(whole.data, height=24))
     with pytest.raises(GridcodeError, match="is for depth at 16x16, the data for depth at 24x16"):

@@ -241,7 +241,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tiny_run: TinyRun) -> None:
         (lambda: tokenizer.encode(labels.float(), images), r"labels of integers, got torch.float32"),
         (lambda: tokenizer.encode(labels + 8, images), r"labels of channel 0 reach from .* takes 0 to 7"),
         (lambda: tokenizer.encode(labels - 2, images), r"labels of channel . reach from -[12]"),
-        (lambda: tokenizer.encode(labels), r"sees the picture too: give images"),
+        (lambda: tokenizer.encode(labels), r"sees the image too: give images"),
         (lambda: tokenizer.encode(labels, images[:, :, :8]), r"takes images \(B, 3, 16, 24\), got shape"),
         (lambda: tokenizer.encode(labels, images[:2]), r"2 images for 4 label maps"),
         (lambda: tokenizer.decode(indices.flatten(1), images), r"decodes indices \(B, 2, 3\), got shape \(4, 6\)"),

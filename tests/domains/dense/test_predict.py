@@ -1,4 +1,4 @@
-"""Predictions: the map of a picture at its own size, in files that the readers of data sets take back."""
+"""Predictions: the map of an image at its own size, in files that the readers of data sets take back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: De
     expected = predictor.tokenizer.decode(codes, batch.images)
     assert torch.equal(predictor.predict(batch.images), expected)
     examples = list(open_dense(data, "val"))
-    found = predictor.predict_pictures([example.image for example in examples])
+    found = predictor.predict_images([example.image for example in examples])
     for prediction, wanted in zip(found, expected.numpy(), strict=True):
         np.testing.assert_array_equal(prediction.planes, wanted)
         assert prediction.deviation is None
@@ -91,7 +91,7 @@ def test_deviations_are_files_in_the_maps_units(predictor: DensePredictor, tmp_p
     several = DensePredictor(predictor.prior, predictor.tokenizer, draws=3)
     scale, rounding = (1000, 0.00051) if dense_domain(predictor.tokenizer).data.task == "depth" else (1, 0.501)
     predict_source(several, open_source(tmp_path / "in"), PredictOptions(tmp_path / "out", batch_size=3))
-    for name, found in zip(cut, several.predict_pictures(list(cut.values())), strict=True):
+    for name, found in zip(cut, several.predict_images(list(cut.values())), strict=True):
         stem = name.replace("/", "-").replace(" ", "-").removesuffix(".png")
         assert found.deviation is not None
         assert found.deviation.shape == cut[name].shape[:2]
@@ -121,13 +121,13 @@ def test_each_batch_has_randomness_of_its_own(predictor: DensePredictor, tmp_pat
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
 def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> None:
-    assert predictor.predict_pictures([]) == []
+    assert predictor.predict_images([]) == []
     grey, floats = np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3))
     for picture in (grey, floats):
-        with pytest.raises(GridcodeError, match=r"a picture is uint8 \(H, W, 3\), got"):
-            predictor.predict_pictures([picture])  # type: ignore[list-item]
+        with pytest.raises(GridcodeError, match=r"an image is uint8 \(H, W, 3\), got"):
+            predictor.predict_images([picture])  # type: ignore[list-item]
     with pytest.raises(GridcodeError, match="fit is 'centre'; choose whole or crop"):
-        predictor.predict_pictures([], fit="centre")  # type: ignore[arg-type]
+        predictor.predict_images([], fit="centre")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
@@ -152,9 +152,9 @@ def test_files_hold_the_maps_at_the_size_of_what_was_seen(predictor: DensePredic
     if task == "panoptic":
         content = json.loads((tmp_path / "out/annotations/panoptic_predicted.json").read_text())
         assert [category["name"] for category in content["categories"]][:2] == ["sky", "ground"]
-        assert [image["file_name"] for image in content["images"]] == list(cut), "as the pictures are called"
+        assert [image["file_name"] for image in content["images"]] == list(cut), "as the images are called"
     images = list(cut.values())  # predicted in the same batches: other shapes may be rounded otherwise
-    found = [one for batch in (images[:2], images[2:]) for one in predictor.predict_pictures(batch, fit=options.fit)]
+    found = [one for batch in (images[:2], images[2:]) for one in predictor.predict_images(batch, fit=options.fit)]
     for (name, image), prediction in zip(cut.items(), found, strict=True):
         seen, planes = predictor.seen_part(image, options.fit), prediction.planes
         assert planes.shape[1:] == seen.shape[:2] == ((min(image.shape[:2]),) * 2 if fit == "crop" else image.shape[:2])
@@ -195,7 +195,7 @@ def official(truth: Path, guess: Path) -> dict[int, list[float]]:
     by_image = {entry["image_id"]: entry for entry in predicted["annotations"]}
     sums: dict[int, list[float]] = {entry["id"]: [0.0, 0, 0, 0] for entry in true["categories"]}
     for entry in true["annotations"]:
-        other = by_image[entry["image_id"]]  # a picture without prediction is an error there
+        other = by_image[entry["image_id"]]  # an image without prediction is an error there
         g, p = (
             read_ids(path.parents[1] / path.stem / one["file_name"], name="ids")
             for path, one in ((truth, entry), (guess, other))
@@ -225,7 +225,7 @@ def official(truth: Path, guess: Path) -> dict[int, list[float]]:
 
 
 def test_the_official_tool_matches_what_is_written(tmp_path: Path, tiny: Callable[[Task], DenseRun]) -> None:
-    """Ids of categories with gaps and ids of pictures are the data set's own; extra pictures do no harm."""
+    """Ids of categories with gaps and ids of images are the data set's own; extra images do no harm."""
     scenes = open_dense(tiny("panoptic").data, "val")
     assert scenes.categories is not None
     categories = replace(scenes.categories, ids=tuple(200 - 7 * n for n in range(len(scenes.categories.names))))
@@ -311,5 +311,5 @@ def test_stages_that_do_not_belong_together_are_refused(trained: Callable[[Task]
     with pytest.raises(GridcodeError, match="learned the tokens of label tokenizer"):
         DensePredictor(prior, tokenizer)
     of_classes = make_prior(MaskGITConfig(width=8, depth=1, heads=1, mlp=8), prior.space)
-    with pytest.raises(GridcodeError, match="predicts no label maps from pictures"):
+    with pytest.raises(GridcodeError, match="predicts no label maps from images"):
         DensePredictor(of_classes, tokenizer)

@@ -57,7 +57,7 @@ def test_every_task_is_learned_on_scenes(task: Task, figure: str, tiny_run: Tiny
     assert tokenizer.domain.measure(tokenizer, batches).scores[figure] == pytest.approx(
         best(line[f"val/{figure}"] for line in lines), rel=1e-5
     )
-    with Image.open(tmp_path / "pictures" / "step-00000040.png") as strip:
+    with Image.open(tmp_path / "images" / "step-00000040.png") as strip:
         assert strip.size == (8 * 24, 3 * 16)
 
 

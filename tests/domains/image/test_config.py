@@ -22,7 +22,7 @@ from gridcode.errors import GridcodeError
         ({"widths": (64, 12)}, "multiples of 8, got (64, 12)"),
         ({"widths": (0, 8)}, "multiples of 8, got (0, 8)"),
         ({"widths": (-8,)}, "multiples of 8, got (-8,)"),
-        ({"channels": 4}, "a picture has 1 or 3 channels, got channels=4"),
+        ({"channels": 4}, "an image has 1 or 3 channels, got channels=4"),
         ({"encoder_blocks": 0}, "tokenizer encoder_blocks must be at least 1, got 0"),
         ({"decoder_blocks": 0}, "tokenizer decoder_blocks must be at least 1, got 0"),
         ({"patch": 0}, "tokenizer patch must be at least 1, got 0"),

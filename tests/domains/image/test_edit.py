@@ -1,4 +1,4 @@
-"""Editing: bytes beyond the seam are the picture's, what is drawn is the prior's, and any size works."""
+"""Editing: bytes beyond the seam are the image's, what is drawn is the prior's, and any size works."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def test_outpainting_keeps_the_picture_and_fills_the_rest(generator: Generator) 
     ("picture", "mask", "settings", "message"),
     [
         (photo(8, 12), np.zeros((8, 12), bool), {}, "the mask is empty: mark at least one pixel"),
-        (photo(8, 12), np.ones((8, 11), bool), {}, r"the mask has shape \(8, 11\) .* the picture \(8, 12\)"),
-        (photo(8, 12)[..., :1], np.ones((8, 12), bool), {}, r"takes uint8 pictures \(H, W, 3\), got uint8 "),
+        (photo(8, 12), np.ones((8, 11), bool), {}, r"the mask has shape \(8, 11\) .* the image \(8, 12\)"),
+        (photo(8, 12)[..., :1], np.ones((8, 12), bool), {}, r"takes uint8 images \(H, W, 3\), got uint8 "),
         (photo(8, 12), np.ones((8, 12), bool), {"label": 2}, "label 2 is not one of the prior's 2 classes"),
         (photo(8, 12), np.ones((8, 12), bool), {"count": 0}, "count must be at least 1, got 0"),
     ],
@@ -141,7 +141,7 @@ def test_what_cannot_be_edited_is_refused(
 
 @pytest.mark.parametrize("box", [(0, 0, 13, 4), (-1, 0, 4, 4), (4, 4, 4, 6), (5, 0, 4, 6)])
 def test_boxes_outside_are_refused(box: tuple[int, int, int, int]) -> None:
-    with pytest.raises(GridcodeError, match="does not lie in the picture"):
+    with pytest.raises(GridcodeError, match="does not lie in the image"):
         box_mask(8, 12, box)
     with pytest.raises(GridcodeError, match="outpainting adds pixels at a side"):
         outpainted(photo(4, 4), left=0, top=0, right=0, bottom=0)

@@ -131,13 +131,13 @@ def test_a_kept_classifier_measures_as_the_one_that_was_trained(
     first = evaluate(scenes, kept, say=lambda text: None)
     again = evaluate(scenes, replace(kept, classifier_steps=1), say=lambda text: None)  # read, so steps play no part
     assert first.figures() == again.figures() == measured.figures()
-    with pytest.raises(GridcodeError, match=r"has size=16, these pictures need 32; give another evaluation.classifier"):
+    with pytest.raises(GridcodeError, match=r"has size=16, these images need 32; give another evaluation.classifier"):
         measuring_classifier(
             scenes.train, replace(DATA, size=32), steps=1, seed=0, device="cpu", folder=tmp_path / "classifier"
         )
     config = tmp_path / "classifier/config.json"
     write_json(config, read_json(config, "") | {"classes": ["boots", *scenes.train.classes[1:]]})
-    with pytest.raises(GridcodeError, match=r"knows boots, .*, these pictures are .*; give another evaluation"):
+    with pytest.raises(GridcodeError, match=r"knows boots, .*, these images are .*; give another evaluation"):
         measuring_classifier(scenes.train, DATA, steps=1, seed=0, device="cpu", folder=tmp_path / "classifier")
 
 
@@ -179,12 +179,12 @@ def test_scores_by_protocol_are_figures_rows_and_records(scenes: Subject, tmp_pa
     stored = json.loads((tmp_path / "report.json").read_text())
     assert [Score.from_record(record) for record in stored["scores"]] == found.scores()
     assert stored["figures"]["samples FD (classifier)"] == pytest.approx(found.scores()[7].value)
-    # The same features and pictures as the distance that eval always measures, but for rounding to bytes.
+    # The same features and images as the distance that eval always measures, but for rounding to bytes.
     assert found.samples is not None
     assert found.samples.frechet == pytest.approx(stored["figures"]["samples FD (classifier)"], rel=0.05)
     text = page.read_text(encoding="utf-8")
     assert "Scores by protocol" in text
-    assert "classifier-fd: 30 reconstructions against 30 pictures of" in text
+    assert "classifier-fd: 30 reconstructions against 30 images of" in text
 
 
 def test_the_overview_has_originals_reconstructions_and_samples(measured: Evaluation) -> None:

@@ -66,5 +66,5 @@ def test_a_shift_leaves_half_of_a_picture() -> None:
     with pytest.raises(GridcodeError, match=r"loss.perceptual.shift must be >= 0, got -1"):
         PerceptualConfig(shift=-1)
     TokenizerRun(data=DataConfig(size=16), loss=LossConfig(perceptual=PerceptualConfig(shift=8)))
-    with pytest.raises(GridcodeError, match="shift=9 leaves less than half of a picture of 16 pixels"):
+    with pytest.raises(GridcodeError, match="shift=9 leaves less than half of an image of 16 pixels"):
         TokenizerRun(data=DataConfig(size=16), loss=LossConfig(perceptual=PerceptualConfig(shift=9)))

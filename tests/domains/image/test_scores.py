@@ -89,13 +89,13 @@ def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
     reconstructions, samples = scored(config, None)
     assert (reconstructions[0].protocol.split, samples[0].protocol.split) == ("val", "train")
     save_reference(replace(cropped, crop="center 8"), CORNER, tmp_path / "train.npz")
-    with pytest.raises(GridcodeError, match="has pictures of center 8, these are of center 16"):
+    with pytest.raises(GridcodeError, match="has images of center 8, these are of center 16"):
         scored(config, None)
 
 
 def test_few_pictures_are_warned_of(classifier: Classifier) -> None:
     found = ProtocolScores(CONFIG, "pictures", size=16, classifier=classifier, device="cpu")
-    for count, warned in ((3, ["fd-lite0: 3 pictures are few", "classifier-fd: 3 pictures are few"]), (12, [])):
+    for count, warned in ((3, ["fd-lite0: 3 images are few", "classifier-fd: 3 images are few"]), (12, [])):
         found.update(ORIGINALS[:count], DECODED[:count])
         assert [warning[: warning.index(" for")] for warning in found.warnings()] == warned
     assert found.warnings(20) == []
@@ -150,7 +150,7 @@ def test_refusals() -> None:
     for setting in ("samples", "count"):
         with pytest.raises(GridcodeError, match=f"evaluation {setting} must be more than 3 .* got 3"):
             check_graders(replace(CONFIG, **{setting: 3}), size=16)
-    with pytest.raises(GridcodeError, match="classifier-fd needs pictures with labels"):
+    with pytest.raises(GridcodeError, match="classifier-fd needs images with labels"):
         scored(CONFIG, None)
     with pytest.raises(GridcodeError, match="but there are 2 protocols"):
         replace(CONFIG, reference="real.npz")
@@ -167,7 +167,7 @@ def test_refusals() -> None:
     with pytest.raises(GridcodeError, match="are for lpips; name it in evaluation distance"):
         replace(CONFIG, heads="vgg.pth")
     lpips = replace(CONFIG, distance=("lpips",), vgg="vgg16.pth", heads="vgg.pth")
-    with pytest.raises(GridcodeError, match="takes pictures from 16 px per side, these have 12"):
+    with pytest.raises(GridcodeError, match="takes images from 16 px per side, these have 12"):
         check_graders(lpips, size=12)
     with pytest.raises(MissingFileError, match=r"evaluation vgg is vgg16.pth, but there is no such file"):
         check_graders(lpips, size=16)

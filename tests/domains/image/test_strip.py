@@ -1,4 +1,4 @@
-"""The strip shows each picture above its reconstruction, to the last pixel value."""
+"""The strip shows each image above its reconstruction, to the last pixel value."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_parameters_are_those_of_the_papers_sizes() -> None:
     ("change", "message"),
     [
         ({"width": 30}, "width must be a multiple of heads, got width=30 and heads=4"),
-        ({"channels": 2}, "a picture has 1 or 3 channels, got channels=2"),
+        ({"channels": 2}, "an image has 1 or 3 channels, got channels=2"),
         ({"patch": 0}, "tokenizer patch must be at least 1, got 0"),
         ({"decoder_depth": 0}, "tokenizer decoder_depth must be at least 1, got 0"),
         ({"side": 0}, "tokenizer side must be at least 1, got 0"),

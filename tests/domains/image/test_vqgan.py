@@ -147,7 +147,7 @@ def test_the_parts_between_which_activations_are_kept_take_and_give_tensors() ->
     [
         ({"widths": ()}, "widths of vqgan must be positive multiples of 32, got ()"),
         ({"widths": (32, 48)}, "widths of vqgan must be positive multiples of 32, got (32, 48)"),
-        ({"channels": 4}, "a picture has 1 or 3 channels, got channels=4"),
+        ({"channels": 4}, "an image has 1 or 3 channels, got channels=4"),
         ({"latents": 0}, "tokenizer latents must be at least 1, got 0"),
         ({"encoder_attention": (3,)}, "encoder_attention lists levels from 0 to 2, each once, got (3,)"),
         ({"decoder_attention": (1, 1)}, "decoder_attention lists levels from 0 to 2, each once, got (1, 1)"),

@@ -137,10 +137,10 @@ def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: P
     tokenizer = str(runs / "tokenizer")
     for words, said in (
         (["train", "prior", "scenes_smoke", "--tokens", str(runs / "tokens")],
-         "holds tokens of clouds, and scenes_smoke is a recipe of pictures; give one of solids_laptop"),
+         "holds tokens of clouds, and scenes_smoke is a recipe of images; give one of solids_laptop"),
         (["train", "tokenizer", "solids_smoke", "--data.source", "/none"], "or 'solids' for the built-in clouds"),
         (["sample", "scenes_smoke", "--prior", str(runs / "ar"), "--tokenizer", tokenizer],
-         "is a tokenizer of clouds, not a tokenizer of pictures"),
+         "is a tokenizer of clouds, not a tokenizer of images"),
         (["sample", "--prior", str(runs / "ar"), "--tokenizer", tokenizer, "--points", "0"],
          "--points must be at least 1"),
         (["eval", "fsdd_smoke", "--tokenizer", tokenizer], "is a tokenizer of clouds, not a tokenizer of sounds"),

@@ -93,7 +93,7 @@ def test_folders_of_another_kind_are_refused_in_one_line(runs: Path, tmp_path: P
     tokenizer, tokens = str(runs / "tokenizer"), str(runs / "tokens")
     for words, said in (
         (["train", "prior", "scenes_smoke", "--tokens", tokens],
-         "holds tokens of texts, and scenes_smoke is a recipe of pictures; give one of tinyshakespeare_laptop"),
+         "holds tokens of texts, and scenes_smoke is a recipe of images; give one of tinyshakespeare_laptop"),
         (["train", "tokenizer", "tinyshakespeare_smoke", "--data.source", "/none"], "/none: no such file or folder"),
         (["sample", "fsdd_smoke", "--prior", str(runs / "prior"), "--tokenizer", tokenizer],
          "is a tokenizer of texts, not a tokenizer of sounds"),

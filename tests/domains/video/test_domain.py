@@ -131,7 +131,7 @@ def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -
     given = ["--given", "motion", "--given-frames", "1"]
     for words, said in (
         (["train", "prior", "scenes_smoke", "--tokens", tokens],
-         "holds tokens of clips, and scenes_smoke is a recipe of pictures; give one of video_laptop"),
+         "holds tokens of clips, and scenes_smoke is a recipe of images; give one of video_laptop"),
         (["train", "tokenizer", "video_smoke", "--data.source", "/none"], "/none: no such file or folder"),
         (["train", "tokenizer", "video_smoke", "--data.frames", "6"], "set --data.frames 5"),
         (["sample", "fsdd_smoke", *models], "is a tokenizer of clips, not a tokenizer of sounds"),

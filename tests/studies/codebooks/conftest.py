@@ -1,4 +1,4 @@
-"""A study on pictures at smoke size, through the command line."""
+"""A study on images at smoke size, through the command line."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(("side", "grid", "steps"), [
-    (32, (8, 8), "400 and 400 steps of 64 pictures"),
-    (128, (16, 16), "600 steps of 16 pictures and 400 of 64"),
+    (32, (8, 8), "400 and 400 steps of 64 images"),
+    (128, (16, 16), "600 steps of 16 images and 400 of 64"),
 ])  # fmt: skip
 def test_at_laptop_size_large_pictures_have_larger_tokens(side: int, grid: tuple[int, int], steps: str) -> None:
     config = TradeoffConfig(data=DataConfig(size=side))

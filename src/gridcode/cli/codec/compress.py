@@ -1,4 +1,4 @@
-"""``gridcode compress``: pictures, sounds, or the splits of a token store, to small files."""
+"""``gridcode compress``: images, sounds, or the splits of a token store, to small files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a picture or a sound, of any size, into a small file; or each one of a folder into one of a folder.
+    """Turn an image or a sound, of any size, into a small file; or each one of a folder into one of a folder.
 
     The file holds the tokenizer's tokens: what decompress gives is like the original, not the same. It needs the model
     that compress used. Transparency is laid over white; CMYK becomes RGB; grey stays grey. A model of sounds
@@ -33,7 +33,7 @@ class Arguments:
     """
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A picture, a folder of pictures, a sound, a folder of sounds, or a token store."""
+    """An image, a folder of images, a sound, a folder of sounds, or a token store."""
     model: Annotated[CodecModel, FLAT]
     out: Path | None = None
     """The file to write, or a folder; beside the input, with .gc behind its name, by default."""
@@ -58,32 +58,32 @@ def run(arguments: list[str]) -> None:
     parsed = parse(Arguments, arguments, prog="gridcode compress")
     if parsed.input.is_dir() and sort_of(parsed.input) == "tokens":
         if parsed.bpp is not None or parsed.workers != 1:
-            raise GridcodeError("--bpp and --workers are for pictures; the tokens of a store are coded as they are")
+            raise GridcodeError("--bpp and --workers are for images; the tokens of a store are coded as they are")
         compress_store(parsed.input, parsed.model, parsed.out, coder=parsed.coder, force=parsed.force)
         return
     if parsed.bpp is not None and not parsed.bpp > 0:
         raise GridcodeError(f"--bpp must be above 0, got {parsed.bpp}")
     if not parsed.input.exists():
-        check_paths(parsed.input, "picture or sound", parsed.out)
+        check_paths(parsed.input, "image or sound", parsed.out)
     on_error = parsed.reading.on_error or "stop"
     work: Work[tuple[int, float]]
     if parsed.model.kind() == "audio":
         from gridcode.cli.audio.compress import CompressSound, sounds_in
 
         if parsed.bpp is not None or parsed.reading.max_pixels is not None:
-            raise GridcodeError("--bpp and --max-pixels are for pictures; leave them out")
+            raise GridcodeError("--bpp and --max-pixels are for images; leave them out")
         check_paths(parsed.input, "sound", parsed.out)
         found = sounds_in(parsed.input) if parsed.input.is_dir() else [parsed.input]
         work, nouns, unit = CompressSound(parsed.coder), "sounds", "second"
     else:
         from gridcode.data.folder import ImageFolder
 
-        check_paths(parsed.input, "picture", parsed.out)
+        check_paths(parsed.input, "image", parsed.out)
         found = [parsed.input]
         if parsed.input.is_dir():
             folder = ImageFolder(parsed.input, on_error=on_error, max_pixels=parsed.reading.max_pixels)
             found = [folder.encoded(index) for index in range(len(folder))]
-        work, nouns, unit = Compress(parsed.coder, parsed.bpp, parsed.reading.max_pixels), "pictures", "pixel"
+        work, nouns, unit = Compress(parsed.coder, parsed.bpp, parsed.reading.max_pixels), "images", "pixel"
     from gridcode.training.log import ProgressBar
 
     planned = jobs(parsed.input, found, parsed.out, ending=SUFFIX, force=parsed.force)
@@ -112,7 +112,7 @@ def _summary(size: int, amount: float, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Compress:
-    """Turns a picture into a file; it says how many bytes that has, and how many pixels the picture."""
+    """Turns an image into a file; it says how many bytes that has, and how many pixels the image."""
 
     coder: Literal["raw", "static", "prior"] | None
     bpp: float | None

@@ -1,4 +1,4 @@
-"""``gridcode decompress``: small files to pictures, to sounds, or to a token store, again."""
+"""``gridcode decompress``: small files to images, to sounds, or to a token store, again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a file of gridcode compress into a picture (PNG) or a sound (FLAC or WAV); or all the files of a folder.
+    """Turn a file of gridcode compress into an image (PNG) or a sound (FLAC or WAV); or all the files of a folder.
 
     Files of a token store's splits become the store.
     """
@@ -39,7 +39,7 @@ class Arguments:
     workers: int = 1
     """Processes that share the files of a folder."""
     max_pixels: int | None = None
-    """Refuse a picture of more pixels; 89 million by default."""
+    """Refuse an image of more pixels; 89 million by default."""
 
 
 def run(arguments: list[str]) -> None:
@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> None:
     if header.picture is None and header.sound is None:
         if parsed.workers != 1:
             raise GridcodeError(
-                "--workers is for pictures and sounds; the splits of a token store are decoded one after another"
+                "--workers is for images and sounds; the splits of a token store are decoded one after another"
             )
         decompress_store(found, parsed.model, parsed.out, force=parsed.force)
         return
@@ -70,13 +70,13 @@ def run(arguments: list[str]) -> None:
         from gridcode.cli.audio.compress import DecompressSound
 
         if parsed.max_pixels is not None:
-            raise GridcodeError("--max-pixels is for pictures; leave it out")
+            raise GridcodeError("--max-pixels is for images; leave it out")
         work, ending = DecompressSound(), ".flac"
     else:
         work, ending = Decompress(parsed.max_pixels), ".png"
     if (kind == "audio") != (header.sound is not None):
         raise GridcodeError(
-            f"{found[0]} holds a {'picture' if header.picture else 'sound'}, and --model {parsed.model.model} is of "
+            f"{found[0]} holds a {'image' if header.picture else 'sound'}, and --model {parsed.model.model} is of "
             f"{KINDS[kind].nouns}; give the model it was made by"
         )
     planned = jobs(parsed.input, found, parsed.out, ending=ending, force=parsed.force)
@@ -90,7 +90,7 @@ def run(arguments: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Decompress:
-    """Turns a file into a picture; it says how large that is."""
+    """Turns a file into an image; it says how large that is."""
 
     max_pixels: int | None
 

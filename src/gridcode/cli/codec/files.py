@@ -111,7 +111,7 @@ def described(path: Path) -> list[str]:
     lines = [f"compressed tokens: {path}, {size:,} bytes, version {VERSION}, checksums right"]
     if picture is not None:
         colours, pixels = "grey" if picture.channels == 1 else "RGB", picture.height * picture.width
-        lines.append(f"picture: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits per pixel")
+        lines.append(f"image: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits per pixel")
     if (sound := header.sound) is not None:
         seconds = sound.samples / sound.rate
         lines.append(

@@ -81,7 +81,7 @@ def _prior(model: CodecModel, tokenizer: str) -> Prior | None:
         model.device.usable()  # before anything is downloaded
         place = find_model(model.model)
     inside = [place / "prior"] if (place / "prior").is_dir() else [rate / "prior" for rate in rate_folders(place)]
-    found = [folder for folder in inside or [place] if sort_of(folder) in ("class prior", "picture prior")]
+    found = [folder for folder in inside or [place] if sort_of(folder) in ("class prior", "image prior")]
     if not found:
         return None
     from gridcode.prior.make import load_prior

@@ -1,1 +1,1 @@
-"""Scores by named protocols of pictures alone, without a model: reference statistics, and pictures in files."""
+"""Scores by named protocols of images alone, without a model: reference statistics, and images in files."""

@@ -1,4 +1,4 @@
-"""A bar for batches of pictures that are read and measured."""
+"""A bar for batches of images that are read and measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gridcode.training.log import ProgressBar
 
 
 def with_bar(title: str, batches: Iterable[Tensor], total: int) -> Iterator[Tensor]:
-    """Pass batches on, and show how many of ``total`` pictures have been taken.
+    """Pass batches on, and show how many of ``total`` images have been taken.
 
     >>> import torch
-    >>> [len(batch) for batch in with_bar("pictures", torch.zeros(5, 3, 8, 8).split(2), 5)]
+    >>> [len(batch) for batch in with_bar("images", torch.zeros(5, 3, 8, 8).split(2), 5)]
     [2, 2, 1]
     """
     done = 0

@@ -1,4 +1,4 @@
-"""``gridcode eval reference``: measure real pictures once, so that many reports share one reference."""
+"""``gridcode eval reference``: measure real images once, so that many reports share one reference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gridcode.evaluation.protocol import PROTOCOLS, ProtocolName
 
 @dataclass(frozen=True)
 class ReferenceArguments:
-    """Measure real pictures once, for gridcode eval --reference FILE.npz.
+    """Measure real images once, for gridcode eval --reference FILE.npz.
 
     gridcode eval reference --data.source DIR --protocol fd-lite0 --out FILE.npz
     """
@@ -29,24 +29,24 @@ class ReferenceArguments:
     protocol: ProtocolName | None = None
     """Whose network measures; the layout adm has none."""
     layout: Literal["gridcode", "adm"] = "gridcode"
-    """gridcode: statistics and features of one network; adm: the pictures themselves (arr_0), as ADM's batches have
+    """gridcode: statistics and features of one network; adm: the images themselves (arr_0), as ADM's batches have
     them, which every network measures when it reads them."""
     split: Literal["train", "val"] = "train"
-    """Which pictures of the data."""
+    """Which images of the data."""
     count: int = 10_000
-    """Pictures, at most, from all over the split."""
+    """Images, at most, from all over the split."""
     inception: str | None = None
     """Inception's weights for fid-adm and fid-clean: the file pt_inception-2015-12-05-6726825d.pth."""
     classifier: str | None = None
     """The measuring classifier's folder for classifier-fd, as gridcode eval --classifier leaves it."""
     data: DataConfig = field(default_factory=DataConfig)
-    """The pictures, read as gridcode train reads them for validation."""
+    """The images, read as gridcode train reads them for validation."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
     force: bool = False
     """Replace --out."""
 
     def check(self) -> None:
-        """Refuse what cannot be written, before pictures are measured.
+        """Refuse what cannot be written, before images are measured.
 
         Raises:
             GridcodeError: The file has another name or is there, or layout and protocol do not fit.
@@ -58,13 +58,13 @@ class ReferenceArguments:
         if self.layout == "gridcode" and self.protocol is None:
             raise GridcodeError(f"give the --protocol whose network measures: one of {', '.join(PROTOCOLS)}")
         if self.layout == "adm" and self.protocol is not None:
-            raise GridcodeError("--layout adm keeps pictures, which no network has measured; leave --protocol out")
+            raise GridcodeError("--layout adm keeps images, which no network has measured; leave --protocol out")
         if self.count < 2:
             raise GridcodeError(f"--count must be at least 2, got {self.count}")
 
 
 def save_reference_file(arguments: list[str]) -> None:
-    """Measure real pictures, and keep their statistics, or keep the pictures.
+    """Measure real images, and keep their statistics, or keep the images.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
@@ -86,15 +86,15 @@ def save_reference_file(arguments: list[str]) -> None:
     pictures = fixed_subset(open_split(data, parsed.split), parsed.count)
     source = f"{data.dataset} {parsed.split}, center {data.size}"
     read = (batch.images for batch in eval_batches(pictures, data, batch_size=50))
-    batches = with_bar("pictures", read, len(pictures))
+    batches = with_bar("images", read, len(pictures))
     if parsed.protocol is None:
-        say(f"reading {len(pictures):,} pictures of {source}")
+        say(f"reading {len(pictures):,} images of {source}")
         count = save_picture_batch(batches, parsed.out)
-        print(f"{count:,} pictures in {parsed.out}; gridcode eval takes it as --reference with any --protocol")
+        print(f"{count:,} images in {parsed.out}; gridcode eval takes it as --reference with any --protocol")
         return
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
-    say(f"measuring {len(pictures):,} pictures of {source} with {extractor.name}")
+    say(f"measuring {len(pictures):,} images of {source} with {extractor.name}")
     reference = measure_reference(batches, extractor, source=source, split=parsed.split, crop=f"center {data.size}")
     save_reference(reference, extractor, parsed.out)
-    print(f"statistics of {reference.count:,} pictures in {parsed.out}, hash {reference.hash}")
+    print(f"statistics of {reference.count:,} images in {parsed.out}, hash {reference.hash}")
     print(f"use them with gridcode eval --protocol {parsed.protocol} --reference {parsed.out}")

@@ -25,8 +25,8 @@ PARTS: Final = ("tokenizer", "tokens", "prior")
 
 NAMES: Final[Mapping[Sort, str]] = {
     **{f"{name} tokenizer": f"a tokenizer of {kind.nouns}" for name, kind in KINDS.items()},
-    "class prior": "a prior of pictures",
-    "picture prior": "a prior of label maps",
+    "class prior": "a prior of images",
+    "image prior": "a prior of label maps",
     "features": "a network that measures",
     "tokens": "a token store",
     "parts": "a folder that holds tokenizer/ and prior/",
@@ -36,8 +36,8 @@ NAMES: Final[Mapping[Sort, str]] = {
 
 USES: Final[Mapping[Sort, str]] = {
     **{f"{name} tokenizer": f"gridcode {kind.uses} take it as --tokenizer" for name, kind in KINDS.items()},
-    "class prior": "gridcode sample and gridcode edit make pictures with it",
-    "picture prior": "gridcode predict makes label maps with it",
+    "class prior": "gridcode sample and gridcode edit make images with it",
+    "image prior": "gridcode predict makes label maps with it",
     "features": "gridcode eval takes a classifier as --classifier",
     "tokens": "gridcode train prior RECIPE --tokens {folder} --out DIR learns from it",
 }
@@ -76,7 +76,7 @@ def _sort_of_model(config: Mapping[str, Any]) -> Sort:
     if kind == "tokenizer":
         return f"{domain if str(domain) in KINDS else 'image'} tokenizer"
     if kind == "prior":
-        return "picture prior" if domain == "dense" or config.get("example_shape") else "class prior"
+        return "image prior" if domain == "dense" or config.get("example_shape") else "class prior"
     return "features" if kind in ("classifier", "observer") else "other"
 
 
@@ -125,13 +125,13 @@ def _may_be_damaged(folder: Path) -> bool:
 def kind_of_data(words: Sequence[str]) -> KindOfData:
     """The kind of data of the tokenizer that a command line names; with --run alone it is dense prediction.
 
-    What is none is taken for a tokenizer of pictures: the verb then says what is wrong with it.
+    What is none is taken for a tokenizer of images: the verb then says what is wrong with it.
     """
     named = option_value("--tokenizer", words)
     if not named:
         return "dense" if option_value("--run", words) else "image"
     sort = sort_of_model(named, Device(option_value("--device", words) or "cpu"))
-    if sort == "picture prior":
+    if sort == "image prior":
         return "dense"
     return next((kind for kind in KINDS if sort == f"{kind} tokenizer"), "image")
 

@@ -44,14 +44,14 @@ class Kind:
 
 
 KINDS: Final[Mapping[KindOfData, Kind]] = {
-    "image": Kind("pictures", built_in="scenes", uses="reconstruct, tokenize, eval, sample and edit", own=False),
+    "image": Kind("images", built_in="scenes", uses="reconstruct, tokenize, eval, sample and edit", own=False),
     "dense": Kind(
         "label maps",
         built_in="scenes",
         setting="task",
         uses="tokenize, predict and eval",
         subject="dense prediction",
-        files="pictures",
+        files="images",
         own=False,
     ),
     "audio": Kind("sounds", setting="rate"),

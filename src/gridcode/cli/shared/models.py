@@ -54,10 +54,10 @@ class TokenizerModel:
 
 @dataclass(frozen=True)
 class CodecModel:
-    """What turns pictures or sounds into tokens and codes them."""
+    """What turns images or sounds into tokens and codes them."""
 
     model: str
-    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; of pictures one of several such folders, a
+    """A folder of tokenizer/ and perhaps prior/, as gridcode demo makes it; of images one of several such folders, a
     rate each; or a tokenizer's folder or hub id."""
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
@@ -198,7 +198,7 @@ class DenseModels:
                 f"{self.run} holds no tokenizer/; give the folder that holds tokenizer/ and prior/ as --run"
             )
         check_folder("--tokenizer", self.tokenizer_at(), "dense tokenizer")
-        check_folder("--prior", self.prior_at(), "picture prior")
+        check_folder("--prior", self.prior_at(), "image prior")
 
     def tokenizer_at(self) -> str:
         """Where Stage I is.
@@ -251,10 +251,10 @@ class DenseModels:
 
 @dataclass(frozen=True)
 class DenseDataChange:
-    """Where the pictures with label maps are, when they are not where the label tokenizer was trained."""
+    """Where the images with label maps are, when they are not where the label tokenizer was trained."""
 
     source: str | None = None
-    """Pictures with label maps; the label tokenizer's own by default."""
+    """Images with label maps; the label tokenizer's own by default."""
     train_count: int | None = None
     """Number of training scenes; only for 'scenes'."""
     val_count: int | None = None
@@ -262,11 +262,11 @@ class DenseDataChange:
     ignore_value: int | None = None
     """Value of these semantic maps that is unlabelled, as 0 is."""
     orientation: Orientation | None = None
-    """Whether these pictures and maps are turned by their EXIF orientation (exif) or left as they are (stored)."""
+    """Whether these images and maps are turned by their EXIF orientation (exif) or left as they are (stored)."""
     workers: int | None = None
-    """Processes that read pictures."""
+    """Processes that read images."""
     max_pixels: int | None = None
-    """Refuse pictures and maps of more pixels; Pillow's limit of 89 million by default."""
+    """Refuse images and maps of more pixels; Pillow's limit of 89 million by default."""
 
     def applied(self, data: DenseConfig) -> DenseConfig:
         """The settings with these changes."""

@@ -119,7 +119,7 @@ class Drawing:
     sampler: Annotated[SamplerConfig, FLAT] = field(default_factory=SamplerConfig)
     """How grids are filled."""
     seed: int = 0
-    """Same seed, same result: a picture's noise depends on the seed and its number."""
+    """Same seed, same result: an image's noise depends on the seed and its number."""
 
 
 Data = TypeVar("Data")
@@ -135,7 +135,7 @@ def read_each(
         count: How many there are.
         read: Raises a :class:`GridcodeError` where one cannot be read.
         name: Where they come from.
-        what: What they are, such as "pictures".
+        what: What they are, such as "images".
         on_error: At one that cannot be read: stop, or skip it.
 
     Raises:
@@ -171,23 +171,23 @@ class Changes:
 
 @dataclass(frozen=True)
 class Reading(Changes):
-    """How pictures are read, where it is not as the tokenizer was trained."""
+    """How images are read, where it is not as the tokenizer was trained."""
 
     on_error: Literal["stop", "skip"] | None = None
-    """At a picture that cannot be read: stop, or skip it and say so."""
+    """At an image that cannot be read: stop, or skip it and say so."""
     max_pixels: int | None = None
-    """Refuse pictures of more pixels; Pillow's limit of 89 million by default."""
+    """Refuse images of more pixels; Pillow's limit of 89 million by default."""
 
 
 @dataclass(frozen=True)
 class DataChange(Reading):
-    """Where the pictures are, when they are not where the tokenizer was trained."""
+    """Where the images are, when they are not where the tokenizer was trained."""
 
     source: str | None = None
-    """Pictures to read, for training and validation; the tokenizer's own data by default."""
+    """Images to read, for training and validation; the tokenizer's own data by default."""
     size: int | None = None
     """Side in pixels; the tokenizer's own by default."""
     val_source: str | None = None
-    """Pictures for validation, where they are not beside or among those of --data.source."""
+    """Images for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
-    """Processes that read pictures."""
+    """Processes that read images."""

@@ -100,7 +100,7 @@ def _options_of(kind: type, default: Any) -> frozenset[str]:
 
 
 def recipe_first(words: Sequence[str]) -> tuple[EvaluationConfig, Sequence[str]]:
-    """A recipe of pictures' measuring and sampling settings, if its name is the first word, and the words after it.
+    """A recipe of images' measuring and sampling settings, if its name is the first word, and the words after it.
 
     Raises:
         GridcodeError: The first word is no option and no recipe.

@@ -11,7 +11,7 @@ from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.video.options import VideoReading
 
 _SHOWN = 8
-"""Clips in the picture, at most."""
+"""Clips in the image, at most."""
 
 
 @dataclass(frozen=True)

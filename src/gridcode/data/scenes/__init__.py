@@ -1,1 +1,1 @@
-"""The built-in scenes: rendered pictures of five solids, with exact depth and segments."""
+"""The built-in scenes: rendered images of five solids, with exact depth and segments."""

@@ -216,7 +216,7 @@ def _camera(draws: _Draws, height: Array) -> tuple[Array, Array, Array]:
 
 
 def _project(at: Array, z: Array, camera: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-    """Picture coordinates (-1 left or bottom, 1 right or top) and depth times tangent of points (x, y, z)."""
+    """Image coordinates (-1 left or bottom, 1 right or top) and depth times tangent of points (x, y, z)."""
     eye, pitch, tangent = camera
     x, y, up = at[..., 0] - eye[:, 0], at[..., 1] - eye[:, 1], z - eye[:, 2]
     depth = (y * np.cos(pitch) - up * np.sin(pitch)) * tangent
@@ -233,7 +233,7 @@ def _place(
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Floor positions (S, 3, 2) and which slots are filled (S, 3).
 
-    Each lesser object tries a few places and takes the first where it touches no other, stays in the picture,
+    Each lesser object tries a few places and takes the first where it touches no other, stays in the image,
     neither hides nor is hidden by the rest, and looks smaller than the main object, which gives the scene its
     class. If there is no such place, it and those after it are left out.
     """

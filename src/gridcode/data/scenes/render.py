@@ -1,4 +1,4 @@
-"""Pictures of the built-in scenes: light on floor and objects, shadows, and the way to sRGB bytes.
+"""Images of the built-in scenes: light on floor and objects, shadows, and the way to sRGB bytes.
 
 Light is linear until the end. Matte light is (ambient + sun n.l visible) colour; objects add a highlight and
 a faint mirror image of floor and horizon, and the floor darkens where objects hide the sky. The nine rays of

@@ -134,7 +134,7 @@ def render_scenes(seed: int, indices: Iterable[int], size: int) -> SceneBatch:
 
 
 class Scenes(ImageSource):
-    """Scenes ``start`` to ``start + count - 1`` of a seed; the pictures are rendered once, at construction.
+    """Scenes ``start`` to ``start + count - 1`` of a seed; the images are rendered once, at construction.
 
     Args:
         seed: Which data set.

@@ -30,7 +30,7 @@ from gridcode.errors import FileError, GridcodeError
 
 @dataclass(frozen=True)
 class Share:
-    """What some lanes give to a step: pictures lane by lane, and the lanes' states after it."""
+    """What some lanes give to a step: images lane by lane, and the lanes' states after it."""
 
     chunk: Chunk
     states: dict[int, LaneState]
@@ -49,7 +49,7 @@ class LaneFetch(Dataset[Share | GridcodeError]):
 
     Args:
         stream: The shards.
-        config: Size, channels, crop, buffer and what to do at an unreadable picture.
+        config: Size, channels, crop, buffer and what to do at an unreadable image.
         order: Seed, batch size and first step.
         lanes: How many lanes share a batch.
     """
@@ -67,7 +67,7 @@ class LaneFetch(Dataset[Share | GridcodeError]):
         return Share(_chunk(made, skipped), {lane: self._open[lane][0].state for lane in task.lanes})
 
     def _rows(self, step: int, number: int, skipped: list[str]) -> list[Any]:
-        """A lane's pictures of a step."""
+        """A lane's images of a step."""
         if number not in self._open:
             lane = Lane(
                 self._stream,
@@ -83,7 +83,7 @@ class LaneFetch(Dataset[Share | GridcodeError]):
         return [self._next(pictures, skipped, position) for position in range(start, start + count)]
 
     def _next(self, pictures: Iterator[Encoded | GridcodeError], skipped: list[str], position: int) -> Any:
-        """What :func:`_read` gives of the next picture that can be read; its place in training decides the crop."""
+        """What :func:`_read` gives of the next image that can be read; its place in training decides the crop."""
         for _ in range(MOST_IN_A_ROW):
             item = next(pictures)
             try:
@@ -96,7 +96,7 @@ class LaneFetch(Dataset[Share | GridcodeError]):
 
 
 class DecodeFetch(Dataset[Chunk | GridcodeError]):
-    """Decodes pictures that were read already, with the centre crop."""
+    """Decodes images that were read already, with the centre crop."""
 
     def __init__(self, stream: ImageStream, config: DataConfig) -> None:
         self._stream, self._config = stream, config
@@ -122,12 +122,12 @@ def stream_train_batches(stream: ImageStream, config: DataConfig, order: TrainOr
 
     Args:
         stream: The shards.
-        config: Size, channels, crop, buffer, workers and what to do at an unreadable picture.
+        config: Size, channels, crop, buffer, workers and what to do at an unreadable image.
         order: Seed, batch size, first step, and which of how many processes this is.
 
     Raises:
         GridcodeError: The processes cannot share the lanes, the first step is not that of ``stream.position``, or a
-            shard or a picture cannot be read.
+            shard or an image cannot be read.
     """
     lanes = lane_count(len(stream.shards), order.batch_size, order.world)
     mine = range(order.rank * lanes // order.world, (order.rank + 1) * lanes // order.world)
@@ -161,15 +161,15 @@ def _steps(
 
 
 def stream_eval_batches(stream: ImageStream, config: DataConfig, *, batch_size: int) -> Iterator[Batch]:
-    """Every picture once, in order, with the centre crop.
+    """Every image once, in order, with the centre crop.
 
     Args:
         stream: The shards.
-        config: Size, channels, workers and what to do at an unreadable picture.
-        batch_size: Pictures a batch; the last one may be smaller.
+        config: Size, channels, workers and what to do at an unreadable image.
+        batch_size: Images a batch; the last one may be smaller.
 
     Raises:
-        GridcodeError: A shard or a picture cannot be read, or there are none.
+        GridcodeError: A shard or an image cannot be read, or there are none.
     """
     if batch_size < 1:
         raise GridcodeError(f"batch_size must be at least 1, not {batch_size}")
@@ -200,7 +200,7 @@ def _read(
 
 
 def _chunk(made: Sequence[tuple[Any, int, str, Mapping[str, Any]]], skipped: Sequence[str]) -> Chunk:
-    """What :func:`_read` gave of some pictures."""
+    """What :func:`_read` gave of some images."""
     squares, labels, keys, _ = zip(*made, strict=True)
     pixels = torch.from_numpy(np.stack(squares))
     return Chunk(pixels, torch.tensor(labels, dtype=torch.int64), keys, tuple(skipped))

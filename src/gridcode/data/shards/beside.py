@@ -1,10 +1,10 @@
-"""What stands beside pictures: captions, addresses, widths, anything that is not the picture or its class.
+"""What stands beside images: captions, addresses, widths, anything that is not the image or its class.
 
 Parquet, saved data sets     other columns: integers, floats and texts as such; lists and structs as JSON
-tar shards                   other members of a picture's key, by extension: txt, json, caption.txt, …, as text
+tar shards                   other members of an image's key, by extension: txt, json, caption.txt, …, as text
 
-Values are named when a store is made (``gridcode tokenize --columns``), read with the pictures, and written as columns
-of the store. A source that is read by number has them in memory; a stream reads each with its picture.
+Values are named when a store is made (``gridcode tokenize --columns``), read with the images, and written as columns
+of the store. A source that is read by number has them in memory; a stream reads each with its image.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ TEXT: Final = "string"
 @final
 @dataclass(frozen=True)
 class Beside:
-    """Columns of all pictures of a source.
+    """Columns of all images of a source.
 
     Attributes:
-        table: A row for each picture, of the types that :func:`kind_of` names.
+        table: A row for each image, of the types that :func:`kind_of` names.
 
     >>> Beside(pa.table({"caption": ["a cat", None], "width": pa.array([4, 5], pa.int16())}))[0]
     {'caption': 'a cat', 'width': 4}
@@ -154,7 +154,7 @@ def texts_of(members: Mapping[str, bytes | None]) -> dict[str, str | None]:
 
 def _none(name: str, there: Sequence[str], where: str) -> Any:
     seen = ", ".join(there[:20]) or "nothing"
-    raise GridcodeError(f"{where}: nothing called '{name}' beside the pictures, only {seen}; name others")
+    raise GridcodeError(f"{where}: nothing called '{name}' beside the images, only {seen}; name others")
 
 
 def _python(value: pa.Scalar, name: str) -> Any:

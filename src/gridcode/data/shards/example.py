@@ -1,6 +1,6 @@
-"""What the members of one example in a tar mean: which is the picture, which tells its class.
+"""What the members of one example in a tar mean: which is the image, which tells its class.
 
-.jpg .png .webp …                 the picture; of several the one with a plain extension (jpg, not mask.png)
+.jpg .png .webp …                 the image; of several the one with a plain extension (jpg, not mask.png)
 .cls .cls.txt                     its class: a whole number or a name
 .json                             its class where there is no .cls: the field 'label', 'cls' or 'class'
 .txt and others                   not read
@@ -29,14 +29,14 @@ _LONGEST: Final = 1 << 20
 
 
 def picture_of(group: Group, where: str) -> Member | None:
-    """The member that is an example's picture; None where the group is no example but a text about the data.
+    """The member that is an example's image; None where the group is no example but a text about the data.
 
     Args:
         group: The members.
         where: What an error calls their shard.
 
     Raises:
-        GridcodeError: There is no picture, or there are several.
+        GridcodeError: There is no image, or there are several.
 
     >>> one, two = Member("1.jpg", 512, 9), Member("1.mask.png", 1536, 9)
     >>> picture_of(Group("1", {"jpg": one, "mask.png": two}), "a.tar").name
@@ -48,14 +48,14 @@ def picture_of(group: Group, where: str) -> Member | None:
         return group.members[found[0]]
     key, names = printable(group.key), ", ".join(f".{printable(extension)}" for extension in found or group.members)
     if found:
-        raise GridcodeError(f"{where}: '{key}' has several pictures ({names}); keep one of them, or name one plainly")
+        raise GridcodeError(f"{where}: '{key}' has several images ({names}); keep one of them, or name one plainly")
     if all(is_document(PurePosixPath(member.name).name) for member in group.members.values()):
         return None
-    raise GridcodeError(f"{where}: '{key}' has no picture, only {names}; remove it, or set data.on_error=skip")
+    raise GridcodeError(f"{where}: '{key}' has no image, only {names}; remove it, or set data.on_error=skip")
 
 
 def is_picture(extension: str) -> bool:
-    """Whether an extension's last part is that of a picture.
+    """Whether an extension's last part is that of an image.
 
     >>> is_picture("mask.png"), is_picture("cls")
     (True, False)

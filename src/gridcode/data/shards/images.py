@@ -1,4 +1,4 @@
-"""Pictures in local tar files, each to be had at once by an index of their places.
+"""Images in local tar files, each to be had at once by an index of their places.
 
 They are read where they lie, so that order, shuffling, workers, processes and resuming are those of any other source.
 """
@@ -28,16 +28,16 @@ _LOG = logging.getLogger(__name__)
 
 
 class TarImages(PackedImages):
-    """The pictures of one or several tar files, as WebDataset writes them.
+    """The images of one or several tar files, as WebDataset writes them.
 
     Args:
         paths: The files (shards), in order.
         name: What to record as the origin; the first path where not given.
         on_error: At what is not an example, and at a file cut short: stop, or leave it out, log it and go on.
-        max_pixels: A picture of more is refused; None for Pillow's own limit.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
 
     Raises:
-        GridcodeError: A file is missing, damaged or cut short, a key comes twice, or only some pictures have a class.
+        GridcodeError: A file is missing, damaged or cut short, a key comes twice, or only some images have a class.
 
     >>> import tempfile, tarfile
     >>> from PIL import Image
@@ -68,7 +68,7 @@ class TarImages(PackedImages):
         self.max_pixels = max_pixels
         self._index = tar_index(self.paths, on_error)
         if not len(self):
-            raise GridcodeError(f"{self.name}: no pictures in {_files(len(paths))}; check data.source")
+            raise GridcodeError(f"{self.name}: no images in {_files(len(paths))}; check data.source")
         self._root = root_of_alike(self.paths)
         unlabelled = self._unlabelled(on_error)
         self._labels, self.classes = self._numbered() if unlabelled < len(self) else (None, ())
@@ -78,12 +78,12 @@ class TarImages(PackedImages):
         return len(self._index.keys)
 
     def encoded(self, index: int) -> bytes:
-        """The bytes of picture file number ``index``."""
+        """The bytes of image file number ``index``."""
         start, size = (int(value) for value in self._index.places[index])
         return read_picture(self._path(index), Member(self._index.keys[index], start, size))
 
     def where(self, index: int) -> str:
-        """What an error calls picture number ``index``: its shard and key."""
+        """What an error calls image number ``index``: its shard and key."""
         return f"{printable(str(self._path(index)))}, key {printable(self._index.keys[index])}"
 
     def key(self, index: int) -> str:
@@ -92,7 +92,7 @@ class TarImages(PackedImages):
         return printable(f"{os.path.relpath(path, self._root) if self._root else path.name}:{self._index.keys[index]}")
 
     def beside(self, names: Sequence[str]) -> Beside:
-        """Other members of every picture's key, by extension; the files are read through for them.
+        """Other members of every image's key, by extension; the files are read through for them.
 
         Raises:
             GridcodeError: No key has a member of such an extension.
@@ -113,7 +113,7 @@ class TarImages(PackedImages):
         return self.paths[int(self._index.files[index])]
 
     def _unlabelled(self, on_error: Literal["stop", "skip"]) -> int:
-        """How many pictures have no class."""
+        """How many images have no class."""
         labels = self._index.labels
         missing = [index for index, label in enumerate(labels) if label is None]
         if on_error == "stop" and 0 < len(missing) < len(labels):
@@ -125,7 +125,7 @@ class TarImages(PackedImages):
         return len(missing)
 
     def _numbered(self) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-        """Label of every picture, -1 where it has none, and the class names."""
+        """Label of every image, -1 where it has none, and the class names."""
         labels = self._index.labels
         if any(isinstance(label, str) for label in labels):
             labels = [label if label is None else printable(str(label)) for label in labels]
@@ -136,9 +136,9 @@ class TarImages(PackedImages):
         return labels_of_columns([pa.chunked_array([labels])], names, self.name)
 
     def _said(self, unlabelled: int) -> tuple[str, ...]:
-        said = [f"shards: {len(self):,} pictures in {_files(len(self.paths))}"] if len(self.paths) > 1 else []
+        said = [f"shards: {len(self):,} images in {_files(len(self.paths))}"] if len(self.paths) > 1 else []
         if unlabelled:
-            said.append(f"labels: none for {unlabelled:,} of {len(self):,} pictures")
+            said.append(f"labels: none for {unlabelled:,} of {len(self):,} images")
         refused = self._index.refused
         if count := len(refused):
             _LOG.warning("%s: left out: %s", self.name, "; ".join(refused[:5]) + ("; …" if count > 5 else ""))

@@ -1,6 +1,6 @@
-"""Where the pictures of tar files lie: an index that is made once, by one header a member, and gives random access.
+"""Where the images of tar files lie: an index that is made once, by one header a member, and gives random access.
 
-The bytes that tell a class are read as well; pictures are not.
+The bytes that tell a class are read as well; images are not.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from gridcode.errors import FileError, GridcodeError, MissingFileError
 
 
 class TarIndex:
-    """Key, place and class of every picture in some tar files.
+    """Key, place and class of every image in some tar files.
 
     Args:
         paths: The files, in order.
         on_error: At what is not an example, and at a file cut short: stop, or leave it out and note it.
 
     Attributes:
-        keys: Each picture's key in its file.
+        keys: Each image's key in its file.
         files: (n,) int32, which of the files it is in.
         places: (n, 2) int64, the first byte and the number of bytes.
         labels: Its class, a number or a name; None where nothing tells.
         refused: What was left out, a line each.
 
     Raises:
-        GridcodeError: A file is missing, damaged or cut short, has no pictures, or a key comes twice.
+        GridcodeError: A file is missing, damaged or cut short, has no images, or a key comes twice.
     """
 
     def __init__(self, paths: Sequence[Path], on_error: Literal["stop", "skip"]) -> None:
@@ -63,7 +63,7 @@ class TarIndex:
                     places.append((picture.start, picture.size))
                     files.append(number)
             if len(files) == before:
-                self._refuse(GridcodeError(f"{where}: no pictures in it; remove it, or set data.on_error=skip"))
+                self._refuse(GridcodeError(f"{where}: no images in it; remove it, or set data.on_error=skip"))
         self.files = np.array(files, np.int32)
         self.places = np.array(places, np.int64).reshape(-1, 2)
 
@@ -123,7 +123,7 @@ def other_members(path: Path, extensions: Sequence[str], seen: set[str]) -> Iter
     Args:
         path: The file.
         extensions: Which ones.
-        seen: Every extension that is met, but for pictures' own, is put in here.
+        seen: Every extension that is met, but for images' own, is put in here.
 
     Raises:
         GridcodeError: The file cannot be read.

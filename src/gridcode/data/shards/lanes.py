@@ -1,12 +1,12 @@
-"""The order of a stream: shards in lanes, blocks in a lane, pictures in a block.
+"""The order of a stream: shards in lanes, blocks in a lane, images in a block.
 
     batch    | lane 0 | lane 1 | lane 2 | lane 3 |          each lane gives an equal share of every batch
                   |
     lane 0   shard 7, shard 2, …                            every fourth shard of the epoch's permutation
-             [ block 0 ][ block 1 ][ …                      as many pictures as the buffer holds, in random order
+             [ block 0 ][ block 1 ][ …                      as many images as the buffer holds, in random order
 
 Epoch e orders the shards by permutation(seed, e); of L lanes, lane l reads the shards l, l + L, … of it, one after
-another. So every shard is in one lane an epoch, and every picture comes once. Block b of a lane is shuffled by
+another. So every shard is in one lane an epoch, and every image comes once. Block b of a lane is shuffled by
 (seed, e, l, b). What a lane gives thus depends on (seed, l) and on nothing but the shards: not on processes and
 workers, which share the lanes. A lane whose shards are larger takes longer for an epoch; lanes do not wait.
 
@@ -33,7 +33,7 @@ def lane_count(shards: int, batch_size: int, world: int = 1) -> int:
 
     Args:
         shards: How many there are.
-        batch_size: Pictures per step, over all processes.
+        batch_size: Images per step, over all processes.
         world: Processes; each has the same number of lanes.
 
     Raises:
@@ -61,14 +61,14 @@ def useful_lane_workers(lanes: int, workers: int) -> int:
 
 
 class Lane:
-    """The pictures of one lane, without end.
+    """The images of one lane, without end.
 
     Args:
         stream: The shards.
         number: Which lane, in [0, lanes).
         lanes: How many there are.
         seed: Of the order.
-        buffer: Pictures of a block, at least 1; 1 keeps the order within shards.
+        buffer: Images of a block, at least 1; 1 keeps the order within shards.
         state: Where to begin.
     """
 
@@ -83,7 +83,7 @@ class Lane:
         self._next = state
 
     def __iter__(self) -> Iterator[Encoded | GridcodeError]:
-        """Pictures, or errors in their place; ``state`` is then where the one after it is."""
+        """Images, or errors in their place; ``state`` is then where the one after it is."""
         while True:
             if self._block is None:
                 self._fill()
@@ -107,13 +107,13 @@ class Lane:
                 break
         else:
             if not items and not block:
-                raise GridcodeError(f"{self._stream.name}: no pictures in the shards of a lane; check data.source")
+                raise GridcodeError(f"{self._stream.name}: no images in the shards of a lane; check data.source")
             self._reader, self._next = None, LaneState(epoch + 1)
         order = np.random.default_rng((self._seed, epoch, self._number, block)).permutation(len(items))
         self._block = [items[place] for place in order]
 
     def _read(self, epoch: int, first: int, start: int) -> Iterator[tuple[Encoded | GridcodeError, int, int]]:
-        """The lane's pictures of an epoch, each with the place after it: the shard's and the picture's number."""
+        """The lane's images of an epoch, each with the place after it: the shard's and the image's number."""
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._stream.shards))[
             self._number :: self._lanes
         ]

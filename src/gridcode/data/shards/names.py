@@ -4,7 +4,7 @@
     {train,val}-{0..9}.tar      each word with each number
     shards/*.tar                what lies there, sorted
 
-Every file that a brace stands for must be there: a missing shard would be missing pictures. A file whose own name has
+Every file that a brace stands for must be there: a missing shard would be missing images. A file whose own name has
 such letters is taken as it is.
 """
 

@@ -111,15 +111,15 @@ def _classes(shard: str) -> tuple[str, ...]:
 
 
 def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
-    """What stands beside pictures and of which kind it is, as a shard tells it; in tar files it is all text.
+    """What stands beside images and of which kind it is, as a shard tells it; in tar files it is all text.
 
     Raises:
-        GridcodeError: A Parquet file has no such column, or one is of pictures or other bytes.
+        GridcodeError: A Parquet file has no such column, or one is of images or other bytes.
     """
     if not is_parquet(shard):
         if pictures := [name for name in names if is_picture(name)]:
             raise GridcodeError(
-                f"columns: '{pictures[0]}' is a picture, which a token store does not keep; leave it out"
+                f"columns: '{pictures[0]}' is an image, which a token store does not keep; leave it out"
             )
         return dict.fromkeys(names, TEXT)
     with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:

@@ -18,9 +18,9 @@ class LaneState(NamedTuple):
     Attributes:
         epoch: How often it has been through its shards.
         shard: The place, among the lane's shards of this epoch, of the one in which its block begins.
-        offset: Pictures of that shard before the block.
+        offset: Images of that shard before the block.
         block: The block's number in the epoch.
-        used: Pictures of the block that were given.
+        used: Images of the block that were given.
     """
 
     epoch: int = 0

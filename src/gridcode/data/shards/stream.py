@@ -1,6 +1,6 @@
 """Shards that are read from front to back: what lies behind URLs, and local ones that are not worth an index.
 
-How many pictures there are is not known, and none can be had by its number. Classes are known where a file names them:
+How many images there are is not known, and none can be had by its number. Classes are known where a file names them:
 classnames.txt beside tar files, the schema's metadata of Parquet files.
 """
 
@@ -30,7 +30,7 @@ from gridcode.errors import GridcodeError
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as a shard holds it.
+    """An image as a shard holds it.
 
     Attributes:
         data: The file's bytes.
@@ -49,7 +49,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Pictures in shards, without a number.
+    """Images in shards, without a number.
 
     Attributes:
         shards: Paths or URLs of tar files or of Parquet files, in order.
@@ -57,9 +57,9 @@ class ImageStream:
         classes: Class names in label order; empty where they are not known.
         notes: What else was understood, a line each.
         on_error: At what cannot be read: stop, or leave it out.
-        max_pixels: A picture of more is refused; None for Pillow's own limit.
-        limit: Pictures at most, the first ones of every shard.
-        columns: What is read beside each picture, by name, and of which kind it is.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
+        limit: Images at most, the first ones of every shard.
+        columns: What is read beside each image, by name, and of which kind it is.
         position: Where training is in it; checkpoints keep that.
 
     >>> ImageStream(("a.tar", "b.tar"), "shards").first(100).limit
@@ -77,16 +77,16 @@ class ImageStream:
     position: StreamPosition = field(default_factory=StreamPosition, compare=False)
 
     def first(self, count: int) -> ImageStream:
-        """The first pictures of at most eight shards, ``count`` at most, always the same ones."""
+        """The first images of at most eight shards, ``count`` at most, always the same ones."""
         few = self.shards[:: max(1, len(self.shards) // 8)][: min(8, count)]
         return replace(self, shards=few, limit=count)
 
     def cuts(self, count: int) -> list[range]:
-        """All shards one by one, for nobody knows which ones hold ``count`` pictures."""
+        """All shards one by one, for nobody knows which ones hold ``count`` images."""
         return [range(place, place + 1) for place in range(len(self.shards))]
 
     def cut(self, places: range) -> ImageStream:
-        """The pictures of some of the shards, with the keys that they have in this stream."""
+        """The images of some of the shards, with the keys that they have in this stream."""
         part = replace(self, shards=self.shards[places.start : places.stop])
         part.__dict__["_root"] = self._root
         return part
@@ -100,12 +100,12 @@ class ImageStream:
         return os.path.relpath(shard, self._root) if self._root else PurePosixPath(shard).name
 
     def described(self) -> dict[str, Any]:
-        """What makes its pictures the same ones: the names of its shards, and its classes."""
+        """What makes its images the same ones: the names of its shards, and its classes."""
         names = [PurePosixPath(shard).name for shard in self.shards]
         return {"shards": names, "classes": list(self.classes)}
 
     def __iter__(self) -> Iterator[Encoded | GridcodeError]:
-        """All pictures in order; with ``on_error="skip"`` an error in the place of what cannot be read."""
+        """All images in order; with ``on_error="skip"`` an error in the place of what cannot be read."""
         left = self.limit
         for number, shard in enumerate(self.shards):
             share = None if left is None else -(-left // (len(self.shards) - number))
@@ -116,9 +116,9 @@ class ImageStream:
                 yield item
 
     def read(self, shard: str, start: int = 0) -> Iterator[Encoded | GridcodeError]:
-        """The pictures of one shard from number ``start`` on, in order.
+        """The images of one shard from number ``start`` on, in order.
 
-        Where a connection breaks it is made again, and the pictures that were given are passed over.
+        Where a connection breaks it is made again, and the images that were given are passed over.
 
         Raises:
             GridcodeError: The shard cannot be read; with ``on_error="stop"`` also, what is no example in it.

@@ -190,7 +190,7 @@ def _is_header(header: bytes) -> bool:
 def _no_header(where: str, header: bytes, place: int) -> GridcodeError:
     if place == 0:
         if header.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-            return GridcodeError(f"{where}: compressed; unpack it to a plain .tar, for pictures are compressed already")
+            return GridcodeError(f"{where}: compressed; unpack it to a plain .tar, for images are compressed already")
         return FileError(f"{where}: not a tar file; check data.source, or download it again")
     return _damaged(where, f" at byte {place:,}")
 

@@ -150,7 +150,7 @@ def sound_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluat
 
 
 def mel_pictures(waveforms: Tensor, rate: int) -> Tensor:
-    """Log-mel spectra as pictures in about [-1, 1], (B, 1, bands, frames)."""
+    """Log-mel spectra as images in about [-1, 1], (B, 1, bands, frames)."""
     return ((log_mel(waveforms, rate, bands=BANDS) + 4) / 3)[:, None]
 
 

@@ -1,4 +1,4 @@
-"""Sounds as pictures: log-magnitude spectrograms, in colours that also a grey print keeps apart."""
+"""Sounds as images: log-magnitude spectrograms, in colours that also a grey print keeps apart."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COLOURS = np.array([(0, 0, 4), (60, 15, 110), (145, 40, 128), (222, 73, 104), (
 
 
 def spectrograms(waveforms: Tensor, *, rate: int) -> Pictures:
-    """Pictures of waveforms, low frequencies at the bottom, time to the right: uint8 (B, H, W, 3).
+    """Images of waveforms, low frequencies at the bottom, time to the right: uint8 (B, H, W, 3).
 
     Args:
         waveforms: (B, 1, T), in [-1, 1].
-        rate: Samples per second; above 8 kHz the window grows with it, so that the picture's height stays the same.
+        rate: Samples per second; above 8 kHz the window grows with it, so that the image's height stays the same.
 
     >>> spectrograms(torch.zeros(2, 1, 1024), rate=8000).shape
     (2, 258, 34, 3)

@@ -1,4 +1,4 @@
-"""Dense prediction: label maps to codes and back with the picture as context, and codes predicted from pictures.
+"""Dense prediction: label maps to codes and back with the image as context, and codes predicted from images.
 
 Imports read one way, from left to right::
 

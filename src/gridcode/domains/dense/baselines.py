@@ -1,9 +1,9 @@
 """What needs no model: the label maps that a dense prediction must beat.
 
-    depth      mean depth per pixel         of the training pictures where the pixel is valid
+    depth      mean depth per pixel         of the training images where the pixel is valid
     panoptic   commonest class              one segment of the class with most training pixels
                commonest class per pixel    each class one segment
-    colour     grey                         red, green and blue as bright as the picture
+    colour     grey                         red, green and blue as bright as the image
 
 The mean over pixels of relative depth is that of the normalised maps.
 """
@@ -30,11 +30,11 @@ class Baseline(ABC):
 
     @abstractmethod
     def predict(self, batch: DenseBatch) -> Tensor:
-        """Maps (B, n, H, W) as a label tokenizer decodes them; only the pictures of ``batch`` may be looked at."""
+        """Maps (B, n, H, W) as a label tokenizer decodes them; only the images of ``batch`` may be looked at."""
 
 
 class ConstantMap(Baseline):
-    """The same map for every picture.
+    """The same map for every image.
 
     Args:
         planes: The map, (n, H, W).
@@ -49,7 +49,7 @@ class ConstantMap(Baseline):
 
 
 class GreyMap(Baseline):
-    """A picture that stays grey.
+    """An image that stays grey.
 
     >>> batch = DenseBatch(torch.ones(1, 1, 2, 2), torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), ("a",))
     >>> GreyMap().predict(batch).unique().tolist()
@@ -70,7 +70,7 @@ def fit_baselines(
     Args:
         data: The task, and how depth is binned.
         categories: The classes of a panoptic task.
-        batches: Training pictures with label maps; not looked at for colour.
+        batches: Training images with label maps; not looked at for colour.
 
     Raises:
         GridcodeError: There is no pixel to learn from.
@@ -93,7 +93,7 @@ def fit_baselines(
 
 
 def _mean_depth(label_map: DepthMap, batches: Iterable[DenseBatch]) -> Tensor:
-    """(1, H, W) float32, on the CPU: mean over the pictures where the depth is in range; elsewhere the mean of all."""
+    """(1, H, W) float32, on the CPU: mean over the images where the depth is in range; elsewhere the mean of all."""
     total, count = torch.zeros(()), torch.zeros(())
     for batch in batches:
         depth = torch.from_numpy(np.stack([label_map.normalise(planes) for planes in batch.planes.numpy()])).double()

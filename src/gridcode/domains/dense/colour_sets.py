@@ -1,11 +1,11 @@
-"""Colourised pictures as a set, against other real ones: the Fréchet distance of every row of a colour evaluation.
+"""Colourised images as a set, against other real ones: the Fréchet distance of every row of a colour evaluation.
 
-    half of the validation pictures, colourised  ──┐
+    half of the validation images, colourised  ──┐
                                                    ├─> observer's features ─> Fréchet distance
     the other half, as they are  ──────────────────┘
 
-The paper's FID-5k takes Inception's features and 5,000 pictures. Here they are an observer's
-(:mod:`gridcode.features.observer`), which learned from training pictures which way up they are; figures of two
+The paper's FID-5k takes Inception's features and 5,000 images. Here they are an observer's
+(:mod:`gridcode.features.observer`), which learned from training images which way up they are; figures of two
 observers do not compare, so one can be kept and shared. It sees colours, and takes no part in any training.
 """
 
@@ -30,21 +30,21 @@ from gridcode.features.train import train_observer
 from gridcode.metrics.colour import ColourFrechet, split_reference
 
 TRUE_COLOURS: Final = "true colours"
-"""What is as far from the reference as any other real pictures."""
+"""What is as far from the reference as any other real images."""
 _FEATURES: Final = "observer"
 _BATCH: Final = 32
 
 
 class ColourSets:
-    """Sets of colourised pictures, by row, and one of other real ones.
+    """Sets of colourised images, by row, and one of other real ones.
 
     Args:
         observer: Makes the features.
-        keys: Names of the validation pictures, each once: half are colourised, half are the reference.
+        keys: Names of the validation images, each once: half are colourised, half are the reference.
         rows: What colourises.
 
     Raises:
-        GridcodeError: There are fewer than 4 pictures, or a key occurs twice.
+        GridcodeError: There are fewer than 4 images, or a key occurs twice.
 
     >>> sets = ColourSets(Observer(ObserverConfig(targets=4, rotations=True, widths=(8,))), list("abcd"), ["grey"])
     >>> batch = DenseBatch(torch.zeros(4, 1, 8, 8), *[torch.zeros(4, 3, 8, 8, dtype=torch.uint8)] * 2, tuple("abcd"))
@@ -56,7 +56,7 @@ class ColourSets:
     def __init__(self, observer: Observer, keys: Sequence[str], rows: Sequence[str]) -> None:
         if len(keys) < 4:
             raise GridcodeError(
-                f"a Fréchet distance of colours needs at least 4 validation pictures, got {len(keys)}; "
+                f"a Fréchet distance of colours needs at least 4 validation images, got {len(keys)}; "
                 "set evaluation.observer_steps=0 to leave it out"
             )
         self._observer = observer
@@ -69,7 +69,7 @@ class ColourSets:
         """Add a batch.
 
         Args:
-            batch: Validation pictures.
+            batch: Validation images.
             decoded: By row, RGB bytes (B, 3, H, W).
         """
         reference = self._features(batch, batch.planes, self._reference)
@@ -79,7 +79,7 @@ class ColourSets:
             distance.update_reference(*reference)
 
     def compute(self) -> dict[str, float]:
-        """The distance of each row, and of the true colours of the pictures that were colourised."""
+        """The distance of each row, and of the true colours of the images that were colourised."""
         return {row: distance.compute().distance for row, distance in self._distances.items()}
 
     @torch.inference_mode()
@@ -93,17 +93,17 @@ class ColourSets:
 def colour_observer(
     train: DenseSource, data: DenseConfig, *, steps: int, device: torch.device | str, folder: str | Path | None = None
 ) -> Observer:
-    """The network whose features are compared: trained on the colours of training pictures, or read from its folder.
+    """The network whose features are compared: trained on the colours of training images, or read from its folder.
 
     Args:
-        train: Training pictures.
+        train: Training images.
         data: How they are read; of the task colour.
-        steps: Training steps of 32 pictures.
+        steps: Training steps of 32 images.
         device: Where it runs.
         folder: Where it is kept; one that is there already is taken as it is. None keeps none.
 
     Raises:
-        GridcodeError: What the folder holds cannot be read, or pictures cannot.
+        GridcodeError: What the folder holds cannot be read, or images cannot.
     """
     if folder is not None and Path(folder).exists():
         return load_observer(folder).to(device)
@@ -117,7 +117,7 @@ def colour_observer(
 
 
 def _squares(train: DenseSource, data: DenseConfig, *, seed: int) -> Iterator[Batch]:
-    """Central squares of training pictures, which can be turned; without labels."""
+    """Central squares of training images, which can be turned; without labels."""
     side = min(data.shape)
     top, left = ((length - side) // 2 for length in data.shape)
     for batch in dense_train_batches(train, data, TrainOrder(_BATCH, seed)):

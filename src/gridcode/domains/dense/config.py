@@ -30,7 +30,7 @@ class LabelTokenizerConfig(Architecture):
     quantizer: QuantizerConfig = PAPER_CODEBOOK
     """What turns latents into codes."""
     context: bool = True
-    """Whether encoder and decoder also see the picture; without it the codes must carry everything."""
+    """Whether encoder and decoder also see the image; without it the codes must carry everything."""
     codes: tuple[int, int] = (8, 8)
     """Rows and columns of the code grid, to which the grid of patches is resized."""
     patch: int = 8
@@ -112,7 +112,7 @@ class LabelTokenizerRun(TokenizerSettings):
     """Everything that determines a label tokenizer's run: equal values give equal weights."""
 
     data: DenseConfig = field(default_factory=DenseConfig)
-    """The pictures with label maps, and the task."""
+    """The images with label maps, and the task."""
     model: LabelTokenizerConfig = field(default_factory=LabelTokenizerConfig)
     """The tokenizer."""
     code_dropout: bool = True
@@ -149,15 +149,15 @@ class DenseEvaluationConfig:
     """
 
     count: int = 1000
-    """Validation pictures, at most."""
+    """Validation images, at most."""
     train_count: int = 2000
-    """Training pictures, at most, from which the trivial baselines are made."""
+    """Training images, at most, from which the trivial baselines are made."""
     batch_size: int = 50
-    """Pictures at a time."""
+    """Images at a time."""
     draws: int = 16
-    """Codes of each picture that are drawn as they are probable; 0 leaves out the rows of draws."""
+    """Codes of each image that are drawn as they are probable; 0 leaves out the rows of draws."""
     shown: int = 12
-    """Pictures in the report."""
+    """Images in the report."""
     observer_steps: int = 300
     """Colour: training steps of the network whose features the Fréchet distance compares; 0 leaves the distance out."""
     observer: str | None = None

@@ -1,10 +1,10 @@
-"""Dense prediction as a kind of data: label maps, with the picture that they are of as context.
+"""Dense prediction as a kind of data: label maps, with the image that they are of as context.
 
-labels, picture --Encoder--> latents --Quantizer--> codes, indices --Decoder, picture--> values of pixels --> planes
+labels, image --Encoder--> latents --Quantizer--> codes, indices --Decoder, image--> values of pixels --> planes
 (B, c, H, W)                 (B, d, h, w)           indices (B, h, w)   of each channel (B, K, H, W)       (B, n, H, W)
 
 What labels and planes are, and how one becomes the other, is the task's
-:class:`gridcode.domains.dense.data.source.LabelMap`. The picture is RGB, or grey where the map is colour.
+:class:`gridcode.domains.dense.data.source.LabelMap`. The image is RGB, or grey where the map is colour.
 
 Reference: Kolesnikov et al., UViM, 2022 (arXiv 2205.10337); the paper, section 4.4, which puts FSQ into it.
 Differs from paper: latents are not standardised before FSQ (on 5 channels that takes freedom away); before VQ they
@@ -63,7 +63,7 @@ class DenseDomain(Domain):
     """Label maps of one task and size.
 
     Args:
-        data: The task, and the size of maps and pictures.
+        data: The task, and the size of maps and images.
         categories: The classes; only the task 'panoptic' has and needs them.
 
     Raises:
@@ -86,7 +86,7 @@ class DenseDomain(Domain):
 
     @property
     def context_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the pictures."""
+        """Channels, height and width of the images."""
         return (self.label_map.context_channels, *self.data.shape)
 
     @classmethod
@@ -114,7 +114,7 @@ class DenseDomain(Domain):
 
     @classmethod
     def identity(cls, source: DenseSource) -> dict[str, Any]:
-        """Number, classes and names of the pictures."""
+        """Number, classes and names of the images."""
         names = source.categories.names if source.categories else ()
         return describe(len(source), names, (source.key(index) for index in range(len(source))))
 
@@ -154,12 +154,12 @@ class DenseDomain(Domain):
     def encoder_inputs(
         self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Labels and pictures.
+        """Labels and images.
 
         Args:
             config: The networks' shape.
             examples: int64 in [0, K), (B, channels, H, W); for colours float in [-1, 1], (B, 3, H, W).
-            context: Pictures in [-1, 1], (B, C, H, W); ignored where the context is off.
+            context: Images in [-1, 1], (B, C, H, W); ignored where the context is off.
 
         Raises:
             GridcodeError: A shape or type does not fit, or a label is out of range.
@@ -171,7 +171,7 @@ class DenseDomain(Domain):
     def check_range(
         self, config: LabelTokenizerConfig, examples: Tensor, context: Tensor | None, *, check_values: bool
     ) -> None:
-        """Refuse pictures and colours outside [-1, 1]."""
+        """Refuse images and colours outside [-1, 1]."""
         if context is not None and config.context:
             check_images(context, check_range=check_values)
         if examples.is_floating_point() and not self.label_map.groups:
@@ -180,7 +180,7 @@ class DenseDomain(Domain):
     def decoder_inputs(
         self, config: LabelTokenizerConfig, count: int, context: Tensor | None, dropped: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Pictures, and which codes the null stands for."""
+        """Images, and which codes the null stands for."""
         return self._checked_context(config, context, count), dropped
 
     def decoded(self, config: LabelTokenizerConfig, outputs: Sequence[Tensor]) -> Tensor:
@@ -224,7 +224,7 @@ class DenseDomain(Domain):
         grid = ", ".join(str(side) for side in tokenizer.token_grid(*data.shape))
         rows = {
             "task": f"{data.task}: {_PLANES[data.task]}",
-            "context": "encoder and decoder see the picture" if config.context else "none: codes carry everything",
+            "context": "encoder and decoder see the image" if config.context else "none: codes carry everything",
             "networks": f"vision transformers, {config.encoder_depth} and {config.decoder_depth} layers of width "
             f"{config.width}",
             "maps": f"{data.height} x {data.width} pixels, patches of {config.patch}",
@@ -239,7 +239,7 @@ class DenseDomain(Domain):
         return rows | classes | {"example": example}
 
     def encode_inputs(self, batch: DenseBatch) -> tuple[Tensor, Tensor]:
-        """Labels and pictures."""
+        """Labels and images."""
         return batch.labels, batch.images
 
     def check_data(self, data: DenseConfig) -> None:
@@ -258,7 +258,7 @@ class DenseDomain(Domain):
                 )
 
     def mirrored(self, batch: DenseBatch) -> tuple[Tensor, Tensor]:
-        """Labels and pictures with left and right exchanged; segments are numbered anew in a mirrored map."""
+        """Labels and images with left and right exchanged; segments are numbered anew in a mirrored map."""
         labels = np.stack([self.label_map.encode(planes) for planes in batch.planes.flip(-1).numpy()])
         return torch.from_numpy(labels), batch.images.flip(-1)
 
@@ -282,17 +282,17 @@ class DenseDomain(Domain):
         return measure_labels(tokenizer, self, batches)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: DenseBatch) -> None:
-        """Pictures as the model sees them, true maps below, decoded maps below those."""
+        """Images as the model sees them, true maps below, decoded maps below those."""
         labels, images = batch.labels.to(tokenizer.device), batch.images.to(tokenizer.device)
         decoded = tokenizer.decode(tokenizer.encode(labels, images), images)
         save_strip(path, batch, decoded, self.label_map)
 
     def _checked_context(self, config: LabelTokenizerConfig, images: Tensor | None, count: int) -> Tensor | None:
-        """The pictures, checked, where the context is on; else None."""
+        """The images, checked, where the context is on; else None."""
         if not config.context:
             return None
         if images is None:
-            raise GridcodeError("this label tokenizer sees the picture too: give images (B, C, H, W) in [-1, 1]")
+            raise GridcodeError("this label tokenizer sees the image too: give images (B, C, H, W) in [-1, 1]")
         self._check_shape(images, "images", self.label_map.context_channels)
         if len(images) != count:
             raise GridcodeError(f"there are {len(images)} images for {count} label maps; give one for each")

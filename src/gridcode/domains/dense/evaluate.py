@@ -1,15 +1,15 @@
 """Measure dense prediction: Stage I alone, both stages, and what takes no codes or no model.
 
     own codes of a label map     -> label tokenizer -> Stage I, the oracle
-    another picture's codes      -> label tokenizer -> what codes that say nothing of this picture give
+    another image's codes      -> label tokenizer -> what codes that say nothing of this image give
     no codes, nulls in their place -> label tokenizer -> what the context alone gives (trained by code dropout)
-    picture -> Stage II -> the most probable codes -> label tokenizer -> the prediction, as the paper measures it
-    picture -> Stage II -> codes drawn as they are probable -> label tokenizer -> one draw, and the mean of several
+    image -> Stage II -> the most probable codes -> label tokenizer -> the prediction, as the paper measures it
+    image -> Stage II -> codes drawn as they are probable -> label tokenizer -> one draw, and the mean of several
     training label maps                             -> trivial baselines
 
-All rows are figures of the same validation pictures. Were Stage II no better than another picture's codes, the
-codes would carry nothing. Where a picture leaves its labels open, the best prediction depends on the figure: the mean
-of draws for a squared error (RMSE, PSNR), single draws for a set of pictures against another (Fréchet distance).
+All rows are figures of the same validation images. Were Stage II no better than another image's codes, the
+codes would carry nothing. Where an image leaves its labels open, the best prediction depends on the figure: the mean
+of draws for a squared error (RMSE, PSNR), single draws for a set of images against another (Fréchet distance).
 
 Reference: the paper, section 5.3 and Table 2.
 """
@@ -43,12 +43,12 @@ from gridcode.training.log import Say
 from gridcode.training.seeding import fixed_sample
 
 PredictCodes = Callable[[Tensor, int], Tensor]
-"""Pictures in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""
+"""Images in [-1, 1], (B, C, H, W), and the batch's number to their most probable indices (B, h, w)."""
 DrawCodes = Callable[[Tensor, int, int], Tensor]
-"""Pictures, a number of draws and the batch's number to indices (draws, B, h, w)."""
+"""Images, a number of draws and the batch's number to indices (draws, B, h, w)."""
 
 ORACLE = "Stage I (oracle)"
-OTHERS = "another picture's codes"
+OTHERS = "another image's codes"
 NONE = "no codes"
 BOTH = "both stages"
 DRAW = "one draw"
@@ -58,7 +58,7 @@ _SHOWN = (ORACLE, BOTH, DRAW, MEAN)
 
 @dataclass(frozen=True)
 class StageTwo:
-    """How a prior answers for pictures.
+    """How a prior answers for images.
 
     Attributes:
         predict: Its most probable codes.
@@ -76,9 +76,9 @@ class DenseSubject:
     Attributes:
         tokenizer: Stage I, in evaluation mode.
         stage_two: The prior; None measures Stage I alone.
-        data: How pictures and label maps are read; task and size are the tokenizer's.
-        train: Training pictures, for the baselines.
-        val: Validation pictures.
+        data: How images and label maps are read; task and size are the tokenizer's.
+        train: Training images, for the baselines.
+        val: Validation images.
     """
 
     tokenizer: Tokenizer
@@ -90,10 +90,10 @@ class DenseSubject:
 
 @dataclass(frozen=True)
 class DenseGallery:
-    """Validation pictures to look at, uint8 (n, H, W, 3) each.
+    """Validation images to look at, uint8 (n, H, W, 3) each.
 
     Attributes:
-        keys: The pictures' names.
+        keys: The images' names.
         rows: By name: input, truth, each decoded map, and its error.
     """
 
@@ -110,8 +110,8 @@ class DenseEvaluation:
         usage: Of the label tokenizer's codes on validation maps.
         codes: How often every code and digit is used.
         token_accuracy: Share of validation codes that Stage II predicts exactly; None without it.
-        count: Validation pictures.
-        gallery: Pictures.
+        count: Validation images.
+        gallery: Images.
     """
 
     scores: dict[str, dict[str, float]]
@@ -123,7 +123,7 @@ class DenseEvaluation:
 
     def figures(self) -> dict[str, float | int | None]:
         """The numbers by name, as ``report.json`` holds them."""
-        figures: dict[str, float | int | None] = {"pictures": self.count}
+        figures: dict[str, float | int | None] = {"images": self.count}
         for row, scores in self.scores.items():
             figures |= {f"{row}: {name}": value for name, value in scores.items()}
         return figures | {
@@ -143,7 +143,7 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
         say: Told what is being done.
 
     Raises:
-        GridcodeError: The data cannot be read, does not fit the tokenizer, or is a single picture.
+        GridcodeError: The data cannot be read, does not fit the tokenizer, or is a single image.
     """
     tokenizer = subject.tokenizer
     _check(subject)
@@ -159,7 +159,7 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
         keys += batch.keys
     indices = torch.cat(encoded)
     if len(indices) < 2:
-        raise GridcodeError("dense evaluation needs at least 2 validation pictures: one decodes another's codes")
+        raise GridcodeError("dense evaluation needs at least 2 validation images: one decodes another's codes")
     usage = TokenUsageMeter(tokenizer.quantizer)
     usage.update(indices)
     shown = set(fixed_sample(len(indices), config.shown).tolist())
@@ -185,7 +185,7 @@ def evaluate_dense(subject: DenseSubject, config: DenseEvaluationConfig, *, say:
 
 
 class _Rows:
-    """The figures of every row and the pictures to look at, batch by batch."""
+    """The figures of every row and the images to look at, batch by batch."""
 
     def __init__(self, subject: DenseSubject, baselines: dict[str, Baseline], shown: set[int], *, draws: int) -> None:
         self._subject, self._baselines, self._shown = subject, baselines, shown
@@ -196,7 +196,7 @@ class _Rows:
         categories = dense_domain(subject.tokenizer).categories
         self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
         self.colours: ColourSets | None = None
-        """Colour: the rows as sets of pictures, where they are compared as such."""
+        """Colour: the rows as sets of images, where they are compared as such."""
         self._pictures: dict[str, list[NDArray[np.uint8]]] = {}
         self._keys: list[str] = []
         self._seen = 0
@@ -204,11 +204,11 @@ class _Rows:
         """Codes that Stage II predicted exactly."""
 
     def add(self, batch: DenseBatch, indices: Tensor) -> None:
-        """Decode and score a batch; ``indices`` are those of all validation pictures."""
+        """Decode and score a batch; ``indices`` are those of all validation images."""
         tokenizer, device = self._subject.tokenizer, next(self._subject.tokenizer.parameters()).device
         images, count = batch.images.to(device), len(batch.keys)
         here = torch.arange(self._seen, self._seen + count)
-        # The picture half a set away: neighbours in a folder are often of one room.
+        # The image half a set away: neighbours in a folder are often of one room.
         others = (here + max(1, len(indices) // 2)) % len(indices)
         nothing = (count, *tokenizer.config.codes)
         decoded = {
@@ -250,7 +250,7 @@ class _Rows:
         return found
 
     def gallery(self) -> DenseGallery:
-        """The pictures that were kept."""
+        """The images that were kept."""
         return DenseGallery(tuple(self._keys), {name: np.stack(rows) for name, rows in self._pictures.items()})
 
     def _keep(self, batch: DenseBatch, place: int, decoded: dict[str, Tensor]) -> None:
@@ -265,7 +265,7 @@ class _Rows:
 
 
 def _pictures(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray[np.uint8]]:
-    """Pictures of a truth and of what was decoded; depth on one scale."""
+    """Images of a truth and of what was decoded; depth on one scale."""
     if not isinstance(label_map, DepthMap):
         return {name: label_map.picture(planes) for name, planes in maps.items()}
     joined = np.concatenate([label_map.normalise(maps["truth"]), *list(maps.values())[1:]], axis=2)
@@ -283,7 +283,7 @@ def _check(subject: DenseSubject) -> None:
     if dense_domain(subject.tokenizer).categories != subject.val.categories:
         raise GridcodeError(
             f"the classes of {subject.val.name} are not those that the label tokenizer was trained on; measure it on "
-            "pictures of its own classes"
+            "images of its own classes"
         )
 
 

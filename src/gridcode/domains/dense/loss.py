@@ -162,7 +162,7 @@ class DenseObjective(Objective):
         self._loss = make_label_loss(domain.data.task, domain.label_map.masked)
 
     def inputs(self, batch: DenseBatch, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Labels, pictures, and the codes that are dropped."""
+        """Labels, images, and the codes that are dropped."""
         dropped = draw_dropped(
             len(batch.keys),
             self._run.model.codes,

@@ -1,12 +1,12 @@
-"""How good are decoded label maps? The task's own figures, on validation pictures.
+"""How good are decoded label maps? The task's own figures, on validation images.
 
     depth      RMSE, AbsRel, delta < 1.25, 1.25², 1.25³, log RMSE, SILog
     relative   SILog; the others but RMSE after the alignment that undoes how it was normalised
     panoptic   PQ (all, things, stuff), SQ, RQ
     colour     PSNR, MSE and mean absolute error on [-1, 1]
 
-*Oracle* figures decode a picture's own codes: no way of predicting codes can do better on average. With the codes of
-another picture they say what the context alone would give.
+*Oracle* figures decode an image's own codes: no way of predicting codes can do better on average. With the codes of
+another image they say what the context alone would give.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ class TaskMeter:
 
 @torch.inference_mode()
 def measure_labels(tokenizer: Tokenizer, domain: DenseDomain, batches: Iterable[DenseBatch]) -> Measurement:
-    """The oracle: decode each picture's own codes.
+    """The oracle: decode each image's own codes.
 
     Args:
         tokenizer: In evaluation mode.
         domain: Its label maps.
-        batches: Pictures with label maps, of the tokenizer's task and size.
+        batches: Images with label maps, of the tokenizer's task and size.
 
     Returns:
         The task's figures, ``loss`` (nats, or squared error), ``usage`` and ``perplexity`` of the codes.

@@ -1,12 +1,12 @@
-r"""Encoder and decoder of label maps: vision transformers on patches, with the picture as context in both.
+r"""Encoder and decoder of label maps: vision transformers on patches, with the image as context in both.
 
     labels -> patches ─┐                                                                  ┌─> resize -> head -> latents
-    picture -> patches ┴> + positions -> blocks -> norm ─── patch grid to code grid ──────┘
+    image -> patches ┴> + positions -> blocks -> norm ─── patch grid to code grid ──────┘
 
     codes -> linear, null where dropped -> resize ─┐                                      ┌─> heads -> values of pixels
-    picture -> patches ────────────────────────────┴> + positions -> blocks -> norm ──────┘
+    image -> patches ────────────────────────────┴> + positions -> blocks -> norm ──────┘
 
-Every channel of labels has an embedding and a head of its own; embeddings and picture add up. Heads begin at zero.
+Every channel of labels has an embedding and a head of its own; embeddings and image add up. Heads begin at zero.
 
 A label channel of K values enters one-hot for each pixel, through one linear layer for a whole patch of P x P pixels:
 
@@ -149,11 +149,11 @@ def make_embeddings(groups: tuple[int, ...], width: int, *, patch: int) -> nn.Mo
 
 @dataclass(frozen=True)
 class LabelShape:
-    """What the networks must know of the labels and the pictures beside them.
+    """What the networks must know of the labels and the images beside them.
 
     Attributes:
         groups: Number of values K of each channel of labels; () for RGB values.
-        context_channels: Channels of the picture; 0 where it is not looked at.
+        context_channels: Channels of the image; 0 where it is not looked at.
         height: Pixels of a map, downwards.
         width: Pixels of a map, across.
     """
@@ -170,11 +170,11 @@ class LabelShape:
 
 
 class LabelEncoder(nn.Module):
-    """Labels (B, c, H, W) and pictures (B, C, H, W) in [-1, 1] -> latents (B, d, *codes).
+    """Labels (B, c, H, W) and images (B, C, H, W) in [-1, 1] -> latents (B, d, *codes).
 
     Args:
         config: The tokenizer's shape.
-        shape: The labels' and the pictures'.
+        shape: The labels' and the images'.
         latents: Channels of the latents, d.
 
     >>> shape = LabelShape(groups=(9, 4), context_channels=3, height=16, width=32)
@@ -191,7 +191,7 @@ class LabelEncoder(nn.Module):
         self.head = Conv2d(config.width, latents, 1)
 
     def forward(self, labels: Tensor, images: Tensor | None) -> Tensor:
-        """Labels as :class:`Tokenizer` takes them; pictures where there is a context."""
+        """Labels as :class:`Tokenizer` takes them; images where there is a context."""
         channels = (labels,) if labels.is_floating_point() else labels.unbind(1)
         embedded = [embed(channel) for embed, channel in zip(self.embeddings, channels, strict=True)]
         x = torch.stack(embedded).sum(0) if len(embedded) > 1 else embedded[0]
@@ -200,11 +200,11 @@ class LabelEncoder(nn.Module):
 
 
 class LabelDecoder(nn.Module):
-    """Codes (B, d, *codes) and pictures (B, C, H, W) in [-1, 1] -> of each head (B, N, P^2, K).
+    """Codes (B, d, *codes) and images (B, C, H, W) in [-1, 1] -> of each head (B, N, P^2, K).
 
     Args:
         config: The tokenizer's shape.
-        shape: The labels' and the pictures'.
+        shape: The labels' and the images'.
         latents: Channels of the codes, d.
 
     >>> shape = LabelShape(groups=(9, 4), context_channels=3, height=16, width=32)
@@ -236,7 +236,7 @@ class LabelDecoder(nn.Module):
 
 
 class _Trunk(nn.Module):
-    """Features of patches, and the picture, through a transformer: (B, D, h, w) -> (B, D, h, w)."""
+    """Features of patches, and the image, through a transformer: (B, D, h, w) -> (B, D, h, w)."""
 
     def __init__(self, config: LabelTokenizerConfig, shape: LabelShape, depth: int) -> None:
         super().__init__()

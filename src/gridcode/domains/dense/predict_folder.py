@@ -1,10 +1,10 @@
-"""Predictions of a whole folder on disk, a few pictures in memory at a time.
+"""Predictions of a whole folder on disk, a few images in memory at a time.
 
 depth      depth/NAME.png, 16 bits, value / png_scale metres (relative depth: 60000 is 1), or .npy
 panoptic   panoptic_predicted/NAME.png with ids and annotations/panoptic_predicted.json, COCO's layout, with the ids of
-           categories and pictures that the data set's own files have, by which COCO's tool matches predictions
+           categories and images that the data set's own files have, by which COCO's tool matches predictions
 colour     colour/NAME.png
-all        overlay/NAME.png: the map's colours over the picture; for colour grey and colours side by side
+all        overlay/NAME.png: the map's colours over the image; for colour grey and colours side by side
 draws      deviation/NAME.png, standard deviation over several draws: depth in depth's units, colours in bytes
 """
 
@@ -59,11 +59,11 @@ def write_maps(
 
     Args:
         out: The folder.
-        maps: Key of each picture and its map as decoded, (n, H, W); taken one at a time.
+        maps: Key of each image and its map as decoded, (n, H, W); taken one at a time.
         data: The task, and the units of depth.
         categories: The classes of a panoptic task.
         depth_format: 16-bit PNG, or .npy in metres.
-        image_ids: Panoptic: ids of the pictures by their keys; their places where not given.
+        image_ids: Panoptic: ids of the images by their keys; their places where not given.
 
     Raises:
         GridcodeError: A depth does not fit 16 bits, or a file cannot be written.
@@ -92,7 +92,7 @@ def write_deviation(
 
     Args:
         folder: Where it goes; it is made.
-        stem: The picture's file stem.
+        stem: The image's file stem.
         deviation: (H, W), of depth or of colours.
         data: The task, and the units of depth.
         depth_format: Of depth: 16-bit PNG, or .npy in metres.
@@ -109,10 +109,10 @@ class PredictOptions:
 
     Attributes:
         out: The folder.
-        fit: How a picture of another shape is shown to the model.
+        fit: How an image of another shape is shown to the model.
         depth_format: 16-bit PNG, or .npy.
-        batch_size: Pictures at a time.
-        pictures: The folder of the pictures, if they have one: beside it COCO's files, if any, tell the pictures' ids.
+        batch_size: Images at a time.
+        pictures: The folder of the images, if they have one: beside it COCO's files, if any, tell the images' ids.
     """
 
     out: Path
@@ -134,19 +134,19 @@ def predict_source(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the label map and the overlay of every picture.
+    """Write the label map and the overlay of every image.
 
     Args:
         predictor: Both stages.
-        source: Pictures of any sizes.
+        source: Images of any sizes.
         options: Where and how.
-        progress: Called with (pictures done, pictures in all).
+        progress: Called with (images done, images in all).
 
     Returns:
-        The number of pictures.
+        The number of images.
 
     Raises:
-        GridcodeError: A picture cannot be read, two would be written under one name, or depth does not fit a PNG.
+        GridcodeError: An image cannot be read, two would be written under one name, or depth does not fit a PNG.
     """
     tokenizer = predictor.tokenizer
     _check_range(dense_domain(tokenizer).data, options)
@@ -170,11 +170,11 @@ def _predicted(
     options: PredictOptions,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[str, Planes]]:
-    """Key and map of each picture; overlay and deviation are written on the way."""
+    """Key and map of each image; overlay and deviation are written on the way."""
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
         pictures = [to_channels(example.image, 3) for example in examples]
-        predictions = predictor.predict_pictures(pictures, fit=options.fit, first=start)
+        predictions = predictor.predict_images(pictures, fit=options.fit, first=start)
         for example, picture, found in zip(examples, pictures, predictions, strict=True):
             stem = file_stem(example.key)
             seen = predictor.seen_part(picture, options.fit)
@@ -200,12 +200,12 @@ def _check_range(data: DenseConfig, options: PredictOptions) -> None:
 
 
 def _checked_keys(source: ImageSource | Sequence[Example]) -> list[str]:
-    """The pictures' keys; two that would be written as one are refused before any is."""
+    """The images' keys; two that would be written as one are refused before any is."""
     keys: dict[str, str] = {}
     for position in range(len(source)):
         key = source.key(position) if isinstance(source, StoredImages) else source[position].key
         stem = file_stem(key)
         if stem in keys:
-            raise GridcodeError(f"the pictures {keys[stem]} and {key} would both be written as {stem}; rename one")
+            raise GridcodeError(f"the images {keys[stem]} and {key} would both be written as {stem}; rename one")
         keys[stem] = key
     return list(keys.values())

@@ -1,11 +1,11 @@
-"""Dense prediction: a prior reads a picture and writes a code, a label tokenizer turns the code into a label map.
+"""Dense prediction: a prior reads an image and writes a code, a label tokenizer turns the code into a label map.
 
-picture -> context (C, H, W) -> Stage II -> indices (h, w) -> Stage I's decoder, context -> label map (n, H, W)
+image -> context (C, H, W) -> Stage II -> indices (h, w) -> Stage I's decoder, context -> label map (n, H, W)
 
-With several draws of the code the label map is the mean of theirs, of all predictions the least squared error: where a
-picture leaves its labels open, one code must decide, and the mean need not.
+With several draws of the code the label map is the mean of theirs, of all predictions the least squared error: where an
+image leaves its labels open, one code must decide, and the mean need not.
 
-The picture need not have the model's size: it is squeezed into it as a whole, or its central part is cut out, and the
+The image need not have the model's size: it is squeezed into it as a whole, or its central part is cut out, and the
 map comes back at the size of what was looked at.
 
 Reference: the paper, section 4.4; Kolesnikov et al., UViM, 2022.
@@ -33,15 +33,15 @@ from gridcode.prior.samplers.config import GREEDY, PROPORTIONAL, SamplerConfig
 from gridcode.tokenizer.model import Tokenizer
 
 Fit: TypeAlias = Literal["whole", "crop"]
-"""How a picture of another shape is shown to the model: squeezed as a whole, or its central part."""
+"""How an image of another shape is shown to the model: squeezed as a whole, or its central part."""
 
 
 @dataclass(frozen=True)
 class DensePrediction:
-    """A picture's label map, and where it is sure.
+    """An image's label map, and where it is sure.
 
     Attributes:
-        planes: The map at the picture's size, (n, H, W).
+        planes: The map at the image's size, (n, H, W).
         deviation: Standard deviation over the draws, float32 (H, W), in the map's units (colours: bytes, the root mean
             square over red, green and blue); None of a single draw.
     """
@@ -54,15 +54,15 @@ class DensePredictor:
     """Stage I and Stage II of one task.
 
     Args:
-        prior: Predicts codes from pictures.
+        prior: Predicts codes from images.
         tokenizer: The label tokenizer whose tokens it learned.
         sampler: How tokens are drawn; by default the most probable ones.
-        seed: Same seed, same maps: a picture's noise depends on the seed and its number.
+        seed: Same seed, same maps: an image's noise depends on the seed and its number.
         draws: Codes whose label maps are averaged. More than one are drawn as the prior's probabilities say, at
             temperature 1 where the sampler has that of the most probable ones.
 
     Raises:
-        GridcodeError: The prior learned from another tokenizer's tokens, takes other pictures, or draws do not fit the
+        GridcodeError: The prior learned from another tokenizer's tokens, takes other images, or draws do not fit the
             task.
 
     >>> from gridcode.domains.dense.data.config import DenseConfig
@@ -73,7 +73,7 @@ class DensePredictor:
     >>> tokenizer = Tokenizer(LabelTokenizerConfig.laptop(), DenseDomain(DenseConfig(height=32, width=32))).eval()
     >>> space = TokenSpace(4375, (4, 4), (), tokenizer.weights_hash(), {})
     >>> prior = Autoregressive(CrossAttentionConfig(width=16, depth=1, heads=2, mlp=32), space, (3, 32, 32)).eval()
-    >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_pictures([np.zeros((20, 30, 3), np.uint8)])
+    >>> [depth] = DensePredictor(prior, tokenizer, draws=4).predict_images([np.zeros((20, 30, 3), np.uint8)])
     >>> depth.planes.shape, depth.deviation.shape
     ((1, 20, 30), (20, 30))
     """
@@ -88,7 +88,7 @@ class DensePredictor:
         draws: int = 1,
     ) -> None:
         if prior.example_shape is None:
-            raise GridcodeError("this prior predicts no label maps from pictures; give one of dense prediction")
+            raise GridcodeError("this prior predicts no label maps from images; give one of dense prediction")
         seen, domain = tokenizer.weights_hash(), dense_domain(tokenizer)
         if prior.space.tokenizer != seen:
             raise GridcodeError(
@@ -98,7 +98,7 @@ class DensePredictor:
         image = domain.context_shape
         if prior.example_shape != image:
             raise GridcodeError(
-                f"this prior takes pictures {prior.example_shape}, the label tokenizer {image}: they do not fit"
+                f"this prior takes images {prior.example_shape}, the label tokenizer {image}: they do not fit"
             )
         if draws < 1:
             raise GridcodeError(f"a prediction takes at least 1 draw of the code, got draws={draws}")
@@ -128,11 +128,11 @@ class DensePredictor:
         return cls(conditional, label_tokenizer, sampler=sampler, seed=seed, draws=draws)
 
     def predict_codes(self, images: Tensor, first: int = 0) -> Tensor:
-        """Stage II alone: one code of each picture.
+        """Stage II alone: one code of each image.
 
         Args:
             images: In [-1, 1], (B, C, H, W).
-            first: Number of the first picture among all that are predicted; another one, other randomness.
+            first: Number of the first image among all that are predicted; another one, other randomness.
 
         Returns:
             Indices (B, h, w, *index_shape) on the prior's device.
@@ -140,7 +140,7 @@ class DensePredictor:
         return self.prior.predict(images, self.sampler, seed=self.seed, first=first)
 
     def draw_codes(self, images: Tensor, count: int, first: int = 0) -> Tensor:
-        """Several codes of each picture, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
+        """Several codes of each image, (count, B, h, w, *index_shape); see :meth:`predict_codes`."""
         sampler = self.sampler
         if sampler.greedy:  # of which all draws are the same
             chance, choice = PROPORTIONAL.temperature, PROPORTIONAL.choice_temperature
@@ -148,17 +148,17 @@ class DensePredictor:
         return self.prior.draw(images, count, sampler, seed=self.seed, first=first)
 
     def predict(self, images: Tensor, first: int = 0) -> Tensor:
-        """Label maps of pictures as the model takes them.
+        """Label maps of images as the model takes them.
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size; C is 1 for colour.
-            first: Number of the first picture.
+            first: Number of the first image.
 
         Returns:
             (B, n, H, W): float32 depth (n = 1), int64 class and instance (n = 2), uint8 RGB (n = 3).
 
         Raises:
-            GridcodeError: The pictures have another shape.
+            GridcodeError: The images have another shape.
         """
         return self.predict_with_deviation(images, first)[0]
 
@@ -167,13 +167,13 @@ class DensePredictor:
 
         Args:
             images: In [-1, 1], (B, C, H, W) of the tokenizer's size.
-            first: Number of the first picture.
+            first: Number of the first image.
 
         Returns:
             Maps (B, n, H, W); deviations float32 (B, H, W), see :class:`DensePrediction`, or None of a single draw.
 
         Raises:
-            GridcodeError: The pictures have another shape.
+            GridcodeError: The images have another shape.
         """
         images = images.to(self.prior.device)
         if self.draws == 1:
@@ -183,34 +183,34 @@ class DensePredictor:
         deviation = torch.stack(maps).float().var(dim=0, correction=0).mean(dim=1).sqrt()
         return self.domain.label_map.mean(maps), deviation
 
-    def predict_pictures(
-        self, pictures: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
+    def predict_images(
+        self, images: Sequence[NDArray[np.uint8]], *, fit: Fit = "whole", first: int = 0
     ) -> list[DensePrediction]:
-        """The label maps of pictures of any sizes, each at its own.
+        """The label maps of images of any sizes, each at its own.
 
         Args:
-            pictures: uint8, (H, W, 3) each; they go through the model together.
-            fit: 'whole' squeezes a picture into the model's shape; 'crop' looks at :meth:`seen_part` of it.
-            first: Number of the first picture.
+            images: uint8, (H, W, 3) each; they go through the model together.
+            fit: 'whole' squeezes an image into the model's shape; 'crop' looks at :meth:`seen_part` of it.
+            first: Number of the first image.
 
         Returns:
-            The map of each picture, or of its central part.
+            The map of each image, or of its central part.
 
         Raises:
-            GridcodeError: A picture is of another kind, or fit is another word.
+            GridcodeError: An image is of another kind, or fit is another word.
         """
         if fit not in get_args(Fit):
             raise GridcodeError(f"fit is {fit!r}; choose {' or '.join(get_args(Fit))}")
-        for picture in pictures:
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise GridcodeError(f"a picture is uint8 (H, W, 3), got {picture.dtype} of shape {picture.shape}")
-        if not pictures:
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise GridcodeError(f"an image is uint8 (H, W, 3), got {image.dtype} of shape {image.shape}")
+        if not images:
             return []
-        parts = [self.seen_part(picture, fit) for picture in pictures]
+        parts = [self.seen_part(image, fit) for image in images]
         label_map, (height, width) = self.domain.label_map, self.domain.data.shape
         contexts = np.stack([label_map.context(resize_image(part, height, width)) for part in parts])
-        images = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
-        maps, deviations = self.predict_with_deviation(images, first)
+        batch = torch.from_numpy(contexts.transpose(0, 3, 1, 2)).float().div_(127.5).sub_(1.0)
+        maps, deviations = self.predict_with_deviation(batch, first)
         found = []
         for place, (planes, part) in enumerate(zip(maps.cpu().numpy(), parts, strict=True)):
             rows, columns = part.shape[:2]
@@ -221,7 +221,7 @@ class DensePredictor:
         return found
 
     def seen_part(self, image: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
-        """What the model looks at: the picture, or its largest central part of the model's shape."""
+        """What the model looks at: the image, or its largest central part of the model's shape."""
         if fit == "whole":
             return image
         return center_region(image.shape[:2], self.domain.data.shape).cut(image)

@@ -71,7 +71,7 @@ class DenseRun:
         """Stage II on Stage I's data.
 
         Raises:
-            GridcodeError: The pictures' size does not fit the image encoder.
+            GridcodeError: The images' size does not fit the image encoder.
         """
         self.prior.model.encoder.grid(*self.data.shape)
         return replace(self.prior, data=self.data)
@@ -104,7 +104,7 @@ WHOLE: Final = CropPolicy(train="center", flip=False)
 """Scenes are random already; the shadow's side is part of them, so they are not mirrored."""
 
 _PICTURES: Final = {"depth": 47_584, "panoptic": 114_191, "colour": 1_277_071}
-"""Training pictures of NYU depth v2, of COCO and of ImageNet without 4,096 held out each."""
+"""Training images of NYU depth v2, of COCO and of ImageNet without 4,096 held out each."""
 _EPOCHS: Final = {"depth": (200, 50), "panoptic": (1000, 200), "colour": (100, 50)}
 """Epochs of Stage I and of Stage II."""
 _LR: Final = {"depth": 1e-3, "panoptic": 4e-4, "colour": 4e-4}
@@ -116,10 +116,10 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
     """The paper's settings (section 4.4; UViM's config files): 512 px, 256 codes of [7,5,5,5,5]; a ViT-L/16.
 
     Expect (not measured here): depth RMSE 0.473, panoptic PQ 43.2, colour FID-5k 17.55, of Stage I alone 0.155, 75.8
-    and 15.59. Cost: 9,293 steps (depth), 111,514 (panoptic), 124,713 (colour) of 1024 pictures each, then 4,646, 44,605
+    and 15.59. Cost: 9,293 steps (depth), 111,514 (panoptic), 124,713 (colour) of 1024 images each, then 4,646, 44,605
     and 124,713 of 512.
 
-    Differs from paper: AdamW instead of a variant of Adafactor; training crops keep the shape of the picture, from 22 %
+    Differs from paper: AdamW instead of a variant of Adafactor; training crops keep the shape of the image, from 22 %
     of its side (Inception's crops, from 5 % of its area, also stretch it).
 
     >>> paper("depth").tokenizer.loop.steps, paper("depth").prior.loop.steps, paper("depth").prior.encoder_lr
@@ -163,7 +163,7 @@ def gpu(task: Task) -> DenseRecipe:
 
     Expected after 800 steps of Stage I on 15,000 scenes: depth RMSE 0.36 m, PQ 0.85, colours 32.3 dB; in full length
     not measured (docs/results). Cost: about two hours of an H100 that three runs share (depth); in Stage I 1000
-    (depth), 550 (panoptic) or 1900 (colour), in Stage II 1300 to 2500 pictures per second.
+    (depth), 550 (panoptic) or 1900 (colour), in Stage II 1300 to 2500 images per second.
     """
     scenes = DenseConfig(task=task, height=128, width=128, train_count=50_000, val_count=2000, workers=8)
     return DenseRecipe(

@@ -1,4 +1,4 @@
-"""From the measurements of dense prediction to a report: figures, label maps and one picture of it all."""
+"""From the measurements of dense prediction to a report: figures, label maps and one image of it all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
 
 UNITS: Final = {"rmse": "m", "rmse_log": "nats", "si_log": "nats", "psnr": "dB"}
 NOTES: Final = {
-    "rmse": "root mean squared error of each picture, then averaged",
+    "rmse": "root mean squared error of each image, then averaged",
     "abs_rel": "mean |d - g| / g",
     "delta": "share of pixels within a factor of 1.25",
     "delta_2": "share of pixels within a factor of 1.25² = 1.56",
@@ -32,7 +32,7 @@ NOTES: Final = {
     "psnr": "against the true colours",
     "mse": "squared error on [-1, 1]",
     "mae": "absolute error on [-1, 1]",
-    "frechet": "Fréchet distance to other real pictures on an observer's features, not the FID",
+    "frechet": "Fréchet distance to other real images on an observer's features, not the FID",
 }
 ALIGNED: Final = (
     "relative depth: AbsRel, delta and log RMSE are those after each prediction was aligned; only SILog compares"
@@ -74,7 +74,7 @@ def dense_findings(
 
 
 def dense_overview(evaluation: DenseEvaluation) -> Pictures:
-    """One picture of it all, uint8 (H, W, 3): a column a picture, rows as in the report."""
+    """One image of it all, uint8 (H, W, 3): a column an image, rows as in the report."""
     rows = list(evaluation.gallery.rows.values())
     return contact_sheet(np.concatenate(rows), columns=len(rows[0]))
 
@@ -121,7 +121,7 @@ def _tables(evaluation: DenseEvaluation) -> list[Table]:
 def _gallery(evaluation: DenseEvaluation) -> Gallery:
     rows = evaluation.gallery.rows
     explanation = (
-        "Validation pictures. In an error map black is right and grey does not count; depth is white at a factor of 2, "
+        "Validation images. In an error map black is right and grey does not count; depth is white at a factor of 2, "
         "a wrong class is red, an unmatched segment yellow."
     )
     group = PictureGroup("", list(rows.values()), evaluation.gallery.keys)

@@ -1,9 +1,9 @@
-"""Label maps as pictures to look at: maps over their pictures, strips of a run's progress, and where a map is wrong.
+"""Label maps as images to look at: maps over their images, strips of a run's progress, and where a map is wrong.
 
-In a picture of errors black is right and grey does not count:
+In an image of errors black is right and grey does not count:
 
 depth      |d - g| / g, from black over red and yellow to white at a factor of 2 (relative depth: after the
-           alignment of each picture that its metric takes)
+           alignment of each image that its metric takes)
 panoptic   the class is wrong: red; the class is right and the segment is not matched (IoU <= 1/2): yellow
 colour     mean |a - b| of red, green and blue; white at a quarter of the range
 """
@@ -32,7 +32,7 @@ _UNMATCHED: Final = np.array([240, 200, 60], np.uint8)
 
 
 def error_map(predicted: Planes, truth: Planes, data: DenseConfig) -> NDArray[np.uint8]:
-    """A picture of what is wrong.
+    """An image of what is wrong.
 
     Args:
         predicted: A decoded map, (n, H, W).
@@ -55,19 +55,19 @@ def error_map(predicted: Planes, truth: Planes, data: DenseConfig) -> NDArray[np
 
 
 def write_overlay(path: Path, image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> None:
-    """Write a picture with its map's colours over it.
+    """Write an image with its map's colours over it.
 
     Args:
         path: The PNG file; its folder is made.
-        image: The picture, uint8 (H, W, 3).
+        image: The image, uint8 (H, W, 3).
         planes: Its map, (n, H, W).
-        label_map: What makes a picture of the map.
+        label_map: What makes an image of the map.
     """
     save_png(path, overlay(image, planes, label_map))
 
 
 def overlay(image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> NDArray[np.uint8]:
-    """A map's colours over its picture, uint8 (H, W, 3); what the model saw beside its colours, (H, 2 W, 3).
+    """A map's colours over its image, uint8 (H, W, 3); what the model saw beside its colours, (H, 2 W, 3).
 
     >>> from gridcode.domains.dense.data.colour import ColourMap
     >>> overlay(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), ColourMap()).shape
@@ -82,13 +82,13 @@ def overlay(image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> ND
 
 
 def save_strip(path: Path, batch: DenseBatch, decoded: Tensor, label_map: LabelMap) -> None:
-    """Write a PNG: pictures as the model sees them, true maps below, decoded maps below those.
+    """Write a PNG: images as the model sees them, true maps below, decoded maps below those.
 
     Args:
         path: The file.
-        batch: Pictures and truth.
+        batch: Images and truth.
         decoded: Their maps as decoded, (B, n, H, W).
-        label_map: What makes a picture of a map.
+        label_map: What makes an image of a map.
     """
     seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
     truth = [label_map.picture(planes) for planes in batch.planes.numpy()]
@@ -139,6 +139,6 @@ def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture, uint8 (H, W) or (H, W, 3), as PNG."""
+    """Write an image, uint8 (H, W) or (H, W, 3), as PNG."""
     picture = Image.fromarray(pixels)
     write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))

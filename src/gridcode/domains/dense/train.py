@@ -3,12 +3,12 @@
     runs/depth/
       tokenizer/   the label tokenizer's run
       tokens/      its store of tokens, both splits
-      prior/       the picture-conditioned prior's run
+      prior/       the image-conditioned prior's run
 
 Each part continues from where it was, so that a killed command is repeated with ``resume=True``.
 
-The store's rows carry the keys of the pictures, by which Stage II finds the pictures again. Where Stage I mirrors
-training pictures, mirrored ones are stored too.
+The store's rows carry the keys of the images, by which Stage II finds the images again. Where Stage I mirrors
+training images, mirrored ones are stored too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def tokenize_labels(
 
     Args:
         tokenizer: In evaluation mode.
-        splits: Pictures with label maps, by split name.
+        splits: Images with label maps, by split name.
         data: How they are read; its crop says whether training maps are mirrored, too.
         out: The store's folder.
         force: Replace a store that is there.
@@ -114,7 +114,7 @@ def train_dense(
     Args:
         run: Everything that determines the result.
         options: Where it goes, and which part.
-        sources: The pictures with label maps, where they do not come from ``run.data``.
+        sources: The images with label maps, where they do not come from ``run.data``.
         say: Told what was understood of the data, a line each.
 
     Raises:

@@ -28,7 +28,7 @@ class ImageArchitecture(Architecture):
     quantizer: QuantizerConfig = field(default_factory=FSQConfig)
     """What turns latents into tokens."""
     channels: int = 3
-    """Channels of the picture: 3 for RGB, 1 for grey."""
+    """Channels of the image: 3 for RGB, 1 for grey."""
 
     @classmethod
     @abstractmethod
@@ -52,10 +52,10 @@ class ImageArchitecture(Architecture):
 
     @abstractmethod
     def activations(self, height: int, width: int) -> float:
-        """An estimate of how many values a picture leaves for the backward pass, in both networks."""
+        """An estimate of how many values an image leaves for the backward pass, in both networks."""
 
     def grid(self, *shape: int) -> tuple[int, int]:
-        """The token grid (h, w) of a picture of (height, width).
+        """The token grid (h, w) of an image of (height, width).
 
         Raises:
             GridcodeError: A side is not a multiple of the downsampling.
@@ -71,20 +71,20 @@ class ImageArchitecture(Architecture):
 
 
 def check_channels(channels: int) -> None:
-    """Refuse pictures that are neither RGB nor grey.
+    """Refuse images that are neither RGB nor grey.
 
     Raises:
         GridcodeError: There are not 1 or 3 channels.
     """
     if channels not in (1, 3):
-        raise GridcodeError(f"a picture has 1 or 3 channels, got channels={channels}")
+        raise GridcodeError(f"an image has 1 or 3 channels, got channels={channels}")
 
 
 @dataclass(frozen=True)
 class TokenizerConfig(ImageArchitecture):
     """The shape of a convolutional tokenizer.
 
-    The picture is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
+    The image is cut into ``patch`` x ``patch`` squares (1: pixels), and every width after the first halves
     the resolution, so a token covers ``downsampling = patch * 2 ** (len(widths) - 1)`` pixels per side.
 
     >>> TokenizerConfig(widths=(64, 128, 256)).grid(32, 48)
@@ -103,8 +103,8 @@ class TokenizerConfig(ImageArchitecture):
     style: Literal["gridcode", "maskgit"] = "gridcode"
     """Whose layers: ours, or to the last parameter those of MaskGIT's VQ-GAN."""
     norm: Literal["group", "channel"] = "group"
-    """Normalisation over all places of a picture in groups of channels, or of each place's channels by themselves: then
-    a part of a picture has the tokens that it has in the whole, and tiles of a large one leave no seams."""
+    """Normalisation over all places of an image in groups of channels, or of each place's channels by themselves: then
+    a part of an image has the tokens that it has in the whole, and tiles of a large one leave no seams."""
     dense: int = 0
     """Dense layers (normalisation, SiLU, 1x1 convolution) on each side of the bottleneck (paper, section 3.3)."""
     smooth: int = 0
@@ -112,7 +112,7 @@ class TokenizerConfig(ImageArchitecture):
 
     @classmethod
     def laptop(cls, quantizer: QuantizerConfig | None = None, *, channels: int = 3) -> TokenizerConfig:
-        """1.2M parameters, for pictures of 28 to 64 pixels: 4 pixels per token.
+        """1.2M parameters, for images of 28 to 64 pixels: 4 pixels per token.
 
         >>> TokenizerConfig.laptop().grid(28, 28)
         (7, 7)
@@ -216,7 +216,7 @@ class ViTConfig(ImageArchitecture):
 
     @classmethod
     def paper(cls, quantizer: QuantizerConfig | None = None) -> ViTConfig:
-        """The sizes of the paper's dense prediction (UViM, section 4.4): 16 pixels per token, 512-pixel pictures.
+        """The sizes of the paper's dense prediction (UViM, section 4.4): 16 pixels per token, 512-pixel images.
 
         >>> config = ViTConfig.paper()
         >>> config.grid(512, 512), (config.encoder_depth, config.decoder_depth)

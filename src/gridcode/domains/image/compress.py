@@ -1,4 +1,4 @@
-"""Pictures to small files and back, at one rate or at several.
+"""Images to small files and back, at one rate or at several.
 
 A rate is a tokenizer with its prior (``rate.py``). A codec of several rates has several tokenizers, which differ in
 pixels per token and in codes; a file names the one that it was made by, so that decoding needs no more than the codec.
@@ -6,8 +6,8 @@ pixels per token and in codes; a file names the one that it was made by, so that
     MODEL/tokenizer, MODEL/prior                    one rate
     MODEL/NAME/tokenizer, MODEL/NAME/prior, …       several
 
-What the tokens do not hold is lost: transparency (a picture is laid on white first), colour profiles, more than 8 bits,
-CMYK (which becomes RGB), metadata. Grey pictures come back grey.
+What the tokens do not hold is lost: transparency (an image is laid on white first), colour profiles, more than 8 bits,
+CMYK (which becomes RGB), metadata. Grey images come back grey.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gridcode.prior.make import load_prior, prior_in
 from gridcode.tokenizer.model import Tokenizer
 
 MAX_PIXELS: Final = 89_478_485
-"""Pixels of a decoded picture, at most, where nothing else is said: Pillow's limit."""
+"""Pixels of a decoded image, at most, where nothing else is said: Pillow's limit."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Codec:
         return cls(tuple(sorted(rates, key=lambda rate: -rate.bits_per_pixel)))
 
     def compress(self, picture: Pixels, *, coder: Coder | None = None, bpp: float | None = None) -> bytes:
-        """A picture as bytes.
+        """An image as bytes.
 
         Args:
             picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
@@ -91,11 +91,11 @@ class Codec:
             bpp: Bits per pixel, at most: the highest rate whose file has no more is taken. By default the highest rate.
 
         Raises:
-            GridcodeError: It is no picture, the coder cannot be used, or the lowest rate gives more bits.
+            GridcodeError: It is no image, the coder cannot be used, or the lowest rate gives more bits.
         """
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3) or not picture.size:
             raise GridcodeError(
-                f"compress takes uint8 pictures (H, W, 3) or (H, W, 1), got {picture.dtype} {picture.shape}; convert it"
+                f"compress takes uint8 images (H, W, 3) or (H, W, 1), got {picture.dtype} {picture.shape}; convert it"
             )
         if bpp is None:
             return self.rates[0].encode(picture, coder)
@@ -112,18 +112,18 @@ class Codec:
         )
 
     def decompress(self, data: bytes | memoryview, *, name: str = "the data", max_pixels: int | None = None) -> Pixels:
-        """The picture of bytes.
+        """The image of bytes.
 
         Args:
             data: What :meth:`compress` gave.
             name: What to call them in errors: the file's path.
-            max_pixels: A picture of more is refused, before anything is allocated; None for 89 million.
+            max_pixels: An image of more is refused, before anything is allocated; None for 89 million.
 
         Returns:
             uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of the size that was compressed.
 
         Raises:
-            GridcodeError: They are of another model or damaged, or the picture is too large.
+            GridcodeError: They are of another model or damaged, or the image is too large.
         """
         stream = parse_stream(data, name)
         picture, rate = self._picture(stream, max_pixels), self._rate(stream)
@@ -141,11 +141,11 @@ class Codec:
 
     @staticmethod
     def _picture(stream: Bitstream, max_pixels: int | None) -> Picture:
-        """What a stream says of its picture, if it is not too large."""
+        """What a stream says of its image, if it is not too large."""
         picture, limit = stream.header.picture, MAX_PIXELS if max_pixels is None else max_pixels
         if picture is None:
             what = "a sound" if stream.header.sound else "the tokens of a token store"
-            raise GridcodeError(f"{stream.name} holds {what}, not a picture")
+            raise GridcodeError(f"{stream.name} holds {what}, not an image")
         if (count := picture.height * picture.width) > limit:
             raise GridcodeError(
                 f"{stream.name}: too many pixels ({count}, and the limit is {limit}); set data.max_pixels={count}"

@@ -33,11 +33,11 @@ class PerceptualConfig:
 
     kind: Literal["none", "lpips", "lite0", "self"] = "none"
     """lpips: VGG-16 with LPIPS's heads, from files; lite0: EfficientNet-lite0 trained on ImageNet, from a package
-    (extra pretrained); self: a small network trained on the run's pictures first."""
+    (extra pretrained); self: a small network trained on the run's images first."""
     weight: float = 0.1
     """Weight of the distance in the loss."""
     shift: int = 0
-    """Pixels, at most, by which picture and reconstruction are shifted together, at random in each step, before they
+    """Pixels, at most, by which image and reconstruction are shifted together, at random in each step, before they
     are compared. Without a shift the network's strides leave a fine pattern that it does not see; 7 suits lite0."""
     vgg: str | None = None
     """Weights of VGG-16 with torchvision's names (.safetensors or .pth); only for lpips."""
@@ -50,7 +50,7 @@ class PerceptualConfig:
     steps: int = 300
     """Steps that the self-made network is trained for."""
     batch_size: int = 64
-    """Pictures per step of its training."""
+    """Images per step of its training."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be built, and files that would not be read."""
@@ -93,7 +93,7 @@ class PerceptualConfig:
 
 @dataclass(frozen=True)
 class AdversarialConfig(AdversarialSettings):
-    """The discriminator of pictures, and how it learns.
+    """The discriminator of images, and how it learns.
 
     The defaults, with ``kind="non-saturating"``, are MaskGIT's numbers; its pixels are in [0, 1], where the same
     discriminator has four times the penalty ``r1`` that it has on pixels in [-1, 1]. A smaller ``width`` and a
@@ -161,11 +161,11 @@ class TokenizerRun(TokenizerSettings):
     """Everything that determines the training of an image tokenizer: equal values give equal weights."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    """The pictures."""
+    """The images."""
     model: ArchitectureConfig = field(default_factory=TokenizerConfig)
     """The tokenizer."""
     quantizer_dropout: float = 0.0
-    """Share of training pictures that pass the quantizer unrounded, each as a whole, in [0, 1]."""
+    """Share of training images that pass the quantizer unrounded, each as a whole, in [0, 1]."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The loss."""
 
@@ -178,7 +178,7 @@ class TokenizerRun(TokenizerSettings):
         self.model.grid(self.data.size, self.data.size)
         if 2 * self.loss.perceptual.shift > self.data.size:
             raise GridcodeError(
-                f"loss.perceptual.shift={self.loss.perceptual.shift} leaves less than half of a picture of "
+                f"loss.perceptual.shift={self.loss.perceptual.shift} leaves less than half of an image of "
                 f"{self.data.size} pixels; set a smaller one"
             )
         super().__post_init__()
@@ -193,17 +193,17 @@ class EvaluationConfig:
     """What ``gridcode eval`` does."""
 
     count: int = 10_000
-    """Validation pictures, at most."""
+    """Validation images, at most."""
     samples: int = 1000
-    """Pictures to generate."""
+    """Images to generate."""
     neighbours: int = 1_000_000
-    """Training pictures, at most, among which the nearest to each shown sample is looked for."""
+    """Training images, at most, among which the nearest to each shown sample is looked for."""
     sampler: Annotated[SamplerConfig, arg(name="")] = field(default_factory=SamplerConfig)
     """How grids are filled."""
     guidance: float = 0.2
     """Classifier-free guidance scale; 0 turns it off."""
     batch_size: int = 100
-    """Pictures at a time."""
+    """Images at a time."""
     seed: int = 0
     """Seeds the samples and the classifier."""
     classifier_steps: int = 400
@@ -215,7 +215,7 @@ class EvaluationConfig:
     inception: str | None = None
     """Inception's weights for fid-adm and fid-clean: the file pt_inception-2015-12-05-6726825d.pth."""
     reference: str | None = None
-    """A .npz file of reference statistics for one protocol; the validation pictures' own where not given."""
+    """A .npz file of reference statistics for one protocol; the validation images' own where not given."""
     distance: tuple[DistanceName, ...] = ()
     """Networks by which each reconstruction is compared with its original: lpips, from two files; lite0 and lite2 need
     the extra pretrained."""

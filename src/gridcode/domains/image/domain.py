@@ -1,6 +1,6 @@
 """Images as a kind of data: how they are read, tokenized, measured and shown.
 
-pictures (B, C, H, W) in [-1, 1] --Encoder--> latents (B, d, h, w);   codes (B, d, h, w) --Decoder--> pictures
+images (B, C, H, W) in [-1, 1] --Encoder--> latents (B, d, h, w);   codes (B, d, h, w) --Decoder--> images
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NETWORKS = {
 
 @final
 class ImageDomain(Domain):
-    """Pictures of 1 or 3 channels, of any size that is a multiple of the tokenizer's downsampling."""
+    """Images of 1 or 3 channels, of any size that is a multiple of the tokenizer's downsampling."""
 
     name: ClassVar[str] = "image"
 
@@ -73,7 +73,7 @@ class ImageDomain(Domain):
 
     @classmethod
     def identity(cls, source: ImageSource | ImageStream) -> dict[str, Any]:
-        """Number, classes and names of the pictures; of a stream the names of its shards."""
+        """Number, classes and names of the images; of a stream the names of its shards."""
         return source.described() if isinstance(source, ImageStream) else described(source)
 
     @classmethod
@@ -106,7 +106,7 @@ class ImageDomain(Domain):
         return blocks_of(network)
 
     def encoder_inputs(self, config: ArchitectureConfig, examples: Tensor, context: Tensor | None) -> tuple[Tensor]:
-        """The pictures, (B, C, H, W).
+        """The images, (B, C, H, W).
 
         Raises:
             GridcodeError: The channels differ from the config's, a side is no multiple of the downsampling, or there is
@@ -129,7 +129,7 @@ class ImageDomain(Domain):
         check_images(examples, check_range=check_values)
 
     def decoded(self, config: ArchitectureConfig, outputs: Tensor) -> Tensor:
-        """Pictures in [-1, 1], float32."""
+        """Images in [-1, 1], float32."""
         return outputs.float().clamp(-1, 1)
 
     def outline(self, tokenizer: Tokenizer, run: TokenizerRun, *, bytes_per_value: int) -> Outline:
@@ -159,11 +159,11 @@ class ImageDomain(Domain):
         }
 
     def encode_inputs(self, batch: Batch) -> tuple[Tensor]:
-        """The pictures."""
+        """The images."""
         return (batch.images,)
 
     def mirrored(self, batch: Batch) -> tuple[Tensor]:
-        """The pictures with left and right exchanged."""
+        """The images with left and right exchanged."""
         return (batch.images.flip(-1),)
 
     def class_labels(self, batch: Batch) -> Tensor:
@@ -202,7 +202,7 @@ class ImageDomain(Domain):
         return Measurement.of(scores, usage, score=scores["psnr"], signs=signs)
 
     def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
-        """Pictures in a row, their reconstructions below."""
+        """Images in a row, their reconstructions below."""
         save_strip(path, batch.images, tokenizer.decode(tokenizer.encode(batch.images.to(tokenizer.device))))
 
 
@@ -232,7 +232,7 @@ def data_of(tokenizer: Tokenizer) -> DataConfig:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise GridcodeError(
-            f"the tokenizer does not say what pictures it was trained on ({error}); train it with "
+            f"the tokenizer does not say what images it was trained on ({error}); train it with "
             "gridcode train tokenizer"
         ) from None
 

@@ -1,15 +1,15 @@
 """Editing: some pixels are forgotten and drawn again by the prior, from what is around them and a class.
 
-    picture ──encode──> tokens ──hide those that the edit touches──> prior fills them ──decode──> new pixels
+    image ──encode──> tokens ──hide those that the edit touches──> prior fills them ──decode──> new pixels
        │                                                                                             │
        └────────────────────────> blend: alpha · new + (1 - alpha) · old <────────────────────────────┘
 
 alpha is 1 on the pixels to be edited and falls to 0 within ``seam`` pixels of them (a raised cosine of the distance).
-Where it is 0 the result has the picture's own bytes. Every token that has a pixel with alpha > 0 is drawn again, so the
+Where it is 0 the result has the image's own bytes. Every token that has a pixel with alpha > 0 is drawn again, so the
 edited box grows by about one token; sampling starts at a sixth of its steps, since much is known already.
 
-A prior knows one size of grid. A picture of another size is worked on in windows of that size, which overlap by half:
-the window with the most known tokens comes first, so that outpainting grows from the picture outwards.
+A prior knows one size of grid. An image of another size is worked on in windows of that size, which overlap by half:
+the window with the most known tokens comes first, so that outpainting grows from the image outwards.
 
 Reference: Chang et al., "MaskGIT", 2022, section 4.4, and its published inference code (grown box, step 2 of 12,
 blurred seam).
@@ -43,13 +43,13 @@ START_SHARE = 1 / 6
 
 @dataclass(frozen=True)
 class EditConfig:
-    """How a picture is edited.
+    """How an image is edited.
 
     Attributes:
         sampler: How hidden tokens are filled.
         guidance: Classifier-free guidance scale.
         seam: Pixels around the edited ones within which new and old are blended; the token's side where None.
-        seed: Same seed, same pictures; a variant depends on its number, not on how many there are.
+        seed: Same seed, same images; a variant depends on its number, not on how many there are.
     """
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -72,7 +72,7 @@ def edit(
     count: int = 1,
     config: EditConfig | None = None,
 ) -> Pixels:
-    """Draw some pixels of a picture again.
+    """Draw some pixels of an image again.
 
     Args:
         generator: A masked prior and its tokenizer.
@@ -83,10 +83,10 @@ def edit(
         config: Sampler, guidance, seam, seed.
 
     Returns:
-        uint8, (count, H, W, C); the picture's own bytes beyond the seam.
+        uint8, (count, H, W, C); the image's own bytes beyond the seam.
 
     Raises:
-        GridcodeError: Picture and mask do not fit each other or the tokenizer, nothing is to be edited, or the class
+        GridcodeError: Image and mask do not fit each other or the tokenizer, nothing is to be edited, or the class
             does not exist.
 
     >>> from gridcode.prior import MaskGIT, MaskGITConfig, TokenSpace
@@ -114,7 +114,7 @@ def edit(
     new = tokenizer.decode(filled).cpu().permute(0, 2, 3, 1).numpy()[:, : picture.shape[0], : picture.shape[1]]
     new = (new + 1) * 127.5
     blended = alpha[..., None] * new + (1 - alpha[..., None]) * picture
-    # Not by rounding: beyond the seam the bytes are the picture's.
+    # Not by rounding: beyond the seam the bytes are the image's.
     out: Pixels = np.where(alpha[..., None] > 0, np.clip(np.rint(blended), 0, 255), picture).astype(np.uint8)
     return out
 
@@ -130,7 +130,7 @@ def outpainted(picture: Pixels, *, left: int, top: int, right: int, bottom: int)
         bottom: See ``left``.
 
     Returns:
-        The canvas (H + top + bottom, W + left + right, C), the picture's edges drawn out, and the mask of what is new.
+        The canvas (H + top + bottom, W + left + right, C), the image's edges drawn out, and the mask of what is new.
 
     >>> canvas, mask = outpainted(np.zeros((4, 4, 3), np.uint8), left=0, top=1, right=2, bottom=0)
     >>> canvas.shape, int(mask.sum())
@@ -155,7 +155,7 @@ def box_mask(height: int, width: int, box: tuple[int, int, int, int]) -> NDArray
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise GridcodeError(
-            f"the box {x0},{y0},{x1},{y1} does not lie in the picture: it needs 0 <= x0 < x1 <= {width} and "
+            f"the box {x0},{y0},{x1},{y1} does not lie in the image: it needs 0 <= x0 < x1 <= {width} and "
             f"0 <= y0 < y1 <= {height}"
         )
     mask = np.zeros((height, width), dtype=bool)
@@ -164,7 +164,7 @@ def box_mask(height: int, width: int, box: tuple[int, int, int, int]) -> NDArray
 
 
 def blend_weights(mask: NDArray[np.bool_], *, seam: int) -> NDArray[np.float32]:
-    """How much of the new picture each pixel gets: 1 on the mask, falling to 0 beyond ``seam`` pixels of it.
+    """How much of the new image each pixel gets: 1 on the mask, falling to 0 beyond ``seam`` pixels of it.
 
     Args:
         mask: (H, W).
@@ -183,7 +183,7 @@ def blend_weights(mask: NDArray[np.bool_], *, seam: int) -> NDArray[np.float32]:
 
 
 def _padded(generator: Generator, picture: Pixels, touched: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-    """Picture (1, C, H', W') in [-1, 1] and mask (1, H', W') bool, drawn out to whole tokens and windows."""
+    """Image (1, C, H', W') in [-1, 1] and mask (1, H', W') bool, drawn out to whole tokens and windows."""
     f, (h, w) = generator.tokenizer.config.downsampling, generator.prior.space.grid[:2]
     sides = [max(-(-side // f), least) * f for side, least in zip(touched.shape, (h, w), strict=True)]
     more = [(0, wanted - side) for wanted, side in zip(sides, touched.shape, strict=True)]
@@ -235,12 +235,12 @@ def _check(generator: Generator, picture: Pixels, mask: NDArray[np.bool_], *, la
     channels, classes = generator.tokenizer.config.channels, len(generator.prior.space.classes)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != channels:
         raise GridcodeError(
-            f"editing takes uint8 pictures (H, W, {channels}), got {picture.dtype} {picture.shape}; convert them"
+            f"editing takes uint8 images (H, W, {channels}), got {picture.dtype} {picture.shape}; convert them"
         )
     if mask.shape != picture.shape[:2] or mask.dtype != np.bool_:
         raise GridcodeError(
-            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the picture {picture.shape[:2]}: give a mask "
-            "of the picture's size"
+            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the image {picture.shape[:2]}: give a mask "
+            "of the image's size"
         )
     if not mask.any():
         raise GridcodeError("the mask is empty: mark at least one pixel to edit")

@@ -1,8 +1,8 @@
 """Measure a tokenizer, and a prior on top of it, on the data they were trained on.
 
-    validation pictures -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
+    validation images -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
     validation tokens   -> prior     -> loss and accuracy of the tokens asked for, bits; beside zlib and zstd
-    labels              -> samples   -> share classified as requested, Fréchet distance, nearest training pictures
+    labels              -> samples   -> share classified as requested, Fréchet distance, nearest training images
 
 The classifier behind the last line is trained here, on the data's own labels; its distance is not the FID.
 """
@@ -50,7 +50,7 @@ BITS_OF = 2000
 
 
 Subject: TypeAlias = subjects.Subject[DataConfig, ImageSource]
-"""Pictures, and what is measured on them."""
+"""Images, and what is measured on them."""
 
 
 def evaluate(
@@ -78,7 +78,7 @@ def evaluate(
             ", ".join(names[:5]) or "none" for names in (subject.generator.prior.space.classes, subject.train.classes)
         )
         raise GridcodeError(
-            f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on pictures of "
+            f"the prior's classes ({known}) are not those of {subject.train.name} ({seen}): measure it on images of "
             "its own classes, or the tokenizer alone"
         )
     check_graders(config, size=subject.data.size)
@@ -113,7 +113,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _ValidationPass:
-    """What one pass over the validation pictures leaves for Stage II: their tokens, and what scores samples."""
+    """What one pass over the validation images leaves for Stage II: their tokens, and what scores samples."""
 
     tokens: TokenTable
     scorer: SampleScorer | None
@@ -128,7 +128,7 @@ def _val(subject: Subject, config: EvaluationConfig) -> Iterable[Batch]:
 def _reconstruction(
     subject: Subject, config: EvaluationConfig, classifier: Classifier | None
 ) -> tuple[ReconstructionResult, _ValidationPass]:
-    """Stage I's figures, and what Stage II's need of the same pictures."""
+    """Stage I's figures, and what Stage II's need of the same images."""
     tokenizer = subject.tokenizer
     device = next(tokenizer.parameters()).device
     meter, quality = TokenUsageMeter(tokenizer.quantizer), ImageQuality()
@@ -220,7 +220,7 @@ def _samples(
 def _gallery(
     subject: Subject, config: EvaluationConfig, classifier: Classifier | None, images: Tensor, labels: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """A few samples of each class, each with the nearest training picture, so that copying would be seen."""
+    """A few samples of each class, each with the nearest training image, so that copying would be seen."""
     names = dict(enumerate(subject.train.classes)) or {-1: "samples"}
     chosen = torch.cat([torch.nonzero(labels == label)[:PER_CLASS, 0] for label in names])
     queries = images[chosen]

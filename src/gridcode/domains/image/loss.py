@@ -6,7 +6,7 @@
     adversarial   weight * L_G(D(y)), see :mod:`gridcode.tokenizer.adversarial`
 
 The network that the run trains lies in its folder (``perceptual/``) and is read from there when the run is resumed. The
-discriminator learns after the tokenizer's step, on the same pictures and their reconstructions.
+discriminator learns after the tokenizer's step, on the same images and their reconstructions.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class PerceptualLoss:
 
 
 def shifted(most: int, seed: int, step: int) -> tuple[slice | EllipsisType, ...]:
-    """The part of pictures that a step compares: ``most`` rows and columns are left out, at random before or after it.
+    """The part of images that a step compares: ``most`` rows and columns are left out, at random before or after it.
 
     >>> x = torch.arange(6).expand(1, 6, 6)
     >>> len({int(x[shifted(3, 0, step)][0, 0, 0]) for step in range(20)}), x[shifted(3, 0, 0)].shape
@@ -127,7 +127,7 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
 
     Args:
         run: The run's settings; ``run.loss.perceptual`` is active.
-        source: The pictures that an observer learns from.
+        source: The images that an observer learns from.
         options: The run's folder, and whether the run is resumed.
         fabric: The processes.
 
@@ -150,7 +150,7 @@ def perceptual_loss(run: TokenizerRun, source: ImageSource, options: RunOptions,
 
 
 def _train(run: TokenizerRun, source: ImageSource | ImageStream, folder: Path, *, show: bool, fabric: Fabric) -> None:
-    """Train an observer of the run's pictures, from seeds that nothing else uses."""
+    """Train an observer of the run's images, from seeds that nothing else uses."""
     config, labelled = run.loss.perceptual, len(source.classes) >= 2
     seed = derive_seed(run.loop.seed, "observer")
     settings = ObserverConfig(
@@ -174,10 +174,10 @@ def _train(run: TokenizerRun, source: ImageSource | ImageStream, folder: Path, *
 
 
 def make_discriminator(run: TokenizerRun) -> Discriminator:
-    """A new discriminator for a run's pictures.
+    """A new discriminator for a run's images.
 
     Raises:
-        GridcodeError: The pictures do not suit its ``patch``.
+        GridcodeError: The images do not suit its ``patch``.
     """
     config = run.loss.adversarial
     return Discriminator(run.data.channels, run.data.size, width=config.width, patch=config.patch)
@@ -189,7 +189,7 @@ class ImageObjective(Objective):
 
     Args:
         run: The settings.
-        sources: The pictures; a perceptual network learns from those of training.
+        sources: The images; a perceptual network learns from those of training.
         options: The run's folder, where that network is kept.
         fabric: The processes.
 
@@ -215,7 +215,7 @@ class ImageObjective(Objective):
             self._adversary = Adversary(self.learners["discriminator"], config, accumulate=accumulate, fabric=fabric)
 
     def inputs(self, batch: Batch, step: int) -> tuple[Tensor, ...]:
-        """The pictures."""
+        """The images."""
         return (batch.images,)
 
     def terms(self, outputs: Tensor, inputs: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""One rate of a codec: a tokenizer, and perhaps a prior, that turn a picture into a stream of bytes and back.
+"""One rate of a codec: a tokenizer, and perhaps a prior, that turn an image into a stream of bytes and back.
 
-    picture --tiles--> tokens (h, w) --coder--> bytes
-    bytes --coder--> the same tokens --tiles--> picture
+    image --tiles--> tokens (h, w) --coder--> bytes
+    bytes --coder--> the same tokens --tiles--> image
 
 The tokens come back exactly, or there is an error (:mod:`gridcode.prior.coding.grid`); the decoder's pixels are the
 same up to the rounding of its floats, a step of 1/255 here and there between machines. Loss is the tokenizer's alone.
@@ -33,12 +33,12 @@ class Rate:
     """A tokenizer, and perhaps a prior, of a codec.
 
     Attributes:
-        tokenizer: Of pictures, in evaluation mode.
+        tokenizer: Of images, in evaluation mode.
         prior: Of its tokens; it makes the files smaller, and takes more time than all else.
         coder: What codes the tokens.
 
     Raises:
-        GridcodeError: The prior is of other tokens, or the tokenizer not of pictures.
+        GridcodeError: The prior is of other tokens, or the tokenizer not of images.
 
     >>> from gridcode.domains.image import TokenizerConfig
     >>> rate = Rate(Tokenizer(TokenizerConfig(widths=(8, 16))).eval())  # two pixels per token, 1000 codes
@@ -53,7 +53,7 @@ class Rate:
     def __post_init__(self) -> None:
         """Refuse tokenizers of something else, and a prior of other tokens."""
         if not isinstance(self.tokenizer.config, ImageArchitecture):
-            raise GridcodeError(f"this is a tokenizer of kind {self.tokenizer.domain.name!r}; give one of pictures")
+            raise GridcodeError(f"this is a tokenizer of kind {self.tokenizer.domain.name!r}; give one of images")
         coder = GridCoder(self.tokenizer.weights_hash(), self.tokenizer.codebook_size, self.prior)
         object.__setattr__(self, "coder", coder)
 
@@ -64,7 +64,7 @@ class Rate:
         return places * math.log2(self.tokenizer.codebook_size)
 
     def encode(self, picture: Pixels, coder: Coder | None = None) -> bytes:
-        """A picture as a stream.
+        """An image as a stream.
 
         Args:
             picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
@@ -80,13 +80,13 @@ class Rate:
         return self.coder.encode(tokens, coder, picture=Picture(height, width, channels))
 
     def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:
-        """The tokens (h, w) that cover a picture of so many pixels; for a prior, at least as many as its own grid's."""
+        """The tokens (h, w) that cover an image of so many pixels; for a prior, at least as many as its own grid's."""
         f = self.tokenizer.config.downsampling
         h, w = self.coder.covering((-(-height // f), -(-width // f)), coder)
         return h, max(w, 2 if h == 1 else 1)  # a normalisation over a single place would have nothing to go by
 
     def decode(self, stream: Bitstream, picture: Picture) -> Pixels:
-        """The picture of a stream that is this rate's.
+        """The image of a stream that is this rate's.
 
         Returns:
             uint8, (H, W, 3) in RGB or (H, W, 1) in grey.

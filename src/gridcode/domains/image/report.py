@@ -1,4 +1,4 @@
-"""From the measurements of images to a report: figures, galleries and one picture of it all."""
+"""From the measurements of images to a report: figures, galleries and one image of it all."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def _more(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
 
 
 def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
-    """One picture of it all: originals, their reconstructions below, then samples, classes one after another.
+    """One image of it all: originals, their reconstructions below, then samples, classes one after another.
 
     Args:
         evaluation: What was measured.
-        columns: Pictures in a row.
+        columns: Images in a row.
 
     Returns:
         uint8, (H, W, C).
@@ -74,7 +74,7 @@ def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
 def _key_figures(evaluation: Evaluation) -> list[Figure]:
     first, second = evaluation.reconstruction, evaluation.samples
     figures = [
-        Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation pictures"),
+        Figure("PSNR", round(first.psnr, 2), "dB", "reconstructions of validation images"),
         Figure("codebook usage", f"{first.usage.usage:.1%}", "", f"of {first.usage.codebook_size:,} codes"),
         Figure("perplexity", round(first.usage.perplexity), "", f"{first.usage.entropy_bits:.2f} bits per token"),
     ]
@@ -82,7 +82,7 @@ def _key_figures(evaluation: Evaluation) -> list[Figure]:
         note = f"of {second.count:,} samples are what was asked for, by a classifier trained on this data"
         figures.append(Figure("class accuracy", f"{second.class_accuracy:.1%}", "", note))
     if second is not None and second.frechet is not None:
-        note = "samples to real pictures, on features of a classifier trained on this data; this is not FID"
+        note = "samples to real images, on features of a classifier trained on this data; this is not FID"
         figures.append(Figure("Fréchet distance", round(second.frechet, 3), "", note))
     return figures
 
@@ -90,8 +90,8 @@ def _key_figures(evaluation: Evaluation) -> list[Figure]:
 def _tables(evaluation: Evaluation) -> list[Table]:
     first, second = evaluation.reconstruction, evaluation.samples
     rows = [
-        Figure("PSNR", first.psnr, "dB", "mean over pictures, range [0, 1]"),
-        Figure("SSIM", first.ssim, "", "mean over pictures"),
+        Figure("PSNR", first.psnr, "dB", "mean over images, range [0, 1]"),
+        Figure("SSIM", first.ssim, "", "mean over images"),
         Figure("codes used", first.usage.used, "", f"of {first.usage.codebook_size:,}"),
         Figure(
             "usage over ceiling",
@@ -119,13 +119,13 @@ def _tables(evaluation: Evaluation) -> list[Table]:
         if second.class_accuracy is not None:
             rows.append(Figure("class accuracy", second.class_accuracy, "", "samples classified as requested"))
         if second.frechet is not None:
-            rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation pictures; not FID"))
+            rows.append(Figure("Fréchet distance", second.frechet, "", "samples to validation images; not FID"))
         tables.append(Table("Generation", rows))
     tables.append(Table("Bits per token", _bits_rows(evaluation)))
     if evaluation.scores():
         tables.append(Table("Scores by protocol", [_score_row(score) for score in evaluation.scores()]))
     if evaluation.classifier_accuracy is not None:
-        note = "on real validation pictures; it measures the samples"
+        note = "on real validation images; it measures the samples"
         tables.append(Table("The measuring classifier", [Figure("accuracy", evaluation.classifier_accuracy, "", note)]))
     return tables
 
@@ -133,7 +133,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
 def _score_row(score: Score) -> Figure:
     how = score.protocol
     note = (
-        f"{how.name}: {how.count:,} {how.measured} against {how.reference_count or 'unknown numbers of'} pictures of "
+        f"{how.name}: {how.count:,} {how.measured} against {how.reference_count or 'unknown numbers of'} images of "
         f"{how.reference}, {how.crop}, {how.resize}, weights {how.extractor_hash[:8]}"
     )
     return Figure(f"{score.name} of {how.measured}", score.value, "", note)

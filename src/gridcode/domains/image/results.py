@@ -25,18 +25,18 @@ class ReconstructionResult:
     """Stage I's figures.
 
     Attributes:
-        psnr: dB, mean over pictures, range [0, 1].
-        ssim: Mean over pictures.
+        psnr: dB, mean over images, range [0, 1].
+        ssim: Mean over images.
         tokens: Usage of the codebook, over all validation tokens, and of each codebook where there are several.
         codes: How often every code and digit is used.
-        compressed: What the validation tokens, one picture after another, cost without a prior.
-        tokens_per_pixel: Tokens of a picture over its pixels.
+        compressed: What the validation tokens, one image after another, cost without a prior.
+        tokens_per_pixel: Tokens of an image over its pixels.
         frechet: Fréchet distance of reconstructions to the originals on the classifier's features; None without labels.
         perceptual: Mean distance of each reconstruction to its original on the classifier's feature maps, in [0, 2];
             None without labels.
         scores: By the protocols that the settings name.
         originals: (n, C, H, W) in [-1, 1], to look at; from all over the set, as folders are sorted by class.
-        reconstructions: The same pictures, decoded.
+        reconstructions: The same images, decoded.
     """
 
     psnr: float
@@ -65,9 +65,9 @@ class SampleResult:
         loss: Nats per validation token asked for: a hidden one, or any of an autoregressive prior's.
         accuracy: Share of them guessed right.
         class_accuracy: Share of samples that the classifier puts into the class asked for; None without labels.
-        frechet: Fréchet distance of samples to validation pictures on the classifier's features; None without labels.
+        frechet: Fréchet distance of samples to validation images on the classifier's features; None without labels.
         count: Samples measured.
-        gallery: By class name: samples and, for each, the nearest training picture; (n, C, H, W) in [-1, 1].
+        gallery: By class name: samples and, for each, the nearest training image; (n, C, H, W) in [-1, 1].
         usage: Codebook usage of the samples.
         scores: By the protocols that the settings name.
         bits: What validation tokens cost under the prior, uncovered in a fixed order.
@@ -91,7 +91,7 @@ class Evaluation:
     Attributes:
         reconstruction: Stage I.
         samples: Stage II; None without a prior.
-        classifier_accuracy: Of the measuring classifier on validation pictures; None without labels.
+        classifier_accuracy: Of the measuring classifier on validation images; None without labels.
         warnings: What must be known before believing a score.
     """
 

@@ -81,22 +81,20 @@ def _teacher(stage_one: Mapping[str, Any]) -> str | None:
 
 
 def check_graders(config: EvaluationConfig, *, size: int) -> None:
-    """Refuse networks whose weights, or a reference whose file, are not there, or that want other pictures.
+    """Refuse networks whose weights, or a reference whose file, are not there, or that want other images.
 
     So that it is said before work that takes long.
 
     Args:
         config: The settings.
-        size: Side of the pictures.
+        size: Side of the images.
 
     Raises:
-        GridcodeError: A package is not installed, there is no such file, precision has no more pictures than
-            neighbours, or the pictures are too small for LPIPS.
+        GridcodeError: A package is not installed, there is no such file, precision has no more images than
+            neighbours, or the images are too small for LPIPS.
     """
     if "lpips" in config.distance and size < LEAST_SIDE:
-        raise GridcodeError(
-            f"evaluation distance lpips takes pictures from {LEAST_SIDE} px per side, these have {size}"
-        )
+        raise GridcodeError(f"evaluation distance lpips takes images from {LEAST_SIDE} px per side, these have {size}")
     for setting in ("count", "samples"):
         if config.protocol and getattr(config, setting) <= NEIGHBOURS:
             raise GridcodeError(
@@ -120,7 +118,7 @@ def check_graders(config: EvaluationConfig, *, size: int) -> None:
 
 @dataclass
 class _Pass:
-    """One protocol's features of the validation pictures so far."""
+    """One protocol's features of the validation images so far."""
 
     name: ProtocolName
     extractor: Extractor
@@ -137,7 +135,7 @@ class ProtocolScores:
 
     Args:
         config: The settings.
-        source: The validation pictures' name.
+        source: The validation images' name.
         size: Their side in pixels.
         classifier: What was trained on the data, for classifier-fd.
         device: Where networks run.
@@ -160,7 +158,7 @@ class ProtocolScores:
         for name in config.protocol:
             if name == "classifier-fd":
                 if classifier is None:
-                    raise GridcodeError("protocol classifier-fd needs pictures with labels; choose fd-lite0")
+                    raise GridcodeError("protocol classifier-fd needs images with labels; choose fd-lite0")
                 extractor = classifier_extractor(classifier)
             else:
                 weights = config.inception if name in ("fid-adm", "fid-clean") else None
@@ -168,7 +166,7 @@ class ProtocolScores:
             reference = None if config.reference is None else load_reference(config.reference, extractor)
             if reference is not None and reference.crop not in (None, self._crop):
                 raise GridcodeError(
-                    f"{config.reference} has pictures of {reference.crop}, these are of {self._crop}; measure a "
+                    f"{config.reference} has images of {reference.crop}, these are of {self._crop}; measure a "
                     "reference with the same crop and size"
                 )
             self._passes.append(_Pass(name, extractor, [], [], reference, reference is not None))
@@ -177,7 +175,7 @@ class ProtocolScores:
         ]
 
     def update(self, originals: Tensor, reconstructions: Tensor) -> None:
-        """Add validation pictures and what became of them, (B, C, H, W) in [-1, 1] both."""
+        """Add validation images and what became of them, (B, C, H, W) in [-1, 1] both."""
         if self._passes or self._distances:
             self._pixels.update(originals)
         for distance in self._distances:
@@ -198,7 +196,7 @@ class ProtocolScores:
         return [*of_sets, *(distance.score(**pairs) for distance in self._distances)]
 
     def warnings(self, samples: int | None = None) -> list[str]:
-        """What must be known before believing a Fréchet distance of no more pictures than features.
+        """What must be known before believing a Fréchet distance of no more images than features.
 
         Args:
             samples: How many will be drawn; None of Stage I alone.
@@ -206,9 +204,9 @@ class ProtocolScores:
         found = []
         for part in self._passes:
             counts = {
-                "pictures": sum(len(features.vectors) for features in part.reconstructions),
+                "images": sum(len(features.vectors) for features in part.reconstructions),
                 "samples": samples,
-                "pictures in the reference": part.reference.count if part.from_file and part.reference else None,
+                "images in the reference": part.reference.count if part.from_file and part.reference else None,
             }
             warning = few_pictures(part.name, part.extractor, counts)
             found += [warning] if warning else []

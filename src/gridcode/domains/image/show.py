@@ -1,4 +1,4 @@
-"""Pictures through a tokenizer and back, and a strip of both to look at."""
+"""Images through a tokenizer and back, and a strip of both to look at."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gridcode.tokenizer.model import Tokenizer
 
 
 def as_batch(example: Example, tokenizer: Tokenizer, *, size: int | None) -> Tensor:
-    """One picture as the tokenizer takes it: (1, C, H, W) in [-1, 1].
+    """One image as the tokenizer takes it: (1, C, H, W) in [-1, 1].
 
     Args:
-        example: The picture.
+        example: The image.
         tokenizer: Whose channels it must fit.
-        size: Centre-crop and resize to this square; None keeps the picture's own size.
+        size: Centre-crop and resize to this square; None keeps the image's own size.
     """
     pixels = to_channels(example.image, tokenizer.config.channels)
     if size is not None:
@@ -48,7 +48,7 @@ def reconstruct(tokenizer: Tokenizer, images: Tensor) -> Tensor:
 
 
 def save_strip(path: Path, images: Tensor, reconstructions: Tensor) -> None:
-    """Write pictures in a row, their reconstructions below, as PNG.
+    """Write images in a row, their reconstructions below, as PNG.
 
     Args:
         path: The file.

@@ -1,6 +1,6 @@
-"""Pictures of any size through a tokenizer, tile by tile: the networks' memory does not grow with the picture.
+"""Images of any size through a tokenizer, tile by tile: the networks' memory does not grow with the image.
 
-Beside it there are the picture, its tokens and, in decoding, two rows of tiles.
+Beside it there are the image, its tokens and, in decoding, two rows of tiles.
 
 Along each side the tiles have one size and overlap by ``overlap`` tokens at least:
 
@@ -9,14 +9,14 @@ Along each side the tiles have one size and overlap by ``overlap`` tokens at lea
     tokens   1 1 1 1 1 1 1 1 1 1 1|2 2 2 2 2 2 2 2          encoder: up to the middle of the overlap
     pixels   1 1 1 1 1 1 1 1 1 1 x 2 2 2 2 2 2 2 2          decoder: one fades into the other around the middle
 
-so no token is made without the pixels around it, and the decoder leaves no sharp edge between tiles. A picture of one
-tile at most goes through as a whole, as in training. What a picture lacks to whole tokens is drawn out by its last
+so no token is made without the pixels around it, and the decoder leaves no sharp edge between tiles. An image of one
+tile at most goes through as a whole, as in training. What an image lacks to whole tokens is drawn out by its last
 pixels.
 
 Group normalisation looks at a whole tile, so tokens depend on where tiles lie: where a tokenizer is far from what it
 learned, the tone of flat ground changes from tile to tile, and tiles are seen (LOG.md). With ``norm="channel"`` the
 networks look at no pixel beyond their ``reach``. Tiles then overlap by twice that and do not fade; what is taken from
-them is what the whole picture would give, up to the rounding of floats: there are no seams.
+them is what the whole image would give, up to the rounding of floats: there are no seams.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _tiles(tokenizer: Tokenizer, length: int) -> list[Span]:
 
 
 def encode_picture(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -> Tensor:
-    """The tokens of a picture.
+    """The tokens of an image.
 
     Args:
         tokenizer: In evaluation mode.
@@ -112,7 +112,7 @@ def encode_picture(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int])
 
 
 def decode_picture(tokenizer: Tokenizer, tokens: Tensor, height: int, width: int) -> Pixels:
-    """The picture of tokens.
+    """The image of tokens.
 
     Args:
         tokenizer: In evaluation mode.
@@ -131,7 +131,7 @@ def decode_picture(tokenizer: Tokenizer, tokens: Tensor, height: int, width: int
 
 
 def _strips(tokenizer: Tokenizer, tokens: Tensor, width: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Finished rows of the picture with their place; two rows of tiles are in memory at a time."""
+    """Finished rows of the image with their place; two rows of tiles are in memory at a time."""
     f, channels = tokenizer.config.downsampling, tokenizer.config.channels
     carried = np.empty((0, width, channels), np.float32)
     for rows in _tiles(tokenizer, tokens.shape[0]):

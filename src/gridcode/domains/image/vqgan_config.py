@@ -43,7 +43,7 @@ class VQGANConfig(ImageArchitecture):
     latents: int = 64
     """Channels between a network and the 1x1 convolution to, or from, the quantizer's."""
     unit_range: bool = False
-    """The layers see pixels in [0, 1], as aMUSEd's do; the tokenizer's own pictures are in [-1, 1] all the same."""
+    """The layers see pixels in [0, 1], as aMUSEd's do; the tokenizer's own images are in [-1, 1] all the same."""
 
     @classmethod
     def taming(cls, quantizer: QuantizerConfig | None = None) -> VQGANConfig:

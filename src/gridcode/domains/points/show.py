@@ -1,4 +1,4 @@
-"""Clouds as pictures: scatter plots from two views, near points yellow and far ones violet."""
+"""Clouds as images: scatter plots from two views, near points yellow and far ones violet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIEWS: Final = ((0.6, 0.35), (0.6 + pi / 2, 0.35))
 
 
 def scatter_plots(clouds: Tensor) -> Pictures:
-    """Pictures of clouds (B, N, 3) of the unit ball, both views side by side: uint8 (B, SIDE, 2 SIDE, 3).
+    """Images of clouds (B, N, 3) of the unit ball, both views side by side: uint8 (B, SIDE, 2 SIDE, 3).
 
     >>> import torch
     >>> scatter_plots(torch.zeros(2, 5, 3)).shape

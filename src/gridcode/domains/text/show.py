@@ -61,7 +61,7 @@ def marked(content: Bytes, original: Bytes) -> Passage:
 
 
 def picture(passages: Sequence[Passage], *, columns: int = 2) -> Pictures:
-    """Passages as a picture, uint8 (H, W, 3): some in a row, what is marked in red.
+    """Passages as an image, uint8 (H, W, 3): some in a row, what is marked in red.
 
     >>> picture([(("To be", False),), (("Tu be", True),)]).shape
     (17, 76, 3)

@@ -47,7 +47,7 @@ class VideoConfig(SourceSettings):
     size: int = 32
     """Side of the square frames, in pixels: the centre of a frame is cut out."""
     fewer: Literal["repeat", "refuse"] = "repeat"
-    """A film of fewer frames, as one picture is: its last frame is repeated, or it cannot be read (refuse)."""
+    """A film of fewer frames, as one image is: its last frame is repeated, or it cannot be read (refuse)."""
     train_count: int = 2000
     """Moving scenes to learn from. Only for 'motion'."""
     val_count: int = 200

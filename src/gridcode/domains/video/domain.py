@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SHOWN = 4
-"""Clips of the pictures that training leaves, at most."""
+"""Clips of the images that training leaves, at most."""
 
 
 @final

@@ -7,7 +7,7 @@ validation tokens -> prior     -> bits per token
 first frames      -> prior     -> PSNR of the predicted frames, beside that of the last given frame repeated, and that
                      of reconstructions, which no prediction can be expected to pass
 
-The classifier is one of pictures: it sees the grey values of three frames as the channels of one.
+The classifier is one of images: it sees the grey values of three frames as the channels of one.
 """
 
 from __future__ import annotations

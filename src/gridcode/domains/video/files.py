@@ -18,7 +18,7 @@ _SETTINGS: Final = {"webp": {"lossless": True, "method": 4}, "gif": {"disposal":
 
 
 def frames_of(clip: Tensor) -> Pictures:
-    """A clip (3, T, H, W) in [-1, 1] as pictures, uint8 (T, H, W, 3).
+    """A clip (3, T, H, W) in [-1, 1] as images, uint8 (T, H, W, 3).
 
     >>> import torch
     >>> frames_of(torch.zeros(3, 5, 4, 4)).shape

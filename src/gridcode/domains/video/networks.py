@@ -8,7 +8,7 @@ of 3 taps over the frames at each place. Encoder and decoder are built from the 
 latents.
 
 *Causal*: nothing of a frame reaches an earlier one. Taps over time lie in the past, where the first frame is repeated;
-norms are of one frame at a time. So the first frame is coded alone, like a picture, the tokens of the first frames are
+norms are of one frame at a time. So the first frame is coded alone, like an image, the tokens of the first frames are
 the same whatever comes later, and 1 + T frames become 1 + T/2 where time is halved:
 
     frames  0   1   2   3   4  …       time halved:   a = f(0, 0, 0)   b = f(0, 1, 2)   c = f(2, 3, 4)   …
@@ -35,9 +35,9 @@ TAPS = 3
 
 
 class EachFrame(nn.Module):
-    """A layer of pictures, applied to every frame.
+    """A layer of images, applied to every frame.
 
-    Frames lie in memory as pictures in channels-last do, so nothing is copied on the way.
+    Frames lie in memory as images in channels-last do, so nothing is copied on the way.
 
     Args:
         layer: (N, C, H, W) -> (N, C', H', W').
@@ -93,7 +93,7 @@ class Block(nn.Module):
         self.within = EachFrame(ResidualBlock(width_in, width_out))
         self.norm = EachFrame(Norm(width_out))
         self.over = CausalConv(width_out)
-        nn.init.zeros_(self.over.weight)  # it begins as pictures in a row
+        nn.init.zeros_(self.over.weight)  # it begins as images in a row
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width_in, T, H, W) -> (B, width_out, T, H, W)."""

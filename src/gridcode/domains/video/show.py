@@ -1,4 +1,4 @@
-"""Clips as pictures that stand still: some of their frames in a row."""
+"""Clips as images that stand still: some of their frames in a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS: Final = 9
 
 
 def film_strips(clips: Tensor) -> Pictures:
-    """One picture: a clip (3, T, H, W) of (B, 3, T, H, W) a row, evenly chosen frames from left to right.
+    """One image: a clip (3, T, H, W) of (B, 3, T, H, W) a row, evenly chosen frames from left to right.
 
     >>> film_strips(torch.zeros(2, 3, 17, 96, 96)).shape
     (204, 904, 3)

@@ -2,7 +2,7 @@
 
     tokens (h, w) or (h, w, q) --coder--> payload --bitstream--> bytes
 
-The tokens come back exactly, or there is an error. What they are of is for the caller to say and to read: a picture
+The tokens come back exactly, or there is an error. What they are of is for the caller to say and to read: an image
 (:mod:`gridcode.domains.image.rate`), a sound (:mod:`gridcode.domains.audio.compress`).
 """
 

@@ -18,7 +18,7 @@ class CapacityConfig(ImageStudyConfig):
     seeds: int = 3
     """Runs of each setting, seeds 0, 1, …"""
     dense: tuple[int, ...] = (0, 1, 2, 4)
-    """Dense layers added on each side of the bottleneck of a tokenizer of pictures with FSQ."""
+    """Dense layers added on each side of the bottleneck of a tokenizer of images with FSQ."""
     targets: tuple[Target, ...] = get_args(Target)
     """Points in the plane that want codes where a grid has none."""
     depths: tuple[int, ...] = (0, 1, 2, 4)

@@ -1,8 +1,8 @@
 """What FSQ loses with its codebook (section 3.3 of the paper): do dense layers at the bottleneck give it back?
 
     setting              what is trained
-    pictures-fsq-2       a tokenizer of pictures with FSQ and 2 dense layers on each side of the bottleneck
-    pictures-vq-0        the same with MaskGIT's VQ, without them
+    images-fsq-2       a tokenizer of images with FSQ and 2 dense layers on each side of the bottleneck
+    images-vq-0        the same with MaskGIT's VQ, without them
     spirals-fsq-4        points on two spirals, FSQ behind an encoder of 4 hidden layers      (points.py)
     ring-vq-0            64 clusters on a circle, VQ behind a linear encoder
 
@@ -62,7 +62,7 @@ class Part:
     """What a cell is about.
 
     Attributes:
-        data: 'pictures', or the points' target.
+        data: 'images', or the points' target.
         quantizer: 'fsq' or 'vq'.
         layers: Dense layers at the bottleneck, or hidden layers of the points' encoder.
     """
@@ -91,7 +91,7 @@ class Capacity(ImageStudy):
     config: CapacityConfig = field(default_factory=CapacityConfig)
 
     def cell_settings(self) -> list[str]:
-        """Pictures come first, as they take longest."""
+        """Images come first, as they take longest."""
         settings = [f"{PICTURES}-fsq-{dense}" for dense in self.config.dense] + [f"{PICTURES}-vq-0"]
         settings += [
             f"{target}-{quantizer}-{depth}"
@@ -102,7 +102,7 @@ class Capacity(ImageStudy):
         return settings
 
     def kind(self, cell: Cell) -> str:
-        """Pictures by quantizer, or points."""
+        """Images by quantizer, or points."""
         part = Part.of(cell)
         return f"{PICTURES}, {part.quantizer}" if part.data == PICTURES else "points"
 
@@ -114,12 +114,12 @@ class Capacity(ImageStudy):
         """Stage I's alone, and the points'."""
         loop = self.run(self.cells()[0]).loop
         return (
-            f"{loop.steps} steps of {loop.batch_size} pictures, Stage I alone; {self.config.point_steps} steps of 512 "
+            f"{loop.steps} steps of {loop.batch_size} images, Stage I alone; {self.config.point_steps} steps of 512 "
             "points"
         )
 
     def run(self, cell: Cell) -> TokenizerRun:
-        """Stage I of a cell of pictures."""
+        """Stage I of a cell of images."""
         run = self.config.tokenizer(self.recipe(cell).quantizer, cell.seed)
         assert isinstance(run.model, TokenizerConfig)
         return replace(run, model=replace(run.model, dense=Part.of(cell).layers))
@@ -133,7 +133,7 @@ class Capacity(ImageStudy):
         return (time.perf_counter() - start) * self.config.point_steps / steps
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
-        """Train and measure a tokenizer of pictures, or of points."""
+        """Train and measure a tokenizer of images, or of points."""
         if Part.of(cell).data != PICTURES:
             return self._of_points(cell, self.config.point_steps)
         folder = cell_folder(out, cell)
@@ -163,7 +163,7 @@ class Capacity(ImageStudy):
         x = "dense layers"
         verdicts += [] if (found := dense_verdict(curves[PSNR]["fsq"])) is None else [found]
         for quantizer, name in NAMES.items():
-            title = f"Pictures, {name}"
+            title = f"Images, {name}"
             tables.append(curve_table(curves, quantizer, title=title, x=x, label="{:g}".format, measures=OF_PICTURES))
         panels += curve_panels(curves, NAMES, x=x, measures=OF_PICTURES, plotted=(PSNR,))
         for target in config.targets:

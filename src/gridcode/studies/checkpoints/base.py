@@ -2,7 +2,7 @@
 
     checkpoint ─> point, point, …       each written down once it is measured: a killed sweep goes on with the next
                    │
-    pictures ─> Grader ─> Fréchet distance, precision, recall, density, coverage, requested class
+    images ─> Grader ─> Fréchet distance, precision, recall, density, coverage, requested class
 
 A cell's setting is the quantizer's family: ``fsq-0`` is FSQ with seed 0.
 """
@@ -76,7 +76,7 @@ class PointStudy(CheckpointStudy):
 
         Args:
             generator: The checkpoint.
-            grader: What measures pictures.
+            grader: What measures images.
             seed: The cell's.
         """
 
@@ -96,11 +96,11 @@ def train_checkpoint(study: CheckpointStudy, cell: Cell, out: Path) -> Generator
 
 @dataclass(frozen=True)
 class Grader:
-    """What measures pictures: a network, and its features of real ones.
+    """What measures images: a network, and its features of real ones.
 
     Attributes:
         extractor: The network.
-        reference: Of validation pictures.
+        reference: Of validation images.
     """
 
     extractor: Extractor
@@ -111,18 +111,18 @@ class Grader:
         """The study's.
 
         Raises:
-            GridcodeError: The classifier is to measure, and the pictures have no labels; or lite0 is not installed.
+            GridcodeError: The classifier is to measure, and the images have no labels; or lite0 is not installed.
         """
         if config.features == "lite0":
             return Grader.by(lite_extractor("lite0"), config, config.evaluation(out, 0).count)
         if not pictures(config).train.classes:
-            raise GridcodeError("a classifier that measures needs pictures with labels; set features='lite0'")
+            raise GridcodeError("a classifier that measures needs images with labels; set features='lite0'")
         extractor = classifier_extractor(load_classifier(out / CLASSIFIER))
         return Grader.by(extractor, config, config.evaluation(out, 0).count)
 
     @staticmethod
     def by(extractor: Extractor, config: CheckpointConfig, count: int) -> Grader:
-        """With a network, and at most ``count`` validation pictures."""
+        """With a network, and at most ``count`` validation images."""
         val = pictures(config).val
         batches = eval_batches(fixed_subset(val, count), config.data, batch_size=BATCH)
         return Grader(extractor, measure_reference((batch.images for batch in batches), extractor, source=val.name))
@@ -132,7 +132,7 @@ class Grader:
         return Features.joined(map(self.extractor, torch.split(images, BATCH)))
 
     def frechet(self, images: Tensor) -> float | None:
-        """The Fréchet distance to real pictures; None of fewer than two images."""
+        """The Fréchet distance to real images; None of fewer than two images."""
         if len(images) < 2:
             return None
         return self._frechet(self.features(images))
@@ -208,7 +208,7 @@ def time_checkpoint(config: CheckpointConfig, recipe: Recipe) -> tuple[float, fl
 def _untrained(config: CheckpointConfig) -> Extractor:
     train = pictures(config).train
     if not train.classes:
-        raise GridcodeError("a classifier that measures needs pictures with labels; set features='lite0'")
+        raise GridcodeError("a classifier that measures needs images with labels; set features='lite0'")
     return classifier_extractor(measuring_classifier(train, config.data, steps=1, seed=0, device="cpu"))
 
 

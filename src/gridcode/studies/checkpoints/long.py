@@ -59,7 +59,7 @@ class Long(CheckpointStudy):
     def steps(self) -> str:
         """See :class:`gridcode.studies.study.Study`."""
         first, second = (run.loop for run in self.runs(self.cells()[0]))
-        return f"{first.steps} and {second.steps} steps of {first.batch_size} pictures"
+        return f"{first.steps} and {second.steps} steps of {first.batch_size} images"
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`: a short cell's time, so often."""
@@ -92,7 +92,7 @@ class Long(CheckpointStudy):
             long_verdicts(curves, 1 / self.config.length),
             [StudyTable("At the end", ("", *names.values()), rows)],
             curve_panels(curves, names, x="step", measures=LOGGED, plotted=keys),
-            notes=("Curves are of validations during training, of at most 500 pictures.",),
+            notes=("Curves are of validations during training, of at most 500 images.",),
         )
 
 

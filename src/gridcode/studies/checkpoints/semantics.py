@@ -1,12 +1,12 @@
 """Appendix A.3 of the paper (Figures 8 and 9): does a single code stand for something one sees?
 
-    tokens of real pictures ─> histogram ─> marginal    every token drawn by itself from the histogram, decoded
+    tokens of real images ─> histogram ─> marginal    every token drawn by itself from the histogram, decoded
                                          └> constant    a whole grid of one of the commonest codes, decoded
-    pictures A, B ─> pixel stitch   top half of A, bottom half of B; then encoded and decoded
+    images A, B ─> pixel stitch   top half of A, bottom half of B; then encoded and decoded
                 └──> token stitch   the same halves of their token grids, decoded
 
-The paper's finding: in neither quantizer does a code mean anything alone; what decodes to a picture is how codes stand
-together. And halves of token grids decode to much the same as halves of pictures: a code is about its own place.
+The paper's finding: in neither quantizer does a code mean anything alone; what decodes to an image is how codes stand
+together. And halves of token grids decode to much the same as halves of images: a code is about its own place.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict,
 from gridcode.tokenizer.model import Tokenizer
 
 TIMED: Final = 50
-"""Pictures that are decoded to tell how long all of them take."""
+"""Images that are decoded to tell how long all of them take."""
 SHOWN, SHOWN_LARGE = 6, 4
-"""Pictures in a row, and of large pictures."""
+"""Images in a row, and of large images."""
 CONSTANTS: Final = 500
 """Codes, at most, of which a grid each is decoded, the commonest first."""
 ROWS: Final = (
-    "picture A",
-    "picture B",
+    "image A",
+    "image B",
     "their halves stitched",
     "the stitch, encoded and decoded",
     "their token grids' halves stitched, decoded",
@@ -61,7 +61,7 @@ DISTANCES: Final = (
     Column("frechet_marginal", "tokens from the marginal"),
     Column("frechet_constant", "grids of one code"),
 )
-"""Fréchet distances to real pictures."""
+"""Fréchet distances to real images."""
 SEAM: Final = (
     Column("psnr_pixel_stitch", "pixel stitch, encoded and decoded: PSNR to the stitch (dB)"),
     Column("psnr_token_stitch", "token stitch: PSNR to the stitch (dB)"),
@@ -83,7 +83,7 @@ class Semantics(CheckpointStudy):
     def steps(self) -> str:
         """Stage I's alone."""
         loop = self.config.tokenizer(self.recipe(self.cells()[0]).quantizer, 0).loop
-        return f"{loop.steps} steps of {loop.batch_size} pictures, Stage I alone"
+        return f"{loop.steps} steps of {loop.batch_size} images, Stage I alone"
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`."""
@@ -122,12 +122,12 @@ class Semantics(CheckpointStudy):
             ]
             return StudyTable(title, ("", *names.values()), rows)
 
-        tables = [table("Fréchet distance to real pictures", DISTANCES), table("Stitched halves", SEAM)]
+        tables = [table("Fréchet distance to real images", DISTANCES), table("Stitched halves", SEAM)]
         features = "EfficientNet-lite0" if self.config.features == "lite0" else "a classifier of the data"
         note = (
-            f"Pictures, from left to right: {', '.join(names.values())}. From top to bottom: {'; '.join(ROWS)}. "
+            f"Images, from left to right: {', '.join(names.values())}. From top to bottom: {'; '.join(ROWS)}. "
             f"Distances are on features of {features}; there are half as many stitches as reconstructions and at most "
-            f"{CONSTANTS} grids of one code, and fewer pictures are a little farther by chance."
+            f"{CONSTANTS} grids of one code, and fewer images are a little farther by chance."
         )
         title = f"What single codes decode to, {self.config.data.dataset}"
         # Measurements of a training are compared in pairs, so one that lacks a distance has no part in the answers.
@@ -141,7 +141,7 @@ class Semantics(CheckpointStudy):
             name: {measure.title: found[measure.key].get(family, []) for measure in DISTANCES}
             for family, name in names.items()
         }
-        panels = [Bars("Fréchet distance to real pictures", series, log=True)] if series else []
+        panels = [Bars("Fréchet distance to real images", series, log=True)] if series else []
         return Summary(title, semantics_verdicts(paired_figures, names), tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
@@ -155,7 +155,7 @@ class Semantics(CheckpointStudy):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What codes of real pictures decode to when they stand otherwise.
+    """What codes of real images decode to when they stand otherwise.
 
     Attributes:
         decoded: Images (n, C, H, W) in [-1, 1] by name.
@@ -175,7 +175,7 @@ def decode_codes(tokenizer: Tokenizer, images: Tensor, *, seed: int) -> Decoded:
 
     Args:
         tokenizer: In evaluation mode, with one token a place.
-        images: Real pictures (n, C, H, W) in [-1, 1], at least two.
+        images: Real images (n, C, H, W) in [-1, 1], at least two.
         seed: Of the pairs and of the drawn tokens.
     """
     draw = torch.Generator().manual_seed(seed)
@@ -214,7 +214,7 @@ def decode_codes(tokenizer: Tokenizer, images: Tensor, *, seed: int) -> Decoded:
 
 
 def _images(config: SemanticsConfig, count: int) -> Tensor:
-    """At most ``count`` validation pictures (n, C, H, W) in [-1, 1]."""
+    """At most ``count`` validation images (n, C, H, W) in [-1, 1]."""
     source = fixed_subset(pictures(config).val, count)
     return torch.cat([batch.images for batch in eval_batches(source, config.data, batch_size=BATCH)])
 
@@ -250,7 +250,7 @@ def semantics_verdicts(found: Mapping[str, Mapping[str, Sequence[float]]], names
             if real.get(family) and decoded.get(family):
                 change = paired(decoded[family], real[family])
                 figures = f"their Fréchet distance minus that of reconstructions: {change.text(2)}"
-                claim = f"{what} do not decode to pictures like the real ones, {name}"
+                claim = f"{what} do not decode to images like the real ones, {name}"
                 verdicts.append(Verdict(claim, answered(change, expected=1), figures))
     for family, name in names.items():
         tokens, pixels = found["psnr_token_stitch"].get(family), found["psnr_pixel_stitch"].get(family)
@@ -264,6 +264,6 @@ def semantics_verdicts(found: Mapping[str, Mapping[str, Sequence[float]]], names
     if vqs and marginal.get("fsq"):
         change = difference(marginal["fsq"], marginal[vqs[0]])
         figures = f"FSQ's distance minus that of {names[vqs[0]]}: {change.text(2)}"
-        claim = "tokens from the marginal are as far from real pictures with FSQ as with VQ, within 10 %"
+        claim = "tokens from the marginal are as far from real images with FSQ as with VQ, within 10 %"
         verdicts.append(Verdict(claim, level(change, margin=0.1 * fmean(marginal[vqs[0]])), figures))
     return verdicts

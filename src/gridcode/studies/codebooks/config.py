@@ -113,7 +113,7 @@ class DimsConfig(ImageStudyConfig):
         """As of other studies, without Stage II.
 
         >>> DimsConfig().steps()
-        '200 steps of 64 pictures, Stage I alone'
+        '200 steps of 64 images, Stage I alone'
         """
         loop = self.tokenizer(FSQConfig(), 0).loop
-        return f"{loop.steps} steps of {loop.batch_size} pictures, Stage I alone"
+        return f"{loop.steps} steps of {loop.batch_size} images, Stage I alone"

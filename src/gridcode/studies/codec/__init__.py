@@ -1,1 +1,1 @@
-"""A study of pictures in files: rate against quality, gridcode's codec beside the formats that people use."""
+"""A study of images in files: rate against quality, gridcode's codec beside the formats that people use."""

@@ -1,4 +1,4 @@
-"""Which codec is compared, with which formats, on which pictures, as frozen values; no torch here."""
+"""Which codec is compared, with which formats, on which images, as frozen values; no torch here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REDUCED: Final[Mapping[FormatName, tuple[int, ...]]] = {
     "avif": (0, 20, 40, 60),
     "jxl": (5, 20, 40, 60),
 }
-"""What is measured of each format where the picture is made smaller first."""
+"""What is measured of each format where the image is made smaller first."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class CodecStudyConfig:
     model: str = "runs/codec"
     """A model of gridcode compress, of one rate or of several."""
     data: DataConfig = field(default_factory=lambda: DataConfig(workers=0))
-    """The pictures: those of the validation split, each at its own size."""
+    """The images: those of the validation split, each at its own size."""
     formats: tuple[FormatName, ...] = get_args(FormatName)
     """What gridcode stands beside; jxl needs the package pillow-jxl-plugin."""
     factors: tuple[int, ...] = (2, 4)
-    """Formats also take the picture with its sides made so many times smaller, and enlarge what comes back: what people
+    """Formats also take the image with its sides made so many times smaller, and enlarge what comes back: what people
     do where a format has no file so small."""
     reduced: tuple[FormatName, ...] = ("jpeg", "webp")
     """Which formats do."""
@@ -50,10 +50,10 @@ class CodecStudyConfig:
     tried: tuple[str, ...] = ()
     """Further models, for a table of what was tried: their quality, with raw tokens, and no verdicts."""
     halve: bool = False
-    """Halve each picture's sides first, by the mean of four pixels: of pictures that are JPEG files themselves, it
+    """Halve each image's sides first, by the mean of four pixels: of images that are JPEG files themselves, it
     takes the traces away."""
     count: int = 100
-    """Pictures, at most."""
+    """Images, at most."""
     rates: tuple[float, ...] = (0.05, 0.1, 0.2)
     """Bits per pixel at which verdicts are given: each of the model's highest rate that is not above."""
 

@@ -1,4 +1,4 @@
-"""Pictures through the formats that people use, at any quality, by Pillow and its plugins.
+"""Images through the formats that people use, at any quality, by Pillow and its plugins.
 
 Each is set as someone would who wants small files and can wait: optimised and progressive JPEG with 4:2:0 colours,
 WebP's slowest method, AVIF at speed 4, JPEG XL at effort 7.
@@ -47,7 +47,7 @@ def check_format(name: FormatName) -> None:
 
 
 def encoded(picture: Pixels, name: FormatName, quality: int, *, factor: int = 1) -> bytes:
-    """A picture as a file of a format.
+    """An image as a file of a format.
 
     Args:
         picture: uint8, (H, W, 3) or (H, W, 1).
@@ -65,7 +65,7 @@ def encoded(picture: Pixels, name: FormatName, quality: int, *, factor: int = 1)
 
 
 def decoded(data: bytes, like: Pixels) -> Pixels:
-    """The picture in a file, in grey or in colours like another, and of its size; it is enlarged bicubically."""
+    """The image in a file, in grey or in colours like another, and of its size; it is enlarged bicubically."""
     height, width, channels = like.shape
     with Image.open(io.BytesIO(data)) as image:
         found = image.convert("RGB" if channels == 3 else "L")

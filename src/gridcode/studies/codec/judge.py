@@ -1,4 +1,4 @@
-"""What measures pictures that came back from files, against the originals."""
+"""What measures images that came back from files, against the originals."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MEASURES: Final = (
 Point: TypeAlias = Mapping[str, float]
 """What was measured at a rate."""
 Way: TypeAlias = Callable[[Pixels], tuple[int, Pixels]]
-"""From a picture to the bytes of its file, and to what the file decodes to."""
+"""From an image to the bytes of its file, and to what the file decodes to."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What measures pictures against originals.
+    """What measures images against originals.
 
     Attributes:
         originals: uint8, (H, W, C) each.
-        network: EfficientNet-lite2, which takes pictures at their own size.
+        network: EfficientNet-lite2, which takes images at their own size.
         statistics: Of the originals' places: of the network's last features at every 32nd pixel.
     """
 
@@ -56,7 +56,7 @@ class Judge:
         return Judge(originals, network, statistics)
 
     def point(self, way: Way) -> Values:
-        """What is measured of all pictures, taken one way."""
+        """What is measured of all images, taken one way."""
         bits, figures, statistics = [], list[dict[str, float]](), GaussianStatistics(FEATURES)
         for original in self.originals:
             size, picture = way(original)
@@ -73,7 +73,7 @@ class Judge:
 
 @torch.inference_mode()
 def compared(original: Pixels, picture: Pixels, network: EfficientNetLite) -> dict[str, float]:
-    """What is measured of one picture; MS-SSIM and SSIM only where the picture is large enough."""
+    """What is measured of one image; MS-SSIM and SSIM only where the image is large enough."""
     a, b = (_tensor(pixels) for pixels in (original, picture))
     found = {"psnr_db": float(psnr(a, b)), "distance": float(network.distance(a, b))}
     if min(original.shape[:2]) >= 11:
@@ -85,7 +85,7 @@ def compared(original: Pixels, picture: Pixels, network: EfficientNetLite) -> di
 
 @torch.inference_mode()
 def places(picture: Tensor, network: EfficientNetLite) -> Tensor:
-    """The network's last features at every 32nd pixel of a picture (1, C, H, W) in [-1, 1]: (n, 1280)."""
+    """The network's last features at every 32nd pixel of an image (1, C, H, W) in [-1, 1]: (n, 1280)."""
     return network.grid(picture)[0].flatten(1).T
 
 

@@ -1,4 +1,4 @@
-"""Where gridcode's bits and errors go: what of a file is tokens, and which frequencies of a picture come back.
+"""Where gridcode's bits and errors go: what of a file is tokens, and which frequencies of an image come back.
 
     file    = header and checksums + coded tokens
     error   = original - what came back, by radial frequency of its Fourier transform
@@ -41,13 +41,13 @@ def profile_of(codec: Codec, originals: Sequence[Pixels], coder: Coder | None) -
 
     Returns:
         The share of all files' bytes that are coded tokens, bits per token, the most that one can take, and by band the
-        share of the squared error and the share of the pictures' energy that came back.
+        share of the squared error and the share of the images' energy that came back.
     """
     whole = coded = tokens = 0
     errors, energies = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for original in originals:
         data = codec.compress(original, coder=coder)
-        stream = parse_stream(data, "a compressed picture")
+        stream = parse_stream(data, "a compressed image")
         whole += len(data)
         coded += sum(len(coded_part(payload)) for payload in stream.payloads())
         tokens += stream.header.tokens
@@ -64,7 +64,7 @@ def profile_of(codec: Codec, originals: Sequence[Pixels], coder: Coder | None) -
 
 
 def by_band(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum of squares of a picture (H, W, C) in each of the bands.
+    """The sum of squares of an image (H, W, C) in each of the bands.
 
     >>> waves = np.sin(2 * np.pi * np.arange(64) / 8)[None, :, None] + np.zeros((64, 1, 1))
     >>> by_band(waves).round(6).tolist()

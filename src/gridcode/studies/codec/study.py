@@ -1,4 +1,4 @@
-"""Pictures in small files: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
+"""Images in small files: rate against quality, gridcode beside JPEG, WebP, AVIF and JPEG XL.
 
     cell            points
     gridcode        one for each rate of the model
@@ -7,7 +7,7 @@
     tried-…         one for each rate of a further model, its tokens packed without a prior
     profile         of each rate of the model: where the bits and the errors go (profile.py)
 
-    picture ─> bytes ─> picture      PSNR, SSIM, MS-SSIM      against the original, mean over pictures
+    image ─> bytes ─> image      PSNR, SSIM, MS-SSIM      against the original, mean over images
                            │         distance by lite2        took no part in any training
                            └─> Fréchet distance of lite2's features at every 32nd pixel, to those of the originals
 
@@ -48,9 +48,9 @@ from gridcode.studies.summary import Panel, Series, StudyTable, Summary
 
 PROFILE: Final = "profile"
 PROFILED: Final = 10
-"""Pictures of the profile, at most."""
+"""Images of the profile, at most."""
 SHOWN: Final = 4
-"""Pictures on the contact sheet."""
+"""Images on the contact sheet."""
 CROP: Final = (160, 240)
 """Height and width of what is shown of each, at most."""
 TRIED: Final = "tried"
@@ -99,7 +99,7 @@ class CodecStudy(Study):
             check_format(name)
 
     def time_cell(self, cell: Cell) -> float:
-        """See :class:`Study`: by one picture; all cells say at once what is missing."""
+        """See :class:`Study`: by one image; all cells say at once what is missing."""
         self.prepare(Path())
         originals, ways = pictures(self.config), self._ways(cell)
         way = next(iter(ways.values()))
@@ -127,7 +127,7 @@ class CodecStudy(Study):
         return {"points": swept(points, folder / "points.json"), "pictures": len(judge.originals)}
 
     def _ways(self, cell: Cell) -> dict[str, Way]:
-        """What makes a file and a picture again, by the point's name."""
+        """What makes a file and an image again, by the point's name."""
         tried = self._tried().get(cell.setting)
         if tried is not None or cell.setting in (OURS, PROFILE):
             coder = self.config.coder if tried is None else "raw"
@@ -190,7 +190,7 @@ class CodecStudy(Study):
         smaller = f" ({' and '.join(reduced)} perhaps of smaller sides)" if reduced and self.config.factors else ""
         halved = ", halved by the mean of four pixels" if self.config.halve else ""
         note = (
-            f"{count} pictures at their own size{halved}; means over pictures. A lead of under {percent(LEAD)} counts "
+            f"{count} images at their own size{halved}; means over images. A lead of under {percent(LEAD)} counts "
             "for none. lite2 took no part in any training. Its places are its last features at every 32nd "
             f"pixel. Shown are crops: {columns}; of a format the best file of no more bytes "
             f"than gridcode's at its lowest rate{smaller}, or its smallest. Optimised progressive JPEG with 4:2:0, "
@@ -202,7 +202,7 @@ class CodecStudy(Study):
         return Summary(title, found, [table for table in tables if table.rows], panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
-        """``equal-bytes.png``: crops of pictures through gridcode at its lowest rate, and through each format."""
+        """``equal-bytes.png``: crops of images through gridcode at its lowest rate, and through each format."""
         shown = pictures(self.config)[:SHOWN]
         lowest = Codec(codec_of(self.config.model).rates[-1:])
         rows = []
@@ -250,7 +250,7 @@ def profile_table(rates: Mapping[str, Values]) -> StudyTable:
     ]
     title = (
         "Where gridcode's bits and errors go: by period the share of the squared error, and in brackets how much of "
-        "the picture's energy is kept (below 0: the error is larger than what was there)"
+        "the image's energy is kept (below 0: the error is larger than what was there)"
     )
     bands = (f"{band} px" for band in BANDS)
     return StudyTable(title, ("rate", "tokens' share of the file", "bits per token", *bands), rows)
@@ -266,13 +266,13 @@ def percent(share: float) -> str:
 
 
 def through_format(picture: Pixels, *, name: FormatName, quality: int, factor: int = 1) -> tuple[int, Pixels]:
-    """A picture as a file of a format, and back."""
+    """An image as a file of a format, and back."""
     data = encoded(picture, name, quality, factor=factor)
     return len(data), decoded(data, picture)
 
 
 def through_codec(picture: Pixels, *, codec: Codec, coder: str | None) -> tuple[int, Pixels]:
-    """A picture as gridcode's file, and back."""
+    """An image as gridcode's file, and back."""
     data = codec.compress(picture, coder=coder)  # type: ignore[arg-type]
     return len(data), codec.decompress(data)
 
@@ -296,7 +296,7 @@ def rates_of(model: str) -> dict[str, Rate]:
 
 @lru_cache(maxsize=1)
 def pictures(config: CodecStudyConfig) -> list[Pixels]:
-    """The study's pictures, at their own size, read once a process."""
+    """The study's images, at their own size, read once a process."""
     return list(_read(config.data, config.count, halve=config.halve))
 
 
@@ -308,7 +308,7 @@ def _read(data: DataConfig, count: int, *, halve: bool) -> Iterator[Pixels]:
 
 
 def halved(picture: Pixels) -> Pixels:
-    """A picture of half the sides, each pixel the mean of four; an odd last row or column is left out.
+    """An image of half the sides, each pixel the mean of four; an odd last row or column is left out.
 
     >>> halved(np.array([[[0], [2], [9]], [[4], [6], [9]]], np.uint8)).tolist()
     [[[3]]]
@@ -320,7 +320,7 @@ def halved(picture: Pixels) -> Pixels:
 
 
 def _middle(picture: Pixels, height: int, width: int) -> Pixels:
-    """The middle of a picture, (height, width, C); what it lacks is grey."""
+    """The middle of an image, (height, width, C); what it lacks is grey."""
     top, left = (max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, (height, width), strict=False))
     part = picture[top : top + height, left : left + width]
     found = np.full((height, width, picture.shape[2]), 128, np.uint8)

@@ -17,7 +17,7 @@ HIGHER: Final = frozenset({"psnr_db", "ssim", "ms_ssim"})
 """Measures of which more is better."""
 LEAD: Final = 0.02
 """What counts as a lead, as a share of the other's figure: for lite2's distance the 95 % interval of the difference,
-picture by picture, is 1.6 % over 50 photographs (gridcode and WebP at 0.053 bits per pixel)."""
+image by image, is 1.6 % over 50 photographs (gridcode and WebP at 0.053 bits per pixel)."""
 
 
 def verdicts(points: Mapping[str, Sequence[Point]], names: Mapping[str, str], rates: Sequence[float]) -> list[Verdict]:

@@ -1,1 +1,1 @@
-"""A study over every kind of data: does near-full usage without help hold beyond pictures?"""
+"""A study over every kind of data: does near-full usage without help hold beyond images?"""

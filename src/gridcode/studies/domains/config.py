@@ -51,7 +51,7 @@ class DomainsConfig:
     families: tuple[Family, ...] = ("fsq", "vq", "vq_splitting")
     """Quantizers: FSQ, VQ without any help, and VQ at full strength, with UViM's splitting of codes."""
     image: str = "fashion_mnist"
-    """Pictures of 28 px with classes: a path."""
+    """Images of 28 px with classes: a path."""
     audio: str = "fsdd"
     """Sounds with classes: a path."""
     text: str = "tinyshakespeare.txt"

@@ -44,7 +44,7 @@ from gridcode.tokenizer.train import train_tokenizer
 from gridcode.training.log import read_log
 
 NOUNS: Final[dict[str, str]] = {
-    "image": "pictures",
+    "image": "images",
     "audio": "sounds",
     "text": "texts",
     "points": "clouds",

@@ -1,1 +1,1 @@
-"""Networks in the loss of a tokenizer of pictures, graded by others."""
+"""Networks in the loss of a tokenizer of images, graded by others."""

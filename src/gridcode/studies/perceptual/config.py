@@ -1,8 +1,8 @@
 """Which losses the study of perceptual losses compares, as frozen values; no torch here.
 
-pictures       network at laptop size                          steps
-from 64 px     widths 64 and 128, squares of 4: 8 px per token   600 of 16 pictures
-smaller        that of the other studies: 4 px per token         600 of 16 pictures
+images       network at laptop size                          steps
+from 64 px     widths 64 and 128, squares of 4: 8 px per token   600 of 16 images
+smaller        that of the other studies: 4 px per token         600 of 16 images
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SHIFT = 7
 
 @dataclass(frozen=True)
 class PerceptualStudyConfig(ImageStudyConfig):
-    """Which losses are compared, on which pictures."""
+    """Which losses are compared, on which images."""
 
     data: DataConfig = field(default_factory=lambda: DataConfig(size=128, workers=0))
-    """The pictures."""
+    """The images."""
     losses: tuple[LossName, ...] = get_args(LossName)
-    """l2: pixels alone; self: and a network trained on the study's pictures; lite0: and EfficientNet-lite0;
-    shifted: lite0 too, at another place of the picture in each step."""
+    """l2: pixels alone; self: and a network trained on the study's images; lite0: and EfficientNet-lite0;
+    shifted: lite0 too, at another place of the image in each step."""
     weight: float = 0.5
     """Weight of the distance of features, of either network; that of L2 is 1."""
 
@@ -49,7 +49,7 @@ class PerceptualStudyConfig(ImageStudyConfig):
 
     @property
     def val_pictures(self) -> int:
-        """Validation pictures, at most: lite2 takes a tenth of a second for each."""
+        """Validation images, at most: lite2 takes a tenth of a second for each."""
         return {"smoke": 12, "laptop": 500, "gpu": 10_000}[self.size]
 
     def loss(self, name: str) -> LossConfig:

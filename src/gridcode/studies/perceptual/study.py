@@ -2,9 +2,9 @@
 
     setting     loss
     l2          mean squared error of the pixels
-    self        and the distance of features of a small network trained on the study's own pictures first
+    self        and the distance of features of a small network trained on the study's own images first
     lite0       and that of EfficientNet-lite0, which ImageNet has trained
-    shifted     the same, at another place of the picture in each step (``loss.perceptual.shift``)
+    shifted     the same, at another place of the image in each step (``loss.perceptual.shift``)
 
     reconstructions ─> lite2                          trained apart: took no part in any loss
                    ├─> a classifier of the data       took no part, but learned the labels that ``self`` learned
@@ -57,9 +57,9 @@ MEASURES: Final = (
     Column(SECONDS, "seconds per step", 2),
 )
 SHOWN: Final = 5
-"""Pictures, a row each."""
+"""Images, a row each."""
 CROP: Final = 4
-"""A picture's side over that of its crop, which is enlarged to the picture's."""
+"""An image's side over that of its crop, which is enlarged to the image's."""
 
 Found: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 """Values over seeds by measure and loss."""
@@ -88,7 +88,7 @@ class Perceptual(ImageStudy):
     def steps(self) -> str:
         """Stage I's alone."""
         loop = self.config.tokenizer(FSQConfig(), 0).loop
-        return f"{loop.steps} steps of {loop.batch_size} pictures, Stage I alone"
+        return f"{loop.steps} steps of {loop.batch_size} images, Stage I alone"
 
     def prepare(self, out: Path) -> None:
         """See :class:`gridcode.studies.study.Study`; without the weights that measure, nothing is trained."""
@@ -115,9 +115,9 @@ class Perceptual(ImageStudy):
         ]
         shown = [NAMES[loss] for loss in self.config.losses if PSNR in results.get(Cell(loss, 0), {})]
         note = (
-            f"Pictures, from left to right: {', '.join(['the original', *shown])}; then the crop of each with the most "
+            f"Images, from left to right: {', '.join(['the original', *shown])}; then the crop of each with the most "
             f"detail in the original, enlarged {CROP} times. Distances are those of reconstructions to the same "
-            "pictures. The self-made network and the classifier learned the labels of these data, lite0 and lite2 "
+            "images. The self-made network and the classifier learned the labels of these data, lite0 and lite2 "
             "those of ImageNet: each grader is closer to one of the two. Seconds per step are those of the clock, on a "
             "machine that cells, and maybe other programs, shared."
         )
@@ -135,7 +135,7 @@ class Perceptual(ImageStudy):
         return Summary(title, verdicts(found, count), tables, panels, notes=(note,))
 
     def save_pictures(self, out: Path) -> None:
-        """``losses.png``: pictures, their reconstructions by the first seed of each loss, and a crop of all of them.
+        """``losses.png``: images, their reconstructions by the first seed of each loss, and a crop of all of them.
 
         A loss whose first seed diverged, or is not finished, is left out.
         """
@@ -157,7 +157,7 @@ def decoded_by(tokenizer: Tokenizer, images: Tensor) -> Tensor:
 
 
 def side_by_side(rows: Sequence[Tensor]) -> Pictures:
-    """A row a picture: all versions of it, then the same crop of all versions, enlarged without blur.
+    """A row an image: all versions of it, then the same crop of all versions, enlarged without blur.
 
     Args:
         rows: The originals and their versions, (n, C, H, W) in [-1, 1] each.
@@ -171,10 +171,10 @@ def side_by_side(rows: Sequence[Tensor]) -> Pictures:
 
 
 def enlarged_crops(rows: Sequence[Tensor]) -> list[Tensor]:
-    """Crops of all versions of pictures where the first version has the most detail, at the pictures' own size.
+    """Crops of all versions of images where the first version has the most detail, at the images' own size.
 
     Args:
-        rows: Versions of the same pictures, (n, C, H, W) each.
+        rows: Versions of the same images, (n, C, H, W) each.
     """
     first = rows[0].mean(1, keepdim=True)
     height, width = (max(1, side // CROP) for side in first.shape[2:])
@@ -197,7 +197,7 @@ def verdicts(found: Found, count: int) -> list[Verdict]:
 
     Args:
         found: Values over seeds by measure and loss.
-        count: Pictures measured: of few, the kernel distance counts in place of the Fréchet distance.
+        count: Images measured: of few, the kernel distance counts in place of the Fréchet distance.
     """
     lite2, lite0 = (distance_measure(grader, count) for grader in ("lite2", "lite0"))
     graders = {"lite2": lite2, "a classifier of the data": RECONSTRUCTION}
@@ -205,7 +205,7 @@ def verdicts(found: Found, count: int) -> list[Verdict]:
     for loss, other in (("lite0", "l2"), ("self", "l2"), ("lite0", "self"), ("shifted", "lite0")):
         for grader, key in graders.items():
             than = "pixels alone do" if other == "l2" else f"{TITLES[other]} does"
-            claim = f"{TITLES[loss]} in the loss brings reconstructions nearer to the pictures than {than}, by {grader}"
+            claim = f"{TITLES[loss]} in the loss brings reconstructions nearer to the images than {than}, by {grader}"
             kernel = "KD" in key
             what = f"{'kernel' if kernel else 'Fréchet'} distance"
             claims += _compared(found[key], loss, other, claim, what, 4 if kernel else 2)
@@ -257,7 +257,7 @@ def _flattered(lite0: Mapping[str, Sequence[float]], lite2: Mapping[str, Sequenc
         return []
     if min(value for measure in (lite0, lite2) for loss in ("lite0", "l2") for value in measure[loss]) <= 0:
         return []
-    # Of each training, by which factor lite0 sees it nearer to the pictures than lite2 does.
+    # Of each training, by which factor lite0 sees it nearer to the images than lite2 does.
     nearer = {
         loss: [math.log(a / b) for a, b in zip(lite0[loss], lite2[loss], strict=True)] for loss in ("lite0", "l2")
     }

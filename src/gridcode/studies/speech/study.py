@@ -66,7 +66,7 @@ MEASURES: Final = (
 HIGHER: Final = frozenset({"recognised", "stoi", "pesq", "si_sdr"})
 """Measures of which more is better."""
 SHOWN: Final = 4
-"""Sounds on the picture."""
+"""Sounds on the image."""
 
 
 @dataclass(frozen=True)

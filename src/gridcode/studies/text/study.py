@@ -57,7 +57,7 @@ WHOLE: Final = "whole_windows"
 ENTROPY: Final = "token_entropy_per_character"
 
 PICTURES: Final = (
-    "Pictures: held-out windows, each with its reconstruction to the right, wrong characters in red; ¶ is a line's end."
+    "Images: held-out windows, each with its reconstruction to the right, wrong characters in red; ¶ is a line's end."
 )
 SEEN: Final = "The networks see one window at a time, the compressors all of the text before."
 MEASURES: Final = (
@@ -224,7 +224,7 @@ def with_most_seeds(curve: Curve) -> Curve:
 
 
 def notes(path: Curve) -> list[str]:
-    """What pictures show, and which codebooks verdicts leave out because others have more seeds."""
+    """What images show, and which codebooks verdicts leave out because others have more seeds."""
     most = with_most_seeds(path)
     fewer = ", ".join(size_text(size) for size in path if size not in most)
     left_out = [f"The answers leave out the codebooks with fewer seeds than others: {fewer} codes."] if fewer else []

@@ -2,7 +2,7 @@
 
     cells/depth-fsq-0/
       run/tokenizer, run/tokens, run/prior    what ``gridcode dense train`` makes
-      pictures/input.png, truth.png, …        rows of validation pictures
+      pictures/input.png, truth.png, …        rows of validation images
       result.json                             written last: a cell with one is finished
 
 A cell that was killed continues from its newest checkpoint and ends with the same figures.

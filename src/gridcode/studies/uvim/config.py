@@ -8,12 +8,12 @@
     vq_no_context      UViM's VQ, with splitting        no
 
 A cell is one task, one variant and one seed, through both stages. Without the context the label tokenizer does not see
-the picture; Stage II always does. The seed is that of weights and order, not of the data.
+the image; Stage II always does. The seed is that of weights and order, not of the data.
 
-    size      pictures         codes             for
+    size      images         codes             for
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
     laptop    64 px, 9000      16 of 64          about four minutes a cell on one CPU core; colours, with 20,000
-                                                 pictures and over twice the steps, about seven
+                                                 images and over twice the steps, about seven
     gpu       128 px, 50,000   64 of 4375, 4096  one GPU
 
 On a GPU a size may be ``--length`` times as long: a small one leaves it idle most of the time.
@@ -67,7 +67,7 @@ class UvimConfig:
     """
 
     size: Size = "laptop"
-    """Pictures, networks and lengths: smoke, laptop or gpu."""
+    """Images, networks and lengths: smoke, laptop or gpu."""
     tasks: tuple[Task, ...] = ("depth", "panoptic", "colour")
     """What is predicted."""
     variants: tuple[Variant, ...] = get_args(Variant)
@@ -75,7 +75,7 @@ class UvimConfig:
     seeds: int = 3
     """Runs of each, seeds 0, 1, …"""
     length: float = 1.0
-    """Both stages' steps and the training pictures, times this."""
+    """Both stages' steps and the training images, times this."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
 
@@ -87,7 +87,7 @@ class UvimConfig:
             raise GridcodeError(f"a study's length must be above 0 and finite, got {self.length}")
 
     def cells(self) -> list[Cell]:
-        """All cells, a task's together: its pictures are rendered once."""
+        """All cells, a task's together: its images are rendered once."""
         seeds = range(self.seeds)
         return [Cell(f"{task}-{variant}", seed) for task in self.tasks for seed in seeds for variant in self.variants]
 
@@ -149,7 +149,7 @@ def _size(fsq: FSQConfig) -> int:
 def _laptop(task: Task) -> DenseRun:
     """64 px, 16 codes of 64, width 64.
 
-    Colours hardly follow from grey: a prior that is to know how little needs more pictures than depth or segments do.
+    Colours hardly follow from grey: a prior that is to know how little needs more images than depth or segments do.
     """
     pictures, steps_one, steps_two = (20_000, 1500, 4000) if task == "colour" else (9000, 700, 1600)
     data = DenseConfig(

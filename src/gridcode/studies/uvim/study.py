@@ -38,7 +38,7 @@ class UvimStudy(Study):
     config: UvimConfig = field(default_factory=UvimConfig)
 
     def cells(self) -> list[Cell]:
-        """See :class:`Study`; a task's together: its pictures are rendered once."""
+        """See :class:`Study`; a task's together: its images are rendered once."""
         return self.config.cells()
 
     def kind(self, cell: Cell) -> str:

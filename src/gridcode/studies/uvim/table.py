@@ -1,4 +1,4 @@
-"""The table of Table 2: every variant of every task, beside what needs no model; and its pictures."""
+"""The table of Table 2: every variant of every task, beside what needs no model; and its images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shown:
         digits: Decimals.
         more: Whether more is better.
         answer: The row of both stages that this figure compares: the mean of draws for squared errors, one draw for
-            a set of pictures, the most probable codes for segments.
+            a set of images, the most probable codes for segments.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Shown:
 SHOWN: Final[dict[Task, tuple[Shown, ...]]] = {
     "depth": (Shown("rmse", "depth, RMSE (m)", 3, more=False, answer=MEAN),),
     "panoptic": (Shown("pq", "panoptic, PQ", 3, more=True, answer=BOTH),),
-    # Many colours may be right, so as in the paper a set of pictures is compared with another; pixels follow.
+    # Many colours may be right, so as in the paper a set of images is compared with another; pixels follow.
     "colour": (
         Shown("frechet", "colour, Fréchet distance", 3, more=False, answer=DRAW),
         Shown("psnr", "colour, PSNR (dB)", 2, more=True, answer=MEAN),
@@ -70,11 +70,11 @@ class Row:
         draw: Both stages, one draw of the codes.
         mean: Both stages, the mean of several draws; None where the task has no mean.
         oracle: Stage I alone.
-        others: Stage I on another picture's codes.
+        others: Stage I on another image's codes.
         nothing: Stage I without codes, nulls in their place.
         predicted: Share of codes predicted exactly.
         usage: Share of the codebook in use.
-        beats: On how many seeds both stages (the row that answers) beat every baseline and another picture's codes.
+        beats: On how many seeds both stages (the row that answers) beat every baseline and another image's codes.
         seeds: Of how many.
     """
 
@@ -110,7 +110,7 @@ def study_rows(config: UvimConfig, results: Mapping[Cell, Values]) -> list[Row]:
                 if found:
                     rows.append(_variant(task, shown, NAMES[variant], found))
             if mine:
-                # Baselines see the same pictures in every cell.
+                # Baselines see the same images in every cell.
                 scores = next(iter(mine.values()))["scores"]
                 rows += [
                     Row(task, shown.title, shown.digits, name, Spread(_number(of_row[shown.name]), None))
@@ -129,8 +129,8 @@ LOG_SCALE: Final = "colour, Fréchet distance"
 CLAIMS: Final[tuple[tuple[Variant, Variant, str], ...]] = (
     ("fsq", "vq", LEVEL_WITH_VQ),
     ("vq", "vq_unsplit", "VQ is better with splitting than without"),
-    ("fsq", "fsq_no_context", "FSQ is better with the picture as context than without"),
-    ("vq", "vq_no_context", "VQ is better with the picture as context than without"),
+    ("fsq", "fsq_no_context", "FSQ is better with the image as context than without"),
+    ("vq", "vq_no_context", "VQ is better with the image as context than without"),
 )
 """Two variants, and what is claimed of the first."""
 HEAD: Final = (
@@ -139,7 +139,7 @@ HEAD: Final = (
     "one draw",
     "mean of draws",
     "Stage I (oracle)",
-    "another picture's codes",
+    "another image's codes",
     "no codes",
     "codes predicted",
     "usage",
@@ -165,7 +165,7 @@ def uvim_summary(config: UvimConfig, results: Mapping[Cell, Values]) -> Summary:
     note = (
         "Both stages: the most probable codes, as in the paper. One draw: codes sampled from the prior. Mean of draws: "
         "the mean of several such maps. Beats the rest: the seeds on which both stages beat the baselines without a "
-        "model and another picture's codes. Squared errors are compared by the mean of draws, the Fréchet distance by "
+        "model and another image's codes. Squared errors are compared by the mean of draws, the Fréchet distance by "
         "one draw, segments by the most probable codes; so are the answers and the bars."
     )
     figures = _answers(config, results)
@@ -190,7 +190,7 @@ def _answers(config: UvimConfig, results: Mapping[Cell, Values]) -> dict[str, di
 
 
 def uvim_verdicts(figures: Mapping[str, Mapping[Variant, Sequence[float]]]) -> list[Verdict]:
-    """What Table 2 claims: FSQ is level with VQ, VQ wants splitting, and the picture as context helps.
+    """What Table 2 claims: FSQ is level with VQ, VQ wants splitting, and the image as context helps.
 
     Args:
         figures: Over seeds, by the figure's title and the variant.

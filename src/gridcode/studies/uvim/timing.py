@@ -1,6 +1,6 @@
 """How long will the cells take? A few steps of each kind of cell, at its full size, tell.
 
-    seconds of a cell = pictures of both stages / (pictures/s) + pictures that are measured * (seconds each)
+    seconds of a cell = images of both stages / (images/s) + images that are measured * (seconds each)
 
 Variants of one quantizer cost about the same; rendering is paid once for each task and process.
 """
@@ -37,8 +37,8 @@ class Timing:
     """What a cell costs.
 
     Attributes:
-        cell: Seconds of a cell, its pictures being there.
-        pictures: Seconds to render the pictures.
+        cell: Seconds of a cell, its images being there.
+        pictures: Seconds to render the images.
     """
 
     cell: float
@@ -65,7 +65,7 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     few = replace(evaluation, count=HELD, train_count=HELD, observer_steps=0)
     evaluate_dense(subject, few, say=lambda text: None)
     picture = (time.perf_counter() - start) / HELD
-    # A validation while training decodes each picture once, the final measurement four times and each draw.
+    # A validation while training decodes each image once, the final measurement four times and each draw.
     decoded = 4 + evaluation.draws
     validated = sum(_validations(loop) * loop.val_count / decoded for loop in (run.tokenizer.loop, run.prior.loop))
     count = run.data.train_count + run.data.val_count

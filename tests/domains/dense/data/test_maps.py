@@ -1,4 +1,4 @@
-"""Label maps: encode and decode by their formulas, the canonical order by brute force, pictures, resizing, files."""
+"""Label maps: encode and decode by their formulas, the canonical order by brute force, images, resizing, files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way up pictures and label maps are: every EXIF orientation against every reader of labels, and what is told."""
+"""Which way up images and label maps are: every EXIF orientation against every reader of labels, and what is told."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READERS = ("coco", "parquet depth", "parquet classes", "folder png", "folder tif
 
 
 def oriented(root, reader, stored, labels, tag):
-    """One picture whose file says that it must be turned, with its label map, as a reader wants it; its settings."""
+    """One image whose file says that it must be turned, with its label map, as a reader wants it; its settings."""
     exif = Image.Exif()
     exif[0x0112] = tag
     file = io.BytesIO()
@@ -67,7 +67,7 @@ def oriented(root, reader, stored, labels, tag):
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("size", [(4, 4), (3, 5)], ids=["square", "oblong"])
 def test_every_orientation_against_every_reader(tmp_path, reader, size, caplog):
-    """Labels are the picture's own values: whichever way up, each pixel must sit on its label."""
+    """Labels are the image's own values: whichever way up, each pixel must sit on its label."""
     stored = np.arange(1, 1 + size[0] * size[1], dtype=np.uint8).reshape(size)
     for tag in range(1, 9):
         for drawn_on, labels in (("exif", turned(stored, tag)), ("stored", stored)):
@@ -132,7 +132,7 @@ def test_what_was_understood_is_told(tmp_path, reader):
     parts = [open_dense(config, split) for split in ("train", "val")]
     lines = understood(config, *parts)
     name = parts[0].name.removesuffix(" (train)")
-    assert lines[:2] == [f"train: 1 picture of {name} (train)", f"val: 1 picture of {name} (held out)"]
+    assert lines[:2] == [f"train: 1 image of {name} (train)", f"val: 1 image of {name} (held out)"]
     expected = {
         "coco": ["classes: 64 (1, 2, 3, 4, 5, 6, …), 0 of them countable"],
         "folder png": ["depth: integers are metres times 1; 0.001 … 10 m count"],
@@ -141,5 +141,5 @@ def test_what_was_understood_is_told(tmp_path, reader):
             "semantic maps: classes by the highest value; classes.txt would name them; 0 and 255 are unlabelled",
         ],
     }[reader]
-    turned_by = "orientation: 2 of 2 pictures have one in EXIF; pictures are turned by it (data.orientation=exif)"
+    turned_by = "orientation: 2 of 2 images have one in EXIF; images are turned by it (data.orientation=exif)"
     assert lines[2:] == [*expected, turned_by]

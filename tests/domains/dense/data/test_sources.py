@@ -1,4 +1,4 @@
-"""Pictures with label maps from scenes, COCO folders, Parquet and paired folders; batches; what bad layouts say."""
+"""Images with label maps from scenes, COCO folders, Parquet and paired folders; batches; what bad layouts say."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def png(array):
 
 
 def write_rows(path, count, *, label="depth", size=(6, 8), first=0):
-    """Pictures whose red is their number, and maps whose values are too."""
+    """Images whose red is their number, and maps whose values are too."""
     cells = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     images = [png(np.full((*size, 3), first + i, np.uint8)) for i in range(count)]
     kind = np.uint16 if label == "depth" else np.uint8
@@ -184,11 +184,11 @@ def resize_png(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: shutil.rmtree(root / "val2017"), "val2017: no such folder of pictures"),
+        (lambda root: shutil.rmtree(root / "val2017"), "val2017: no such folder of images"),
         (lambda root: shutil.rmtree(root / "panoptic_val2017"), "no such folder of panoptic PNGs"),
         (lambda root: (root / "annotations/panoptic_val2017.json").unlink(), "there is no file"),
         (lambda root: (root / "annotations/panoptic_val2017.json").write_text("{"), "not valid JSON"),
-        (lambda root: (root / "val2017/000000000001.png").unlink(), "000000000001.png: no such picture"),
+        (lambda root: (root / "val2017/000000000001.png").unlink(), "000000000001.png: no such image"),
         (lambda root: (root / "panoptic_val2017/000000000001.png").unlink(), "000000000001.png: no such map"),
         (lambda root: edit(root, lambda c: c["annotations"].append(c["annotations"][0])), "image 0 .* two annotations"),
         (lambda root: edit(root, lambda c: c["images"].append(c["images"][0])), "lists id 0 twice"),
@@ -207,7 +207,7 @@ def resize_png(root):
         (lambda root: edit(root, lambda c: c["images"][0].update(id="x")), "'id' must be a whole number"),
         (lambda root: edit(root, lambda c: c["annotations"][0]["segments_info"].pop()), "segment 3 is not in"),
         (spoil_png, "segment 460551 is not in segments_info"),
-        (resize_png, "4x5 pixels, but the picture 000000000000.png has 4x6"),
+        (resize_png, "4x5 pixels, but the image 000000000000.png has 4x6"),
     ],
 )
 def test_a_spoilt_coco_folder_gets_one_line(tmp_path, spoil, message):
@@ -375,7 +375,7 @@ def test_folders_may_have_other_names_and_be_links(tmp_path):
     source = FolderLabels(tmp_path / "data", "panoptic", DepthConfig())
     assert [int(example.planes[0].max()) for example in source] == [2, 0, 1]
     (tmp_path / "data/labels").mkdir()
-    with pytest.raises(GridcodeError, match="labels: beside masks; a folder of labelled pictures holds"):
+    with pytest.raises(GridcodeError, match="labels: beside masks; a folder of labelled images holds"):
         FolderLabels(tmp_path / "data", "panoptic", DepthConfig())
 
 
@@ -391,12 +391,12 @@ def test_names_of_any_bytes_find_their_maps(tmp_path):
 def test_two_pictures_do_not_share_a_map(tmp_path):
     paired(tmp_path)
     shutil.copy(tmp_path / "image/b/1.png", tmp_path / "image/b/1.jpg")
-    with pytest.raises(GridcodeError, match=r"b/1.jpg and b/1.png share it; rename one picture"):
+    with pytest.raises(GridcodeError, match=r"b/1.jpg and b/1.png share it; rename one image"):
         FolderLabels(tmp_path, "depth", DepthConfig())
 
 
 def voc(root):
-    """Pictures whose maps hold 0, 15 and 255."""
+    """Images whose maps hold 0, 15 and 255."""
     for folder in ("image", "segmentation"):
         (root / folder).mkdir(parents=True)
     for number in range(4):
@@ -456,7 +456,7 @@ def test_classes_txt_at_the_root_names_every_split(tmp_path, layout):
 
 
 def test_coco_annotations_say_what_belongs_to_a_split(tmp_path):
-    """As the official tool has it: extra files are left out, and so is a listed picture without annotation."""
+    """As the official tool has it: extra files are left out, and so is a listed image without annotation."""
     coco(tmp_path, count=4)
     Image.new("RGB", (4, 6)).save(tmp_path / "val2017/extra.png")
     (tmp_path / "panoptic_val2017/.DS_Store").touch()
@@ -476,7 +476,7 @@ def test_coco_annotations_say_what_belongs_to_a_split(tmp_path):
         "000000000003.png",
         "deep/er/000000000000.png",
     ]
-    assert source.notes[0].endswith("panoptic_val2017.json: pictures listed without an annotation are left out (1)")
+    assert source.notes[0].endswith("panoptic_val2017.json: images listed without an annotation are left out (1)")
     keys = ["000000000001.png", "000000000002.png", "deep/er/000000000000.png", "extra.png"]
     assert list(coco_image_ids(tmp_path / "val2017", keys).values()) == [1, 2, 0, 4]
 
@@ -499,12 +499,12 @@ def test_bad_places_get_one_line(tmp_path):
     (tmp_path / "no_json/annotations").mkdir(parents=True)
     cases = [
         (lambda: opened(tmp_path / "nothing"), "no such file or folder"),
-        (lambda: opened(tmp_path / "empty"), "empty/image: no such folder; a folder of labelled pictures holds image/"),
+        (lambda: opened(tmp_path / "empty"), "empty/image: no such folder; a folder of labelled images holds image/"),
         (lambda: opened(tmp_path / "pairs"), "no label file for b/1.png"),
         (lambda: opened(tmp_path / "two"), "two label files for b/1.png"),
-        (lambda: list(opened(tmp_path / "sizes")), "4x4 pixels, but the picture b/1.png has 4x3"),
+        (lambda: list(opened(tmp_path / "sizes")), "4x4 pixels, but the image b/1.png has 4x3"),
         (lambda: opened(tmp_path / "rows"), "no column 'depth' among image, other"),
-        (lambda: opened(tmp_path / "one.parquet"), "1 picture cannot be split"),
+        (lambda: opened(tmp_path / "one.parquet"), "1 image cannot be split"),
         (lambda: opened(tmp_path / "text.parquet"), "not a readable Parquet file"),
         (lambda: opened(tmp_path / "text.txt"), "not a .parquet file"),
         (lambda: opened(tmp_path / "no_json", "panoptic"), "annotations: no panoptic_train"),
@@ -584,7 +584,7 @@ def test_bad_streams_get_one_line(tmp_path):
         dense_train_batches(source, config, TrainOrder(2, 0, rank=2, world=2))
     with pytest.raises(GridcodeError, match="at least 1"):
         dense_eval_batches(source, config, batch_size=0)
-    with pytest.raises(GridcodeError, match="no pictures"):
+    with pytest.raises(GridcodeError, match="no images"):
         dense_eval_batches(DenseScenes("depth", seed=0, start=0, count=0, size=8), config, batch_size=1)
     coco(tmp_path)
     resize_png(tmp_path)

@@ -1,4 +1,4 @@
-"""Picture-conditioned priors: causal, the same with their cache as without, and led by the picture."""
+"""Image-conditioned priors: causal, the same with their cache as without, and led by the image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make(kind: str, head: Head = "joint", grid: tuple[int, ...] = GRID) -> Prior
     return prior
 
 
-# Where the same tokens are computed in two ways (with the cache, beside other pictures) a prior is cast to float64:
+# Where the same tokens are computed in two ways (with the cache, beside other images) a prior is cast to float64:
 # products of other shapes are rounded otherwise, and in float32 that may decide between two tokens.
 
 
@@ -86,7 +86,7 @@ def test_a_token_is_said_from_the_picture_and_the_tokens_before_it_alone(head: H
         # Place m of the input is token m - 1, and the start where m = 0.
         assert (found[0][0].abs().sum(-1) > 0).tolist() == [m <= place for m in range(N)]
         patches = found[1][0].unfold(1, 8, 8).unfold(2, 8, 8).abs().sum((0, 3, 4))
-        assert (patches > 0).all(), "every patch of the picture reaches every token"
+        assert (patches > 0).all(), "every patch of the image reaches every token"
 
 
 def test_a_masked_token_is_said_from_all_others_and_the_picture() -> None:
@@ -144,7 +144,7 @@ def test_the_cache_changes_no_token(head: Head, config: SamplerConfig) -> None:
         temperature = replace(config, steps=N).temperature_at(n)
         slow[:, n] = answer.sample(temperature=temperature, noise=one, top_k=config.top_k, top_p=config.top_p)
     assert torch.equal(cached, slow)
-    assert len(set(map(tuple, cached.tolist()))) > 1, "pictures have tokens of their own"
+    assert len(set(map(tuple, cached.tolist()))) > 1, "images have tokens of their own"
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -209,7 +209,7 @@ def test_draws_are_those_of_as_many_pictures(kind: str) -> None:
     assert prior.encoder is not None
     prior.encoder.register_forward_hook(lambda module, given, found: seen.append(len(given[0])))
     found = prior.draw(images, 5, seed=3)
-    assert seen == [2], "a picture is looked at once"
+    assert seen == [2], "an image is looked at once"
     assert found.shape == (5, 2, *prior.space.grid)
     assert torch.equal(found, prior.draw(images, 5, seed=3))
     assert len(set(map(tuple, found[:, 0].flatten(1).tolist()))) > 1

@@ -1,4 +1,4 @@
-"""Training a picture-conditioned prior at the smallest size: pairs by key, what it learns, how it resumes."""
+"""Training an image-conditioned prior at the smallest size: pairs by key, what it learns, how it resumes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RUN = DensePriorRun(data=DATA, model=TINY, optim=OptimConfig(lr=3e-3, warmup=1),
 
 
 class Tiles(DenseSource):
-    """Pictures of 2 x 2 tiles, K kinds of them; the code says which tile is where."""
+    """Images of 2 x 2 tiles, K kinds of them; the code says which tile is where."""
 
     name = "tiles"
     in_memory = True
@@ -166,7 +166,7 @@ class TestPairs:
 
     def test_a_missing_picture_is_one_line(self, make_store: MakeStore) -> None:
         few = Sources(Tiles("train", 396), SOURCES.val)
-        match = r"tiles has no picture 'train-\d+' of the token store's split 'train' \(4 of 400 are missing; its first"
+        match = r"tiles has no image 'train-\d+' of the token store's split 'train' \(4 of 400 are missing; its first"
         with pytest.raises(GridcodeError, match=match) as caught:
             join_split(make_store(), "train", DATA, few)
         assert "\n" not in str(caught.value)
@@ -237,7 +237,7 @@ class TestTraining:
         (batch,) = eval_pairs(pairs, DATA, batch_size=20)
         found = trained.predict(batch.images).flatten(1)
         assert (found == batch.tokens).float().mean() > 0.95
-        # The picture leads, not the order of rows.
+        # The image leads, not the order of rows.
         assert torch.equal(trained.predict(batch.images.flip(0)).flatten(1), found.flip(0))
 
     @pytest.mark.parametrize("prior", ["ar", "maskgit"])
@@ -321,11 +321,9 @@ class TestTraining:
         assert trained.example_shape == (3, SIZE, SIZE)
 
     def test_other_data_or_tokens_than_before_are_refused(self, tmp_path: Path, make_store: MakeStore) -> None:
-        with pytest.raises(
-            GridcodeError, match=r"made with height=32, the pictures are read with 16; set data\.height"
-        ):
+        with pytest.raises(GridcodeError, match=r"made with height=32, the images are read with 16; set data\.height"):
             train_dense_prior(RUN, make_store(height=32), quiet(tmp_path / "run"), sources=SOURCES)
-        with pytest.raises(GridcodeError, match=r"made with task='colour', the pictures are read with 'depth'"):
+        with pytest.raises(GridcodeError, match=r"made with task='colour', the images are read with 'depth'"):
             train_dense_prior(RUN, make_store("c", task="colour"), quiet(tmp_path / "run"), sources=SOURCES)
         train_dense_prior(RUN, make_store("first"), quiet(tmp_path / "run"), sources=SOURCES)
         other = make_store("other", tokenizer="fedcba9876543210")

@@ -1,4 +1,4 @@
-"""Pictures with label maps: depth, panoptic segments, colour. Sources, encodings, files and batches."""
+"""Images with label maps: depth, panoptic segments, colour. Sources, encodings, files and batches."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
 """Panoptic segmentation in COCO's official layout.
 
-    root/val2017/000000000139.jpg               pictures
+    root/val2017/000000000139.jpg               images
     root/panoptic_val2017/000000000139.png      ids, R + 256 G + 65536 B; also under root/annotations/
     root/annotations/panoptic_val2017.json      images, annotations with segments_info, categories
 
 Classes are numbered from 1 in the order of the category ids (COCO's 133 have gaps up to 200), instances by the
-order of ``segments_info``. All of the JSON is checked at once, before any picture is read. As in COCO's own tools, the
-annotations say what belongs to a split: pictures without one are left out, and a file name may have folders in it.
+order of ``segments_info``. All of the JSON is checked at once, before any image is read. As in COCO's own tools, the
+annotations say what belongs to a split: images without one are left out, and a file name may have folders in it.
 A segment without pixels is accepted: where maps were shrunk, small ones vanish.
 
 Reference: Kirillov et al., "Panoptic Segmentation", CVPR 2019; format: https://cocodataset.org/#format-data.
@@ -33,7 +33,7 @@ from gridcode.files import make_folder, read_json, write_json
 
 @dataclass(frozen=True)
 class _Entry:
-    """One picture of the JSON."""
+    """One image of the JSON."""
 
     image: str
     ids: str
@@ -42,13 +42,13 @@ class _Entry:
 
 
 class CocoPanoptic(DenseSource):
-    """The pictures of one split.
+    """The images of one split.
 
     Args:
         root: The folder that holds ``annotations/``.
         split: 'train2017', 'val2017' or whatever stands between ``panoptic_`` and ``.json``.
-        orientation: Whether pictures and maps are turned by their EXIF orientation.
-        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
+        orientation: Whether images and maps are turned by their EXIF orientation.
+        max_pixels: Images and maps of more are refused; None for Pillow's own limit.
 
     Raises:
         GridcodeError: A folder, file or JSON entry is missing, or a segment's category is unknown.
@@ -60,7 +60,7 @@ class CocoPanoptic(DenseSource):
         self.name = f"{root} ({split})"
         self._pictures = LabelledPictures(self.name, orientation, max_pixels)
         self.annotations = root / "annotations" / f"panoptic_{split}.json"
-        self.images = _folder(root / split, what="pictures")
+        self.images = _folder(root / split, what="images")
         beside, inside = root / f"panoptic_{split}", root / "annotations" / f"panoptic_{split}"
         self.maps = _folder(inside if inside.is_dir() else beside, what="panoptic PNGs")
         content = read_json(self.annotations, "panoptic annotations")
@@ -72,16 +72,16 @@ class CocoPanoptic(DenseSource):
         return len(self._entries)
 
     def key(self, index: int) -> str:
-        """The picture's file name."""
+        """The image's file name."""
         return self._entries[index].image
 
     @property
     def places(self) -> Places:
-        """Where the pictures lie, behind links."""
+        """Where the images lie, behind links."""
         return places_of_files(self.images / entry.image for entry in self._entries)
 
     def tag(self, index: int) -> int:
-        """The EXIF orientation of the picture's file."""
+        """The EXIF orientation of the image's file."""
         return file_orientation(self.images / self._entries[index].image)
 
     def __getitem__(self, index: int) -> DenseExample:
@@ -118,7 +118,7 @@ class CocoPanoptic(DenseSource):
                 raise GridcodeError(f"{where}: segment {twice} of {name} is listed twice; give each segment its own id")
             entries[identity] = _Entry(files[identity], name, np.array(segments, np.int64).reshape(-1, 3))
         if left_out := len(files) - len(entries):
-            self.notes = (f"{where}: pictures listed without an annotation are left out ({left_out:,})",)
+            self.notes = (f"{where}: images listed without an annotation are left out ({left_out:,})",)
         if not entries:
             raise GridcodeError(f"{where}: no annotations; check the file")
         return sorted(entries.values(), key=lambda entry: entry.image)
@@ -126,7 +126,7 @@ class CocoPanoptic(DenseSource):
     def _check_files(self) -> None:
         for entry in self._entries:
             if not (self.images / entry.image).is_file():
-                raise MissingFileError(f"{self.images / entry.image}: no such picture, but {self.annotations} lists it")
+                raise MissingFileError(f"{self.images / entry.image}: no such image, but {self.annotations} lists it")
             if not (self.maps / entry.ids).is_file():
                 raise MissingFileError(f"{self.maps / entry.ids}: no such map, but {self.annotations} lists it")
 
@@ -156,10 +156,10 @@ def write_coco(
     Args:
         root: Where to make ``panoptic_{split}/`` and ``annotations/panoptic_{split}.json``.
         split: Name of the set.
-        maps: File name of each picture and its class and instance (and crowd), (2 or 3, H, W); class 0 is unlabelled.
+        maps: File name of each image and its class and instance (and crowd), (2 or 3, H, W); class 0 is unlabelled.
         categories: Names and ids of the classes.
-        stem: What a picture's PNG is called, without the ending.
-        image_ids: Ids of the pictures by their file names; their places where not given.
+        stem: What an image's PNG is called, without the ending.
+        image_ids: Ids of the images by their file names; their places where not given.
     """
     folder = root / f"panoptic_{split}"
     make_folder(folder)
@@ -182,14 +182,14 @@ def write_coco(
 
 
 def coco_image_ids(folder: Path | None, keys: Sequence[str]) -> dict[str, int]:
-    """The ids of the pictures of a folder, for the official tool to match predictions by.
+    """The ids of the images of a folder, for the official tool to match predictions by.
 
     They are those of ``annotations/panoptic_NAME.json`` (or ``image_info_NAME.json``, ``instances_NAME.json``) beside
-    the folder NAME; pictures that it does not list get numbers after its last. Without such a file a picture called by
+    the folder NAME; images that it does not list get numbers after its last. Without such a file an image called by
     a number, as COCO's are, has that number, if all are called so; else each has its place.
 
     Args:
-        folder: The pictures' folder, if they lie in one.
+        folder: The images' folder, if they lie in one.
         keys: Their paths inside it.
 
     Raises:
@@ -221,10 +221,10 @@ def _image_files(content: dict[str, Any], where: Path) -> dict[int, str]:
     for image in _list(content, "images", where):
         identity, file = _number(image, "id", where), str(_field(image, "file_name", where))
         if identity in files:
-            raise GridcodeError(f"{where}: 'images' lists id {identity} twice; give each picture its own")
+            raise GridcodeError(f"{where}: 'images' lists id {identity} twice; give each image its own")
         files[identity] = file
     if len(set(files.values())) != len(files):
-        raise GridcodeError(f"{where}: 'images' lists a file name twice; give each picture one id")
+        raise GridcodeError(f"{where}: 'images' lists a file name twice; give each image one id")
     return files
 
 

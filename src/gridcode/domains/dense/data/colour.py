@@ -1,6 +1,6 @@
-"""Colour as a label map: the model sees a picture in grey and writes its red, green and blue.
+"""Colour as a label map: the model sees an image in grey and writes its red, green and blue.
 
-Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000 (ITU-R 601-2), of the picture after its crop. Values pass
+Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000 (ITU-R 601-2), of the image after its crop. Values pass
 unchanged: byte v is v / 127.5 - 1 for the model, and x is round(127.5 (x + 1)) again, clamped to a byte.
 
 Reference: Kolesnikov et al., UViM, 2022 (mean squared error on RGB in [-1, 1]).
@@ -22,7 +22,7 @@ from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelM
 
 
 class ColourMap(LabelMap):
-    """RGB values as labels, grey as the picture.
+    """RGB values as labels, grey as the image.
 
     >>> labels = ColourMap().encode(np.full((3, 1, 1), 255, np.uint8))
     >>> labels.ravel().tolist(), ColourMap().decode([torch.from_numpy(labels)[None]]).ravel().tolist()
@@ -47,11 +47,11 @@ class ColourMap(LabelMap):
         return torch.stack(list(maps)).float().mean(dim=0).round().to(torch.uint8)
 
     def resize(self, planes: Planes, height: int, width: int) -> Planes:
-        """As the picture is resized."""
+        """As the image is resized."""
         return resize_image(planes.transpose(1, 2, 0), height, width).transpose(2, 0, 1)
 
     def context(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture in grey, (H, W, 1)."""
+        """The image in grey, (H, W, 1)."""
         return to_channels(np.ascontiguousarray(image), 1)
 
     def picture(self, planes: Planes) -> NDArray[np.uint8]:
@@ -60,7 +60,7 @@ class ColourMap(LabelMap):
 
 
 class ColourPictures(DenseSource):
-    """Any source of images as pictures to colourise; a grey image is grey in its labels too.
+    """Any source of images, to be colourised; a grey image is grey in its labels too.
 
     >>> from gridcode.data.scenes.source import Scenes
     >>> example = ColourPictures(Scenes(seed=0, start=0, count=2, size=8))[1]

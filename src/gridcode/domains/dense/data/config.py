@@ -20,7 +20,7 @@ from gridcode.errors import GridcodeError
 Task: TypeAlias = Literal["depth", "panoptic", "colour"]
 
 Orientation: TypeAlias = Literal["exif", "stored"]
-"""Which way up pictures and label maps are: each turned by its own EXIF orientation, or neither is turned."""
+"""Which way up images and label maps are: each turned by its own EXIF orientation, or neither is turned."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class PanopticConfig:
     instances: int = 100
     """Size of the instance channel, 0 (none) included."""
     min_share: float = 0.0
-    """Predicted segments of less than this share of the picture become unlabelled, in [0, 1)."""
+    """Predicted segments of less than this share of the image become unlabelled, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.instances <= 65536:
@@ -113,7 +113,7 @@ class PanopticConfig:
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """Which pictures with label maps to read, their size in a batch, and which of them to hold out.
+    """Which images with label maps to read, their size in a batch, and which of them to hold out.
 
     >>> DenseConfig(task="depth", height=48).shape
     (48, 64)
@@ -123,24 +123,24 @@ class DenseConfig:
     """What to predict: 'depth', 'panoptic' or 'colour'."""
     source: str = "scenes"
     """'scenes', or a data set's path: COCO panoptic, Parquet files, folders image/ and depth/ or segmentation/; for
-    colour any pictures."""
+    colour any images."""
     height: int = 64
-    """Pixels of a picture in a batch, downwards."""
+    """Pixels of an image in a batch, downwards."""
     width: int = 64
-    """Pixels of a picture in a batch, across."""
+    """Pixels of an image in a batch, across."""
     crop: CropPolicy = field(default_factory=CropPolicy)
-    """Training crop and mirroring, the same for picture and labels."""
+    """Training crop and mirroring, the same for image and labels."""
     depth: DepthConfig = field(default_factory=DepthConfig)
     """Bins and units; for the task 'depth'."""
     instances: int = 100
     """Size of the instance channel; for the task 'panoptic'."""
     min_share: float = 0.0
-    """Smallest predicted segment as a share of the picture; for the task 'panoptic'."""
+    """Smallest predicted segment as a share of the image; for the task 'panoptic'."""
     ignore_value: int = 255
     """Value of a semantic map that is unlabelled, as 0 is, unless so many classes have names; -1 for none."""
     orientation: Orientation = "exif"
-    """'exif' turns pictures by their EXIF orientation, and label maps by their own if they have one (maps drawn on the
-    picture as viewers show it); 'stored' turns neither (maps drawn on the pixels as they lie in the file)."""
+    """'exif' turns images by their EXIF orientation, and label maps by their own if they have one (maps drawn on the
+    image as viewers show it); 'stored' turns neither (maps drawn on the pixels as they lie in the file)."""
     val_fraction: float = 0.05
     """Share held out where the source has no split of its own, in (0, 1)."""
     train_count: int = 10_000
@@ -148,11 +148,11 @@ class DenseConfig:
     val_count: int = 1_000
     """Number of validation scenes; only for 'scenes'."""
     seed: int = 0
-    """Seed of the scenes and of the choice of held-out pictures."""
+    """Seed of the scenes and of the choice of held-out images."""
     workers: int = 2
     """Processes that decode, at most one a core; 0 decodes in the main process."""
     max_pixels: int | None = None
-    """Refuse pictures and maps of more pixels; None for Pillow's limit of 89 million."""
+    """Refuse images and maps of more pixels; None for Pillow's limit of 89 million."""
 
     def __post_init__(self) -> None:
         if self.task not in ("depth", "panoptic", "colour"):

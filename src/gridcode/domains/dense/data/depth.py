@@ -105,7 +105,7 @@ class DepthMap(LabelMap):
         return resize_valid(planes, height, width)
 
     def context(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture as it is."""
+        """The image as it is."""
         return image
 
     def picture(self, planes: Planes) -> NDArray[np.uint8]:

@@ -56,7 +56,7 @@ def read_values(
     try:
         encoded = source if isinstance(source, bytes) else source.read_bytes()
     except FileNotFoundError:
-        raise MissingFileError(f"{name}: there is no such label file; every picture needs one") from None
+        raise MissingFileError(f"{name}: there is no such label file; every image needs one") from None
     except OSError as error:
         raise FileError(f"{name}: the label file cannot be read ({error.strerror}); check it") from None
     ending = source.suffix.lower() if isinstance(source, Path) else ""
@@ -105,7 +105,7 @@ def read_depth(
     values = _grey(read_values(source, name=name, orientation=orientation, max_pixels=max_pixels))
     if values.ndim != 2:
         seen = f"{values.dtype} {values.shape}"
-        raise GridcodeError(f"{name}: depth must be one grey channel (H, W), not {seen}; is this a picture of it?")
+        raise GridcodeError(f"{name}: depth must be one grey channel (H, W), not {seen}; is this an image of it?")
     if values.dtype.kind in "iu":
         depth = (np.where(values == SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)
     elif values.dtype.kind == "f":

@@ -1,6 +1,6 @@
-"""Crop, resize and mirror a picture and its label map together.
+"""Crop, resize and mirror an image and its label map together.
 
-A region with the target's aspect ratio is cut out first and then resized. The picture is halved with a box filter
+A region with the target's aspect ratio is cut out first and then resized. The image is halved with a box filter
 while it is at least twice too large and then resized bicubically, as in :mod:`gridcode.data.crop`. Labels are
 never blended: a label pixel takes the value at its centre,
 
@@ -25,7 +25,7 @@ from gridcode.domains.dense.data.source import Planes
 
 @dataclass(frozen=True)
 class Region:
-    """Part of a picture, in pixels.
+    """Part of an image, in pixels.
 
     >>> Region(top=1, left=0, height=2, width=3).cut(np.arange(12).reshape(4, 3)).shape
     (2, 3)
@@ -46,10 +46,10 @@ class Region:
 
 
 def center_region(shape: tuple[int, int], target: tuple[int, int]) -> Region:
-    """The largest centred region of a picture with the target's aspect ratio.
+    """The largest centred region of an image with the target's aspect ratio.
 
     Args:
-        shape: Height and width of the picture.
+        shape: Height and width of the image.
         target: Height and width to resize to later; only the ratio matters.
 
     >>> center_region((120, 160), (64, 64))
@@ -62,7 +62,7 @@ def center_region(shape: tuple[int, int], target: tuple[int, int]) -> Region:
 def train_region(
     shape: tuple[int, int], target: tuple[int, int], *, policy: CropPolicy, generator: np.random.Generator
 ) -> Region:
-    """The region of a training picture: random side and place or the centre, perhaps mirrored.
+    """The region of a training image: random side and place or the centre, perhaps mirrored.
 
     The scale is uniform in ``policy.min_scale`` … 1 of the largest region that fits; the place is uniform.
 
@@ -81,7 +81,7 @@ def train_region(
 
 
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A picture at another size.
+    """An image at another size.
 
     Args:
         image: uint8, (H, W, 3).

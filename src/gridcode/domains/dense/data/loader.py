@@ -1,8 +1,8 @@
-"""Batches of pictures with label maps, for training without end and for evaluation once through.
+"""Batches of images with label maps, for training without end and for evaluation once through.
 
-As in :mod:`gridcode.data.workers`, picture number p of a training stream and its crop depend on (seed, p) alone, so a
+As in :mod:`gridcode.data.workers`, image number p of a training stream and its crop depend on (seed, p) alone, so a
 stream resumes at any step at no cost and does not depend on the number of workers. An unreadable file stops it: a
-missing label is an error in the data set, not an accident of one picture.
+missing label is an error in the data set, not an accident of one image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gridcode.errors import GridcodeError
 
 @dataclass(frozen=True)
 class DenseBatch:
-    """Pictures with label maps, ready for a model.
+    """Images with label maps, ready for a model.
 
     >>> DenseBatch(torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 4, 4).long(), torch.ones(1, 1, 4, 4), ("a",)).keys
     ('a',)
@@ -38,13 +38,13 @@ class DenseBatch:
     planes: Tensor
     """The truth as the metrics want it, (B, n, H, W): float32 depth, int32 class, instance, crowd, or uint8 RGB."""
     keys: tuple[str, ...]
-    """The pictures' names in their source."""
+    """The images' names in their source."""
 
 
 def crop_example(
     example: DenseExample, label_map: LabelMap, config: DenseConfig, generator: np.random.Generator | None
 ) -> DenseExample:
-    """Picture and label map, cut and resized alike.
+    """Image and label map, cut and resized alike.
 
     Args:
         example: As a source gives it.
@@ -70,10 +70,10 @@ def crop_example(
 
 
 def dense_train_batches(source: DenseSource, config: DenseConfig, order: TrainOrder) -> Iterator[DenseBatch]:
-    """Batches for training, without end; every picture comes once an epoch.
+    """Batches for training, without end; every image comes once an epoch.
 
     Args:
-        source: Pictures with label maps.
+        source: Images with label maps.
         config: Task, size, crop policy and workers.
         order: Size of a batch, order and crops, and which slice of each batch is this process's.
 
@@ -94,12 +94,12 @@ def dense_train_batches(source: DenseSource, config: DenseConfig, order: TrainOr
 
 
 def dense_eval_batches(source: DenseSource, config: DenseConfig, *, batch_size: int) -> Iterator[DenseBatch]:
-    """Batches for evaluation: every picture once, in order, centre crop, never mirrored.
+    """Batches for evaluation: every image once, in order, centre crop, never mirrored.
 
     Args:
-        source: Pictures with label maps.
+        source: Images with label maps.
         config: Task, size and workers.
-        batch_size: Pictures a batch; the last one may be smaller.
+        batch_size: Images a batch; the last one may be smaller.
 
     Raises:
         GridcodeError: ``batch_size`` is below 1, the source is empty, or a file cannot be read.
@@ -119,7 +119,7 @@ class _Fetch(Dataset[DenseBatch | GridcodeError]):
 
     def __init__(self, source: DenseSource, config: DenseConfig, *, seed: int | None) -> None:
         if not len(source):
-            raise GridcodeError(f"{source.name}: no pictures; check the source")
+            raise GridcodeError(f"{source.name}: no images; check the source")
         self._source = source
         self._config = config
         self._seed = seed

@@ -1,11 +1,11 @@
-"""From settings to a source of pictures with label maps, its training and validation parts, and the label map itself.
+"""From settings to a source of images with label maps, its training and validation parts, and the label map itself.
 
 scenes                                       the first train_count scenes, then the next val_count
 root/annotations/panoptic_train*.json, …     COCO's panoptic layout (task 'panoptic')
-folder/*train*.parquet, *val*|*test*         pictures and label maps in columns, in folders as for pictures alone
+folder/*train*.parquet, *val*|*test*         images and label maps in columns, in folders as for images alone
 root/train/, val|test/ or root/              image/ and depth/ or segmentation/, files of the same names
 root/image/train/, root/depth/train/, …      the same, the other way round
-anything that open_split takes               pictures alone (task 'colour')
+anything that open_split takes               images alone (task 'colour')
 
 Splits are told by a word in a name, in any case. Where there is none, a share is held out by a hash of the keys.
 """
@@ -45,7 +45,7 @@ from gridcode.training.seeding import fixed_sample
 
 
 def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
-    """The training or the validation pictures with label maps that a config names.
+    """The training or the validation images with label maps that a config names.
 
     Args:
         config: Where they are, for which task, and what to hold out where there is no split.
@@ -77,7 +77,7 @@ def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSour
 
 
 def _pictures(config: DenseConfig) -> DataConfig:
-    """The settings of the pictures alone."""
+    """The settings of the images alone."""
     return DataConfig(
         source=config.source,
         size=max(config.shape),
@@ -168,14 +168,14 @@ def _only(folders: list[Path]) -> Path:
 def _part(source: DenseSource, config: DenseConfig, split: Literal["train", "val"]) -> DenseSource:
     """The part of an undivided source that is not, or is, held out."""
     if len(source) < 2:
-        raise GridcodeError(f"{source.name}: {len(source)} picture cannot be split; add pictures")
+        raise GridcodeError(f"{source.name}: {len(source)} image cannot be split; add images")
     train, held = split_keys([source.key(index) for index in range(len(source))], config.val_fraction, seed=config.seed)
     chosen, what = (train, "train") if split == "train" else (held, "held out")
     return DensePart(source, chosen, name=f"{source.name} ({what})")
 
 
 LOOKED_AT = 1000
-"""Pictures of a split whose headers are read for an EXIF orientation."""
+"""Images of a split whose headers are read for an EXIF orientation."""
 
 
 def understood(config: DenseConfig, train: DenseSource, val: DenseSource) -> list[str]:
@@ -189,7 +189,7 @@ def understood(config: DenseConfig, train: DenseSource, val: DenseSource) -> lis
     >>> from gridcode.domains.dense.data.open import open_dense
     >>> config = DenseConfig(train_count=3, val_count=2)
     >>> understood(config, open_dense(config, "train"), open_dense(config, "val"))
-    ['train: 3 pictures of scenes', 'val: 2 pictures of scenes', 'depth: 0.001 … 10 m count']
+    ['train: 3 images of scenes', 'val: 2 images of scenes', 'depth: 0.001 … 10 m count']
     """
     lines = [count_line("train", len(train), train.name), count_line("val", len(val), val.name)]
     if train.categories is not None:
@@ -198,7 +198,7 @@ def understood(config: DenseConfig, train: DenseSource, val: DenseSource) -> lis
     if config.task == "depth":
         depth = config.depth
         units = f"integers are metres times {depth.png_scale:g}; " if not train.in_memory else ""
-        counted = f"{depth.near:g} … {depth.far:g} m count" if depth.relative == "none" else "each picture's own scale"
+        counted = f"{depth.near:g} … {depth.far:g} m count" if depth.relative == "none" else "each image's own scale"
         lines.append(f"depth: {units}{counted}")
     if config.task != "colour" and not train.in_memory:
         lines.append(_orientation(config, train, val))
@@ -209,8 +209,8 @@ def _orientation(config: DenseConfig, train: DenseSource, val: DenseSource) -> s
     chosen = [(part, fixed_sample(len(part), min(LOOKED_AT, len(part))).tolist()) for part in (train, val)]
     looked = sum(len(places) for _, places in chosen)
     tagged = sum(part.tag(place) != 1 for part, places in chosen for place in places)
-    meant = "pictures are turned by it" if config.orientation == "exif" else "no picture is turned by it"
-    seen = f"{tagged:,} of {looked:,} pictures have one in EXIF"
+    meant = "images are turned by it" if config.orientation == "exif" else "no image is turned by it"
+    seen = f"{tagged:,} of {looked:,} images have one in EXIF"
     return f"orientation: {seen}; {meant} (data.orientation={config.orientation})"
 
 

@@ -6,7 +6,7 @@ segments than ids, the smallest ones become unlabelled. A crowd (many things und
 other; the third stored plane marks it for the metric.
 
 Decoding: instance = argmax of the instance logits; class of an instance = argmax of the class logits summed over
-its pixels; instance 0 and what comes out as class 0 is unlabelled; segments under ``min_share`` of the picture are
+its pixels; instance 0 and what comes out as class 0 is unlabelled; segments under ``min_share`` of the image are
 dropped; two segments of one stuff class are one, as COCO's format demands; ids are canonical again.
 
 Reference: Kolesnikov et al., UViM, 2022, section 4.1. Differs from paper: it says neither which segments go where
@@ -33,7 +33,7 @@ _GOLDEN: Final = 0.618033988749895  # steps of the golden ratio give neighbours 
 
 
 class PanopticMap(LabelMap):
-    """Classes and instances of the segments of a picture.
+    """Classes and instances of the segments of an image.
 
     Args:
         config: The classes, the number of instance ids, the smallest segment.
@@ -81,13 +81,13 @@ class PanopticMap(LabelMap):
         return resize_nearest(planes, height, width)
 
     def context(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture as it is."""
+        """The image as it is."""
         return image
 
     def picture(self, planes: Planes) -> NDArray[np.uint8]:
         """A hue a class, a lightness a segment, black borders between segments and where nothing is labelled.
 
-        Segments are numbered canonically first, so that equal maps with other ids give one picture.
+        Segments are numbered canonically first, so that equal maps with other ids give one image.
         """
         classes, ids = canonical(np.asarray(planes[0]), np.asarray(planes[1]), most=planes[0].size)
         palette = np.array([class_colour(number) for number in range(self.groups[0])])

@@ -1,15 +1,15 @@
-"""What every source of pictures with label maps offers; what the three kinds of label map share; which way up they are.
+"""What every source of images with label maps offers; what the three kinds of label map share; which way up they are.
 
 A :class:`DenseSource` has a length, keys, and one example by its position. A :class:`LabelMap` takes stored planes to a
-model's labels and back, and draws a picture of them. :class:`LabelledPictures` reads pictures the way up that their
+model's labels and back, and draws an image of them. :class:`LabelledPictures` reads images the way up that their
 label maps are:
 
-    data.orientation   picture                            label map
+    data.orientation   image                            label map
     exif               turned by its EXIF orientation     turned by its own, if it has one
     stored             as it lies in the file             as it lies in the file
 
-Tools differ: browsers, most annotators and detectron2 turn the picture, COCO's own tools and plain Pillow do not. Of a
-picture that lies on its side the sizes tell which was meant, and an error names the other setting. Of a square,
+Tools differ: browsers, most annotators and detectron2 turn the image, COCO's own tools and plain Pillow do not. Of an
+image that lies on its side the sizes tell which was meant, and an error names the other setting. Of a square,
 mirrored or upside-down one nothing tells; that is said once.
 """
 
@@ -39,7 +39,7 @@ Planes: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True)
 class DenseExample:
-    """One picture with its label map, before any crop.
+    """One image with its label map, before any crop.
 
     >>> DenseExample(np.zeros((4, 6, 3), np.uint8), np.ones((1, 4, 6), np.float32), "a.png").planes.shape
     (1, 4, 6)
@@ -50,11 +50,11 @@ class DenseExample:
     planes: Planes
     """The label map, (n, H, W) of the same H and W."""
     key: str
-    """Name of the picture inside its source; unique, and the same on every run."""
+    """Name of the image inside its source; unique, and the same on every run."""
 
 
 class DenseSource(Source[DenseExample]):
-    """An ordered, finite set of pictures with label maps, read one at a time; it pickles.
+    """An ordered, finite set of images with label maps, read one at a time; it pickles.
 
     >>> class Flat(DenseSource):
     ...     name = "flat"
@@ -76,10 +76,10 @@ class DenseSource(Source[DenseExample]):
 
     @abstractmethod
     def key(self, index: int) -> str:
-        """The key of picture number ``index``, without decoding it."""
+        """The key of image number ``index``, without decoding it."""
 
     def tag(self, index: int) -> int:
-        """The EXIF orientation of the picture's file, 1 … 8; 1 (upright) where pictures have none."""
+        """The EXIF orientation of the image's file, 1 … 8; 1 (upright) where images have none."""
         return 1
 
 
@@ -119,7 +119,7 @@ class LabelMap(ABC):
     masked: int | None
     """Label that no loss counts (depth's invalid bin), or None where all count."""
     context_channels: int
-    """Channels of the picture that the model sees: 3, or 1 for colour."""
+    """Channels of the image that the model sees: 3, or 1 for colour."""
     averages: bool = True
     """Whether maps of this kind have a mean; segments have none."""
 
@@ -180,23 +180,23 @@ class LabelMap(ABC):
 
     @abstractmethod
     def context(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model sees of a picture (H, W, 3): uint8, (H, W, context_channels)."""
+        """What the model sees of an image (H, W, 3): uint8, (H, W, context_channels)."""
 
     @abstractmethod
     def picture(self, planes: Planes) -> NDArray[np.uint8]:
-        """A colour picture of a map, stored or decoded: uint8, (H, W, 3)."""
+        """A colour image of a map, stored or decoded: uint8, (H, W, 3)."""
 
 
 _LOG = logging.getLogger(__name__)
 
 
 class LabelledPictures:
-    """Reads the pictures of label maps and checks that both are of one size.
+    """Reads the images of label maps and checks that both are of one size.
 
     Args:
         where: The source's name, for what is said.
         orientation: Which way up.
-        max_pixels: A picture of more is refused; None for Pillow's own limit.
+        max_pixels: An image of more is refused; None for Pillow's own limit.
     """
 
     def __init__(self, where: str, orientation: Orientation, max_pixels: int | None = None) -> None:
@@ -208,23 +208,23 @@ class LabelledPictures:
     def read(
         self, source: bytes | Path, *, name: str, key: str, shape: tuple[int, int], labels: str
     ) -> NDArray[np.uint8]:
-        """The picture in RGB, (H, W, 3).
+        """The image in RGB, (H, W, 3).
 
         Args:
             source: The file's bytes, or its path.
             name: What to call it in an error of decoding.
-            key: The picture's key.
+            key: The image's key.
             shape: Height and width of its label map.
             labels: What to call the label map.
 
         Raises:
-            GridcodeError: The picture cannot be decoded, or is of another size than its map.
+            GridcodeError: The image cannot be decoded, or is of another size than its map.
         """
         pixels = decode_image(source, name=name, orientation=self.orientation, max_pixels=self.max_pixels)
         image = to_channels(pixels, 3)
         if image.shape[:2] != shape:
             raise GridcodeError(
-                f"{labels}: {shape[1]}x{shape[0]} pixels, but the picture {key} has {image.shape[1]}x{image.shape[0]}; "
+                f"{labels}: {shape[1]}x{shape[0]} pixels, but the image {key} has {image.shape[1]}x{image.shape[0]}; "
                 f"{self._remedy(source, image.shape[:2], shape)}"
             )
         if not self._told:
@@ -234,28 +234,26 @@ class LabelledPictures:
     def _remedy(self, source: bytes | Path, found: tuple[int, ...], shape: tuple[int, int]) -> str:
         tag = file_orientation(source)
         if tag < 5 or found != shape[::-1]:
-            return "picture and map must be of one size"
+            return "image and map must be of one size"
         if self.orientation == "exif":
             return f"its EXIF orientation is {tag}: for maps drawn on the stored pixels set data.orientation=stored"
-        return f"its EXIF orientation is {tag}: for maps drawn on the turned picture set data.orientation=exif"
+        return f"its EXIF orientation is {tag}: for maps drawn on the turned image set data.orientation=exif"
 
     def _tell(self, tag: int, key: str, shape: tuple[int, int]) -> None:
-        """Say once that a picture's way up is a guess."""
+        """Say once that an image's way up is a guess."""
         if tag == 1 or (tag >= 5 and shape[0] != shape[1]):
             return
         self._told = True
         meant = "turned by it" if self.orientation == "exif" else "left as they are stored"
         unclear = f"{key} has EXIF orientation {tag}, and its size does not tell which way up its label map is"
-        _LOG.warning(
-            "%s: %s; such pictures are %s (data.orientation=%s)", self._where, unclear, meant, self.orientation
-        )
+        _LOG.warning("%s: %s; such images are %s (data.orientation=%s)", self._where, unclear, meant, self.orientation)
 
 
 class PicturesAsStored(StoredImages):
-    """A source whose pictures are left as they lie in their files.
+    """A source whose images are left as they lie in their files.
 
     Args:
-        source: Pictures in files.
+        source: Images in files.
     """
 
     def __init__(self, source: EncodedImages) -> None:

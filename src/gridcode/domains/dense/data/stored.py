@@ -1,7 +1,7 @@
-"""Pictures with label maps on disk: columns of Parquet files, or folders of files with the same names.
+"""Images with label maps on disk: columns of Parquet files, or folders of files with the same names.
 
     a.parquet                      columns image and depth (or segmentation), each {bytes, path}
-    root/image/ROOM/1.jpg          pictures; also images/
+    root/image/ROOM/1.jpg          images; also images/
     root/depth/ROOM/1.png          depth of the same name: .png, .tif, .tiff, .npy or .npz
     root/segmentation/ROOM/1.png   classes, likewise; value 0 is unlabelled, and so is 255; also masks/ or labels/
     root/classes.txt               names of classes 1, 2, …, one a line; without it the highest value counts
@@ -35,7 +35,7 @@ IGNORED: Final = 255
 COLUMN: Final[dict[StoredTask, str]] = {"depth": "depth", "panoptic": "segmentation"}
 """Name of the column of a task's labels."""
 PICTURES: Final = ("image", "images")
-"""What a folder of pictures beside one of labels may be called."""
+"""What a folder of images beside one of labels may be called."""
 LABELS: Final[dict[StoredTask, tuple[str, ...]]] = {
     "depth": ("depth", "depths"),
     "panoptic": ("segmentation", "segmentations", "masks", "labels"),
@@ -45,12 +45,12 @@ LABELS: Final[dict[StoredTask, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How label files and their pictures are read.
+    """How label files and their images are read.
 
     Attributes:
         ignore_value: A value of semantic maps that is unlabelled, unless so many classes have names.
-        orientation: Whether pictures and maps are turned by their EXIF orientation.
-        max_pixels: Pictures and maps of more are refused; None for Pillow's own limit.
+        orientation: Whether images and maps are turned by their EXIF orientation.
+        max_pixels: Images and maps of more are refused; None for Pillow's own limit.
     """
 
     ignore_value: int = IGNORED
@@ -65,7 +65,7 @@ class StoredLabels(DenseSource):
     """Images and a label file each.
 
     Args:
-        images: The pictures.
+        images: The images.
         task: What the labels are.
         depth: Scale of depth files.
         names: Class names; where there are none, numbers up to the highest value of all maps, which are read once.
@@ -101,16 +101,16 @@ class StoredLabels(DenseSource):
         return len(self._images)
 
     def key(self, index: int) -> str:
-        """The picture's key among the images."""
+        """The image's key among the images."""
         return self._images.key(index)
 
     @property
     def places(self) -> Places:
-        """Where the pictures lie, behind links."""
+        """Where the images lie, behind links."""
         return self._images.places
 
     def tag(self, index: int) -> int:
-        """The EXIF orientation of the picture's file."""
+        """The EXIF orientation of the image's file."""
         return file_orientation(self._images.encoded(index))
 
     def __getitem__(self, index: int) -> DenseExample:
@@ -128,7 +128,7 @@ class StoredLabels(DenseSource):
 
     @abstractmethod
     def _label(self, index: int) -> tuple[bytes | Path, str]:
-        """The label file of a picture, and what to call it."""
+        """The label file of an image, and what to call it."""
 
     def _numbers(self) -> tuple[str, ...]:
         labels = (self._label(index) for index in range(len(self._images)))
@@ -144,7 +144,7 @@ class StoredLabels(DenseSource):
 
 
 class ParquetLabels(StoredLabels):
-    """Rows of Parquet files with a column of pictures and one of label maps.
+    """Rows of Parquet files with a column of images and one of label maps.
 
     Args:
         paths: The files, in order.
@@ -175,7 +175,7 @@ class ParquetLabels(StoredLabels):
 
 
 class FolderLabels(StoredLabels):
-    """A folder of pictures and one of label files with the same names.
+    """A folder of images and one of label files with the same names.
 
     Args:
         root: The folder that holds both, as in the table above.
@@ -185,7 +185,7 @@ class FolderLabels(StoredLabels):
         reading: How files are read.
 
     Raises:
-        GridcodeError: A folder is missing, a picture has no label file or two, or two pictures share one.
+        GridcodeError: A folder is missing, an image has no label file or two, or two images share one.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class FolderLabels(StoredLabels):
         owner: dict[Path, int] = {}
         for index, file in enumerate(self._files):
             if (other := owner.setdefault(file, index)) != index:
-                raise GridcodeError(f"{file}: {images.key(other)} and {images.key(index)} share it; rename one picture")
+                raise GridcodeError(f"{file}: {images.key(other)} and {images.key(index)} share it; rename one image")
         names = _names(root, root.parent) if task == "panoptic" else ()
         super().__init__(images, task, depth, names, reading=reading)
 
@@ -226,7 +226,7 @@ class FolderLabels(StoredLabels):
 
 
 def label_folders(root: Path, task: StoredTask) -> tuple[Path, Path]:
-    """The folder of pictures and the folder of label files in ``root``.
+    """The folder of images and the folder of label files in ``root``.
 
     Raises:
         GridcodeError: One is missing, or there are two.
@@ -237,7 +237,7 @@ def label_folders(root: Path, task: StoredTask) -> tuple[Path, Path]:
         if len(here) != 1:
             seen = "no such folder" if not here else f"beside {here[1].name}"
             raise GridcodeError(
-                f"{here[0] if here else root / words[0]}: {seen}; a folder of labelled pictures holds image/ and "
+                f"{here[0] if here else root / words[0]}: {seen}; a folder of labelled images holds image/ and "
                 f"{LABELS[task][0]}/ with files of the same names"
             )
         found += here

@@ -1,4 +1,4 @@
-"""Stage II of dense prediction: a prior predicts the code of a picture's label map from the picture."""
+"""Stage II of dense prediction: a prior predicts the code of an image's label map from the image."""
 
 import lazy_loader
 

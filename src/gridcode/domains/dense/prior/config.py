@@ -15,7 +15,7 @@ class DensePriorRun:
     """Everything but the token store that determines a run."""
 
     data: DenseConfig = field(default_factory=DenseConfig)
-    """The pictures; task and size are the token store's."""
+    """The images; task and size are the token store's."""
     prior: Decoding = "ar"
     """One token after another (ar), as in the paper, or masked ones in a dozen steps (maskgit)."""
     model: CrossAttentionConfig = field(default_factory=CrossAttentionConfig)
@@ -43,10 +43,10 @@ class DensePriorRun:
 
     @property
     def masking(self) -> MaskingConfig:
-        """The task of training; the picture is never hidden."""
+        """The task of training; the image is never hidden."""
         return MaskingConfig(self.min_masked, label_dropout=0.0, label_smoothing=self.label_smoothing)
 
     @property
     def channels(self) -> int:
-        """Channels of the picture that the encoder sees: 1 for colour, whose input is grey, else 3."""
+        """Channels of the image that the encoder sees: 1 for colour, whose input is grey, else 3."""
         return 1 if self.data.task == "colour" else 3

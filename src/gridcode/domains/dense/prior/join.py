@@ -1,10 +1,10 @@
-"""Pictures beside the tokens of their label maps: a token store's rows, joined with a source of pictures by key.
+"""Images beside the tokens of their label maps: a token store's rows, joined with a source of images by key.
 
     store:  key, tokens ──┐
-                          ├─ same key ──> picture, tokens
-    source: key, picture ─┘
+                          ├─ same key ──> image, tokens
+    source: key, image ─┘
 
-A picture is cropped in its centre, as it was when its label map was tokenized. A row whose key ends in ``#flip`` is of
+An image is cropped in its centre, as it was when its label map was tokenized. A row whose key ends in ``#flip`` is of
 the mirrored one. Row p of a training stream depends on (seed, p) alone, as in :mod:`gridcode.data.loader`.
 """
 
@@ -30,18 +30,18 @@ from gridcode.store.reader import TokenTable
 from gridcode.training.seeding import fixed_sample, indices_at
 
 FLIP = "#flip"
-"""Ends the key of a row that is of the mirrored picture."""
+"""Ends the key of a row that is of the mirrored image."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of tokens, and where their pictures are.
+    """Rows of tokens, and where their images are.
 
     Attributes:
         tokens: (n, N) int64 in [0, K).
-        source: The pictures.
-        places: Number of each row's picture in the source, (n,).
-        mirrored: Whether a row is of the mirrored picture, (n,) bool.
+        source: The images.
+        places: Number of each row's image in the source, (n,).
+        mirrored: Whether a row is of the mirrored image, (n,) bool.
     """
 
     tokens: Tensor
@@ -60,7 +60,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures and the tokens of their label maps.
+    """Images and the tokens of their label maps.
 
     Attributes:
         images: float32 in [-1, 1], (B, C, H, W); C is 1 for colour, else 3.
@@ -72,15 +72,15 @@ class PairBatch:
 
 
 def join_by_key(table: TokenTable, source: DenseSource, *, split: str) -> Pairs:
-    """Find the picture of every row; pictures without tokens are left out.
+    """Find the image of every row; images without tokens are left out.
 
     Args:
         table: Rows of a token store.
-        source: The pictures.
+        source: The images.
         split: What the rows are called, for the error.
 
     Raises:
-        GridcodeError: The source has no picture of a row's key.
+        GridcodeError: The source has no image of a row's key.
 
     >>> from gridcode.domains.dense.data.scenes import DenseScenes
     >>> scenes = DenseScenes("depth", seed=0, start=0, count=3, size=8)
@@ -96,18 +96,18 @@ def join_by_key(table: TokenTable, source: DenseSource, *, split: str) -> Pairs:
     if missing:
         have = f"its first is {source.key(0)!r}" if len(source) else "it is empty"
         raise GridcodeError(
-            f"{source.name} has no picture {missing[0]!r} of the token store's split {split!r} ({len(missing)} of "
+            f"{source.name} has no image {missing[0]!r} of the token store's split {split!r} ({len(missing)} of "
             f"{len(names)} are missing; {have}); give the data that was tokenized, or tokenize this one"
         )
     return Pairs(table.tokens, source, np.array([places[name] for name in names], np.int64), np.array(mirrored, bool))
 
 
 def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
-    """Refuse pictures of another task or size than those whose label maps were tokenized.
+    """Refuse images of another task or size than those whose label maps were tokenized.
 
     Args:
         recorded: What a token store's manifest says of its data; what it does not say is taken as it is.
-        data: How the pictures are read.
+        data: How the images are read.
 
     Raises:
         GridcodeError: They differ.
@@ -118,7 +118,7 @@ def check_same_data(recorded: Mapping[str, Any], data: DenseConfig) -> None:
         then, now = recorded.get(name, getattr(data, name)), getattr(data, name)
         if then != now:
             raise GridcodeError(
-                f"the token store was made with {name}={then!r}, the pictures are read with {now!r}; set "
+                f"the token store was made with {name}={then!r}, the images are read with {now!r}; set "
                 f"data.{name}={then}, or tokenize again"
             )
 
@@ -128,7 +128,7 @@ def train_pairs(pairs: Pairs, data: DenseConfig, order: TrainOrder) -> Iterator[
 
     Args:
         pairs: The rows.
-        data: Size of the pictures, and workers.
+        data: Size of the images, and workers.
         order: Rows a step, their order, and which slice of each batch is this process's.
 
     Raises:
@@ -143,7 +143,7 @@ def eval_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[
 
     Args:
         pairs: The rows.
-        data: Size of the pictures, and workers.
+        data: Size of the images, and workers.
         batch_size: Rows at a time.
 
     >>> from gridcode.domains.dense.data.scenes import DenseScenes
@@ -176,7 +176,7 @@ class _Fetch(Dataset[PairBatch | GridcodeError]):
         return PairBatch(images, self._pairs.tokens[torch.from_numpy(rows)])
 
     def _picture(self, row: int) -> NDArray[np.uint8]:
-        """What the encoder is given of a row's picture: uint8, (C, H, W)."""
+        """What the encoder is given of a row's image: uint8, (C, H, W)."""
         image = self._pairs.source[int(self._pairs.places[row])].image
         region = center_region((image.shape[0], image.shape[1]), self._data.shape)
         image = resize_image(region.cut(image), *self._data.shape)

@@ -1,11 +1,11 @@
-"""Stage II of dense prediction: train a prior to predict the code of a picture's label map.
+"""Stage II of dense prediction: train a prior to predict the code of an image's label map.
 
-The tokens come from a store, the pictures from the data that was tokenized, joined by key (``join.py``). Masks and
+The tokens come from a store, the images from the data that was tokenized, joined by key (``join.py``). Masks and
 dropout are keyed by the step, so a resumed run has the weights of an uninterrupted one, bit for bit on a CPU.
 
 Reference: the paper, section 4.4 (UViM, section 4).
 Differs from paper: AdamW instead of a variant of Adafactor; a moving average of the weights is the result; the crops
-are the store's, so that a picture always has the same code.
+are the store's, so that an image always has the same code.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def train_dense_prior(
     *,
     sources: Sources | None = None,
 ) -> Prior:
-    """Train a picture-conditioned prior and leave ``best/`` and ``last/`` in the run's folder.
+    """Train an image-conditioned prior and leave ``best/`` and ``last/`` in the run's folder.
 
     Args:
         config: The settings.
         store: The tokens; splits as for :func:`gridcode.prior.train.train_prior`.
         options: Where it goes, and whether to resume.
-        sources: The pictures, where they do not come from ``config.data``.
+        sources: The images, where they do not come from ``config.data``.
 
     Returns:
         The best prior by validation loss, with averaged weights.
 
     Raises:
-        GridcodeError: Store, pictures, folder or settings are unusable or do not belong together, or the loss is not
+        GridcodeError: Store, images, folder or settings are unusable or do not belong together, or the loss is not
             finite.
         Stopped: A signal ended the run; its checkpoint is written.
     """
@@ -104,16 +104,16 @@ def train_dense_prior(
 def join_split(
     store: TokenStore, split: Literal["train", "val"], data: DenseConfig, sources: Sources | None = None
 ) -> Pairs | None:
-    """A split's tokens with their pictures; None where the store has no such split.
+    """A split's tokens with their images; None where the store has no such split.
 
     Args:
         store: The tokens.
         split: 'train' or 'val'.
-        data: Where the pictures are.
-        sources: The pictures, where they do not come from ``data``.
+        data: Where the images are.
+        sources: The images, where they do not come from ``data``.
 
     Raises:
-        GridcodeError: The pictures cannot be opened, are missing, or are not those of the tokens.
+        GridcodeError: The images cannot be opened, are missing, or are not those of the tokens.
     """
     if split not in store.splits:
         return None
@@ -123,7 +123,7 @@ def join_split(
 
 
 def held_out_pairs(pairs: Pairs, data: DenseConfig, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tokens and pictures for :func:`gridcode.prior.train.measure_prior`, read in this process."""
+    """Tokens and images for :func:`gridcode.prior.train.measure_prior`, read in this process."""
     for batch in eval_pairs(pairs, replace(data, workers=0), batch_size=batch_size):
         yield batch.tokens, batch.images
 

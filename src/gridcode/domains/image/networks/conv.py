@@ -1,4 +1,4 @@
-"""The convolutional networks: picture to latents at falling resolution, codes to picture at rising resolution.
+"""The convolutional networks: image to latents at falling resolution, codes to image at rising resolution.
 
 image -> unshuffle(patch) -> 3x3 conv -> [blocks, halve] x (stages - 1) -> blocks -> 2 blocks
       -> [norm, SiLU, 1x1 conv] x dense -> norm, SiLU, 1x1 conv -> latents
@@ -99,7 +99,7 @@ class Smooth(nn.Module):
     sees across borders. It costs 50 * channels * width multiplications a pixel.
 
     Args:
-        channels: Channels of the picture.
+        channels: Channels of the image.
         width: Channels between the convolutions.
     """
 

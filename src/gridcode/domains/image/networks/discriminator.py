@@ -11,7 +11,7 @@ biases at 0. Width is ``width`` at 32 pixels and below, and halves with every do
     width 512 (MaskGIT)  64   128   256      512
     width 64              8    16    32       64
 
-Differs from MaskGIT: pictures may enter as squares of ``patch`` pixels, as they may into the tokenizer.
+Differs from MaskGIT: images may enter as squares of ``patch`` pixels, as they may into the tokenizer.
 
 Reference: Karras et al. 2020 (StyleGAN2); Chang et al. 2022 (MaskGIT); Zhang 2019 (blur).
 """
@@ -41,7 +41,7 @@ class Discriminator(nn.Module):
         patch: Side of the squares that enter the first layer as channels.
 
     Raises:
-        GridcodeError: The pictures are too small, or no multiple of ``patch``.
+        GridcodeError: The images are too small, or no multiple of ``patch``.
 
     >>> import torch
     >>> Discriminator(3, 32, width=16)(torch.zeros(2, 3, 32, 32)).shape
@@ -53,7 +53,7 @@ class Discriminator(nn.Module):
         side = size // patch
         if size % patch or side < LEAST_SIDE:
             raise GridcodeError(
-                f"the discriminator takes pictures of at least {LEAST_SIDE * patch} pixels, a multiple of its patch "
+                f"the discriminator takes images of at least {LEAST_SIDE * patch} pixels, a multiple of its patch "
                 f"{patch}, got {size}; change loss.adversarial.patch"
             )
         self.patches = nn.PixelUnshuffle(patch) if patch > 1 else nn.Identity()

@@ -1,4 +1,4 @@
-"""Encoder and decoder as vision transformers: a token for each patch of the picture.
+"""Encoder and decoder as vision transformers: a token for each patch of the image.
 
     image -> patches -> linear -> + positions -> blocks -> norm -> linear -> latents
     codes -> linear -> + positions -> blocks -> norm -> linear -> patches -> image
@@ -7,7 +7,7 @@ Reference: Yu et al., "Vector-quantized Image Modeling with Improved VQGAN", 202
 Kolesnikov et al., "UViM", 2022 (arXiv 2205.10337), whose Stage I the paper uses (section 4.4).
 
 Differs from ViT-VQGAN: codes go into the decoder as they are, a head is one linear layer, and positions may be
-interpolated, so that pictures of any multiple of the patch pass.
+interpolated, so that images of any multiple of the patch pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Full settings of pictures by name, one file a family of data; each function returns a frozen recipe. No torch."""
+"""Full settings of images by name, one file a family of data; each function returns a frozen recipe. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe of pictures: full settings for both stages and the measurement, and what most recipes share."""
+"""A recipe of images: full settings for both stages and the measurement, and what most recipes share."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gridcode.training.config import LoopConfig, OptimConfig
 
 @dataclass(frozen=True)
 class Recipe(TwoStages[TokenizerRun, EvaluationConfig]):
-    """From pictures to new pictures.
+    """From images to new images.
 
     Attributes:
-        flips: Whether the token store also holds mirrored training pictures.
+        flips: Whether the token store also holds mirrored training images.
     """
 
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -12,7 +12,7 @@ Commands::
 Another rate in the same folder is another codebook: ``--model.quantizer.levels 8 5 5 5`` with 16 pixels per token.
 
 What suits photographs: normalisation by place, so that tiles leave no seams; crops of 64 px that are cut from 30 to
-100 % of a picture, so that the scale goes from one that is blurred to twice as fine; L2 for what is measured in dB, and
+100 % of an image, so that the scale goes from one that is blurred to twice as fine; L2 for what is measured in dB, and
 a distance by EfficientNet-lite0 (extra pretrained) for looks, at random shifts, without which every reconstruction has
 a fine pattern of its strides; a last layer that smooths the decoder's squares of 4 pixels. Priors are trained for
 coding: all shares of hidden tokens, plain cross-entropy, mostly without the class.

@@ -19,7 +19,7 @@ The VQ baseline is ``--quantizer vq --model.quantizer.channels 256``, sampled wi
 Differs from paper: moving averages begin with a lower decay (``OptimConfig.ema``); networks compute in bf16 where the
 hardware does; weight decay spares biases and norms; the prior has a moving average too, and learns from stored tokens
 of centre crops and their mirror images, where the original encodes random crops as it goes. The paper does not tell the
-crop of the pictures, here at least 0.8 of the shorter side at a random place, nor the tokens of a 128-pixel picture:
+crop of the images, here at least 0.8 of the shorter side at a random place, nor the tokens of a 128-pixel image:
 here the networks are those of 256 pixels, so there are 8x8. The weights of L2 and R1 are the paper's numbers, on pixels
 in [-1, 1]; MaskGIT's are in [0, 1], where L2 counts a quarter of what it does here, and R1 four times as much.
 """
@@ -50,7 +50,7 @@ def at_256() -> Recipe:
     """16x16 tokens of a codebook of 1000 codes: 52,962,951 parameters in Stage I, 172.44M in Stage II.
 
     Expect (the paper's Fig. 4, not measured here): FID 4.534, precision 0.864, recall 0.453 with guidance 0.2, and
-    usage 100 %. Cost (estimate by arithmetic, not measured): Stage I 1.4 TFLOP a picture and 512 million of them, Stage
+    usage 100 %. Cost (estimate by arithmetic, not measured): Stage I 1.4 TFLOP an image and 512 million of them, Stage
     II 0.28 and 640 million; at 100 TFLOP/s a GPU 2,000 and 500 GPU-hours.
     """
     return Recipe(
@@ -95,7 +95,7 @@ def at_128() -> Recipe:
     """The paper's study of codebook sizes (Fig. 3): 100 epochs in Stage I, 200 in Stage II, batches of 256.
 
     Expect: the paper has no table for it; Fig. 3 has usage near 100 % at 1000 codes. Not measured here.
-    Cost (estimate by arithmetic, not measured): Stage I 0.55 TFLOP a picture and 128 million of them, Stage II
+    Cost (estimate by arithmetic, not measured): Stage I 0.55 TFLOP an image and 128 million of them, Stage II
     0.07 and 256 million; at 100 TFLOP/s a GPU 190 and 50 GPU-hours.
     """
     large = at_256()

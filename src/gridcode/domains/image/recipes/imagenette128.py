@@ -37,7 +37,7 @@ def _small(widths: tuple[int, ...]) -> TokenizerConfig:
 
 
 def laptop() -> Recipe:
-    """16x16 tokens of a codebook of 1000 codes; pictures are blurred without an adversarial loss.
+    """16x16 tokens of a codebook of 1000 codes; images are blurred without an adversarial loss.
 
     Expect (validation set): 22.6 dB, usage 100 %, perplexity 533; samples have layout and light and no objects
     (docs/results). Cost: 25 minutes for the tokenizer and 16 for the prior on one thread of a shared 2-core machine.

@@ -1,4 +1,4 @@
-"""The built-in scenes: rendered pictures of five solids, no files needed.
+"""The built-in scenes: rendered images of five solids, no files needed.
 
 Command (all of it, of ``scenes_demo``): ``gridcode demo``
 Or stage by stage: ``gridcode train tokenizer scenes_laptop --out runs/scenes/tokenizer`` and so on (README).

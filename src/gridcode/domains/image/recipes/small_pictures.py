@@ -1,6 +1,6 @@
 """Fashion-MNIST and CIFAR-10: sets of 28 and 32 px with ten classes (Parquet with train and test files).
 
-Fashion-MNIST has 70,000 grey pictures of clothes, CIFAR-10 60,000 colour pictures of animals and vehicles. Commands::
+Fashion-MNIST has 70,000 grey images of clothes, CIFAR-10 60,000 colour images of animals and vehicles. Commands::
 
     gridcode train tokenizer fashion_mnist_laptop --data.source DATA/fashion_mnist --out runs/fashion/tokenizer
     gridcode tokenize --tokenizer runs/fashion/tokenizer --out runs/fashion/tokens
@@ -33,7 +33,7 @@ def cifar10_laptop() -> Recipe:
     """8x8 tokens of a codebook of 1000 codes.
 
     Expect (test set, JPEG copies): 25.9 dB, usage 100 %, perplexity 692; 41 % of samples of the requested class by a
-    classifier that is right on 67 % of real pictures (docs/results).
+    classifier that is right on 67 % of real images (docs/results).
     Cost: 9 minutes for the tokenizer and 6 for the prior on two CPU cores.
     """
     data = DataConfig(source="cifar10", size=32, crop=CropPolicy(train="center", flip=True))

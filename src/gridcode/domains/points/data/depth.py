@@ -106,7 +106,7 @@ def read_depth(maps: ParquetImages, number: int) -> NDArray[np.float32]:
     """A depth map in metres, (H, W); 0 where nothing was measured.
 
     Raises:
-        FileError: It is no grey picture of 16 bits.
+        FileError: It is no grey image of 16 bits.
     """
     where, encoded = maps.where(number), maps.encoded(number)
     try:

@@ -1,6 +1,6 @@
 """Films from files: their frames one after the other, each with the time at which it is shown.
 
-    GIF, WebP, PNG     Pillow; each frame says how long it is shown, a picture is a film of one frame
+    GIF, WebP, PNG     Pillow; each frame says how long it is shown, an image is a film of one frame
     MP4, MOV, MKV, …   PyAV, the extra ``video``
 
 Frames come one by one, and only those that are asked for are turned into pixels: a film of any length costs the memory
@@ -149,9 +149,9 @@ class Film:
 
 
 def _video(container: Any) -> Any:
-    """The first stream of pictures."""
+    """The first stream of images."""
     if not container.streams.video:
-        raise ValueError("no stream of pictures")
+        raise ValueError("no stream of images")
     return container.streams.video[0]
 
 

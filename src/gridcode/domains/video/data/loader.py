@@ -25,7 +25,7 @@ class VideoBatch(NamedExamples):
     """Clips ready for a model.
 
     Attributes:
-        clips: float32 in [-1, 1], (B, 3, T, H, W); frames lie in memory as pictures in channels-last do.
+        clips: float32 in [-1, 1], (B, 3, T, H, W); frames lie in memory as images in channels-last do.
     """
 
     clips: Tensor

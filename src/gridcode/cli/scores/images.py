@@ -1,4 +1,4 @@
-"""``gridcode eval pictures``: score pictures that lie in files, whichever program made them."""
+"""``gridcode eval images``: score images that lie in files, whichever program made them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gridcode.evaluation.protocol import ProtocolName
 
 
 @dataclass(frozen=True)
-class PicturesArguments:
-    """Score pictures that lie in files against reference statistics, whichever program made them.
+class ImagesArguments:
+    """Score images that lie in files against reference statistics, whichever program made them.
 
-    gridcode eval pictures --pictures DIR --reference FILE.npz --protocol fd-lite0
+    gridcode eval images --images DIR --reference FILE.npz --protocol fd-lite0
     """
 
-    pictures: str
+    images: str
     """A folder of image files, or a .npz file with arr_0 as ADM lays out samples; all of one size, which is kept."""
     reference: str
     """The .npz file of reference statistics, as gridcode eval reference makes it, or others' (ADM's, pytorch-fid's)."""
@@ -40,7 +40,7 @@ class PicturesArguments:
     """Replace --out."""
 
     def check(self) -> None:
-        """Refuse a file that cannot be written, before pictures are measured.
+        """Refuse a file that cannot be written, before images are measured.
 
         Raises:
             GridcodeError: The file has another name, or is there.
@@ -51,14 +51,14 @@ class PicturesArguments:
             raise FileError(f"{self.out} exists; give another --out, or --force to replace it")
 
 
-def score_pictures(arguments: list[str]) -> None:
-    """Score pictures, print the scores, and keep them.
+def score_images_of_files(arguments: list[str]) -> None:
+    """Score images, print the scores, and keep them.
 
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    default = PicturesArguments(tyro.MISSING, tyro.MISSING, tyro.MISSING)
-    parsed = parse(PicturesArguments, arguments, prog="gridcode eval pictures", default=default)
+    default = ImagesArguments(tyro.MISSING, tyro.MISSING, tyro.MISSING)
+    parsed = parse(ImagesArguments, arguments, prog="gridcode eval images", default=default)
     parsed.check()
     weights = weights_of(parsed.protocol, parsed.inception, parsed.classifier)
     from gridcode.cli.scores.progress import with_bar
@@ -70,17 +70,17 @@ def score_pictures(arguments: list[str]) -> None:
     from gridcode.files import write_json
 
     say = narrator()
-    pictures = stored_pictures(parsed.pictures)
+    pictures = stored_pictures(parsed.images)
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
     reference = load_reference(parsed.reference, extractor)
-    say(f"measuring {pictures.count:,} pictures of {pictures.width} x {pictures.height} with {extractor.name}")
-    shown = replace(pictures, batches=lambda: with_bar("pictures", pictures.batches(), pictures.count))
+    say(f"measuring {pictures.count:,} images of {pictures.width} x {pictures.height} with {extractor.name}")
+    shown = replace(pictures, batches=lambda: with_bar("images", pictures.batches(), pictures.count))
     scores, warnings = score_stored(shown, reference, name=parsed.protocol, extractor=extractor)
     for warning in warnings:
         say(warning)
     print_figures({score.name: score.value for score in scores})
     if parsed.out is not None:
-        command = shlex.join(["gridcode", "eval", "pictures", *arguments])
+        command = shlex.join(["gridcode", "eval", "images", *arguments])
         records = [score.record() for score in scores]
         write_json(parsed.out, {"command": command, "scores": records, "warnings": warnings})
         print(f"scores in {parsed.out}")
