@@ -59,7 +59,7 @@ def measure(actors: int, data: DataConfig, out: Path, shard: int) -> dict[str, f
         tokenize(model, splits, data, options, progress=progress)
     first, since = next((done, at) for done, at in told if done >= max(1, actors) * shard)
     last, until = told[-1]
-    return {"pictures_per_s": (last - first) / (until - since), "start_s": since - began}
+    return {"images_per_s": (last - first) / (until - since), "start_s": since - began}
 
 
 def measure_processes(processes: int, data: DataConfig, out: Path, shard: int) -> dict[str, float]:
@@ -68,7 +68,7 @@ def measure_processes(processes: int, data: DataConfig, out: Path, shard: int) -
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         rows = pool.starmap(measure, given, chunksize=1)
     return {
-        "pictures_per_s": sum(row["pictures_per_s"] for row in rows),
+        "images_per_s": sum(row["images_per_s"] for row in rows),
         "start_s": max(row["start_s"] for row in rows),
     }
 
@@ -100,14 +100,14 @@ def main() -> None:
             for actors in given.actors
         }
         assert len(shas) == 1, "the stores differ"
-    rates = {way: statistics.median(row["pictures_per_s"] for row in rows) for way, rows in found.items()}
+    rates = {way: statistics.median(row["images_per_s"] for row in rows) for way, rows in found.items()}
     rows = []
     for (engine, count), measured in found.items():
         rows.append(
             {
                 "engine": engine,
                 "processes": count,
-                "pictures_per_s": rates[engine, count],
+                "images_per_s": rates[engine, count],
                 "of_local": rates[engine, count] / rates["local", count],
                 "start_s": statistics.median(row["start_s"] for row in measured),
             }

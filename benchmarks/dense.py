@@ -55,7 +55,7 @@ class Row:
     shape: str
     way: str
     batch: int
-    pictures_per_s: float | None
+    images_per_s: float | None
     seconds: list[float]
     peak_mib: float | None
     note: str = ""
@@ -150,16 +150,16 @@ def row_in_its_process(shape: str, way: str, batch: int, options: argparse.Names
 
 def table(rows: list[Row]) -> str:
     """Markdown; the cache's gain is beside no cache at the same shape and batch."""
-    speeds = {(row.shape, row.way, row.batch): row.pictures_per_s for row in rows}
+    speeds = {(row.shape, row.way, row.batch): row.images_per_s for row in rows}
     lines = ["| shape | way | batch | images/s | times no cache | peak MiB |", "|---|---|---|---|---|---|"]
     for row in rows:
         none = speeds.get((row.shape, "none", row.batch))
-        if row.pictures_per_s is None:
+        if row.images_per_s is None:
             lines.append(f"| {row.shape} | {row.way} | {row.batch} | {row.note} | | |")
             continue
-        gain = f"{row.pictures_per_s / none:.2f}" if none else ""
+        gain = f"{row.images_per_s / none:.2f}" if none else ""
         lines.append(
-            f"| {row.shape} | {row.way} | {row.batch} | {row.pictures_per_s:.4g} | {gain} | {row.peak_mib:.0f} |"
+            f"| {row.shape} | {row.way} | {row.batch} | {row.images_per_s:.4g} | {gain} | {row.peak_mib:.0f} |"
         )
     return "\n".join(lines)
 

@@ -163,7 +163,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "only")},
-        "pictures_per_s": pipeline(arguments.pictures, arguments.side, arguments.rounds, arguments.device),
+        "images_per_s": pipeline(arguments.pictures, arguments.side, arguments.rounds, arguments.device),
         "distance_s": distance(arguments.features, arguments.rounds),
     }
     turns = [{way: fresh(way, arguments) for way in WAYS} for _ in range(arguments.rounds)]
@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def tell(found: Mapping[str, Any]) -> None:
     """The figures as lines, ratios first."""
-    rate, spent, near = found["pictures_per_s"], found["distance_s"], found["precision_recall"]
+    rate, spent, near = found["images_per_s"], found["distance_s"], found["precision_recall"]
     for peer in ("torchmetrics", "network alone"):
         print(f"images/s   {rate['gridcode'] / rate[peer]:.2f}x {peer}: {rate['gridcode']:.3g} and {rate[peer]:.3g}")
     print(

@@ -251,8 +251,8 @@ def main() -> None:
                 row = {
                     "way": way,
                     "workers": workers,
-                    "pictures_per_s": 1 / wall,
-                    "cpu_ms_per_picture": 1000 * cpu,
+                    "images_per_s": 1 / wall,
+                    "cpu_ms_per_image": 1000 * cpu,
                     "opening_cpu_s": opening[way],
                     "peak_growth_mib": max(one["peak_growth_mib"] for one in found[way]),
                 }

@@ -23,7 +23,7 @@ from gridcode.studies.study import Cell
 def test_cells_are_pictures_and_points() -> None:
     study = Capacity(CapacityConfig(seeds=1, dense=(0, 2), targets=("ring",), depths=(0, 1)))
     names = [cell.setting for cell in study.cells()]
-    assert names[:3] == ["pictures-fsq-0", "pictures-fsq-2", "pictures-vq-0"]
+    assert names[:3] == ["images-fsq-0", "images-fsq-2", "images-vq-0"]
     assert names[3:] == ["ring-fsq-0", "ring-fsq-1", "ring-vq-0", "ring-vq-1"]
     models = [study.run(cell).model for cell in study.cells()[:3]]
     assert [getattr(model, "dense", None) for model in models] == [0, 2, 0]
@@ -97,7 +97,7 @@ def test_a_study_of_capacity(tmp_path: Path) -> None:
     study.prepare(tmp_path)
     write_study(study, {cell: run_cell(study, cell, tmp_path) for cell in study.cells()}, tmp_path)
     _, results = read_study(tmp_path / "study.json")
-    assert results[Cell("pictures-fsq-2", 0)]["parameters"] > results[Cell("pictures-fsq-0", 0)]["parameters"]
+    assert results[Cell("images-fsq-2", 0)]["parameters"] > results[Cell("images-fsq-0", 0)]["parameters"]
     table = (tmp_path / "table.md").read_text()
     assert "**64 clusters on a circle**" in table
     assert "**Open**: VQ is ahead of FSQ with a linear encoder: 64 clusters on a circle." in table

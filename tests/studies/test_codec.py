@@ -144,7 +144,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     out = tmp_path / "out"
     results = {cell: study.run_cell(cell, out) for cell in study.cells()}
     for found in results.values():
-        assert found["pictures"] == 2
+        assert found["images"] == 2
         for profile in found.get("profile", {}).values():
             assert sum(profile["error_share"]) == pytest.approx(1)
             assert max(profile["kept_share"]) <= 1

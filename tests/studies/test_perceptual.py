@@ -136,7 +136,7 @@ def test_a_study_is_measured_by_networks_that_took_no_part(tmp_path: Path, monke
     _, results = read_study(tmp_path / "study.json")
     assert [cell.setting for cell in results] == ["l2", "self", "lite0", "shifted"]
     for values in results.values():
-        assert values["pictures"] == 12
+        assert values["images"] == 12
         assert values[FRECHET.format("lite2")] > 0
         assert values[SECONDS] > 0
         assert "bits_per_token" not in values

@@ -118,7 +118,7 @@ class Evaluation:
             "zstd_bits_per_token": first.compressed.zstd,
             "reconstruction_frechet_on_classifier_features": first.frechet,
             "reconstruction_perceptual_on_classifier_features": first.perceptual,
-            "classifier_accuracy_on_real_pictures": self.classifier_accuracy,
+            "classifier_accuracy_on_real_images": self.classifier_accuracy,
         }
         if second is not None:
             figures |= {

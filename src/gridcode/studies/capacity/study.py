@@ -41,10 +41,10 @@ from gridcode.studies.intervals import answered, below, contrast, difference
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
 
-PICTURES: Final = "pictures"
+IMAGES: Final = "images"
 TITLES: Final = {"spirals": "points on two spirals", "ring": "64 clusters on a circle"}
 NAMES: Final = {"fsq": "FSQ", "vq": "VQ"}
-OF_PICTURES: Final = (
+OF_IMAGES: Final = (
     Column(PSNR, "PSNR (dB)", 2),
     Column(RECONSTRUCTION, "Fréchet distance, reconstructions", 3),
     Column("usage", "codebook usage", 1, percent=True),
@@ -92,7 +92,7 @@ class Capacity(ImageStudy):
 
     def cell_settings(self) -> list[str]:
         """Images come first, as they take longest."""
-        settings = [f"{PICTURES}-fsq-{dense}" for dense in self.config.dense] + [f"{PICTURES}-vq-0"]
+        settings = [f"{IMAGES}-fsq-{dense}" for dense in self.config.dense] + [f"{IMAGES}-vq-0"]
         settings += [
             f"{target}-{quantizer}-{depth}"
             for target in self.config.targets
@@ -104,7 +104,7 @@ class Capacity(ImageStudy):
     def kind(self, cell: Cell) -> str:
         """Images by quantizer, or points."""
         part = Part.of(cell)
-        return f"{PICTURES}, {part.quantizer}" if part.data == PICTURES else "points"
+        return f"{IMAGES}, {part.quantizer}" if part.data == IMAGES else "points"
 
     def recipe(self, cell: Cell) -> Recipe:
         """Stage I alone, with 1024 codes."""
@@ -126,7 +126,7 @@ class Capacity(ImageStudy):
 
     def time_cell(self, cell: Cell) -> float:
         """See :class:`gridcode.studies.study.Study`; added layers cost little and are left out."""
-        if Part.of(cell).data == PICTURES:
+        if Part.of(cell).data == IMAGES:
             return time_image_cell(self.config, self.recipe(cell))
         start, steps = time.perf_counter(), max(10, self.config.point_steps // 50)
         self._of_points(cell, steps)
@@ -134,7 +134,7 @@ class Capacity(ImageStudy):
 
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """Train and measure a tokenizer of images, or of points."""
-        if Part.of(cell).data != PICTURES:
+        if Part.of(cell).data != IMAGES:
             return self._of_points(cell, self.config.point_steps)
         folder = cell_folder(out, cell)
         tokenizer = train_stage_one(self.run(cell), pictures(self.config), folder)
@@ -156,16 +156,16 @@ class Capacity(ImageStudy):
         """See :class:`gridcode.studies.study.Study`."""
         config, verdicts, tables, panels = self.config, list[Verdict](), list[StudyTable](), list[Panel]()
         lines = {
-            "fsq": {float(dense): [f"{PICTURES}-fsq-{dense}"] for dense in config.dense},
-            "vq": {0.0: [f"{PICTURES}-vq-0"]},
+            "fsq": {float(dense): [f"{IMAGES}-fsq-{dense}"] for dense in config.dense},
+            "vq": {0.0: [f"{IMAGES}-vq-0"]},
         }
-        curves = curves_of(results, lines, OF_PICTURES)
+        curves = curves_of(results, lines, OF_IMAGES)
         x = "dense layers"
         verdicts += [] if (found := dense_verdict(curves[PSNR]["fsq"])) is None else [found]
         for quantizer, name in NAMES.items():
             title = f"Images, {name}"
-            tables.append(curve_table(curves, quantizer, title=title, x=x, label="{:g}".format, measures=OF_PICTURES))
-        panels += curve_panels(curves, NAMES, x=x, measures=OF_PICTURES, plotted=(PSNR,))
+            tables.append(curve_table(curves, quantizer, title=title, x=x, label="{:g}".format, measures=OF_IMAGES))
+        panels += curve_panels(curves, NAMES, x=x, measures=OF_IMAGES, plotted=(PSNR,))
         for target in config.targets:
             of_target = {
                 quantizer: {float(depth): [f"{target}-{quantizer}-{depth}"] for depth in config.depths}

@@ -121,10 +121,10 @@ class CodecStudy(Study):
                 name: partial(profile_of, Codec((rate,)), shown, self.config.coder)
                 for name, rate in rates_of(self.config.model).items()
             }
-            return {"profile": swept(rates, folder / "points.json"), "pictures": len(shown)}
+            return {"profile": swept(rates, folder / "points.json"), "images": len(shown)}
         judge = Judge.of(pictures(self.config))
         points = {name: partial(judge.point, way) for name, way in self._ways(cell).items()}
-        return {"points": swept(points, folder / "points.json"), "pictures": len(judge.originals)}
+        return {"points": swept(points, folder / "points.json"), "images": len(judge.originals)}
 
     def _ways(self, cell: Cell) -> dict[str, Way]:
         """What makes a file and an image again, by the point's name."""
@@ -184,7 +184,7 @@ class CodecStudy(Study):
             if any(measure.key in point for found in curves.values() for _, point in found)
         ]
         points = {line: [point for _, point in found] for line, found in curves.items()}
-        count = max((values["pictures"] for values in results.values()), default=0)
+        count = max((values["images"] for values in results.values()), default=0)
         columns = ", ".join(["the original", OURS, *(names[name] for name in self.config.formats)])
         reduced = [NAMES[name] for name in self.config.reduced if name in self.config.formats]
         smaller = f" ({' and '.join(reduced)} perhaps of smaller sides)" if reduced and self.config.factors else ""

@@ -102,7 +102,7 @@ class Perceptual(ImageStudy):
             return values
         loop = self.config.tokenizer(FSQConfig(), cell.seed).loop
         seconds = seconds_of_steps(cell_folder(out, cell) / "tokenizer", loop) / loop.steps
-        return values | {"pictures": len(pictures(self.config).val), SECONDS: seconds}
+        return values | {"images": len(pictures(self.config).val), SECONDS: seconds}
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`gridcode.studies.study.Study`."""
@@ -123,7 +123,7 @@ class Perceptual(ImageStudy):
         )
         title = f"A network in the loss of Stage I, {self.config.data.dataset}"
         tables = [StudyTable("Reconstructions by loss, at equal steps", ("", *names.values()), rows)]
-        count = min((values["pictures"] for values in results.values() if "pictures" in values), default=0)
+        count = min((values["images"] for values in results.values() if "images" in values), default=0)
         plotted = [
             measure for measure in MEASURES if measure.key in (PSNR, distance_measure("lite2", count), RECONSTRUCTION)
         ]
