@@ -26,7 +26,7 @@ import torch
 from benchmarks.measure import machine
 from benchmarks.scale import pictures, write_layouts
 from gridcode.data.config import DataConfig
-from gridcode.data.open import open_pictures
+from gridcode.data.open import open_images
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.files import to_json, write_json
 from gridcode.quantize.config import FSQConfig
@@ -46,7 +46,7 @@ def the_model() -> Tokenizer:
 def measure(actors: int, data: DataConfig, out: Path, shard: int) -> dict[str, float]:
     """Tokenize once, with so many actors, or with the local engine for none."""
     on_ray.SHARD_EXAMPLES = shard  # type: ignore[misc]
-    model, splits = the_model(), {"train": open_pictures(data, "train")}
+    model, splits = the_model(), {"train": open_images(data, "train")}
     began, told = time.perf_counter(), list[tuple[int, float]]()
 
     def progress(done: int, total: int | None) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from gridcode.domains.audio.data.decode import write
 from gridcode.domains.audio.domain import AudioDomain, data_of
 from gridcode.domains.audio.show import spectrograms
-from gridcode.evaluation.pictures import contact_sheet
+from gridcode.evaluation.images import contact_sheet
 from gridcode.tasks.generate import Generator
 from gridcode.tokenizer import Tokenizer
 

@@ -232,7 +232,7 @@ class Moved(ImageSource):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_missing_picture_is_one_also_from_a_worker_process(workers: int) -> None:
+def test_a_missing_image_is_one_also_from_a_worker_process(workers: int) -> None:
     batches = eval_batches(Moved(), DataConfig(size=8, workers=workers), batch_size=2)
     with pytest.raises(FileNotFoundError, match=r"^gone-0.png: there is no such file; was it moved") as caught:
         next(batches)
@@ -323,7 +323,7 @@ class TestPassesThrough:
         line = "crop.min_scale must lie in (0, 1], not 2.0; 1 keeps the whole shorter side"
         assert capsys.readouterr().err == f"gridcode train: {line.replace('crop.min_scale', '--data.crop.min-scale')}\n"
 
-    def test_a_picture_that_is_skipped_is_told(self, tmp_path: Path) -> None:
+    def test_an_image_that_is_skipped_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "val").mkdir()
         Image.new("L", (8, 8)).save(tmp_path / "good.png")
         Image.new("L", (8, 8)).save(tmp_path / "val" / "good.png")

@@ -132,7 +132,7 @@ def test_settings_become_the_verbs_options() -> None:
     assert advise("see data.csv; x.data.size is 3", {"--data.size"}) == "see data.csv; x.data.size is 3"
 
 
-def test_a_run_that_stops_at_a_picture_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_stops_at_an_image_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cat.png").write_bytes(b"meow")
     words = ["train", "tokenizer", "scenes_smoke", "--data.source", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(words) == 2

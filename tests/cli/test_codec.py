@@ -53,7 +53,7 @@ def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (13, 6)) -> P
     return path
 
 
-def test_a_picture_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_there_and_back(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = picture(tmp_path / "photo.jpg")
     packed = tmp_path / "photo.jpg.gc"
     assert said(["compress", str(photo), "--model", model], capsys) == f"{packed}: 51 bytes, 5.2308 bits per pixel\n"
@@ -70,7 +70,7 @@ def test_a_picture_there_and_back(model: str, tmp_path: Path, capsys: pytest.Cap
     said(["compress", str(photo), "--model", model, "--force", "--coder", "static", "--out", str(packed)], capsys)
 
 
-def test_folders_of_pictures_of_all_modes(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_of_images_of_all_modes(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in/a").mkdir(parents=True)
     modes = {"L": ".png", "RGB": ".png", "RGBA": ".png", "CMYK": ".jpg"}
     for mode, ending in modes.items():

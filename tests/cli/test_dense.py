@@ -221,7 +221,7 @@ def test_predict_refuses_a_whole_coco_folder(
     assert "give the folder of a split's images, such as val2017/, as --input" in capsys.readouterr().err
 
 
-def test_predict_takes_a_folder_or_a_picture(straight: Path, tmp_path: Path) -> None:
+def test_predict_takes_a_folder_or_an_image(straight: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", size=(30, 44))
     odd = tmp_path / "in" / os.fsdecode(b"caf\xe9.png")
     shutil.copy(tmp_path / "in/1.png", odd)

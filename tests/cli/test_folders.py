@@ -170,7 +170,7 @@ def test_of_several_parts_the_right_one_is_named(
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_what_gridcode_wrote_is_no_folder_of_pictures(
+def test_what_gridcode_wrote_is_no_folder_of_images(
     command: str, folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folders)
@@ -180,7 +180,7 @@ def test_what_gridcode_wrote_is_no_folder_of_pictures(
         assert DOES.get(name, "") in line, line
 
 
-def test_pictures_of_any_kind_may_be_a_pattern_and_other_files_may_not(tmp_path: Path) -> None:
+def test_images_of_any_kind_may_be_a_pattern_and_other_files_may_not(tmp_path: Path) -> None:
     (tmp_path / "0.tar").touch()
     for kind in ("image", "dense"):
         check_source(str(tmp_path / "*.tar"), kind)

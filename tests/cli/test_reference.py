@@ -12,7 +12,7 @@ from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import eval_batches
 from gridcode.data.open import open_split
-from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.images import to_uint8
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.reference import load_reference
 from gridcode.features.classifier import Classifier, save_classifier
@@ -47,7 +47,7 @@ def test_both_layouts_hold_the_same_statistics(tmp_path: Path, capsys: pytest.Ca
     assert np.load(pictures)["arr_0"].shape == (3, 16, 16, 3)
 
 
-def test_pictures_in_files_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_in_files_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     classifier = Classifier(ClassifierConfig(classes=5, size=16, widths=(8,), feature_dim=8)).eval()
     save_classifier(classifier, tmp_path / "classifier", classes=tuple("abcde"))

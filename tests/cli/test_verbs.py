@@ -71,7 +71,7 @@ def names(folder: Path) -> list[str]:
 
 
 class TestTokenize:
-    def test_it_writes_every_picture_and_says_what_is_next(
+    def test_it_writes_every_image_and_says_what_is_next(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         out = tmp_path / "tokens"
@@ -94,7 +94,7 @@ class TestEdit:
     def edit(self, models: Models, *words: str) -> int:
         return main(["edit", "--prior", models.prior, "--tokenizer", models.tokenizer, "--steps", "2", *words])
 
-    def test_a_box_of_a_wide_picture_is_drawn_again(
+    def test_a_box_of_a_wide_image_is_drawn_again(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         photo, out = tmp_path / "photo.png", tmp_path / "edits"
@@ -151,7 +151,7 @@ class TestEdit:
 
 
 class TestSample:
-    def test_pictures_are_the_generators_own(self, models: Models, tmp_path: Path) -> None:
+    def test_images_are_the_generators_own(self, models: Models, tmp_path: Path) -> None:
         out = tmp_path / "pictures"
         words = ["sample", "--prior", models.prior, "--tokenizer", models.tokenizer, "--out", str(out)]
         assert main([*words, "--classes", "cone", "1", "--count", "2", "--steps", "3", "--seed", "4"]) == 0
@@ -227,7 +227,7 @@ class TestSample:
 
 
 class TestReconstruct:
-    def test_the_validation_pictures_come_back_beside_their_quality(
+    def test_the_validation_images_come_back_beside_their_quality(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         out = tmp_path / "out"
@@ -237,7 +237,7 @@ class TestReconstruct:
         assert sum(bool(re.match(r"scene-0-0000\d\d  \d+\.\d\d dB", line)) for line in lines) == 3
         assert (out / "comparison.png").exists()
 
-    def test_a_single_picture_in_its_own_size(self, models: Models, tmp_path: Path) -> None:
+    def test_a_single_image_in_its_own_size(self, models: Models, tmp_path: Path) -> None:
         generator = np.random.default_rng(0)
         Image.fromarray(generator.integers(0, 256, (21, 30, 3), dtype=np.uint8)).save(tmp_path / "cat 1.png")
         out = tmp_path / "out"
@@ -272,7 +272,7 @@ class TestReconstruct:
         assert main([*words, "--out", str(tmp_path / "skipped"), "--data.on-error", "skip"]) == 0
         assert len(list((tmp_path / "skipped").glob("*-both.png"))) == 4
 
-    def test_a_picture_that_is_none_is_one_line(
+    def test_an_image_that_is_none_is_one_line(
         self, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "cat.png").write_bytes(b"meow")
@@ -393,7 +393,7 @@ ODD = (
 )
 
 
-def odd_pictures(folder: Path) -> list[str]:
+def odd_images(folder: Path) -> list[str]:
     """Images whose names are of every kind, in a folder whose own is not UTF-8; their keys."""
     folder.mkdir(parents=True)
     for number, name in enumerate((*ODD, *(f"{number}.png".encode() for number in range(36)))):
@@ -406,7 +406,7 @@ def test_odd_names_are_read_by_every_verb(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / os.fsdecode(b"\xff %s~") / "only"
-    keys, tokenizer = odd_pictures(folder), ["--tokenizer", models.tokenizer]
+    keys, tokenizer = odd_images(folder), ["--tokenizer", models.tokenizer]
     data = ["--data.source", "~/" + os.fsdecode(b"\xff %s~")]
     tokens = str(tmp_path / "tokens")
     assert main(["tokenize", *tokenizer, "--out", tokens, *data]) == 0
@@ -430,7 +430,7 @@ def test_odd_names_are_read_by_every_verb(
 
 
 def test_the_terminal_shows_names_that_it_lacks(models: Models, tmp_path: Path) -> None:
-    odd_pictures(tmp_path / os.fsdecode(b"\xff"))
+    odd_images(tmp_path / os.fsdecode(b"\xff"))
     words = ["info", str(tmp_path / os.fsdecode(b"\xff"))]
     code = "import sys; from gridcode.cli.main import main; print(main(sys.argv[1:])); print(sys.argv[2])"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gridcode.cli.main import main
 from gridcode.convert import check_conversion, convert_tokenizer
-from gridcode.convert.check import random_pictures
+from gridcode.convert.check import random_images
 from gridcode.convert.shape import shape_of
 from gridcode.convert.source import Source
 from gridcode.domains.image.config import VQGANConfig
@@ -93,7 +93,7 @@ def test_a_converted_tokenizer_computes_what_its_source_does(name: str, tmp_path
     tokenizer = conversion.tokenizer
     assert (conversion.project, conversion.used) == ("diffusers", len(model.state_dict()))
     assert tokenizer.parameter_count == sum(parameter.numel() for parameter in model.parameters())
-    images = random_pictures(3, tokenizer.config.channels, side=32, seed=1)
+    images = random_images(3, tokenizer.config.channels, side=32, seed=1)
     for batch in (images, images[:, :, :8, :24].contiguous()):
         latents, indices, decoded = theirs(model, batch)
         with torch.no_grad():
@@ -108,7 +108,7 @@ def test_pixels_in_the_unit_range_are_the_layers_affair_alone(tmp_path: Path) ->
     model = make("as aMUSEd's, no attention at all")
     model.save_pretrained(tmp_path)
     conversion = convert_tokenizer(tmp_path, unit_range=True)
-    images = random_pictures(2, 3, side=16, seed=0)
+    images = random_images(2, 3, side=16, seed=0)
     _, indices, decoded = theirs(model, (images + 1) / 2)
     assert torch.equal(conversion.tokenizer.encode(images), indices)
     torch.testing.assert_close(conversion.tokenizer(images).outputs, decoded * 2 - 1, rtol=0, atol=4e-4)
@@ -133,7 +133,7 @@ def test_training_goes_on_from_the_book_as_it_is(tmp_path: Path) -> None:
     make().save_pretrained(tmp_path)
     tokenizer = convert_tokenizer(tmp_path).tokenizer.train()
     before = {name: tensor.clone() for name, tensor in tokenizer.state_dict().items()}
-    out = tokenizer(random_pictures(2, 3, side=16, seed=0))
+    out = tokenizer(random_images(2, 3, side=16, seed=0))
     (out.outputs.square().mean() + out.quantized.loss).backward()
     assert torch.equal(tokenizer.quantizer.state_dict()["codebook"], before["quantizer.codebook"])
     still = [name for name, parameter in tokenizer.named_parameters() if parameter.grad is None]
@@ -161,7 +161,7 @@ def test_attention_under_its_names_of_before(tmp_path: Path) -> None:
         renamed[name] = tensor
     assert sum(".query." in name for name in renamed) == 4
     save_file(renamed, path)
-    images = random_pictures(2, 3, side=16, seed=0)
+    images = random_images(2, 3, side=16, seed=0)
     conversion = convert_tokenizer(tmp_path)
     assert torch.equal(conversion.tokenizer.encode(images), theirs(model, images)[1])
     agreement = check_conversion(conversion, tmp_path)

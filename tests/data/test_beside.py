@@ -17,7 +17,7 @@ import torch
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
 from gridcode.data.loader import eval_batches
-from gridcode.data.open import keep_columns, open_pictures
+from gridcode.data.open import keep_columns, open_images
 from gridcode.data.shards.beside import Beside
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.errors import GridcodeError
@@ -73,24 +73,24 @@ WAYS = {"tar": (tars, ("txt", "json")), "parquet": (parquet, ("width", "score", 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_columns_come_with_their_pictures(way: str, stream: bool, tmp_path: Path) -> None:
+def test_columns_come_with_their_images(way: str, stream: bool, tmp_path: Path) -> None:
     write, names = WAYS[way]
     truth = write(tmp_path / way)
     config = replace(DATA, source=str(tmp_path / way), stream=stream)
     found = {}
     for split in ("train", "val"):
-        source = keep_columns(open_pictures(config, split), names)
+        source = keep_columns(open_images(config, split), names)
         for batch in eval_batches(source, config, batch_size=2):
             found |= dict(zip(batch.keys, batch.beside, strict=True))
     assert found == truth
-    train = open_pictures(config, "train")
+    train = open_images(config, "train")
     assert all(batch.beside in ((), ({}, {}), ({},)) for batch in eval_batches(train, config, batch_size=2))
 
 
 def test_a_saved_data_set_has_its_other_columns(tmp_path: Path) -> None:
     saved(tmp_path / "saved", 5)
     config = replace(DATA, source=str(tmp_path / "saved"))
-    source = keep_columns(open_pictures(config, "train"), ["label"])
+    source = keep_columns(open_images(config, "train"), ["label"])
     found = {
         key: beside
         for b in eval_batches(source, config, batch_size=8)
@@ -114,12 +114,12 @@ def test_what_cannot_be_kept_is_said(way: str, name: str, said: str, tmp_path: P
         WAYS[way][0](tmp_path / way)
     config = replace(DATA, source=str(tmp_path / way) if way != "scenes" else "scenes")
     with pytest.raises(GridcodeError, match=said):
-        keep_columns(open_pictures(config, "train"), [name])
+        keep_columns(open_images(config, "train"), [name])
 
 
-def test_a_stream_of_tar_files_keeps_no_pictures(tmp_path: Path) -> None:
+def test_a_stream_of_tar_files_keeps_no_images(tmp_path: Path) -> None:
     tars(tmp_path / "tar")
-    train = open_pictures(replace(DATA, source=str(tmp_path / "tar"), stream=True), "train")
+    train = open_images(replace(DATA, source=str(tmp_path / "tar"), stream=True), "train")
     with pytest.raises(GridcodeError, match="'png' is an image, which a token store does not keep; leave it out"):
         keep_columns(train, ["png"])
 
@@ -169,8 +169,8 @@ def test_splits_have_the_same_columns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Tokenizer(TokenizerConfig(quantizer=FSQConfig(levels=(4, 3)), widths=(8, 8))).eval()
     splits = {
-        "train": keep_columns(open_pictures(config, "train"), ["width"]),
-        "val": open_pictures(config, "val"),
+        "train": keep_columns(open_images(config, "train"), ["width"]),
+        "val": open_images(config, "val"),
     }
     with pytest.raises(GridcodeError, match=r"columns are width \(int64\) of train, but none of val; keep the same"):
         tokenize(model, splits, config, StoreOptions(tmp_path / "store"))

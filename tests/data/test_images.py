@@ -269,7 +269,7 @@ def test_a_png_with_broken_pixels_is_refused(tag):
 
 @pytest.mark.parametrize("tag", range(1, 9))
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
-def test_pictures_are_turned_by_their_tag_or_left_as_they_lie(tmp_path, tag, ending):
+def test_images_are_turned_by_their_tag_or_left_as_they_lie(tmp_path, tag, ending):
     stored = np.kron(np.array([[250, 150, 100], [50, 0, 200]], np.uint8), np.ones((16, 16), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = tag

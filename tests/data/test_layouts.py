@@ -224,7 +224,7 @@ def test_printable_names_come_back(name):
     assert os.fsencode(unprintable(printable(os.fsdecode(name)))) == name
 
 
-def test_a_picture_and_a_list(tmp_path):
+def test_an_image_and_a_list(tmp_path):
     put(tmp_path, "a.png", "sub/b.png")
     assert len(open_source(tmp_path / "a.png")) == 1
     (tmp_path / "list.txt").write_text("a.png\tx\n\nsub/b.png\ty\n")
@@ -327,7 +327,7 @@ _NAME = st.sampled_from(
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.sets(st.tuples(_NAME, _NAME), min_size=1, max_size=6))
-def test_no_split_is_a_class_and_no_validation_picture_is_trained_on(tree):
+def test_no_split_is_a_class_and_no_validation_image_is_trained_on(tree):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for number, (upper, lower) in enumerate(sorted(tree)):

@@ -204,8 +204,8 @@ class TestSolids:
         assert 0.9 * solids.BOUNDS[shape] < reach <= solids.BOUNDS[shape]
 
 
-class TestPictures:
-    def test_pictures_use_the_range_without_burning_out(self, batch: SceneBatch) -> None:
+class TestImages:
+    def test_images_use_the_range_without_burning_out(self, batch: SceneBatch) -> None:
         assert batch.rgb.min() < 40
         assert batch.rgb.max() > 230
         assert (batch.rgb == 255).mean() < 0.01

@@ -139,7 +139,7 @@ def test_shards_are_read_like_any_source(tmp_path):
     assert open_source(tmp_path / "a").classes == ("cat", "dog", "owl")
 
 
-def test_the_stream_is_that_of_a_folder_with_the_same_pictures(tmp_path):
+def test_the_stream_is_that_of_a_folder_with_the_same_images(tmp_path):
     shards(tmp_path / "tar", labels=None)
     (tmp_path / "png").mkdir()
     for number in range(12):
@@ -173,7 +173,7 @@ def test_modes_rotation_and_damage_are_those_of_folders(tmp_path):
         source[3]
 
 
-def test_classes_by_name_by_json_and_apart_from_their_pictures(tmp_path):
+def test_classes_by_name_by_json_and_apart_from_their_images(tmp_path):
     members = [(f"{number}.png", picture(number)) for number in range(3)]
     names = [(f"{number}.cls", b"cat\n" if number else b"dog") for number in range(3)]
     (tmp_path / "a.tar").write_bytes(packed(members + names))
@@ -310,7 +310,7 @@ def test_splits_of_shards(tmp_path):
         told(tmp_path / "names/train-*.tar", val_source=str(tmp_path / "names/train-0.tar"))
 
 
-def test_pictures_beside_archives_come_first(tmp_path):
+def test_images_beside_archives_come_first(tmp_path):
     shards(tmp_path, 1)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat/1.png").write_bytes(picture(1))

@@ -212,7 +212,7 @@ def test_labels_of_bool_and_of_mixed_widths(tmp_path):
             ParquetImages(paths[:1])
 
 
-def test_the_column_that_shows_pictures_is_taken(tmp_path):
+def test_the_column_that_shows_images_is_taken(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"hash": [b"\x01", b"\x02"], "scan": [None, png(5)], "mask": [b"x", b"y"]}), path)
     assert int(ParquetImages([path])[1].image[0, 0, 0]) == 5
@@ -395,7 +395,7 @@ def test_npz_names_that_others_use(tmp_path):
     first=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_arrays_of_every_type_and_layout_mean_the_same_picture(kind, shape, first, seed):
+def test_arrays_of_every_type_and_layout_mean_the_same_image(kind, shape, first, seed):
     channels, height, width = shape
     white = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     white[0, 0, 0] = 255

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gridcode.data import DataConfig, eval_batches, open_split, train_batches
-from gridcode.data.open import open_input, open_pictures, understood
+from gridcode.data.open import open_images, open_input, understood
 from gridcode.data.shards import remote as remote_files
 from gridcode.data.shards.images import TarImages
 from gridcode.data.shards.lanes import lane_count, useful_lane_workers
@@ -35,7 +35,7 @@ def config(source, **settings):
 def stream(folder, count=4, each=6, **settings):
     truth = shards(folder, count, each)
     (folder / "classnames.txt").write_text("cat\ndog\nowl\n")
-    return open_pictures(config(folder, val_source=str(folder / "000.tar"), **settings), "train"), truth
+    return open_images(config(folder, val_source=str(folder / "000.tar"), **settings), "train"), truth
 
 
 def taken(source, steps, *, settings=CONFIG, start=0, seed=1, rank=0, world=1, batch=4):
@@ -50,7 +50,7 @@ def same(one, two):
     )
 
 
-def test_every_picture_comes_once_an_epoch_with_its_class(tmp_path):
+def test_every_image_comes_once_an_epoch_with_its_class(tmp_path):
     source, truth = stream(tmp_path)
     batches = taken(source, 12)
     for epoch in (batches[:6], batches[6:]):
@@ -165,7 +165,7 @@ def test_shards_of_one_name_have_keys_of_their_own_like_those_of_the_index(tmp_p
 
 
 def told(settings):
-    return understood(open_pictures(settings, "train"), open_pictures(settings, "val"))
+    return understood(open_images(settings, "train"), open_images(settings, "val"))
 
 
 def test_shards_are_held_out_and_the_count_is_said_to_be_unknown(tmp_path):
@@ -176,7 +176,7 @@ def test_shards_are_held_out_and_the_count_is_said_to_be_unknown(tmp_path):
         "classes: none",
         "labels: none, for a stream tells classes only by a classnames.txt beside its shards",
     ]
-    train, val = (open_pictures(config(tmp_path), split) for split in ("train", "val"))
+    train, val = (open_images(config(tmp_path), split) for split in ("train", "val"))
     assert sorted(train.shards + val.shards) == sorted(str(path) for path in tmp_path.glob("*.tar"))
     with pytest.raises(GridcodeError, match=r"one shard cannot be split; write more, or set data\.val_source"):
         told(config(tmp_path / "000.tar"))
@@ -204,11 +204,11 @@ def memory(tmp_path):
 def test_what_lies_behind_a_url_is_the_same_stream(memory):
     source, _ = memory
     settings = config("memory://bucket/{000..003}.tar", stream=False, val_source="memory://bucket/*.tar")
-    remote = replace(open_pictures(replace(settings, val_source="memory://x/0.tar"), "train"))
+    remote = replace(open_images(replace(settings, val_source="memory://x/0.tar"), "train"))
     assert remote.classes == ("cat", "dog", "owl")
     assert same(taken(remote, 7), taken(source, 7))
     with pytest.raises(GridcodeError, match="both for training and for validation"):
-        open_pictures(settings, "val")
+        open_images(settings, "val")
     for opened in (open_input, lambda settings: open_split(settings, "train")):
         with pytest.raises(GridcodeError, match="every image is looked up by its number; fetch it first"):
             opened(settings)
@@ -227,12 +227,12 @@ def test_a_connection_that_breaks_is_made_again(memory, monkeypatch, caplog):
 
     monkeypatch.setattr(remote_files._Forward, "read", read)
     settings = config("memory://bucket/{000..003}.tar", val_source="memory://x/0.tar")
-    assert same(taken(open_pictures(settings, "train"), 7), taken(source, 7))
+    assert same(taken(open_images(settings, "train"), 7), taken(source, 7))
     assert left == [0]
     assert caplog.text.count("reset by peer); check the address and the connection; trying again in 0 s") == 2
     left[0] = 10**6
     with pytest.raises(GridcodeError, match=r"\.tar: cannot be read \(reset by peer\)"):
-        taken(open_pictures(settings, "train"), 7)
+        taken(open_images(settings, "train"), 7)
 
 
 def test_parquet_behind_a_url(tmp_path):
@@ -247,9 +247,9 @@ def test_parquet_behind_a_url(tmp_path):
     lines = told(settings)
     assert lines[0] == "train: 2 shards of memory://rows/*.parquet, count of images unknown"
     assert lines[2] == "classes: 2 (cat, dog)"
-    keys = Counter(key for batch in taken(open_pictures(settings, "train"), 3) for key in batch.keys)
+    keys = Counter(key for batch in taken(open_images(settings, "train"), 3) for key in batch.keys)
     assert keys == Counter(f"train-{shard}.parquet:{row}" for shard in (0, 1) for row in range(6))
-    (batch,) = eval_batches(open_pictures(settings, "val"), CONFIG, batch_size=8)
+    (batch,) = eval_batches(open_images(settings, "val"), CONFIG, batch_size=8)
     assert batch.labels.tolist() == [0, 1, 1, 0, 1, 0]
     system.rm("/rows", recursive=True)
 
@@ -288,13 +288,13 @@ def server(tmp_path):
 def test_a_server_without_ranges_is_read_and_its_faults_are_one_line(tmp_path, server, monkeypatch):
     source, _ = stream(tmp_path)
     settings = config(f"{server}/{{000..003}}.tar", val_source=f"{server}/000.tar")
-    remote = open_pictures(settings, "train")
+    remote = open_images(settings, "train")
     assert remote.classes == ("cat", "dog", "owl")
     assert same(taken(remote, 7), taken(source, 7))
     assert same(taken(remote, 3, settings=replace(CONFIG, workers=2)), taken(source, 3))
     (tmp_path / "classnames.txt").unlink()
     monkeypatch.setattr(Quiet, "absent", 403)
-    assert open_pictures(settings, "train").classes == ()
+    assert open_images(settings, "train").classes == ()
     monkeypatch.undo()
     missing = replace(remote, shards=(*remote.shards[:3], f"{server}/gone.tar"))
     with pytest.raises(GridcodeError, match=r"/gone\.tar: there is no such file; check data\.source"):
@@ -305,7 +305,7 @@ def test_a_server_that_is_away_is_one_line():
     with pytest.raises(
         GridcodeError, match=r"^http://127\.0\.0\.1:9/.*: cannot be read \(.*\); check the address"
     ) as error:
-        open_pictures(config("http://127.0.0.1:9/{0..3}.tar"), "train")
+        open_images(config("http://127.0.0.1:9/{0..3}.tar"), "train")
     assert "\n" not in str(error.value)
     for url, message in (
         ("nonsense://a/{0..1}.tar", "cannot be read .*nonsense"),
@@ -313,7 +313,7 @@ def test_a_server_that_is_away_is_one_line():
         ("memory://a/{0..1}.zip", "a stream reads .tar and .parquet files"),
     ):
         with pytest.raises(GridcodeError, match=message):
-            open_pictures(config(url), "train")
+            open_images(config(url), "train")
 
 
 def test_what_cannot_be_read_stops_or_is_left_out(tmp_path):

@@ -56,7 +56,7 @@ def study_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_page_has_verdicts_plot_tables_pictures_and_how_it_was_measured(tmp_path: Path) -> None:
+def test_a_page_has_verdicts_plot_tables_images_and_how_it_was_measured(tmp_path: Path) -> None:
     pages = tmp_path / "pages"
     folder = study_folder(tmp_path / "study")
     assert PROGRAM.take_in(folder, pages) == pages / "tradeoff-digits.json"

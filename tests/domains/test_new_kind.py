@@ -158,7 +158,7 @@ class WaveDomain(Domain):
         error = float(torch.cat(errors).mean())
         return Measurement({"mse": error}, meter.compute(), score=-error)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: WaveBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: WaveBatch) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(str(tokenizer.decode(tokenizer.encode(batch.waves)).tolist()))
 

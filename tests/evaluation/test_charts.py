@@ -76,7 +76,7 @@ def test_marks_are_named_at_their_step_and_names_are_not_formulas() -> None:
 
 
 @pytest.mark.parametrize(("last", "value"), [(960_000, 1.0), (9_523_810, 123_456.0), (10, -4e-7), (1, 0.001234)])
-def test_labels_of_ticks_are_within_the_picture(last: int, value: float) -> None:
+def test_labels_of_ticks_are_within_the_image(last: int, value: float) -> None:
     svg = drawn(Curve("train", [(0, value), (last, 1.001 * value)]))
     labels = [element for element in ElementTree.fromstring(svg).iter() if "rotate(-0 " in element.get("transform", "")]
     assert len(labels) > 4

@@ -53,7 +53,7 @@ def test_lite_is_the_mean_of_the_networks(variant: str) -> None:
     assert found.value == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_picture_is_no_distance_from_what_a_file_makes_of_it() -> None:
+def test_an_image_is_no_distance_from_what_a_file_makes_of_it() -> None:
     x = pictures(3, channels=1)
     near = (x + 0.3 / 127.5).clamp(max=1.5)
     assert scored(pair_distance("lite0"), (x, near)).value == pytest.approx(0, abs=1e-6)

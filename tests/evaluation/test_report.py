@@ -13,8 +13,8 @@ from gridcode.evaluation import (
     CodeUsage,
     Curve,
     Figure,
+    ImageGroup,
     Mark,
-    PictureGroup,
     Report,
     Table,
     reconstruction_gallery,
@@ -145,14 +145,14 @@ def test_an_alarm_is_named_at_the_top_and_marked_in_the_charts_at_its_step(tmp_p
 
 def test_each_reconstruction_stands_right_below_its_original(tmp_path: Path) -> None:
     originals, decoded = pictures(3), pictures(3) // 2
-    from gridcode.evaluation.pictures import data_uri
+    from gridcode.evaluation.images import data_uri
 
     page = Page(written(Report("a", galleries=[reconstruction_gallery(originals, decoded)]), tmp_path))
     expected = [data_uri(p) for pair in zip(originals, decoded, strict=True) for p in pair]
     assert page.addresses == expected
 
 
-def test_samples_without_nearest_pictures_or_of_no_class(tmp_path: Path) -> None:
+def test_samples_without_nearest_images_or_of_no_class(tmp_path: Path) -> None:
     gallery = sample_gallery([("", pictures(2, channels=1), None), ("empty", pictures(2)[:0], None)])
     assert list(gallery.storeys) == ["sample"]
     text = written(Report("a", galleries=[gallery]), tmp_path)
@@ -167,11 +167,11 @@ def test_usage_without_digits_shows_the_ranks_alone(tmp_path: Path) -> None:
     assert "Digits of the code" not in text
 
 
-def test_pictures_that_do_not_fit_are_refused() -> None:
+def test_images_that_do_not_fit_are_refused() -> None:
     with pytest.raises(GridcodeError, match=r"one length, got \[2, 3\]"):
-        PictureGroup("cat", [pictures(2), pictures(3)])
+        ImageGroup("cat", [pictures(2), pictures(3)])
     with pytest.raises(GridcodeError, match=r"images of cat: needs uint8 .* got float64"):
-        PictureGroup("cat", [np.zeros((2, 8, 8, 3))])  # type: ignore[list-item]
+        ImageGroup("cat", [np.zeros((2, 8, 8, 3))])  # type: ignore[list-item]
 
 
 def test_passages_stand_side_by_side_with_what_differs_marked(tmp_path: Path) -> None:

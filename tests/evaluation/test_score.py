@@ -170,7 +170,7 @@ def test_features_are_kept_of_at_most_ten_thousand_from_all_over(batch: int) -> 
     assert len(few.features) == 500
 
 
-def test_a_hash_names_pictures_whatever_their_batches_and_network() -> None:
+def test_a_hash_names_images_whatever_their_batches_and_network() -> None:
     pictures = images(12, 0)
     first = measure_reference(pictures.split(5), stand_in(), source="here").hash
     assert measure_reference([pictures], stand_in("lite0"), source="there").hash == first

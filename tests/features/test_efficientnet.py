@@ -45,7 +45,7 @@ def test_every_layer_equals_the_packages(variant: Variant) -> None:
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: name + text)
 
 
-def test_grey_pictures_count_as_colours_and_odd_sizes_pass() -> None:
+def test_grey_images_count_as_colours_and_odd_sizes_pass() -> None:
     network = load_efficientnet_lite()
     grey = torch.rand(2, 1, 45, 33) * 2 - 1
     with torch.inference_mode():
@@ -59,7 +59,7 @@ def test_grey_pictures_count_as_colours_and_odd_sizes_pass() -> None:
         ]
 
 
-def test_distance_has_a_gradient_and_is_0_for_equal_pictures() -> None:
+def test_distance_has_a_gradient_and_is_0_for_equal_images() -> None:
     network = load_efficientnet_lite()
     first = torch.rand(2, 3, 32, 32) * 2 - 1
     second = (first + 0.2 * torch.randn(2, 3, 32, 32)).requires_grad_()

@@ -86,7 +86,7 @@ def test_lite_resizes_with_pillow_and_clips(weights: Path, variant: Variant, sid
         np.testing.assert_allclose(found[channel], np.asarray(picture).clip(0, 255) / 127.5 - 1, atol=3e-5)
 
 
-def test_pictures_count_as_files_hold_them(weights: Path) -> None:
+def test_images_count_as_files_hold_them(weights: Path) -> None:
     images = pictures(224, 224)
     extractor = lite_extractor("lite0")
     torch.testing.assert_close(extractor(images).vectors, images.flatten(1))

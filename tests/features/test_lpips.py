@@ -49,7 +49,7 @@ def test_it_is_lpips_as_published(lpips_files: tuple[Path, Path]) -> None:
     assert (ours > 0).all()
 
 
-def test_it_is_symmetric_and_zero_for_equal_pictures_with_a_finite_gradient(lpips_files: tuple[Path, Path]) -> None:
+def test_it_is_symmetric_and_zero_for_equal_images_with_a_finite_gradient(lpips_files: tuple[Path, Path]) -> None:
     lpips, x, y = load_lpips(*lpips_files), pictures(1), pictures(2)
     torch.testing.assert_close(lpips(x, y), lpips(y, x))
     same = x.clone().requires_grad_(True)
@@ -61,12 +61,12 @@ def test_it_is_symmetric_and_zero_for_equal_pictures_with_a_finite_gradient(lpip
     assert all(parameter.grad is None for parameter in lpips.parameters())
 
 
-def test_grey_pictures_count_as_colours(lpips_files: tuple[Path, Path]) -> None:
+def test_grey_images_count_as_colours(lpips_files: tuple[Path, Path]) -> None:
     lpips, x, y = load_lpips(*lpips_files), pictures(1, 1), pictures(2, 1)
     torch.testing.assert_close(lpips(x, y), lpips(x.repeat(1, 3, 1, 1), y.repeat(1, 3, 1, 1)))
 
 
-def test_small_pictures_are_one_line(lpips_files: tuple[Path, Path]) -> None:
+def test_small_images_are_one_line(lpips_files: tuple[Path, Path]) -> None:
     with pytest.raises(GridcodeError, match=r"at least 16 pixels per side, got \(2, 3, 15, 15\); try loss"):
         load_lpips(*lpips_files)(pictures(1, side=15), pictures(2, side=15))
 

@@ -49,7 +49,7 @@ def test_it_learns_classes_and_passes_over_what_has_none() -> None:
     assert not any(parameter.requires_grad for parameter in observer.parameters())
 
 
-def test_it_learns_which_way_up_pictures_are() -> None:
+def test_it_learns_which_way_up_images_are() -> None:
     ramp = torch.linspace(-1, 1, 16).expand(32, 3, 16, 16)
     batch = Batch(images=ramp, labels=torch.full((32,), -1), keys=("",) * 32)
     config = ObserverConfig(targets=4, rotations=True, widths=(8, 16), steps=60, lr=5e-3)
@@ -88,7 +88,7 @@ def test_the_distance_is_zero_to_itself_and_two_at_most(height: int, width: int,
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 1, 16, 16), (2, 3, 3, 16)])
-def test_pictures_that_do_not_fit_are_one_line(shape: tuple[int, ...]) -> None:
+def test_images_that_do_not_fit_are_one_line(shape: tuple[int, ...]) -> None:
     message = r"takes images \(B, 3, H, W\) of at least 4 pixels per side, got shape .*; give loss.perceptual.widths"
     with pytest.raises(GridcodeError, match=message):
         Observer(ObserverConfig(targets=4, widths=(8, 8, 8))).features(torch.zeros(shape))
@@ -115,7 +115,7 @@ def test_a_config_that_is_no_observers_is_one_line(tmp_path: Path) -> None:
             load_observer(tmp_path / "observer")
 
 
-def test_a_trained_observer_sees_that_a_picture_is_too_pale_or_too_dark() -> None:
+def test_a_trained_observer_sees_that_an_image_is_too_pale_or_too_dark() -> None:
     """A norm over an image's own values would not: blur and a wrong brightness then cost the same nothing."""
     draw = torch.Generator().manual_seed(0)
     pictures = torch.rand(64, 3, 4, 4, generator=draw).repeat_interleave(4, 2).repeat_interleave(4, 3) * 2 - 1

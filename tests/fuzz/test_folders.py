@@ -102,7 +102,7 @@ def written(random: Random, root: Path) -> Meaning:
             inside = folder if name is None else _class_folder(random, folder, name, root)
             for _ in range(random.integers(2 if name is None else 1, 4)):
                 number = next(numbers)
-                _picture(random, inside, number, root, deep=name is not None)
+                _image(random, inside, number, root, deep=name is not None)
                 if told is not None:
                     told[number] = name
     meaning.held_out = not meaning.val
@@ -110,7 +110,7 @@ def written(random: Random, root: Path) -> Meaning:
         number = next(numbers)
         name = names[0] if names else None
         place = places.get("train", home)
-        _picture(random, place if name is None else place / os.fsdecode(name), number, root, deep=False)
+        _image(random, place if name is None else place / os.fsdecode(name), number, root, deep=False)
         meaning.train[number] = name
     _clutter(random, [root, *places.values()])
     if random.random() < 0.25:
@@ -138,7 +138,7 @@ def _class_folder(random: Random, folder: Path, name: bytes, root: Path) -> Path
     return place
 
 
-def _picture(random: Random, folder: Path, number: int, root: Path, *, deep: bool) -> None:
+def _image(random: Random, folder: Path, number: int, root: Path, *, deep: bool) -> None:
     name = STEMS[random.integers(len(STEMS))] % number + b"_%d" % number + ENDINGS[random.integers(len(ENDINGS))]
     if deep and random.random() < 0.2:
         folder = folder / "deep" / "er"

@@ -291,7 +291,7 @@ KINDS: dict[str, tuple[float, Callable[[Random], Case]]] = {
 
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 1 << 32), st.sampled_from(sorted(KINDS)))
-def test_no_metadata_costs_a_picture_and_no_damage_a_traceback(seed, kind):
+def test_no_metadata_costs_an_image_and_no_damage_a_traceback(seed, kind):
     case = KINDS[kind][1](np.random.default_rng(seed))
     outcome, seen = judge(case)
     assert outcome == "decoded" or (outcome == "refused" and case.expected is None), seen

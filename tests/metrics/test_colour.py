@@ -57,7 +57,7 @@ def test_distance_is_that_of_the_features():
 
 
 @pytest.mark.parametrize("first", ["generated", "reference"])
-def test_one_picture_in_both_sets_is_refused(first):
+def test_one_image_in_both_sets_is_refused(first):
     distance = ColourFrechet("noise", 1)
     updates = {"generated": distance.update_generated, "reference": distance.update_reference}
     updates.pop(first)(torch.zeros(1, 1), ["cat.png"])

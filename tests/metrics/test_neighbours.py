@@ -25,7 +25,7 @@ def test_a_copy_is_found_at_distance_zero_far_from_the_origin() -> None:
     assert found.distances.flatten().tolist() == [0.0, 0.0]
 
 
-def test_uint8_pictures_can_be_compared_as_they_are() -> None:
+def test_uint8_images_can_be_compared_as_they_are() -> None:
     references = torch.tensor([[0, 0], [255, 255], [250, 10]], dtype=torch.uint8)
     found = nearest_neighbours(references[[2]], references, 3)
     assert found.indices.tolist() == [[2, 1, 0]]

@@ -88,7 +88,7 @@ class TestPositions:
 
     @settings(max_examples=30, deadline=None)
     @given(h=st.integers(1, 12), w=st.integers(1, 12))
-    def test_on_any_grid_they_are_resampled_as_pictures_are(self, h: int, w: int) -> None:
+    def test_on_any_grid_they_are_resampled_as_images_are(self, h: int, w: int) -> None:
         positions = GridPositions(2, side=5)
         with torch.no_grad():
             positions.weight[:, 0] = 0.75

@@ -45,7 +45,7 @@ def test_it_is_splitmix64(key: int, number: int) -> None:
     assert abs(exact.item() - uniform.item()) < 2**-23
 
 
-def test_numbers_are_spread_evenly_over_pictures_steps_and_places() -> None:
+def test_numbers_are_spread_evenly_over_images_steps_and_places() -> None:
     noise = Noise.of_examples(3, torch.arange(64))
     cube = torch.stack([noise.fold(step).spread(64).uniform() for step in range(16)]).double()
     assert len(cube.unique()) > 0.99 * cube.numel()
@@ -83,7 +83,7 @@ class PerRow:
 
 @pytest.mark.parametrize("name", get_args(SamplerName))
 @pytest.mark.parametrize("config", [SamplerConfig(steps=5), SamplerConfig(steps=4, top_k=3, top_p=0.9, remask=0.5)])
-def test_a_picture_is_the_same_alone_and_among_others(name: SamplerName, config: SamplerConfig) -> None:
+def test_an_image_is_the_same_alone_and_among_others(name: SamplerName, config: SamplerConfig) -> None:
     config = replace(config, sampler=name)
 
     def fill(numbers: list[int]) -> Tensor:
@@ -100,7 +100,7 @@ def test_a_picture_is_the_same_alone_and_among_others(name: SamplerName, config:
 
 @pytest.mark.parametrize("head", get_args(Head))
 @pytest.mark.parametrize("kind", ["ar", "maskgit"])
-def test_a_picture_of_a_real_prior_is_the_same_alone_and_among_others(kind: str, head: Head) -> None:
+def test_an_image_of_a_real_prior_is_the_same_alone_and_among_others(kind: str, head: Head) -> None:
     """Logits far apart, so that the rounding of products of other shapes decides nothing."""
     torch.manual_seed(0)
     space = TokenSpace(40, GRID, ("a", "b"), "", {}, (8, 5))

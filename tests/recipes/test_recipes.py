@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize("name", IMAGE_RECIPES)
 
 
 @EVERY
-def test_both_stages_can_be_built_for_the_recipes_pictures(name: str) -> None:
+def test_both_stages_can_be_built_for_the_recipes_images(name: str) -> None:
     settings = image_recipe(name)
     run = settings.tokenizer
     with torch.device("meta"):

@@ -20,7 +20,7 @@ from gridcode.studies.results import read_study
 from gridcode.studies.study import Cell
 
 
-def test_cells_are_pictures_and_points() -> None:
+def test_cells_are_images_and_points() -> None:
     study = Capacity(CapacityConfig(seeds=1, dense=(0, 2), targets=("ring",), depths=(0, 1)))
     names = [cell.setting for cell in study.cells()]
     assert names[:3] == ["images-fsq-0", "images-fsq-2", "images-vq-0"]

@@ -92,7 +92,7 @@ def test_a_sweep_goes_on_with_the_point_where_it_was_killed(tmp_path: Path) -> N
     assert swept(points, tmp_path / "points.json") == found  # type: ignore[arg-type]
 
 
-def test_real_pictures_are_at_no_distance_from_themselves() -> None:
+def test_real_images_are_at_no_distance_from_themselves() -> None:
     config = CheckpointConfig(data=TINY, size="smoke")
     extractor = classifier_extractor(Classifier(ClassifierConfig(classes=5, size=16)).eval())
     grader = Grader.by(extractor, config, 12)
@@ -107,7 +107,7 @@ def test_real_pictures_are_at_no_distance_from_themselves() -> None:
     assert set(scores) == {"frechet", "precision", "recall", "density", "coverage", "class_accuracy"}
 
 
-def test_pictures_without_labels_are_measured_by_another_network(tmp_path: Path) -> None:
+def test_images_without_labels_are_measured_by_another_network(tmp_path: Path) -> None:
     grader = Grader.of(CheckpointConfig(data=TINY, size="smoke", features="lite0"), tmp_path)
     assert grader.extractor.name == "lite0"
     assert grader.reference.features is not None

@@ -151,7 +151,7 @@ def test_the_study_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert 0.5 < profile["coded_share"] < 1
         for point in found.get("points", {}).values():
             assert set(point) == {"bits_per_pixel", "psnr_db", "ssim", "ms_ssim", "distance", "places_frechet"}
-    study.save_pictures(out)
+    study.save_images(out)
     with Image.open(out / "equal-bytes.png") as sheet:
         assert 3 * 180 < sheet.size[0] < 3 * 200  # three columns of images of 180 pixels
     write_study(study, results, out)

@@ -151,7 +151,7 @@ def test_a_tokenizer_beside_opus(tmp_path: Path) -> None:
         results[cell] = run_cell(study, cell, out)
         assert 0 <= results[cell]["recognised"] <= 1
         assert study.time_cell(cell) > 0
-    study.save_pictures(out)
+    study.save_images(out)
     assert (out / "spectrograms.png").is_file()
     write_study(study, results, out)
     content, found = read_study(out / "study.json")

@@ -54,7 +54,7 @@ def test_cells_differ_in_their_variant_and_seed_alone(size: Size, task: Task) ->
         assert run.stage_two() == runs["fsq"].stage_two()
 
 
-def test_a_longer_study_has_more_steps_and_pictures_and_does_the_rest_as_often() -> None:
+def test_a_longer_study_has_more_steps_and_images_and_does_the_rest_as_often() -> None:
     cell = Cell("depth-vq", 1)
     run, longer = (UvimConfig(length=length, accelerator="cpu").run(cell) for length in (1.0, 2.5))
     assert longer.data == replace(run.data, train_count=22_500)
@@ -132,7 +132,7 @@ def test_a_cell_that_died_ends_with_the_figures_of_one_left_alone(
 
 
 @pytest.mark.usefixtures("threads")
-def test_a_study_from_the_command_line_leaves_table_pictures_and_json(
+def test_a_study_from_the_command_line_leaves_table_images_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "study"

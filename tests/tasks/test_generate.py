@@ -42,7 +42,7 @@ def generator() -> Generator:
     return Generator(make_prior(tokenizer), tokenizer)
 
 
-def test_pictures_are_decoded_tokens_in_range(generator: Generator) -> None:
+def test_images_are_decoded_tokens_in_range(generator: Generator) -> None:
     pictures = generator.sample([0, 2, -1], steps=3, seed=5)
     tokens = generator.sample_tokens([0, 2, -1], sampler=SamplerConfig(steps=3), seed=5)
     assert tokens.shape == (3, 2, 3)
@@ -52,7 +52,7 @@ def test_pictures_are_decoded_tokens_in_range(generator: Generator) -> None:
     assert pictures.abs().max() <= 1
 
 
-def test_same_seed_same_pictures_whatever_was_drawn_before(generator: Generator) -> None:
+def test_same_seed_same_images_whatever_was_drawn_before(generator: Generator) -> None:
     one = generator.sample([0, 1, 2] * 3, steps=4, seed=7)
     torch.rand(11)
     assert torch.equal(one, generator.sample([0, 1, 2] * 3, steps=4, seed=7))
@@ -88,7 +88,7 @@ def test_known_tokens_stay_and_the_others_are_found(generator: Generator) -> Non
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
-def test_a_pictures_noise_is_that_of_its_number(
+def test_an_images_noise_is_that_of_its_number(
     generator: Generator, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a prior that only looks at noise and class: products of other shapes may be rounded otherwise."""
@@ -140,7 +140,7 @@ def test_guidance_changes_what_is_drawn(generator: Generator) -> None:
     assert not torch.equal(plain, generator.sample_tokens([0, 1, 2], sampler=sure, guidance=9.0))
 
 
-def test_no_labels_no_pictures(generator: Generator) -> None:
+def test_no_labels_no_images(generator: Generator) -> None:
     assert generator.sample_tokens([]).shape == (0, 2, 3)
     assert generator.sample([]).shape == (0, 3, 4, 6)
 

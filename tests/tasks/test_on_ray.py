@@ -20,7 +20,7 @@ import torch
 
 from gridcode.cli.main import main
 from gridcode.data.config import DataConfig
-from gridcode.data.open import keep_columns, open_pictures
+from gridcode.data.open import keep_columns, open_images
 from gridcode.domains.audio.architectures import WaveformConfig
 from gridcode.domains.audio.config import AudioConfig
 from gridcode.domains.audio.data.decode import write
@@ -128,7 +128,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
 
 
 def opened(data: DataConfig) -> dict[str, Any]:
-    return {"train": open_pictures(data, "train"), "val": open_pictures(data, "val")}
+    return {"train": open_images(data, "train"), "val": open_images(data, "val")}
 
 
 def test_the_store_is_that_of_the_local_engine(ray: Any, model: Tokenizer, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_store_is_that_of_the_local_engine(ray: Any, model: Tokenizer, tmp_p
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_stands_beside_pictures_is_kept(ray: Any, model: Tokenizer, tmp_path: Path, stream: bool) -> None:
+def test_what_stands_beside_images_is_kept(ray: Any, model: Tokenizer, tmp_path: Path, stream: bool) -> None:
     for shard in range(3):
         rows = [(f"{row}.png", picture(row)) for row in range(5)] + [(f"{row}.txt", b"%d" % row) for row in (0, 3)]
         (tmp_path / f"{shard}.tar").write_bytes(packed(sorted(rows)))

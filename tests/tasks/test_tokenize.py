@@ -37,7 +37,7 @@ def splits() -> dict[str, ImageSource]:
     return {"train": open_split(DATA, "train"), "val": open_split(DATA, "val")}
 
 
-def test_every_picture_is_stored_once_in_order(
+def test_every_image_is_stored_once_in_order(
     tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
 ) -> None:
     seen: list[tuple[int, int]] = []
@@ -52,7 +52,7 @@ def test_every_picture_is_stored_once_in_order(
         assert torch.equal(rows.tokens.view(-1, 8, 8), torch.cat([tokenizer.encode(batch.images) for batch in batches]))
 
 
-def test_flips_are_the_mirrored_pictures_under_their_own_keys(
+def test_flips_are_the_mirrored_images_under_their_own_keys(
     tmp_path: Path, tokenizer: Tokenizer, splits: dict[str, ImageSource]
 ) -> None:
     store = tokenize(tokenizer, splits, DATA, StoreOptions(tmp_path / "tokens", batch_size=4, flips=True))
@@ -112,13 +112,13 @@ class TestReconstruct:
         images = torch.rand(2, 3, 8, 12) * 2 - 1
         assert torch.equal(reconstruct(tokenizer, images), tokenizer.decode(tokenizer.encode(images)))
 
-    def test_a_picture_becomes_a_batch_exactly(self, tokenizer: Tokenizer, splits: dict[str, ImageSource]) -> None:
+    def test_an_image_becomes_a_batch_exactly(self, tokenizer: Tokenizer, splits: dict[str, ImageSource]) -> None:
         example = splits["val"][0]
         batch = next(eval_batches(splits["val"], DATA, batch_size=1))
         assert torch.equal(as_batch(example, tokenizer, size=16), batch.images)
 
     @pytest.mark.parametrize(("height", "width"), [(15, 13), (14, 12), (1, 1), (1, 16), (3, 2)])
-    def test_a_picture_of_any_size_comes_back_in_it(
+    def test_an_image_of_any_size_comes_back_in_it(
         self, tokenizer: Tokenizer, splits: dict[str, ImageSource], height: int, width: int
     ) -> None:
         own = Example(image=splits["val"][0].image[:height, :width], label=None, key="own")

@@ -62,7 +62,7 @@ def test_forward_is_the_decoder_on_the_codes() -> None:
     assert out.quantized.indices.unique().numel() > 1, "a constant would pass without being right"
 
 
-def test_decoded_pictures_stay_in_range() -> None:
+def test_decoded_images_stay_in_range() -> None:
     tokenizer = make()
     with torch.no_grad():
         tokenizer.decoder[-2].weight.mul_(1000)
@@ -95,7 +95,7 @@ def test_gradients_pass_the_quantizer_to_every_weight() -> None:
         ((2, 3, 0, 8), r"multiples of 4 .* got 0x8"),
     ],
 )
-def test_pictures_that_do_not_fit_are_one_line(shape: tuple[int, ...], message: str) -> None:
+def test_images_that_do_not_fit_are_one_line(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(GridcodeError, match=message) as caught:
         make().encode(torch.zeros(shape))
     assert "\n" not in str(caught.value)

@@ -200,7 +200,7 @@ def test_indices_of_another_rank_are_one_line(kind: str) -> None:
         Tokenizer(with_kind("fsq").model).decode(torch.zeros(2, 4, 4, 2, dtype=torch.int64))
 
 
-def test_the_first_stages_alone_are_a_coarser_picture() -> None:
+def test_the_first_stages_alone_are_a_coarser_image() -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(with_kind("residual").model).eval()
     indices = tokenizer.encode(torch.rand(2, 3, 16, 16) * 2 - 1)
@@ -208,7 +208,7 @@ def test_the_first_stages_alone_are_a_coarser_picture() -> None:
 
 
 @pytest.mark.parametrize("kind", ["residual", "grouped", "maskgit", "lfq"])
-def test_the_whole_line_from_pictures_to_new_pictures(kind: str, tmp_path: Path, scenes: Sources) -> None:
+def test_the_whole_line_from_images_to_new_images(kind: str, tmp_path: Path, scenes: Sources) -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(with_kind(kind).model).eval()
     tokenizer.info = {"data": {"size": 16}, "dataset": "scenes"}

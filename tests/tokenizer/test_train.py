@@ -148,7 +148,7 @@ def test_init_from_another_shape_is_one_line(tmp_path: Path, scenes: Sources) ->
     assert "\n" not in str(caught.value)
 
 
-def test_pictures_without_labels_and_one_that_is_broken(tmp_path: Path) -> None:
+def test_images_without_labels_and_one_that_is_broken(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -187,7 +187,7 @@ def test_the_loss_is_its_formula() -> None:
     assert set(PixelLoss(l2=0.0, l1=1.0)(y, x)) == {"l1"}
 
 
-def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> None:
+def test_measure_is_the_mean_over_images_not_over_batches(scenes: Sources) -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(RUN.model).eval()
     whole, parts = (
@@ -197,7 +197,7 @@ def test_measure_is_the_mean_over_pictures_not_over_batches(scenes: Sources) -> 
     assert whole.usage.pooled.count == 16 * 4 * 4
 
 
-def test_a_run_goes_on_where_its_pictures_have_moved_but_not_on_others(tmp_path: Path) -> None:
+def test_a_run_goes_on_where_its_images_have_moved_but_not_on_others(tmp_path: Path) -> None:
     here, there = tmp_path / "photos", tmp_path / "elsewhere" / "pictures"
     here.mkdir()
     for number in range(12):

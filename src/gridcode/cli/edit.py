@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gridcode.cli.shared.models import PictureModels
+from gridcode.cli.shared.models import ImageModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.errors import GridcodeError, MissingFileError
@@ -29,7 +29,7 @@ class Arguments:
     what is above it. --out gets the edited images, and edits.png: the image, what is replaced, and all variants.
     """
 
-    models: Annotated[PictureModels, FLAT]
+    models: Annotated[ImageModels, FLAT]
     output: Annotated[Output, FLAT]
     input: Path
     """The image, of any size; transparency is laid over white."""
@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> None:
         GridcodeError: The command line or what it names is wrong.
     """
     settings, words = recipe_first(arguments)
-    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING), input=tyro.MISSING)
+    default = Arguments(ImageModels.defaults(settings), Output(tyro.MISSING), input=tyro.MISSING)
     parsed = parse(Arguments, words, prog="gridcode edit", default=default)
     ways = [name for name in ("box", "mask", "outpaint") if getattr(parsed, name) is not None]
     if len(ways) != 1:
@@ -69,11 +69,11 @@ def run(arguments: list[str]) -> None:
 
     from gridcode.cli.sample import class_index
     from gridcode.domains.image.edit import EditConfig, edit
-    from gridcode.evaluation.pictures import contact_sheet, save_png
+    from gridcode.evaluation.images import contact_sheet, save_png
 
     generator, drawing = parsed.models.load(), parsed.models.drawing
     label = -1 if parsed.label is None else class_index(parsed.label, generator.prior.space.classes)
-    picture, mask = _picture_and_mask(parsed, channels=generator.tokenizer.config.channels)
+    picture, mask = _image_and_mask(parsed, channels=generator.tokenizer.config.channels)
     config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
     out = parsed.output.make()
     edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> None:
     print(f"{number} of {size} in {out}; side by side: {out / 'edits.png'}")
 
 
-def _picture_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:
+def _image_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArray[np.bool_]]:
     """The image (H, W, C) uint8 and the mask (H, W) bool that the command line asks for."""
     from gridcode.data.crop import to_channels
     from gridcode.data.image import decode_image

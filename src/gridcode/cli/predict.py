@@ -54,7 +54,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     from gridcode.data.config import DataConfig
     from gridcode.data.open import open_input
     from gridcode.data.source import EncodedImages
-    from gridcode.domains.dense.data.source import PicturesAsStored
+    from gridcode.domains.dense.data.source import ImagesAsStored
     from gridcode.domains.dense.domain import dense_domain
     from gridcode.domains.dense.predict_folder import PredictOptions, predict_source
     from gridcode.training.log import ProgressBar
@@ -81,7 +81,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
     stored = data.task != "colour" and data.orientation == "stored"
     source = open_input(DataConfig(source=str(parsed.input), max_pixels=parsed.max_pixels))
     if stored and isinstance(source, EncodedImages):
-        source = PicturesAsStored(source)
+        source = ImagesAsStored(source)
     out = parsed.output.make()
     with ProgressBar("predict", total=len(source)) as bar:
         count = predict_source(predictor, source, options, progress=lambda done, _: bar.advance(done))

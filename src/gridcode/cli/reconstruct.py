@@ -130,10 +130,10 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    return (own_verb(kind_of_data(arguments), "reconstruct") or _reconstruct_pictures)(arguments)
+    return (own_verb(kind_of_data(arguments), "reconstruct") or _reconstruct_images)(arguments)
 
 
-def _reconstruct_pictures(arguments: list[str]) -> None:
+def _reconstruct_images(arguments: list[str]) -> None:
     parsed = parse_reconstructed(Arguments, "image", arguments)
     import numpy as np
     import torch
@@ -142,7 +142,7 @@ def _reconstruct_pictures(arguments: list[str]) -> None:
     from gridcode.data.open import open_input, open_split
     from gridcode.domains.image.domain import data_of
     from gridcode.domains.image.show import as_batch, reconstruct
-    from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
+    from gridcode.evaluation.images import contact_sheet, save_png, to_uint8
     from gridcode.metrics.image import psnr
 
     tokenizer = parsed.model.load()

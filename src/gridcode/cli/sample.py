@@ -11,7 +11,7 @@ import tyro
 
 from gridcode.cli.shared.folders import kind_of_command
 from gridcode.cli.shared.kinds import KindOfData, own_verb, recipe_settings
-from gridcode.cli.shared.models import PictureModels
+from gridcode.cli.shared.models import ImageModels
 from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.shared.parse import parse, recipe_first
 from gridcode.errors import GridcodeError
@@ -33,7 +33,7 @@ class Arguments:
     A recipe's name sets the defaults of how they are drawn. --out gets the images, and samples.png with all of them.
     """
 
-    models: Annotated[PictureModels, FLAT]
+    models: Annotated[ImageModels, FLAT]
     output: Annotated[Output, FLAT]
     classes: tuple[str, ...] = ()
     """Class names or numbers, or any, which draws without a class; every class by default."""
@@ -105,7 +105,7 @@ def parse_sampled(form: type[FormT], kind: KindOfData, arguments: Sequence[str],
         GridcodeError: The command line or what it names is wrong.
     """
     settings, words = recipe_settings(kind, arguments, default)
-    defaults = form(PictureModels.defaults(settings), Output(tyro.MISSING))
+    defaults = form(ImageModels.defaults(settings), Output(tyro.MISSING))
     parsed = parse(form, words, prog="gridcode sample", default=defaults)
     parsed.models.check(f"{kind} tokenizer")
     return parsed
@@ -117,15 +117,15 @@ def run(arguments: list[str]) -> None:
     Raises:
         GridcodeError: The command line or what it names is wrong.
     """
-    return (own_verb(kind_of_command(arguments), "sample") or _sample_pictures)(arguments)
+    return (own_verb(kind_of_command(arguments), "sample") or _sample_images)(arguments)
 
 
-def _sample_pictures(arguments: list[str]) -> None:
+def _sample_images(arguments: list[str]) -> None:
     settings, words = recipe_first(arguments)
-    default = Arguments(PictureModels.defaults(settings), Output(tyro.MISSING))
+    default = Arguments(ImageModels.defaults(settings), Output(tyro.MISSING))
     parsed = parse(Arguments, words, prog="gridcode sample", default=default)
     parsed.models.check()
-    from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
+    from gridcode.evaluation.images import contact_sheet, save_png, to_uint8
 
     drawn = parsed.draw()
     pixels = to_uint8(drawn.examples)

@@ -49,7 +49,7 @@ class Tokenizing:
 
 
 @dataclass(frozen=True)
-class PictureChange(DataChange):
+class ImageChange(DataChange):
     """Where the images are, and whether they are read as a stream."""
 
     stream: bool = False
@@ -66,7 +66,7 @@ class Arguments(Tokenizing):
 
     batch_size: int = 128
     """Images at a time."""
-    data: PictureChange = field(default_factory=PictureChange)
+    data: ImageChange = field(default_factory=ImageChange)
     """Changes to the tokenizer's own data settings."""
     columns: tuple[str, ...] = ()
     """What else is kept of each image: other columns of Parquet files and saved data sets; of tar shards, extensions

@@ -65,7 +65,7 @@ def check_conversion(conversion: Conversion, path: str | Path, *, count: int = 2
     tokenizer = conversion.tokenizer
     config = _vqgan(tokenizer)
     reference = _loaded(Path(path).expanduser()) if conversion.project == "diffusers" else _rebuilt(tokenizer, config)
-    images = random_pictures(count, config.channels, side=max(64, 8 * config.downsampling), seed=seed)
+    images = random_images(count, config.channels, side=max(64, 8 * config.downsampling), seed=seed)
     latents = reference.encode((images + 1) / 2 if config.unit_range else images).latents
     # (B, d, h, w) -> the codebook's indices in reading order, a flat row
     indices = reference.quantize(latents)[2][2].reshape(count, *latents.shape[-2:])
@@ -78,10 +78,10 @@ def check_conversion(conversion: Conversion, path: str | Path, *, count: int = 2
     return Agreement(indices.numel(), int((tokenizer.encode(images) == indices).sum()), difference)
 
 
-def random_pictures(count: int, channels: int, *, side: int, seed: int) -> Tensor:
+def random_images(count: int, channels: int, *, side: int, seed: int) -> Tensor:
     """(count, channels, side, side) in [-1, 1]: every second one smooth, the others white noise.
 
-    >>> random_pictures(2, 3, side=16, seed=0).shape
+    >>> random_images(2, 3, side=16, seed=0).shape
     torch.Size([2, 3, 16, 16])
     """
     generator = torch.Generator().manual_seed(seed)

@@ -56,7 +56,7 @@ def layout_of(path: Path) -> Layout:
     if _pictures(path):
         return Layout()
     folders = subfolders(path)
-    filled = list(islice((folder for folder in folders if _holds_pictures(folder)), 2))
+    filled = list(islice((folder for folder in folders if _holds_images(folder)), 2))
     if len(filled) == 1 and split_of(filled[0].name) is None and (inner := layout_of(filled[0])).train:
         return replace(inner, aside=inner.aside + _names([folder for folder in folders if folder != filled[0]]))
     if len(folders) > 1 and all(is_fold(folder.name) for folder in folders):
@@ -110,7 +110,7 @@ def shards_of(path: Path, suffix: str = ".parquet") -> list[Path]:
 
 def tar_shards_of(path: Path) -> list[Path]:
     """The tar files of a folder, likewise; none where images lie there: they may be packed what is unpacked."""
-    return [] if _holds_pictures(path) else shards_of(path, ".tar")
+    return [] if _holds_images(path) else shards_of(path, ".tar")
 
 
 def root_of_alike(paths: Sequence[str | Path]) -> str | None:
@@ -154,7 +154,7 @@ def _pictures(folder: Path) -> bool:
     return any(entry.suffix.lower() in SUFFIXES and not is_clutter(entry.name) for entry in folder.iterdir())
 
 
-def _holds_pictures(folder: Path) -> bool:
+def _holds_images(folder: Path) -> bool:
     """Whether there is an image in a folder or below."""
     return any(_pictures(visit.path) for visit in walk(folder))
 
@@ -186,7 +186,7 @@ def _parted(entries: Sequence[Path], names: Sequence[str], path: Path) -> Layout
         split = split_of(name)
         if split is not None:
             found[split].append(entry)
-        elif is_aside(name) or (entry.is_dir() and not _holds_pictures(entry)):
+        elif is_aside(name) or (entry.is_dir() and not _holds_images(entry)):
             aside.append(entry)
         else:
             unknown.append(entry)

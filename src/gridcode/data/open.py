@@ -73,7 +73,7 @@ def open_split(config: DataConfig, split: Literal["train", "val"]) -> ImageSourc
     return _relabelled(val, train.classes)
 
 
-def open_pictures(config: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
+def open_images(config: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
     """The same, and where they lie behind URLs, or ``data.stream`` says so, as a stream of shards.
 
     Args:

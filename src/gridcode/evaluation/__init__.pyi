@@ -4,9 +4,9 @@ from .charts import Curve as Curve
 from .charts import Mark as Mark
 from .distance import PairDistance as PairDistance
 from .distance import pair_distance as pair_distance
-from .pictures import contact_sheet as contact_sheet
-from .pictures import save_png as save_png
-from .pictures import to_uint8 as to_uint8
+from .images import contact_sheet as contact_sheet
+from .images import save_png as save_png
+from .images import to_uint8 as to_uint8
 from .protocol import DISTANCES as DISTANCES
 from .protocol import PROTOCOLS as PROTOCOLS
 from .protocol import Protocol as Protocol
@@ -16,12 +16,12 @@ from .protocol import score_table as score_table
 from .reference import Reference as Reference
 from .reference import load_reference as load_reference
 from .reference import measure_reference as measure_reference
-from .reference import save_picture_batch as save_picture_batch
+from .reference import save_image_batch as save_image_batch
 from .reference import save_reference as save_reference
 from .report import AlarmMark as AlarmMark
 from .report import Figure as Figure
 from .report import Gallery as Gallery
-from .report import PictureGroup as PictureGroup
+from .report import ImageGroup as ImageGroup
 from .report import Report as Report
 from .report import Table as Table
 from .report import reconstruction_gallery as reconstruction_gallery

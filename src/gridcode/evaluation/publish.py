@@ -20,8 +20,8 @@ from typing import Any, Final
 import torch
 
 from gridcode.evaluation.charts import Chart, CodeUsage, Curve, Mark
+from gridcode.evaluation.images import Pictures, save_png
 from gridcode.evaluation.passages import Passages
-from gridcode.evaluation.pictures import Pictures, save_png
 from gridcode.evaluation.report import AlarmMark, Figure, Gallery, Report, Table, write_report
 from gridcode.files import read_json, write_json
 from gridcode.training.log import read_log

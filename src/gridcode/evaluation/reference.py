@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridcode.errors import FileError, GridcodeError, MissingFileError
-from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.images import to_uint8
 from gridcode.features.extractor import Extractor
 from gridcode.files import sha256, write_atomic
 from gridcode.metrics.frechet import GaussianStatistics
@@ -176,7 +176,7 @@ def save_reference(reference: Reference, extractor: Extractor, path: Path) -> No
     _write(path, arrays)
 
 
-def save_picture_batch(batches: Iterable[Tensor], path: Path) -> int:
+def save_image_batch(batches: Iterable[Tensor], path: Path) -> int:
     """Write images in ADM's layout, ``arr_0`` alone, whole or not at all.
 
     Args:
@@ -217,7 +217,7 @@ def load_reference(path: str | Path, extractor: Extractor) -> Reference:
             )
     measured = None
     if "arr_0" in arrays and "features" not in arrays:
-        measured = measure_reference(picture_batches(arrays["arr_0"], path), extractor, source=str(path))
+        measured = measure_reference(image_batches(arrays["arr_0"], path), extractor, source=str(path))
     if not {"mu", "sigma"} <= arrays.keys():
         if measured is None:
             raise GridcodeError(
@@ -284,7 +284,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path} cannot be read as a .npz file ({reason}); make it again") from None
 
 
-def picture_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
+def image_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
     """Images in [-1, 1] of arrays in ADM's layout, some at a time.
 
     Args:

@@ -13,8 +13,8 @@ from typing import Any
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import Chart, CodeUsage, draw_chart, draw_digits, rank_chart, readable
+from gridcode.evaluation.images import Pictures, check_pictures, data_uri, magnification
 from gridcode.evaluation.passages import Passages
-from gridcode.evaluation.pictures import Pictures, check_pictures, data_uri, magnification
 from gridcode.files import to_json, write_text
 
 
@@ -67,7 +67,7 @@ class AlarmMark:
 
 
 @dataclass(frozen=True)
-class PictureGroup:
+class ImageGroup:
     """Images shown together, each a stack of one or more.
 
     Args:
@@ -125,7 +125,7 @@ class Gallery:
 
     title: str
     storeys: Sequence[str]
-    groups: Sequence[PictureGroup]
+    groups: Sequence[ImageGroup]
     explanation: str = ""
 
 
@@ -134,7 +134,7 @@ def reconstruction_gallery(originals: Pictures, reconstructions: Pictures, *, ca
     return Gallery(
         "Reconstructions",
         ("original", "reconstruction"),
-        [PictureGroup("", [originals, reconstructions], captions)],
+        [ImageGroup("", [originals, reconstructions], captions)],
         "Validation images, encoded to tokens and decoded again. Pixels are magnified, not smoothed.",
     )
 
@@ -152,7 +152,7 @@ def sample_gallery(classes: Sequence[tuple[str, Pictures, Pictures | None]]) -> 
     if nearest:
         explanation += " Below each, the training image closest to it: were they alike, the model would copy."
     groups = [
-        PictureGroup(name, [samples, pictures] if nearest and pictures is not None else [samples])
+        ImageGroup(name, [samples, pictures] if nearest and pictures is not None else [samples])
         for name, samples, pictures in classes
         if len(samples)
     ]

@@ -183,7 +183,7 @@ def score_features(
     return [Score(title, value, protocol) for title, value in figures.items()]
 
 
-def few_pictures(name: ProtocolName, extractor: Extractor, counts: Mapping[str, int | None]) -> str | None:
+def few_images(name: ProtocolName, extractor: Extractor, counts: Mapping[str, int | None]) -> str | None:
     """A warning where a Fréchet distance is of no more images than features; None where there are enough.
 
     Args:

@@ -16,8 +16,8 @@ from gridcode.data.crop import to_channels
 from gridcode.data.folder import ImageFolder
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.protocol import ProtocolName, Score
-from gridcode.evaluation.reference import BATCH, Reference, picture_batches, read_arrays
-from gridcode.evaluation.score import Measured, few_pictures, score_images
+from gridcode.evaluation.reference import BATCH, Reference, image_batches, read_arrays
+from gridcode.evaluation.score import Measured, few_images, score_images
 from gridcode.features.extractor import Extractor
 
 
@@ -45,7 +45,7 @@ class StoredPictures:
         return f"center {self.width}" if self.width == self.height else f"{self.width} x {self.height}"
 
 
-def stored_pictures(path: str | Path) -> StoredPictures:
+def stored_images(path: str | Path) -> StoredPictures:
     """Find images in files; they are read when they are measured.
 
     Args:
@@ -61,11 +61,11 @@ def stored_pictures(path: str | Path) -> StoredPictures:
         if "arr_0" not in arrays:
             raise GridcodeError(f"{path} has no arr_0 ({', '.join(sorted(arrays)[:5])}); give a batch of images")
         pictures = arrays["arr_0"]
-        first = next(iter(picture_batches(pictures, path)), None)
+        first = next(iter(image_batches(pictures, path)), None)
         if first is None:
             raise GridcodeError(f"{path} has no images in arr_0; give at least one")
         return StoredPictures(
-            str(path), len(pictures), first.shape[3], first.shape[2], lambda: picture_batches(pictures, path)
+            str(path), len(pictures), first.shape[3], first.shape[2], lambda: image_batches(pictures, path)
         )
     folder = ImageFolder(path)
     height, width = folder[0].image.shape[:2]
@@ -94,7 +94,7 @@ def score_stored(
     measured = Measured("samples", pictures.source, reference.split or "val", pictures.crop)
     scores = score_images(pictures.batches(), reference, measured, name=name, extractor=extractor)
     counts = {"images": pictures.count, "images in the reference": reference.count}
-    warning = few_pictures(name, extractor, counts)
+    warning = few_images(name, extractor, counts)
     return scores, [warning] if warning else []
 
 
@@ -110,4 +110,4 @@ def _read(folder: ImageFolder, size: tuple[int, int]) -> Iterator[Tensor]:
                     f"of {size[1]} x {size[0]}; images that are scored together have one size"
                 )
             images.append(to_channels(image, 3))
-        yield from picture_batches(np.stack(images), folder.path)
+        yield from image_batches(np.stack(images), folder.path)

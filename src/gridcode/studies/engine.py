@@ -146,7 +146,7 @@ def write_study(study: Study, results: Mapping[Cell, Values], out: Path) -> None
     summary = write_figures(study, results, out)
     if summary.panels:
         save_plot(summary.panels, out / "plot.svg")
-    study.save_pictures(out)
+    study.save_images(out)
 
 
 def write_figures(study: Study, results: Mapping[Cell, Values], out: Path) -> Summary:

@@ -34,7 +34,7 @@ from gridcode.domains.image.evaluate import BITS_OF, Subject, evaluate
 from gridcode.domains.image.report import overview
 from gridcode.domains.image.results import Evaluation
 from gridcode.errors import NotFiniteError
-from gridcode.evaluation.pictures import save_png
+from gridcode.evaluation.images import save_png
 from gridcode.features.sample_scores import measuring_classifier
 from gridcode.files import alone_in
 from gridcode.prior.config import Head, PriorRun

@@ -117,7 +117,7 @@ class Study(ABC):
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """Tables, plots and verdicts of the cells that are done."""
 
-    def save_pictures(self, out: Path) -> None:  # noqa: B027  (not every study shows images)
+    def save_images(self, out: Path) -> None:  # noqa: B027  (not every study shows images)
         """Leave images of the finished cells in the study's folder."""
 
 

@@ -4,7 +4,7 @@
     networks   make_networks, encoder_inputs, decoder_inputs, decoded: from examples to latents, and back
     loss       make_objective: the terms of the loss
     measure    measure: what is reported of a validation, and the figure that the best model is kept by
-    show       save_pictures: what a person sees
+    show       save_images: what a person sees
 
 A kind is one folder of :mod:`gridcode.domains` whose module ``domain`` holds it as ``DOMAIN``; :func:`register_domain`
 takes one from elsewhere; ``cli/shared/kinds.py`` says what verbs need. Its name is in every model's ``config.json``.
@@ -318,7 +318,7 @@ class Domain(ABC):
         """Reconstruct batches with a tokenizer in evaluation mode, and measure."""
 
     @abstractmethod
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: Any) -> None:
         """Write an image (PNG) of a batch and of what comes back, for a person to see."""
 
 

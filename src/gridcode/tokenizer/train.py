@@ -152,5 +152,5 @@ def _validate(
     measured = domain.measure(tokenizer, domain.eval_batches(chosen, data, batch_size=config.loop.batch_size))
     run.validated(step, measured.scores, score=measured.score, save=tokenizer.save_pretrained)
     batch = next(iter(domain.eval_batches(domain.part(source, STRIP), data, batch_size=STRIP)))
-    domain.save_pictures(run.out / "images" / f"step-{step + 1:08d}.png", tokenizer, batch)
+    domain.save_images(run.out / "images" / f"step-{step + 1:08d}.png", tokenizer, batch)
     return dict(measured.signs) | usage_facts(measured.usage)

@@ -49,7 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
+def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     card = (runs / "tokenizer/best/README.md").read_text()
     assert "| bit rate | 1,500 bits per second |" in card
     with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:

@@ -135,7 +135,7 @@ def test_too_few_colours_to_compare_are_told() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
+def test_a_report_shows_rows_and_images(task: Task, tmp_path: Path) -> None:
     whole = subject(task)
     found = evaluate_dense(whole, CONFIG, say=lambda text: None)
     with closing(RunLog(tmp_path / "run")) as log:
@@ -153,7 +153,7 @@ def test_a_report_shows_rows_and_pictures(task: Task, tmp_path: Path) -> None:
     assert (tmp_path / "overview.png").stat().st_size > 100
 
 
-def test_one_picture_and_another_size_are_one_line() -> None:
+def test_one_image_and_another_size_are_one_line() -> None:
     whole = subject("depth")
     with pytest.raises(GridcodeError, match="needs at least 2 validation images"):
         evaluate_dense(whole, replace(CONFIG, count=1), say=lambda text: None)

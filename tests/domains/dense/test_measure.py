@@ -93,7 +93,7 @@ def test_relative_depth_is_compared_by_its_scale_invariant_error(tiny_run: TinyR
 
 
 @pytest.mark.parametrize("task", ["depth", "panoptic", "colour"])
-def test_the_strip_shows_picture_truth_and_what_was_decoded(task: Task, tiny_run: TinyRun, tmp_path: Path) -> None:
+def test_the_strip_shows_image_truth_and_what_was_decoded(task: Task, tiny_run: TinyRun, tmp_path: Path) -> None:
     data = tiny_run(task).data
     label_map = make_label_map(data, categories(task))
     batch = next(dense_eval_batches(open_dense(data, "val"), data, batch_size=3))

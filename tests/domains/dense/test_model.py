@@ -63,7 +63,7 @@ def array(tensor: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_silent_encoder_adds_labels_picture_and_place(task: Task, tiny_run: TinyRun) -> None:
+def test_a_silent_encoder_adds_labels_image_and_place(task: Task, tiny_run: TinyRun) -> None:
     run = tiny_run(task)
     tokenizer = silent(awake(run, codes=(4, 6))).double()
     batch = batch_of(run)
@@ -88,7 +88,7 @@ def test_a_silent_encoder_adds_labels_picture_and_place(task: Task, tiny_run: Ti
     np.testing.assert_allclose(seen[:, :, i, j], layer_norm(features) @ head[0].T + head[1], rtol=1e-8)
 
 
-def test_a_silent_decoder_writes_code_picture_and_place_into_a_patch(tiny_run: TinyRun) -> None:
+def test_a_silent_decoder_writes_code_image_and_place_into_a_patch(tiny_run: TinyRun) -> None:
     run = tiny_run("panoptic")
     tokenizer = silent(awake(run, codes=(4, 6))).double()
     decoder, images = tokenizer.decoder, batch_of(run).images.double()

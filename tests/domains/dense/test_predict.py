@@ -54,7 +54,7 @@ def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 @pytest.mark.parametrize("predictor", TASKS, indirect=True)
-def test_a_picture_of_the_models_size_gets_what_the_two_stages_say(predictor: DensePredictor) -> None:
+def test_an_image_of_the_models_size_gets_what_the_two_stages_say(predictor: DensePredictor) -> None:
     data = dense_domain(predictor.tokenizer).data
     (batch,) = dense_eval_batches(open_dense(data, "val"), data, batch_size=8)
     codes = predictor.prior.predict(batch.images)
@@ -120,7 +120,7 @@ def test_each_batch_has_randomness_of_its_own(predictor: DensePredictor, tmp_pat
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
-def test_pictures_of_another_kind_get_one_line(predictor: DensePredictor) -> None:
+def test_images_of_another_kind_get_one_line(predictor: DensePredictor) -> None:
     assert predictor.predict_images([]) == []
     grey, floats = np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3))
     for picture in (grey, floats):
@@ -264,7 +264,7 @@ def test_the_official_tool_matches_what_is_written(tmp_path: Path, tiny: Callabl
 
 
 @pytest.mark.parametrize("predictor", ["panoptic"], indirect=True)
-def test_predictions_carry_the_ids_of_the_pictures(predictor: DensePredictor, tmp_path: Path) -> None:
+def test_predictions_carry_the_ids_of_the_images(predictor: DensePredictor, tmp_path: Path) -> None:
     cut = pictures(tmp_path / "in/val2017")
     listed = [{"id": 70 + n, "file_name": name} for n, name in enumerate(list(cut)[:2])]
     (tmp_path / "in/annotations").mkdir()
@@ -297,7 +297,7 @@ def test_long_names_are_cut_and_stay_apart(letter: str) -> None:
 
 
 @pytest.mark.parametrize("predictor", ["depth"], indirect=True)
-def test_two_pictures_of_one_name_are_refused(predictor: DensePredictor, tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_refused(predictor: DensePredictor, tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     twins = [Example(image=image, label=None, key=key) for key in ("a/b.png", "a-b.jpg")]
     with pytest.raises(GridcodeError, match=r"a/b\.png and a-b\.jpg would both be written as a-b; rename one"):

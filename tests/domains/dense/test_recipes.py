@@ -28,7 +28,7 @@ def test_a_dry_run_counts_the_parameters_of_both_stages(name: str) -> None:
 
 
 @EVERY
-def test_both_stages_see_the_same_pictures(name: str) -> None:
+def test_both_stages_see_the_same_images(name: str) -> None:
     recipe = dense_recipe(name)
     for field in ("task", "source", "height", "width", "train_count", "val_count"):
         assert getattr(recipe.prior.data, field) == getattr(recipe.tokenizer.data, field), field

@@ -61,7 +61,7 @@ def test_every_task_is_learned_on_scenes(task: Task, figure: str, tiny_run: Tiny
         assert strip.size == (8 * 24, 3 * 16)
 
 
-def test_codes_hold_what_the_picture_does_not_tell(tiny_run: TinyRun, tmp_path: Path) -> None:
+def test_codes_hold_what_the_image_does_not_tell(tiny_run: TinyRun, tmp_path: Path) -> None:
     run = longer(tiny_run("colour"), steps=80, batch_size=16, log_every=80, val_every=80, checkpoint_every=80)
     run = replace(run, model=replace(run.model, context=False))
     tokenizer = train_tokenizer(run, quiet(tmp_path))

@@ -72,7 +72,7 @@ def test_a_smoothing_layer_begins_as_its_shortcut() -> None:
 
 
 @pytest.mark.parametrize("config", [TokenizerConfig(widths=(8, 16)), ViTConfig()])
-def test_what_is_kept_for_the_backward_pass_grows_with_the_picture(config: TokenizerConfig | ViTConfig) -> None:
+def test_what_is_kept_for_the_backward_pass_grows_with_the_image(config: TokenizerConfig | ViTConfig) -> None:
     assert config.activations(64, 32) == pytest.approx(2 * config.activations(32, 32))
     assert replace(config, patch=2 * config.patch).activations(64, 64) == pytest.approx(config.activations(32, 32))
 
@@ -118,7 +118,7 @@ class TestMaskGIT:
             tokenizer = Tokenizer(TokenizerConfig.maskgit(FSQConfig((8, 5, 5, 5))))
         assert tokenizer.parameter_count == sum(self.counts(4)) == 52_962_951
 
-    def test_it_takes_pictures_that_are_not_square(self) -> None:
+    def test_it_takes_images_that_are_not_square(self) -> None:
         config = replace(TokenizerConfig.maskgit(), widths=(8, 8, 16, 16, 24))
         tokenizer = Tokenizer(config).eval()
         indices = tokenizer.encode(torch.zeros(1, 3, 32, 80))

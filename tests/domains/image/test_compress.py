@@ -19,7 +19,7 @@ from gridcode.domains.image.compress import Codec
 from gridcode.domains.image.show import reconstruct
 from gridcode.domains.image.tiles import spans
 from gridcode.errors import GridcodeError
-from gridcode.evaluation.pictures import to_uint8
+from gridcode.evaluation.images import to_uint8
 from gridcode.prior.config import MaskGITConfig, TokenSpace
 from gridcode.prior.maskgit import MaskGIT
 from gridcode.quantize.config import FSQConfig, ResidualFSQConfig
@@ -103,7 +103,7 @@ def test_tiles_cover_a_side(length: int, overlap: int, more: int) -> None:
         assert span.first + fades[0] <= span.end - fades[1]
 
 
-def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_of_a_constant_image_have_no_seams(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "TILE", 32)
     monkeypatch.setattr(tiles, "OVERLAP", 8)
     grid = torch.full((30, 21), 7)
@@ -121,7 +121,7 @@ def test_tiles_of_a_constant_picture_have_no_seams(codec: Codec, monkeypatch: py
         found = tiles.decode_picture(codec.rates[0].tokenizer, rows, 60, 42)[::2, 0, 0]
         assert found.tolist() == to_uint8((rows.float()[:, :1] - 10).view(1, 1, 30, 1) / 10).flatten().tolist()
     picture = noise(60, 42)
-    tokens = tiles.encode_picture(codec.rates[0].tokenizer, picture, (30, 21))
+    tokens = tiles.encode_image(codec.rates[0].tokenizer, picture, (30, 21))
     assert tokens.shape == (30, 21)
     image = torch.from_numpy(picture[:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     first = spans(30, tile=16, overlap=4, fade=2)[0].end
@@ -161,11 +161,11 @@ def test_tiles_without_a_look_at_the_whole_are_the_whole(monkeypatch: pytest.Mon
             torch.nn.init.normal_(parameter, std=0.3)
     picture, grid = noise(300, 210), (150, 105)
     monkeypatch.setattr(tiles, "TILE", 10_000)
-    tokens = tiles.encode_picture(tokenizer, picture, grid)
+    tokens = tiles.encode_image(tokenizer, picture, grid)
     whole = tiles.decode_picture(tokenizer, tokens, 300, 210).astype(int)
     monkeypatch.setattr(tiles, "TILE", 16)
     # Another size is another order of sums, and a latent in a thousand may lie that near to a threshold.
-    assert (tokens == tiles.encode_picture(tokenizer, picture, grid)).float().mean() > 0.999
+    assert (tokens == tiles.encode_image(tokenizer, picture, grid)).float().mean() > 0.999
     assert np.abs(whole - tiles.decode_picture(tokenizer, tokens, 300, 210)).max() <= 1
     assert len(tokens.unique()) > 5
     assert whole.std() > 5

@@ -39,7 +39,7 @@ def test_downsampling_is_the_patch_doubled_per_stage(patch: int, widths: tuple[i
 
 
 @given(height=st.integers(0, 70), width=st.integers(0, 70))
-def test_a_grid_covers_the_picture_or_is_refused_with_one_that_would(height: int, width: int) -> None:
+def test_a_grid_covers_the_image_or_is_refused_with_one_that_would(height: int, width: int) -> None:
     config = TokenizerConfig(patch=2, widths=(8, 16, 16))
     if height and width and height % 8 == width % 8 == 0:
         assert config.grid(height, width) == (height // 8, width // 8)

@@ -59,13 +59,13 @@ def test_parameters_are_counted_by_hand(size: int, count: int) -> None:
 
 @settings(deadline=None)
 @given(side=st.integers(4, 40), patch=st.sampled_from([1, 2]), channels=st.sampled_from([1, 3]))
-def test_any_size_of_at_least_four_patches_gives_one_score_a_picture(side: int, patch: int, channels: int) -> None:
+def test_any_size_of_at_least_four_patches_gives_one_score_an_image(side: int, patch: int, channels: int) -> None:
     network = Discriminator(channels, side * patch, width=8, patch=patch)
     assert network(torch.zeros(2, channels, side * patch, side * patch)).shape == (2,)
 
 
 @pytest.mark.parametrize(("size", "patch"), [(3, 1), (6, 2), (17, 2)])
-def test_pictures_that_do_not_fit_are_one_line(size: int, patch: int) -> None:
+def test_images_that_do_not_fit_are_one_line(size: int, patch: int) -> None:
     message = f"at least {4 * patch} pixels, a multiple of its patch {patch}, got {size}; change loss.adversarial"
     with pytest.raises(GridcodeError, match=message):
         Discriminator(3, size, width=8, patch=patch)
@@ -84,7 +84,7 @@ def test_a_block_is_its_formula() -> None:
     torch.testing.assert_close(block(x), expected)
 
 
-def test_one_picture_does_not_change_another_ones_score() -> None:
+def test_one_image_does_not_change_another_ones_score() -> None:
     """No batch statistics."""
     torch.manual_seed(0)
     network = Discriminator(3, 16, width=16)

@@ -52,7 +52,7 @@ FAST = EditConfig(sampler=SamplerConfig(steps=3))
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     seam=st.integers(0, 5),
 )
-def test_bytes_beyond_the_seam_are_the_pictures(
+def test_bytes_beyond_the_seam_are_the_images(
     generator: Generator, height: int, width: int, corner: tuple[float, float], size: tuple[int, int], seam: int
 ) -> None:
     picture = photo(height, width)
@@ -112,7 +112,7 @@ def test_weights_fall_with_the_distance() -> None:
     assert hard.sum() == 1
 
 
-def test_outpainting_keeps_the_picture_and_fills_the_rest(generator: Generator) -> None:
+def test_outpainting_keeps_the_image_and_fills_the_rest(generator: Generator) -> None:
     picture = photo(10, 12)
     canvas, mask = outpainted(picture, left=3, top=0, right=8, bottom=5)
     assert canvas.shape == (15, 23, 3)

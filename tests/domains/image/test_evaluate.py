@@ -62,7 +62,7 @@ def measured(scenes: Subject) -> Evaluation:
     return evaluate(scenes, CONFIG, say=lambda text: None)
 
 
-def test_reconstruction_figures_are_those_of_the_chosen_pictures(scenes: Subject, measured: Evaluation) -> None:
+def test_reconstruction_figures_are_those_of_the_chosen_images(scenes: Subject, measured: Evaluation) -> None:
     picked = torch.from_numpy(fixed_sample(40, 30))
     images = torch.cat([batch.images for batch in eval_batches(scenes.val, DATA, batch_size=40)])[picked]
     indices = torch.cat([scenes.tokenizer.encode(part) for part in images.split(CONFIG.batch_size)])
@@ -108,7 +108,7 @@ def test_the_perceptual_distance_is_the_mean_angle_of_feature_maps() -> None:
     assert perceptual_distance(classifier, x, x).abs().max() < 1e-6
 
 
-def test_samples_are_asked_of_every_class_and_shown_with_a_training_picture(measured: Evaluation) -> None:
+def test_samples_are_asked_of_every_class_and_shown_with_a_training_image(measured: Evaluation) -> None:
     assert measured.samples is not None
     assert measured.samples.count == 10
     assert list(measured.samples.gallery) == list(SHAPES)
@@ -158,7 +158,7 @@ def test_a_prior_of_other_classes_is_refused() -> None:
         evaluate(subject, CONFIG, say=lambda text: None)
 
 
-def test_publishing_writes_the_page_the_figures_and_the_picture(
+def test_publishing_writes_the_page_the_figures_and_the_image(
     scenes: Subject, measured: Evaluation, tmp_path: Path
 ) -> None:
     page = publish(image_findings(measured, scenes, CONFIG), Runs(), out=tmp_path, command="gridcode eval <here>")

@@ -40,7 +40,7 @@ def made(run: TokenizerRun, out: Path, *, resume: bool = False) -> bytes:
     return (out / FOLDER / "model.safetensors").read_bytes()
 
 
-def test_it_learns_the_classes_of_labelled_pictures_and_is_made_once(tmp_path: Path) -> None:
+def test_it_learns_the_classes_of_labelled_images_and_is_made_once(tmp_path: Path) -> None:
     first = made(RUN, tmp_path / "a")
     observer = load_observer(tmp_path / "a" / FOLDER)
     assert not observer.config.rotations

@@ -62,7 +62,7 @@ def test_a_step_compares_what_is_shifted(tmp_path: Path, monkeypatch: pytest.Mon
     assert len({first for _, first in seen}) > 8
 
 
-def test_a_shift_leaves_half_of_a_picture() -> None:
+def test_a_shift_leaves_half_of_an_image() -> None:
     with pytest.raises(GridcodeError, match=r"loss.perceptual.shift must be >= 0, got -1"):
         PerceptualConfig(shift=-1)
     TokenizerRun(data=DataConfig(size=16), loss=LossConfig(perceptual=PerceptualConfig(shift=8)))

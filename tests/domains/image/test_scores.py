@@ -93,7 +93,7 @@ def test_a_file_of_statistics_takes_the_originals_place(tmp_path: Path) -> None:
         scored(config, None)
 
 
-def test_few_pictures_are_warned_of(classifier: Classifier) -> None:
+def test_few_images_are_warned_of(classifier: Classifier) -> None:
     found = ProtocolScores(CONFIG, "pictures", size=16, classifier=classifier, device="cpu")
     for count, warned in ((3, ["fd-lite0: 3 images are few", "classifier-fd: 3 images are few"]), (12, [])):
         found.update(ORIGINALS[:count], DECODED[:count])

@@ -13,7 +13,7 @@ from gridcode.domains.image.show import save_strip
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_stand_above_their_reconstructions(channels: int, tmp_path: Path) -> None:
+def test_images_stand_above_their_reconstructions(channels: int, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, channels, 4, 5), dtype=np.uint8)
     images, reconstructions = torch.from_numpy(pixels).float() / 127.5 - 1
     save_strip(tmp_path / "strip.png", images, reconstructions)

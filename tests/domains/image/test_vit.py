@@ -110,7 +110,7 @@ def test_a_silent_decoder_writes_each_code_into_its_own_patch() -> None:
             np.testing.assert_allclose(seen[:, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4], patch, rtol=1e-9)
 
 
-def test_every_token_sees_the_whole_picture_and_gradients_reach_every_weight() -> None:
+def test_every_token_sees_the_whole_image_and_gradients_reach_every_weight() -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(CONFIG).train()
     pictures = (torch.rand(2, 3, 16, 16) * 2 - 1).requires_grad_()

@@ -63,7 +63,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
+def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     assert "| size | 40 bits per cloud |" in (runs / "tokenizer/best/README.md").read_text()
     with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:
         assert strip.size[1] == 2 * (140 + 4) + 4

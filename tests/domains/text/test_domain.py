@@ -47,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
+def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     assert "| bit rate | 6.05 bits per character, at most |" in (runs / "tokenizer/best/README.md").read_text()
     assert (runs / "tokenizer/pictures/step-00000002.png").is_file()
     assert data_of(Tokenizer.from_pretrained(runs / "tokenizer")).window == 32

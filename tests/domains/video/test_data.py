@@ -154,7 +154,7 @@ def test_the_frames_of_a_clip(settings: dict, expected: list[int]) -> None:
     assert clip_frames(starts, **wanted).tolist() == expected
 
 
-def test_a_picture_is_a_film_of_one_frame_that_is_repeated_or_refused(tmp_path: Path) -> None:
+def test_an_image_is_a_film_of_one_frame_that_is_repeated_or_refused(tmp_path: Path) -> None:
     Image.new("RGBA", (20, 16), (255, 0, 0, 255)).save(tmp_path / "a.png")
     data = VideoConfig(source=str(tmp_path / "a.png"), frames=5, size=16)
     clip = open_input(data)[0].read(data, 0.5)

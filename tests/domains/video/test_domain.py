@@ -52,7 +52,7 @@ def generators(runs: Path) -> dict[str, Generator]:
     return {name: Generator.from_pretrained(runs / name, tokenizer) for name in ("prior", "ar")}
 
 
-def test_a_run_leaves_a_model_its_card_pictures_and_tokens(runs: Path) -> None:
+def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     card = (runs / "tokenizer/best/README.md").read_text()
     assert "| downsampling | 8 pixels per side; 1 + T frames have 1 + T/4 places |" in card
     with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:

@@ -42,7 +42,7 @@ def test_studies_of_nothing_are_refused(settings: dict[str, object]) -> None:
     (32, (8, 8), "400 and 400 steps of 64 images"),
     (128, (16, 16), "600 steps of 16 images and 400 of 64"),
 ])  # fmt: skip
-def test_at_laptop_size_large_pictures_have_larger_tokens(side: int, grid: tuple[int, int], steps: str) -> None:
+def test_at_laptop_size_large_images_have_larger_tokens(side: int, grid: tuple[int, int], steps: str) -> None:
     config = TradeoffConfig(data=DataConfig(size=side))
     assert config.tokenizer(FSQConfig(), 0).model.grid(side, side) == grid
     assert config.steps() == steps

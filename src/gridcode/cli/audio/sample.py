@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.domains.audio.data.decode import write
     from gridcode.domains.audio.domain import data_of
     from gridcode.domains.audio.show import spectrograms
-    from gridcode.evaluation.pictures import contact_sheet, save_png
+    from gridcode.evaluation.images import contact_sheet, save_png
 
     drawn = parsed.draw()
     rate = data_of(drawn.tokenizer).rate

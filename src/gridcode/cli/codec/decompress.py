@@ -96,7 +96,7 @@ class Decompress:
 
     def __call__(self, codec: Codec, job: Job) -> str:
         """Read, decompress and write."""
-        from gridcode.evaluation.pictures import save_png
+        from gridcode.evaluation.images import save_png
 
         stream = read_stream(job.source)
         picture = codec.decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)

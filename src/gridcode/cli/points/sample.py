@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.domains.points.domain import PointsDomain
     from gridcode.domains.points.files import write_cloud
     from gridcode.domains.points.show import scatter_plots
-    from gridcode.evaluation.pictures import contact_sheet, save_png
+    from gridcode.evaluation.images import contact_sheet, save_png
 
     generator = parsed.models.load()
     assert isinstance(generator.tokenizer.domain, PointsDomain)

@@ -66,11 +66,11 @@ def score_images_of_files(arguments: list[str]) -> None:
     from gridcode.evaluation.publish import print_figures
     from gridcode.evaluation.reference import load_reference
     from gridcode.evaluation.score import protocol_extractor
-    from gridcode.evaluation.stored import score_stored, stored_pictures
+    from gridcode.evaluation.stored import score_stored, stored_images
     from gridcode.files import write_json
 
     say = narrator()
-    pictures = stored_pictures(parsed.images)
+    pictures = stored_images(parsed.images)
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
     reference = load_reference(parsed.reference, extractor)
     say(f"measuring {pictures.count:,} images of {pictures.width} x {pictures.height} with {extractor.name}")

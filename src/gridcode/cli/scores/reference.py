@@ -79,7 +79,7 @@ def save_reference_file(arguments: list[str]) -> None:
     from gridcode.data.loader import eval_batches
     from gridcode.data.open import open_split
     from gridcode.data.source import fixed_subset
-    from gridcode.evaluation.reference import measure_reference, save_picture_batch, save_reference
+    from gridcode.evaluation.reference import measure_reference, save_image_batch, save_reference
     from gridcode.evaluation.score import protocol_extractor
 
     say, data = narrator(), parsed.data
@@ -89,7 +89,7 @@ def save_reference_file(arguments: list[str]) -> None:
     batches = with_bar("images", read, len(pictures))
     if parsed.protocol is None:
         say(f"reading {len(pictures):,} images of {source}")
-        count = save_picture_batch(batches, parsed.out)
+        count = save_image_batch(batches, parsed.out)
         print(f"{count:,} images in {parsed.out}; gridcode eval takes it as --reference with any --protocol")
         return
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())

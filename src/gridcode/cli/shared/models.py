@@ -133,7 +133,7 @@ class MeasuredModels:
 
 
 @dataclass(frozen=True)
-class PictureModels:
+class ImageModels:
     """Both stages of a kind with classes, and how examples are drawn."""
 
     prior: str
@@ -146,7 +146,7 @@ class PictureModels:
     device: Annotated[Device, FLAT] = field(default_factory=Device)
 
     @classmethod
-    def defaults(cls, evaluation: Any) -> PictureModels:
+    def defaults(cls, evaluation: Any) -> ImageModels:
         """Models that must be given, and a recipe's way of drawing: ``evaluation`` has ``sampler`` and ``guidance``."""
         drawing, guidance = Drawing(evaluation.sampler), evaluation.guidance
         return cls(tyro.MISSING, tyro.MISSING, drawing=drawing, guidance=guidance)

@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> None:
     from gridcode.domains.video.domain import VideoDomain
     from gridcode.domains.video.files import write_clip
     from gridcode.domains.video.show import film_strips
-    from gridcode.evaluation.pictures import save_png
+    from gridcode.evaluation.images import save_png
 
     generator = parsed.models.load()
     domain = generator.tokenizer.domain

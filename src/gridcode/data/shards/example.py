@@ -28,7 +28,7 @@ _LONGEST: Final = 1 << 20
 """Bytes of a .cls or .json that are believed to tell a class."""
 
 
-def picture_of(group: Group, where: str) -> Member | None:
+def image_of(group: Group, where: str) -> Member | None:
     """The member that is an example's image; None where the group is no example but a text about the data.
 
     Args:
@@ -39,10 +39,10 @@ def picture_of(group: Group, where: str) -> Member | None:
         GridcodeError: There is no image, or there are several.
 
     >>> one, two = Member("1.jpg", 512, 9), Member("1.mask.png", 1536, 9)
-    >>> picture_of(Group("1", {"jpg": one, "mask.png": two}), "a.tar").name
+    >>> image_of(Group("1", {"jpg": one, "mask.png": two}), "a.tar").name
     '1.jpg'
     """
-    found = [extension for extension in group.members if is_picture(extension)]
+    found = [extension for extension in group.members if is_image(extension)]
     found = [extension for extension in found if "." not in extension] or found
     if len(found) == 1:
         return group.members[found[0]]
@@ -54,10 +54,10 @@ def picture_of(group: Group, where: str) -> Member | None:
     raise GridcodeError(f"{where}: '{key}' has no image, only {names}; remove it, or set data.on_error=skip")
 
 
-def is_picture(extension: str) -> bool:
+def is_image(extension: str) -> bool:
     """Whether an extension's last part is that of an image.
 
-    >>> is_picture("mask.png"), is_picture("cls")
+    >>> is_image("mask.png"), is_image("cls")
     (True, False)
     """
     return f".{extension.rpartition('.')[2]}" in SUFFIXES

@@ -20,7 +20,7 @@ from gridcode.data.layout import root_of_alike
 from gridcode.data.parquet import PackedImages, labels_of_columns
 from gridcode.data.shards.beside import Beside, check_found
 from gridcode.data.shards.example import CLASS_NAMES, class_names
-from gridcode.data.shards.index import other_members, read_picture, tar_index
+from gridcode.data.shards.index import other_members, read_image, tar_index
 from gridcode.data.shards.tar import Member
 from gridcode.errors import GridcodeError
 
@@ -80,7 +80,7 @@ class TarImages(PackedImages):
     def encoded(self, index: int) -> bytes:
         """The bytes of image file number ``index``."""
         start, size = (int(value) for value in self._index.places[index])
-        return read_picture(self._path(index), Member(self._index.keys[index], start, size))
+        return read_image(self._path(index), Member(self._index.keys[index], start, size))
 
     def where(self, index: int) -> str:
         """What an error calls image number ``index``: its shard and key."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from gridcode.data.file_names import printable
 from gridcode.data.mapped import identity_of
-from gridcode.data.shards.example import is_picture, label_of, picture_of
+from gridcode.data.shards.example import image_of, is_image, label_of
 from gridcode.data.shards.tar import BrokenTarError, Group, Member, read_member, tar_groups
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
@@ -52,7 +52,7 @@ class TarIndex:
             with opened(path) as file:
                 for group in self._groups(file, where):
                     try:
-                        if (picture := picture_of(group, where)) is None:
+                        if (picture := image_of(group, where)) is None:
                             continue
                         label = label_of(group, partial(read_member, file, where=where), where)
                     except GridcodeError as error:
@@ -131,13 +131,13 @@ def other_members(path: Path, extensions: Sequence[str], seen: set[str]) -> Iter
     where = printable(str(path))
     with opened(path) as file, suppress(BrokenTarError):
         for group in tar_groups(file, where):
-            seen |= {extension for extension in group.members if not is_picture(extension)}
+            seen |= {extension for extension in group.members if not is_image(extension)}
             for extension in extensions:
-                if (member := group.members.get(extension)) is not None and not is_picture(extension):
+                if (member := group.members.get(extension)) is not None and not is_image(extension):
                     yield group.key, extension, read_member(file, member, where)
 
 
-def read_picture(path: Path, member: Member) -> bytes:
+def read_image(path: Path, member: Member) -> bytes:
     """The bytes of a member of a file.
 
     Raises:

@@ -17,7 +17,7 @@ from gridcode.data.layout import shards_of, tar_shards_of
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.beside import TEXT, chosen, kind_of
-from gridcode.data.shards.example import CLASS_NAMES, class_names, is_picture
+from gridcode.data.shards.example import CLASS_NAMES, class_names, is_image
 from gridcode.data.shards.names import is_pattern, is_shard, is_url, local_shards, no_shard
 from gridcode.data.shards.remote import expand_urls, open_anywhere, read_url
 from gridcode.data.shards.stream import ImageStream, is_parquet
@@ -117,7 +117,7 @@ def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
         GridcodeError: A Parquet file has no such column, or one is of images or other bytes.
     """
     if not is_parquet(shard):
-        if pictures := [name for name in names if is_picture(name)]:
+        if pictures := [name for name in names if is_image(name)]:
             raise GridcodeError(
                 f"columns: '{pictures[0]}' is an image, which a token store does not keep; leave it out"
             )

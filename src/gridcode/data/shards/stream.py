@@ -21,7 +21,7 @@ from gridcode.data.layout import root_of_alike
 from gridcode.data.mapped import parquet_in
 from gridcode.data.parquet import columns_of
 from gridcode.data.shards.beside import Beside, chosen, texts_of
-from gridcode.data.shards.example import is_picture, label_of, picture_of, tells_class
+from gridcode.data.shards.example import image_of, is_image, label_of, tells_class
 from gridcode.data.shards.position import StreamPosition
 from gridcode.data.shards.remote import ConnectionFailedError, open_anywhere, open_forward, wait_for_another_try
 from gridcode.data.shards.tar import BrokenTarError, Group, Member, read_member, tar_groups
@@ -143,7 +143,7 @@ class ImageStream:
         held: dict[str, bytes] = {}
 
         def passing(extension: str, member: Member) -> None:
-            if is_picture(extension) or extension in self.columns or (tells_class(extension) and self.classes):
+            if is_image(extension) or extension in self.columns or (tells_class(extension) and self.classes):
                 held[member.name] = read_member(file, member, where)
 
         try:
@@ -159,7 +159,7 @@ class ImageStream:
         self, group: Group, held: dict[str, bytes], where: str, name: str
     ) -> Iterator[Encoded | GridcodeError]:
         try:
-            if (picture := picture_of(group, where)) is None:
+            if (picture := image_of(group, where)) is None:
                 return
             label = label_of(group, lambda member: held[member.name], where) if self.classes else None
             key = printable(f"{name}:{group.key}")

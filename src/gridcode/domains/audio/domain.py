@@ -163,7 +163,7 @@ class AudioDomain(LabelledDomain):
         }
         return Measurement.of(scores, found.usage, score=-found.mel_distance)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: AudioBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: AudioBatch) -> None:
         """Spectrograms in a row, those of the reconstructions below."""
         sounds = batch.waveforms
         save_sheet(path, sounds, tokenizer.decode(tokenizer.encode(sounds.to(tokenizer.device))), rate=self.rate)

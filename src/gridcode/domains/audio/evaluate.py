@@ -100,7 +100,7 @@ def evaluate_audio(
     meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
     found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)
     labels, (sounds, reconstructions) = found.table.labels, found.some(SHOWN)
-    picture = partial(mel_pictures, rate=rate)
+    picture = partial(mel_images, rate=rate)
     domain = tokenizer.domain
     assert isinstance(domain, AudioDomain)
     return AudioEvaluation(
@@ -126,7 +126,7 @@ def _samples(
 ) -> ClassSamples:
     say(f"drawing {config.samples} samples")
     drawn = draw_by_class(generator, table, config)
-    picture = partial(mel_pictures, rate=rate)
+    picture = partial(mel_images, rate=rate)
     share = recognised(classifier, drawn.examples, drawn.labels, picture)
     return ClassSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
 
@@ -146,13 +146,13 @@ def sound_classifier(train: SoundSource, data: AudioConfig, config: AudioEvaluat
     )
     whole = replace(data, crop=data.samples)
     batches = train_batches(train, whole, TrainOrder(settings.batch_size, settings.seed))
-    return train_classifier(settings, _pictured(batches, data.rate))
+    return train_classifier(settings, _imaged(batches, data.rate))
 
 
-def mel_pictures(waveforms: Tensor, rate: int) -> Tensor:
+def mel_images(waveforms: Tensor, rate: int) -> Tensor:
     """Log-mel spectra as images in about [-1, 1], (B, 1, bands, frames)."""
     return ((log_mel(waveforms, rate, bands=BANDS) + 4) / 3)[:, None]
 
 
-def _pictured(batches: Iterator[AudioBatch], rate: int) -> Iterator[Batch]:
-    return (Batch(mel_pictures(batch.waveforms, rate), batch.labels, batch.keys) for batch in batches)
+def _imaged(batches: Iterator[AudioBatch], rate: int) -> Iterator[Batch]:
+    return (Batch(mel_images(batch.waveforms, rate), batch.labels, batch.keys) for batch in batches)

@@ -12,9 +12,9 @@ from gridcode.domains.audio.data.decode import encode
 from gridcode.domains.audio.evaluate import AudioEvaluation, AudioSubject
 from gridcode.domains.audio.show import spectrograms
 from gridcode.evaluation.by_class import usage_figure, usage_rows
-from gridcode.evaluation.pictures import contact_sheet
+from gridcode.evaluation.images import contact_sheet
 from gridcode.evaluation.publish import Findings
-from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
+from gridcode.evaluation.report import Figure, Gallery, ImageGroup, Table
 
 SPEECH = {
     "stoi": "how well speech is understood, 0 to 1, by the package pystoi",
@@ -86,9 +86,9 @@ def _galleries(found: AudioEvaluation, rate: int) -> list[Gallery]:
     return galleries
 
 
-def _group(name: str, storeys: list[Tensor], rate: int) -> PictureGroup:
+def _group(name: str, storeys: list[Tensor], rate: int) -> ImageGroup:
     players = [[_address(sound, rate) for sound in sounds] for sounds in storeys]
-    return PictureGroup(name, [spectrograms(sounds, rate=rate) for sounds in storeys], players=players)
+    return ImageGroup(name, [spectrograms(sounds, rate=rate) for sounds in storeys], players=players)
 
 
 def _address(sound: Tensor, rate: int) -> str:

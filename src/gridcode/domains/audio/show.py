@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gridcode.domains.audio.spectrum import magnitudes
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import Pictures, contact_sheet, save_png
 
 WINDOW = 256
 """Window of the spectrograms that are shown, in samples."""

@@ -281,7 +281,7 @@ class DenseDomain(Domain):
         """The oracle: see :func:`gridcode.domains.dense.measure.measure_labels`."""
         return measure_labels(tokenizer, self, batches)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: DenseBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: DenseBatch) -> None:
         """Images as the model sees them, true maps below, decoded maps below those."""
         labels, images = batch.labels.to(tokenizer.device), batch.images.to(tokenizer.device)
         decoded = tokenizer.decode(tokenizer.encode(labels, images), images)

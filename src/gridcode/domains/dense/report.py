@@ -11,9 +11,9 @@ import numpy as np
 
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.evaluate import BOTH, ORACLE, DenseEvaluation, DenseSubject
-from gridcode.evaluation.pictures import Pictures, contact_sheet
+from gridcode.evaluation.images import Pictures, contact_sheet
 from gridcode.evaluation.publish import Findings
-from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
+from gridcode.evaluation.report import Figure, Gallery, ImageGroup, Table
 
 UNITS: Final = {"rmse": "m", "rmse_log": "nats", "si_log": "nats", "psnr": "dB"}
 NOTES: Final = {
@@ -124,5 +124,5 @@ def _gallery(evaluation: DenseEvaluation) -> Gallery:
         "Validation images. In an error map black is right and grey does not count; depth is white at a factor of 2, "
         "a wrong class is red, an unmatched segment yellow."
     )
-    group = PictureGroup("", list(rows.values()), evaluation.gallery.keys)
+    group = ImageGroup("", list(rows.values()), evaluation.gallery.keys)
     return Gallery("Label maps", tuple(rows), [group], explanation)

@@ -126,7 +126,7 @@ class Codec:
             GridcodeError: They are of another model or damaged, or the image is too large.
         """
         stream = parse_stream(data, name)
-        picture, rate = self._picture(stream, max_pixels), self._rate(stream)
+        picture, rate = self._image(stream, max_pixels), self._rate(stream)
         return rate.decode(stream, picture)
 
     def _rate(self, stream: Bitstream) -> Rate:
@@ -140,7 +140,7 @@ class Codec:
         return mine[stream.header.model]
 
     @staticmethod
-    def _picture(stream: Bitstream, max_pixels: int | None) -> Picture:
+    def _image(stream: Bitstream, max_pixels: int | None) -> Picture:
         """What a stream says of its image, if it is not too large."""
         picture, limit = stream.header.picture, MAX_PIXELS if max_pixels is None else max_pixels
         if picture is None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gridcode.data.config import CropPolicy, DataConfig
 from gridcode.data.loader import Batch, eval_batches, train_batches
-from gridcode.data.open import open_pictures, understood
+from gridcode.data.open import open_images, understood
 from gridcode.data.shards.stream import ImageStream
 from gridcode.data.source import ImageSource, described, fixed_subset
 from gridcode.data.workers import TrainOrder
@@ -53,8 +53,8 @@ class ImageDomain(Domain):
 
     @classmethod
     def open(cls, data: DataConfig, split: Literal["train", "val"]) -> ImageSource | ImageStream:
-        """See :func:`gridcode.data.open.open_pictures`."""
-        return open_pictures(data, split)
+        """See :func:`gridcode.data.open.open_images`."""
+        return open_images(data, split)
 
     @classmethod
     def train_batches(cls, source: ImageSource | ImageStream, data: DataConfig, order: TrainOrder) -> Iterator[Batch]:
@@ -201,7 +201,7 @@ class ImageDomain(Domain):
         signs = {"validation_psnr": scores["psnr"]}
         return Measurement.of(scores, usage, score=scores["psnr"], signs=signs)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: Batch) -> None:
         """Images in a row, their reconstructions below."""
         save_strip(path, batch.images, tokenizer.decode(tokenizer.encode(batch.images.to(tokenizer.device))))
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gridcode.codec.bitstream import Bitstream, Coder, Picture
 from gridcode.data.crop import to_channels
 from gridcode.domains.image.architectures import ImageArchitecture
-from gridcode.domains.image.tiles import decode_picture, encode_picture
+from gridcode.domains.image.tiles import decode_picture, encode_image
 from gridcode.errors import GridcodeError
 from gridcode.prior.base import Prior
 from gridcode.prior.coding.grid import GridCoder
@@ -76,7 +76,7 @@ class Rate:
         coder = coder or self.coder.best
         height, width, channels = picture.shape
         pixels = to_channels(picture, self.tokenizer.config.channels)
-        tokens = encode_picture(self.tokenizer, pixels, self.grid(height, width, coder)).numpy()
+        tokens = encode_image(self.tokenizer, pixels, self.grid(height, width, coder)).numpy()
         return self.coder.encode(tokens, coder, picture=Picture(height, width, channels))
 
     def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:

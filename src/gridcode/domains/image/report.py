@@ -10,7 +10,7 @@ import torch
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Subject
 from gridcode.domains.image.results import Evaluation
-from gridcode.evaluation.pictures import Pictures, contact_sheet, to_uint8
+from gridcode.evaluation.images import Pictures, contact_sheet, to_uint8
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery

@@ -23,7 +23,7 @@ from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.evaluation.distance import pair_distance
 from gridcode.evaluation.protocol import ProtocolName, Score
 from gridcode.evaluation.reference import PixelHash, Reference, load_reference, reference_of
-from gridcode.evaluation.score import NEIGHBOURS, Measured, few_pictures, protocol_extractor, score_features
+from gridcode.evaluation.score import NEIGHBOURS, Measured, few_images, protocol_extractor, score_features
 from gridcode.features.classifier import Classifier
 from gridcode.features.efficientnet import Variant, weights_file
 from gridcode.features.extractor import Extractor, Features, classifier_extractor
@@ -208,7 +208,7 @@ class ProtocolScores:
                 "samples": samples,
                 "images in the reference": part.reference.count if part.from_file and part.reference else None,
             }
-            warning = few_pictures(part.name, part.extractor, counts)
+            warning = few_images(part.name, part.extractor, counts)
             found += [warning] if warning else []
         return found
 

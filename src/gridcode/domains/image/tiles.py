@@ -85,7 +85,7 @@ def _tiles(tokenizer: Tokenizer, length: int) -> list[Span]:
     return spans(length, tile=max(TILE // f, 4 * overlap), overlap=overlap, fade=fade)
 
 
-def encode_picture(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -> Tensor:
+def encode_image(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -> Tensor:
     """The tokens of an image.
 
     Args:

@@ -142,7 +142,7 @@ class PointsDomain(LabelledDomain):
         }
         return Measurement.of(scores, found.usage, score=-found.chamfer)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: PointsBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: PointsBatch) -> None:
         """Scatter plots in a row, those of the reconstructions below."""
         clouds = batch.points
         with torch.inference_mode():

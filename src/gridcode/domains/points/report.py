@@ -8,9 +8,9 @@ from gridcode.domains.points.config import PointsEvaluationConfig
 from gridcode.domains.points.evaluate import PointsEvaluation, PointsSamples, PointsSubject
 from gridcode.domains.points.show import scatter_plots
 from gridcode.evaluation.by_class import usage_figure, usage_rows
-from gridcode.evaluation.pictures import contact_sheet
+from gridcode.evaluation.images import contact_sheet
 from gridcode.evaluation.publish import Findings
-from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
+from gridcode.evaluation.report import Figure, Gallery, ImageGroup, Table
 
 
 def points_findings(found: PointsEvaluation, subject: PointsSubject, config: PointsEvaluationConfig) -> Findings:
@@ -95,10 +95,10 @@ def _sample_tables(found: PointsSamples) -> list[Table]:
 
 def _galleries(found: PointsEvaluation) -> list[Gallery]:
     explanation = "Each cloud from two sides; near points are yellow, far ones violet."
-    seen = PictureGroup("", [scatter_plots(found.clouds), scatter_plots(found.reconstructions)])
+    seen = ImageGroup("", [scatter_plots(found.clouds), scatter_plots(found.reconstructions)])
     galleries = [Gallery("Reconstructions", ("original", "reconstruction"), [seen], explanation)]
     if found.samples is not None:
         shown = {name: clouds for name, clouds in found.samples.shown.items() if len(clouds)}
-        groups = [PictureGroup(name, [scatter_plots(clouds)]) for name, clouds in shown.items()]
+        groups = [ImageGroup(name, [scatter_plots(clouds)]) for name, clouds in shown.items()]
         galleries.append(Gallery("Samples", ("sample",), groups, "Generated token by token and decoded."))
     return galleries

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import Pictures, contact_sheet, save_png
 
 SIDE = 140
 """Pixels per side of each view."""

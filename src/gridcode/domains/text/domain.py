@@ -172,7 +172,7 @@ class TextDomain(Domain):
         }
         return Measurement.of(scores, found.usage, score=-found.decoder_bits)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: TextBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: TextBatch) -> None:
         """The windows, each with its reconstruction to the right and wrong characters in red."""
         backs = tokenizer.decode(tokenizer.encode(batch.text.to(tokenizer.device)))
         save_sheet(path, batch.text.numpy(), backs.cpu().numpy())

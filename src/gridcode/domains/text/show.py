@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gridcode.domains.text.data import Bytes
+from gridcode.evaluation.images import Pictures, save_png
 from gridcode.evaluation.passages import Passage
-from gridcode.evaluation.pictures import Pictures, save_png
 
 _NAMED = {"\n": "⏎", "\t": "⇥", "\0": "∅"}
 _LINE, _STEP = 13, 6

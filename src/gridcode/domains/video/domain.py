@@ -155,7 +155,7 @@ class VideoDomain(LabelledDomain):
         scores = {"psnr": found.psnr, "difference_error": found.difference_error}
         return Measurement.of(scores, found.usage, score=found.psnr)
 
-    def save_pictures(self, path: Path, tokenizer: Tokenizer, batch: VideoBatch) -> None:
+    def save_images(self, path: Path, tokenizer: Tokenizer, batch: VideoBatch) -> None:
         """Film strips, that of each reconstruction below its clip's."""
         clips = batch.clips[:SHOWN]
         with torch.inference_mode():

@@ -212,7 +212,7 @@ def _classifier(subject: VideoSubject, config: VideoEvaluationConfig) -> Classif
     )
     whole = replace(subject.data, crop=None)
     batches = train_batches(subject.train, whole, TrainOrder(settings.batch_size, settings.seed))
-    return train_classifier(settings, _pictured(batches))
+    return train_classifier(settings, _imaged(batches))
 
 
 def three_frames(clips: Tensor) -> Tensor:
@@ -221,5 +221,5 @@ def three_frames(clips: Tensor) -> Tensor:
     return clips[:, :, [0, frames // 4, frames - 1]].mean(1)
 
 
-def _pictured(batches: Iterator[VideoBatch]) -> Iterator[Batch]:
+def _imaged(batches: Iterator[VideoBatch]) -> Iterator[Batch]:
     return (Batch(three_frames(batch.clips), batch.labels, batch.keys) for batch in batches)

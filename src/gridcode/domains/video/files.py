@@ -10,7 +10,7 @@ from typing import Final, Literal
 from PIL import Image
 from torch import Tensor
 
-from gridcode.evaluation.pictures import Pictures, magnification, to_uint8
+from gridcode.evaluation.images import Pictures, magnification, to_uint8
 from gridcode.files import write_bytes
 
 ClipFormat = Literal["webp", "gif"]

@@ -14,7 +14,7 @@ from gridcode.domains.video.files import address, frames_of
 from gridcode.domains.video.show import film_strips
 from gridcode.evaluation.by_class import usage_figure, usage_rows
 from gridcode.evaluation.publish import Findings
-from gridcode.evaluation.report import Figure, Gallery, PictureGroup, Table
+from gridcode.evaluation.report import Figure, Gallery, ImageGroup, Table
 
 
 def video_findings(found: VideoEvaluation, subject: VideoSubject, config: VideoEvaluationConfig) -> Findings:
@@ -93,8 +93,8 @@ def _galleries(found: VideoEvaluation, fps: float) -> list[Gallery]:
     return galleries
 
 
-def _group(name: str, storeys: Sequence[Tensor], fps: float) -> PictureGroup:
+def _group(name: str, storeys: Sequence[Tensor], fps: float) -> ImageGroup:
     """Clips that play, each in the place of its first frame."""
     moving = [[address(clip, fps=fps) for clip in clips] for clips in storeys]
     stills = [frames_of(clips[:, :, 0].transpose(0, 1)) for clips in storeys]
-    return PictureGroup(name, stills, moving=moving)
+    return ImageGroup(name, stills, moving=moving)

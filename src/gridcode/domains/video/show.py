@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridcode.domains.video.files import frames_of
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import Pictures, contact_sheet, save_png
 from gridcode.training.seeding import fixed_sample
 
 COLUMNS: Final = 9

@@ -22,7 +22,7 @@ from typing import ClassVar, Final
 from gridcode.domains.image.architectures import TokenizerConfig
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.report import overview
-from gridcode.evaluation.pictures import save_png
+from gridcode.evaluation.images import save_png
 from gridcode.studies.capacity.config import CapacityConfig
 from gridcode.studies.capacity.points import PointQuantizer, train_points
 from gridcode.studies.codebooks.tradeoff import quantizer_of

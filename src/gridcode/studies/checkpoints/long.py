@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 from gridcode.domains.image.config import TokenizerRun
 from gridcode.domains.image.report import overview
-from gridcode.evaluation.pictures import save_png
+from gridcode.evaluation.images import save_png
 from gridcode.evaluation.publish import log_points
 from gridcode.prior.config import PriorRun
 from gridcode.studies.checkpoints.base import CheckpointStudy

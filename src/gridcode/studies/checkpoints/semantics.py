@@ -27,7 +27,7 @@ from gridcode.data.crop import to_channels
 from gridcode.data.image import decode_image
 from gridcode.data.loader import eval_batches
 from gridcode.data.source import fixed_subset
-from gridcode.evaluation.pictures import contact_sheet, save_png, to_uint8
+from gridcode.evaluation.images import contact_sheet, save_png, to_uint8
 from gridcode.metrics.image import psnr
 from gridcode.studies.checkpoints.base import BATCH, CheckpointStudy, Grader
 from gridcode.studies.checkpoints.config import SemanticsConfig
@@ -144,7 +144,7 @@ class Semantics(CheckpointStudy):
         panels = [Bars("Fréchet distance to real images", series, log=True)] if series else []
         return Summary(title, semantics_verdicts(paired_figures, names), tables, panels, notes=(note,))
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """``codes.png``: the rows of each quantizer's first seed, side by side."""
         cells = [cell for cell in self.cells() if cell.seed == 0]
         files = [cell_folder(out, cell) / "pictures.png" for cell in cells]

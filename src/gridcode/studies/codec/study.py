@@ -33,7 +33,7 @@ from gridcode.data.open import open_split
 from gridcode.data.source import fixed_subset
 from gridcode.domains.image.compress import Codec
 from gridcode.domains.image.rate import Rate
-from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.evaluation.images import contact_sheet, save_png
 from gridcode.features.efficientnet import weights_file
 from gridcode.studies.checkpoints.base import swept
 from gridcode.studies.codec.config import QUALITIES, REDUCED, CodecStudyConfig, FormatName
@@ -201,7 +201,7 @@ class CodecStudy(Study):
         found = verdicts(points, self._lines(), self.config.rates)
         return Summary(title, found, [table for table in tables if table.rows], panels, notes=(note,))
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """``equal-bytes.png``: crops of images through gridcode at its lowest rate, and through each format."""
         shown = pictures(self.config)[:SHOWN]
         lowest = Codec(codec_of(self.config.model).rates[-1:])

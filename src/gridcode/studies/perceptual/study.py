@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from gridcode.data.loader import eval_batches
 from gridcode.data.source import fixed_subset
-from gridcode.evaluation.pictures import Pictures, contact_sheet, save_png, to_uint8
+from gridcode.evaluation.images import Pictures, contact_sheet, save_png, to_uint8
 from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
@@ -134,7 +134,7 @@ class Perceptual(ImageStudy):
         ]
         return Summary(title, verdicts(found, count), tables, panels, notes=(note,))
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """``losses.png``: images, their reconstructions by the first seed of each loss, and a crop of all of them.
 
         A loss whose first seed diverged, or is not finished, is left out.

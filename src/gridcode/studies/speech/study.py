@@ -29,14 +29,14 @@ from gridcode.domains.audio.config import AudioEvaluationConfig
 from gridcode.domains.audio.data.loader import eval_batches
 from gridcode.domains.audio.data.source import open_sounds
 from gridcode.domains.audio.domain import AudioDomain
-from gridcode.domains.audio.evaluate import mel_pictures, sound_classifier
+from gridcode.domains.audio.evaluate import mel_images, sound_classifier
 from gridcode.domains.audio.loss import mel_distance
 from gridcode.domains.audio.measure import BANDS, FLOOR, WINDOWS, si_sdr, spectral_distance
 from gridcode.domains.audio.show import spectrograms
 from gridcode.domains.audio.speech import speech_scores
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.both_stages import recognised
-from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.evaluation.images import contact_sheet, save_png
 from gridcode.features.classifier import load_classifier, save_classifier
 from gridcode.studies.config import CLASSIFIER
 from gridcode.studies.curves import ahead_of, row_of
@@ -127,7 +127,7 @@ class Speech(Study):
         sounds, labels = spoken(self.config)
         back, bits = self._through(cell, sounds)
         rate = self.config.data.rate
-        share = recognised(load_classifier(out / CLASSIFIER), back, labels, partial(mel_pictures, rate=rate))
+        share = recognised(load_classifier(out / CLASSIFIER), back, labels, partial(mel_images, rate=rate))
         values = {RATE_OF: bits, "recognised": share, "sounds": len(sounds)}
         return values if cell.setting == ORIGINALS else values | measured(sounds, back, rate)
 
@@ -153,7 +153,7 @@ class Speech(Study):
         title = f"Speech at low rates, {self.config.data.dataset}"
         return Summary(title, verdicts(found), [table] if rows else [], panels, notes=(note,))
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """``spectrograms.png``: sounds, and what each codec makes of them."""
         sounds = spoken(self.config)[0]
         sounds = sounds[torch.from_numpy(fixed_sample(len(sounds), SHOWN))]

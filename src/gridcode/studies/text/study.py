@@ -30,7 +30,7 @@ from gridcode.domains.text.config import VALUES, TextConfig, TextEvaluationConfi
 from gridcode.domains.text.data import TextSource, eval_batches, open_texts
 from gridcode.domains.text.evaluate import compressed_bits, evaluate_text
 from gridcode.domains.text.report import text_findings
-from gridcode.evaluation.pictures import save_png
+from gridcode.evaluation.images import save_png
 from gridcode.evaluation.subject import Subject
 from gridcode.prior.base import Prior
 from gridcode.prior.config import PriorRun
@@ -145,7 +145,7 @@ class TextStudy(Study):
         """See :class:`Study`."""
         tidy_stages(cell_folder(out, cell))
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """Leave the texts of the smallest, of the middle and of the largest codebook."""
         sizes = sorted(self.config.bits)
         for bits in dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])):

@@ -20,7 +20,7 @@ from gridcode.domains.dense.evaluate import DenseEvaluation, DenseSubject, Stage
 from gridcode.domains.dense.predictor import DensePredictor
 from gridcode.domains.dense.recipes import DenseRun
 from gridcode.domains.dense.train import DenseOptions, train_dense
-from gridcode.evaluation.pictures import contact_sheet, save_png
+from gridcode.evaluation.images import contact_sheet, save_png
 from gridcode.files import make_folder
 from gridcode.studies.study import Values
 from gridcode.tokenizer.domain import Sources
@@ -52,7 +52,7 @@ def run_cell(run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> 
     stage_two = StageTwo(predictor.predict_codes, predictor.draw_codes)
     subject = DenseSubject(predictor.tokenizer, stage_two, run.data, sources.train, sources.val)
     found = evaluate_dense(subject, evaluation, say=lambda text: None)
-    _save_pictures(found, folder / "pictures")
+    _save_images(found, folder / "pictures")
     return {
         "scores": found.scores,
         "usage": found.usage.usage,
@@ -68,7 +68,7 @@ def rendered(data: DenseConfig) -> Sources:
     return Sources(open_dense(data, "train"), open_dense(data, "val"))
 
 
-def _save_pictures(found: DenseEvaluation, folder: Path) -> None:
+def _save_images(found: DenseEvaluation, folder: Path) -> None:
     make_folder(folder)
     for name, pictures in found.gallery.rows.items():
         stem = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")

@@ -24,7 +24,7 @@ from gridcode.studies.study import Cell, Study, Values, cell_folder
 from gridcode.studies.summary import Summary
 from gridcode.studies.uvim.cell import rendered, run_cell
 from gridcode.studies.uvim.config import UvimConfig, task_and_variant
-from gridcode.studies.uvim.table import SHOWN, save_pictures, uvim_summary
+from gridcode.studies.uvim.table import SHOWN, save_images, uvim_summary
 from gridcode.studies.uvim.timing import time_cell
 from gridcode.training.fabric import loop_device
 
@@ -92,9 +92,9 @@ class UvimStudy(Study):
         """See :class:`Study`."""
         return uvim_summary(self.config, results)
 
-    def save_pictures(self, out: Path) -> None:
+    def save_images(self, out: Path) -> None:
         """See :class:`Study`."""
-        save_pictures(self.config, out)
+        save_images(self.config, out)
 
     def _evaluation(self, out: Path) -> DenseEvaluationConfig:
         return replace(self.config.evaluation(), observer=str(out / "observer"))

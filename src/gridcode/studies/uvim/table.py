@@ -16,7 +16,7 @@ from gridcode.data.image import decode_image
 from gridcode.domains.dense.colour_sets import TRUE_COLOURS
 from gridcode.domains.dense.data.config import Task
 from gridcode.domains.dense.evaluate import BOTH, DRAW, MEAN, NONE, ORACLE, OTHERS
-from gridcode.evaluation.pictures import save_png
+from gridcode.evaluation.images import save_png
 from gridcode.studies.intervals import answered, difference, level, percent
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Bars, Spread, StudyTable, Summary, Verdict
@@ -258,7 +258,7 @@ def _variant(task: Task, shown: Shown, name: str, found: Sequence[Values]) -> Ro
     )
 
 
-def save_pictures(config: UvimConfig, out: Path) -> None:
+def save_images(config: UvimConfig, out: Path) -> None:
     """``TASK.png``: rows of the variants' first seed below each other, where their cells are finished."""
     for task in config.tasks:
         cells = [cell for cell in config.cells() if task_and_variant(cell)[0] == task and cell.seed == 0]

@@ -98,7 +98,7 @@ def test_the_invalid_bin_is_never_predicted():
     assert depth.decode([outputs]).item() == 2.5
 
 
-def test_depth_pictures_darken_with_distance_and_show_holes_in_grey():
+def test_depth_images_darken_with_distance_and_show_holes_in_grey():
     picture = DepthMap(DepthConfig()).picture(np.array([[[0, 0.1, 3, 6, 9.9]]], np.float32))[0].astype(int)
     assert picture[0].tolist() == [128, 128, 128]
     assert (np.diff(picture[1:].sum(axis=1)) < 0).all()
@@ -175,7 +175,7 @@ def test_decoding_drops_small_and_unlabelled_segments_and_joins_stuff():
     assert not decode(PanopticMap(config), ([[2, 2]], [[0, 0]])).any()
 
 
-def test_panoptic_pictures_tell_classes_and_segments_apart():
+def test_panoptic_images_tell_classes_and_segments_apart():
     colours = {tuple(class_colour(number).round()) for number in range(134)}
     assert len(colours) == 134
     panoptic = PanopticMap(PanopticConfig(CATEGORIES))
@@ -230,7 +230,7 @@ def test_valid_depth_fills_only_from_its_footprint(planes, height, width):
 
 @settings(max_examples=80, deadline=None)
 @given(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 40)] * 2), st.integers(0, 99))
-def test_any_region_lies_inside_the_picture(shape, target, seed):
+def test_any_region_lies_inside_the_image(shape, target, seed):
     generator = np.random.default_rng(seed)
     policy = CropPolicy(min_scale=0.5)
     for region in (center_region(shape, target), train_region(shape, target, policy=policy, generator=generator)):

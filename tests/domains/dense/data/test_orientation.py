@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from gridcode.data.open import open_source
 from gridcode.domains.dense.data import Categories, DenseConfig, DepthConfig, open_dense, write_coco
 from gridcode.domains.dense.data.open import understood
-from gridcode.domains.dense.data.source import PicturesAsStored
+from gridcode.domains.dense.data.source import ImagesAsStored
 from gridcode.errors import GridcodeError
 
 
@@ -105,7 +105,7 @@ def test_a_label_map_is_turned_by_its_own_tag(tmp_path, tag, ending):
 
 
 @pytest.mark.parametrize("tag", range(1, 9))
-def test_colours_are_the_pictures_own_whichever_way_up(tmp_path, tag):
+def test_colours_are_the_images_own_whichever_way_up(tmp_path, tag):
     exif = Image.Exif()
     exif[0x0112] = tag
     stored = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
@@ -117,10 +117,10 @@ def test_colours_are_the_pictures_own_whichever_way_up(tmp_path, tag):
 
 
 @pytest.mark.parametrize("layout", ["folder", "parquet"])
-def test_pictures_may_be_read_as_they_are_stored(tmp_path, layout):
+def test_images_may_be_read_as_they_are_stored(tmp_path, layout):
     stored = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
     oriented(tmp_path, f"{layout} {'png' if layout == 'folder' else 'depth'}", stored, stored, 6)
-    source = PicturesAsStored(open_source(tmp_path / "image" if layout == "folder" else tmp_path))
+    source = ImagesAsStored(open_source(tmp_path / "image" if layout == "folder" else tmp_path))
     assert (len(source), source.key(1)) == (2, "1.png" if layout == "folder" else "a.parquet:1")
     assert (source[1].image[..., 0] == stored).all()
 

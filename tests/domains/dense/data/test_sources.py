@@ -344,7 +344,7 @@ def test_split_files_are_known_by_a_word(tmp_path, names):
 
 
 @pytest.mark.parametrize("layout", ["splits above", "splits inside", "parquet", "coco"])
-def test_pictures_of_both_splits_are_refused(tmp_path, layout):
+def test_images_of_both_splits_are_refused(tmp_path, layout):
     task = "panoptic" if layout == "coco" else "depth"
     if layout == "splits above":
         paired(tmp_path / "train")
@@ -388,7 +388,7 @@ def test_names_of_any_bytes_find_their_maps(tmp_path):
     assert sorted(int(example.planes.max()) for example in source) == [1] * 5 + [2, 3]
 
 
-def test_two_pictures_do_not_share_a_map(tmp_path):
+def test_two_images_do_not_share_a_map(tmp_path):
     paired(tmp_path)
     shutil.copy(tmp_path / "image/b/1.png", tmp_path / "image/b/1.jpg")
     with pytest.raises(GridcodeError, match=r"b/1.jpg and b/1.png share it; rename one image"):
@@ -553,7 +553,7 @@ def test_workers_do_not_change_the_stream(tmp_path):
     assert all(same(a, b) for a, b in zip(firsts(config, 3), firsts(replace(config, workers=2), 3), strict=True))
 
 
-def test_picture_and_labels_are_cut_alike():
+def test_image_and_labels_are_cut_alike():
     """Red and green tell column and row, depth both: after any crop and mirroring they agree."""
     rows, columns = np.mgrid[:24, :32]
     image = np.stack([8 * columns, 10 * rows, 0 * rows], -1).astype(np.uint8)

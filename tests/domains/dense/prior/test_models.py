@@ -74,7 +74,7 @@ def fill_from(prior: Prior, start: Tensor, given: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_token_is_said_from_the_picture_and_the_tokens_before_it_alone(head: Head) -> None:
+def test_a_token_is_said_from_the_image_and_the_tokens_before_it_alone(head: Head) -> None:
     prior, images = autoregressive(head), pictures(1).requires_grad_()
     seen: dict[str, Tensor] = {}
     hook = prior.trunk.dropout.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
@@ -89,7 +89,7 @@ def test_a_token_is_said_from_the_picture_and_the_tokens_before_it_alone(head: H
         assert (patches > 0).all(), "every patch of the image reaches every token"
 
 
-def test_a_masked_token_is_said_from_all_others_and_the_picture() -> None:
+def test_a_masked_token_is_said_from_all_others_and_the_image() -> None:
     prior, images = make("maskgit"), pictures(1).requires_grad_()
     assert isinstance(prior, MaskGIT)
     seen: dict[str, Tensor] = {}
@@ -189,7 +189,7 @@ def test_draws_follow_a_numpy_oracle_of_top_k_and_top_p(top_k: int, top_p: float
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("grid", [(2, 3), (1, 3, 2)])
-def test_predictions_are_grids_of_codes_that_depend_on_the_picture(kind: str, grid: tuple[int, ...]) -> None:
+def test_predictions_are_grids_of_codes_that_depend_on_the_image(kind: str, grid: tuple[int, ...]) -> None:
     prior = make(kind, grid=grid)
     found = prior.predict(pictures(8))
     assert found.shape == (8, *grid)
@@ -203,7 +203,7 @@ def test_predictions_are_grids_of_codes_that_depend_on_the_picture(kind: str, gr
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_draws_are_those_of_as_many_pictures(kind: str) -> None:
+def test_draws_are_those_of_as_many_images(kind: str) -> None:
     prior, images = make(kind).double(), pictures(2).double()
     seen: list[int] = []
     assert prior.encoder is not None
@@ -248,7 +248,7 @@ def test_log_probabilities_of_an_autoregressive_prior_are_its_losses() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_known_tokens_stay_and_the_others_follow_the_picture(kind: str) -> None:
+def test_known_tokens_stay_and_the_others_follow_the_image(kind: str) -> None:
     prior, known = make(kind).double(), tokens(8)
     start = known.masked_fill(torch.arange(N) % 2 == 1, prior.mask)
     found = fill_from(prior, start, pictures(8).double())
@@ -271,7 +271,7 @@ def test_knowing_nothing_costs_the_whole_vocabulary() -> None:
 
 
 class TestRefused:
-    def test_a_picture_of_another_shape(self) -> None:
+    def test_an_image_of_another_shape(self) -> None:
         with pytest.raises(GridcodeError, match=r"takes examples \(B, 3, 16, 24\), got shape \(1, 3, 16, 16\); resize"):
             make("ar").predict(torch.zeros(1, 3, 16, 16))
 

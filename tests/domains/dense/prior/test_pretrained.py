@@ -100,7 +100,7 @@ def test_every_weight_but_the_class_tokens_and_the_heads_is_taken(tmp_path: Path
 
 
 @pytest.mark.parametrize("cls", [True, False])
-def test_positions_are_resized_as_pictures_are(tmp_path: Path, cls: bool) -> None:
+def test_positions_are_resized_as_images_are(tmp_path: Path, cls: bool) -> None:
     encoder, weights = FeatureEncoder(CONFIG, 3, (16, 24)), timm_weights(cls=cls)
     load_vit(encoder, saved(tmp_path, weights))
     square = weights["pos_embed"][0, int(cls) :].T.reshape(1, D, 3, 3)
@@ -108,7 +108,7 @@ def test_positions_are_resized_as_pictures_are(tmp_path: Path, cls: bool) -> Non
     torch.testing.assert_close(encoder.pos_embed.detach(), expected.flatten(2).transpose(1, 2))
 
 
-def test_a_grey_picture_is_seen_as_one_of_three_equal_channels(tmp_path: Path) -> None:
+def test_a_grey_image_is_seen_as_one_of_three_equal_channels(tmp_path: Path) -> None:
     path = saved(tmp_path, timm_weights())
     grey, rgb = FeatureEncoder(CONFIG, 1, (12, 12)), FeatureEncoder(CONFIG, 3, (12, 12))
     load_vit(grey, path)
@@ -164,7 +164,7 @@ class TestRefused:
         weights = timm_weights() | {"pos_embed": torch.zeros(1, 12, D)}
         self.refused(tmp_path, weights, "11 positions beside the class token's make no square")
 
-    def test_channels_that_are_not_the_pictures(self, tmp_path: Path) -> None:
+    def test_channels_that_are_not_the_images(self, tmp_path: Path) -> None:
         self.refused(tmp_path, timm_weights(channels=1), "take inputs of 1 channels, the encoder's have 3")
 
     def test_no_file_and_no_weights(self, tmp_path: Path) -> None:

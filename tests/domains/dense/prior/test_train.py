@@ -114,7 +114,7 @@ class TestPairs:
         assert found is not None
         return found
 
-    def test_tokens_meet_their_own_pictures(self, make_store: MakeStore) -> None:
+    def test_tokens_meet_their_own_images(self, make_store: MakeStore) -> None:
         pairs = self.pairs(make_store)
         batches = list(eval_pairs(pairs, DATA, batch_size=150))
         assert [len(batch.tokens) for batch in batches] == [150, 150, 100]
@@ -148,7 +148,7 @@ class TestPairs:
         here = take(train_pairs(pairs, DATA, TrainOrder(batch_size=8, seed=3)), 3)
         assert all(torch.equal(a.images, b.images) for a, b in zip(here, there, strict=True))
 
-    def test_a_mirrored_row_has_the_mirrored_picture(self) -> None:
+    def test_a_mirrored_row_has_the_mirrored_image(self) -> None:
         source = DenseScenes("depth", seed=0, start=0, count=2, size=SIZE)
         keys = (source.key(1), source.key(1) + FLIP)
         pairs = join_by_key(TokenTable(torch.zeros(2, 4).long(), torch.tensor([-1, -1]), keys), source, split="train")
@@ -156,7 +156,7 @@ class TestPairs:
         assert torch.equal(batch.images[1], batch.images[0].flip(-1))
         assert not torch.equal(batch.images[1], batch.images[0])
 
-    def test_colour_shows_grey_pictures(self) -> None:
+    def test_colour_shows_grey_images(self) -> None:
         source = DenseScenes("depth", seed=0, start=0, count=2, size=SIZE)
         table = TokenTable(torch.zeros(1, 4).long(), torch.tensor([-1]), (source.key(0),))
         pairs = join_by_key(table, source, split="train")
@@ -164,7 +164,7 @@ class TestPairs:
         assert batch.images.shape == (1, 1, SIZE, SIZE)
         assert replace(RUN, data=replace(DATA, task="colour")).channels == 1
 
-    def test_a_missing_picture_is_one_line(self, make_store: MakeStore) -> None:
+    def test_a_missing_image_is_one_line(self, make_store: MakeStore) -> None:
         few = Sources(Tiles("train", 396), SOURCES.val)
         match = r"tiles has no image 'train-\d+' of the token store's split 'train' \(4 of 400 are missing; its first"
         with pytest.raises(GridcodeError, match=match) as caught:
@@ -218,7 +218,7 @@ class TestSteps:
 
 class TestTraining:
     @pytest.mark.parametrize(("prior", "head"), [("ar", "chain"), ("maskgit", "joint")])
-    def test_the_code_of_a_picture_is_learned(
+    def test_the_code_of_an_image_is_learned(
         self, tmp_path: Path, make_store: MakeStore, prior: Decoding, head: Head
     ) -> None:
         run = replace(

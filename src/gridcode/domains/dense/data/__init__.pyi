@@ -1,7 +1,7 @@
 from .coco import CocoPanoptic as CocoPanoptic
 from .coco import write_coco as write_coco
+from .colour import ColourImages as ColourImages
 from .colour import ColourMap as ColourMap
-from .colour import ColourPictures as ColourPictures
 from .config import Categories as Categories
 from .config import DenseConfig as DenseConfig
 from .config import DepthConfig as DepthConfig

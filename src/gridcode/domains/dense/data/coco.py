@@ -26,7 +26,7 @@ from gridcode.data.image import file_orientation
 from gridcode.data.layout import Places, places_of_files
 from gridcode.domains.dense.data.config import Categories, Orientation
 from gridcode.domains.dense.data.files import read_ids, write_ids
-from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledPictures, Planes
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledImages, Planes
 from gridcode.errors import GridcodeError, MissingFileError
 from gridcode.files import make_folder, read_json, write_json
 
@@ -58,7 +58,7 @@ class CocoPanoptic(DenseSource):
         self, root: Path, split: str, orientation: Orientation = "exif", max_pixels: int | None = None
     ) -> None:
         self.name = f"{root} ({split})"
-        self._pictures = LabelledPictures(self.name, orientation, max_pixels)
+        self._pictures = LabelledImages(self.name, orientation, max_pixels)
         self.annotations = root / "annotations" / f"panoptic_{split}.json"
         self.images = _folder(root / split, what="images")
         beside, inside = root / f"panoptic_{split}", root / "annotations" / f"panoptic_{split}"

@@ -59,11 +59,11 @@ class ColourMap(LabelMap):
         return np.ascontiguousarray(np.asarray(planes, np.uint8).transpose(1, 2, 0))
 
 
-class ColourPictures(DenseSource):
+class ColourImages(DenseSource):
     """Any source of images, to be colourised; a grey image is grey in its labels too.
 
     >>> from gridcode.data.scenes.source import Scenes
-    >>> example = ColourPictures(Scenes(seed=0, start=0, count=2, size=8))[1]
+    >>> example = ColourImages(Scenes(seed=0, start=0, count=2, size=8))[1]
     >>> example.planes.shape, bool((example.planes == example.image.transpose(2, 0, 1)).all()), example.key
     ((3, 8, 8), True, 'scene-0-000001')
     """

@@ -24,7 +24,7 @@ from gridcode.data.open import SCENES, class_line, count_line, open_split
 from gridcode.data.parquet import parquet_schema
 from gridcode.data.source import split_keys
 from gridcode.domains.dense.data.coco import CocoPanoptic, coco_splits
-from gridcode.domains.dense.data.colour import ColourMap, ColourPictures
+from gridcode.domains.dense.data.colour import ColourImages, ColourMap
 from gridcode.domains.dense.data.config import Categories, DenseConfig, PanopticConfig
 from gridcode.domains.dense.data.depth import DepthMap
 from gridcode.domains.dense.data.panoptic import PanopticMap
@@ -63,7 +63,7 @@ def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSour
     if split not in ("train", "val"):
         raise GridcodeError(f"a split is 'train' or 'val', not {split!r}")
     if config.task == "colour":
-        return ColourPictures(open_split(_pictures(config), split))
+        return ColourImages(open_split(_pictures(config), split))
     if config.source == SCENES:
         start, count = (0, config.train_count) if split == "train" else (config.train_count, config.val_count)
         size = max(config.shape)

@@ -1,7 +1,7 @@
 """What every source of images with label maps offers; what the three kinds of label map share; which way up they are.
 
 A :class:`DenseSource` has a length, keys, and one example by its position. A :class:`LabelMap` takes stored planes to a
-model's labels and back, and draws an image of them. :class:`LabelledPictures` reads images the way up that their
+model's labels and back, and draws an image of them. :class:`LabelledImages` reads images the way up that their
 label maps are:
 
     data.orientation   image                            label map
@@ -190,7 +190,7 @@ class LabelMap(ABC):
 _LOG = logging.getLogger(__name__)
 
 
-class LabelledPictures:
+class LabelledImages:
     """Reads the images of label maps and checks that both are of one size.
 
     Args:
@@ -249,7 +249,7 @@ class LabelledPictures:
         _LOG.warning("%s: %s; such images are %s (data.orientation=%s)", self._where, unclear, meant, self.orientation)
 
 
-class PicturesAsStored(StoredImages):
+class ImagesAsStored(StoredImages):
     """A source whose images are left as they lie in their files.
 
     Args:

@@ -26,7 +26,7 @@ from gridcode.data.parquet import ParquetImages
 from gridcode.data.source import EncodedImages
 from gridcode.domains.dense.data.config import Categories, DepthConfig, Orientation
 from gridcode.domains.dense.data.files import SUFFIXES, highest_class, read_classes, read_depth
-from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledPictures, Planes
+from gridcode.domains.dense.data.source import DenseExample, DenseSource, LabelledImages, Planes
 from gridcode.errors import GridcodeError
 
 StoredTask: TypeAlias = Literal["depth", "panoptic"]
@@ -87,7 +87,7 @@ class StoredLabels(DenseSource):
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
-        self._pictures = LabelledPictures(self.name, reading.orientation, reading.max_pixels)
+        self._pictures = LabelledImages(self.name, reading.orientation, reading.max_pixels)
         self.named = bool(names)
         self.ignored = -1 if names and reading.ignore_value <= len(names) else reading.ignore_value
         if task == "panoptic":

@@ -169,13 +169,13 @@ class _Fetch(Dataset[PairBatch | GridcodeError]):
         if self._seed is not None:
             rows = indices_at(positions.start, positions.stop, count=len(self._pairs), seed=self._seed)
         try:
-            pictures = np.stack([self._picture(int(row)) for row in rows])
+            pictures = np.stack([self._image(int(row)) for row in rows])
         except GridcodeError as error:
             return error.with_traceback(None)
         images = torch.from_numpy(pictures).to(torch.float32).div_(127.5).sub_(1.0)
         return PairBatch(images, self._pairs.tokens[torch.from_numpy(rows)])
 
-    def _picture(self, row: int) -> NDArray[np.uint8]:
+    def _image(self, row: int) -> NDArray[np.uint8]:
         """What the encoder is given of a row's image: uint8, (C, H, W)."""
         image = self._pairs.source[int(self._pairs.places[row])].image
         region = center_region((image.shape[0], image.shape[1]), self._data.shape)

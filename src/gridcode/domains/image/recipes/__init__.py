@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gridcode.domains.image.recipes import codec, imagenet_paper, imagenette128, scenes, small_pictures
+from gridcode.domains.image.recipes import codec, imagenet_paper, imagenette128, scenes, small_images
 from gridcode.domains.image.recipes.base import Recipe
 
 IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
@@ -13,10 +13,10 @@ IMAGE_RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "scenes_laptop": scenes.laptop,
     "scenes_gpu": scenes.gpu,
     "scenes_smoke": scenes.smoke,
-    "fashion_mnist_laptop": small_pictures.fashion_mnist_laptop,
-    "fashion_mnist_gpu": small_pictures.fashion_mnist_gpu,
-    "cifar10_laptop": small_pictures.cifar10_laptop,
-    "cifar10_gpu": small_pictures.cifar10_gpu,
+    "fashion_mnist_laptop": small_images.fashion_mnist_laptop,
+    "fashion_mnist_gpu": small_images.fashion_mnist_gpu,
+    "cifar10_laptop": small_images.cifar10_laptop,
+    "cifar10_gpu": small_images.cifar10_gpu,
     "imagenette128_laptop": imagenette128.laptop,
     "imagenette128_gpu": imagenette128.gpu,
     "imagenette128_gan_laptop": imagenette128.gan_laptop,

@@ -74,7 +74,7 @@ class Film:
             GridcodeError: The file cannot be read, or has no frames.
         """
         with self._reading():
-            return np.fromiter(self._movie_starts() if self._is_movie else self._picture_starts(), np.float64)
+            return np.fromiter(self._movie_starts() if self._is_movie else self._image_starts(), np.float64)
 
     def read(self, numbers: Sequence[int], size: int) -> NDArray[np.uint8]:
         """Some frames, each the centre of its own, uint8 (T, size, size, 3).
@@ -116,7 +116,7 @@ class Film:
                 f"{self.name}: not a readable film ({reason}); mend or remove it, or set data.on_error=skip"
             ) from None
 
-    def _picture_starts(self) -> Iterator[float]:
+    def _image_starts(self) -> Iterator[float]:
         with Image.open(self.path) as image:
             start = 0.0
             for number in range(getattr(image, "n_frames", 1)):

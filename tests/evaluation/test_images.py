@@ -11,7 +11,7 @@ from PIL import Image
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation import contact_sheet, save_png, to_uint8
-from gridcode.evaluation.pictures import data_uri
+from gridcode.evaluation.images import data_uri
 
 
 def test_every_8_bit_value_survives_the_way_to_floats_and_back() -> None:
@@ -22,7 +22,7 @@ def test_every_8_bit_value_survives_the_way_to_floats_and_back() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_data_uri_holds_the_picture_bit_for_bit(channels: int) -> None:
+def test_a_data_uri_holds_the_image_bit_for_bit(channels: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
     head, body = data_uri(picture).split(",")
     assert head == "data:image/png;base64"
@@ -41,7 +41,7 @@ def test_a_contact_sheet_magnifies_without_blur_and_fills_row_by_row() -> None:
     assert (sheet[104:200, 104:200] == 200).all()
 
 
-def test_a_saved_picture_can_be_opened(tmp_path: Path) -> None:
+def test_a_saved_image_can_be_opened(tmp_path: Path) -> None:
     save_png(np.full((4, 6, 3), 7, np.uint8), tmp_path / "deep" / "a.png")
     with Image.open(tmp_path / "deep" / "a.png") as picture:
         assert picture.size == (6, 4)
