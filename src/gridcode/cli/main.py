@@ -26,8 +26,8 @@ VERBS = {
     "dense": "short for train, predict and eval of dense prediction: gridcode dense train | predict | eval",
     "study": "run an experiment of the paper: gridcode study uvim --out DIR",
     "convert": "take over a tokenizer of diffusers or taming-transformers",
-    "compress": "turn images, or a token store, into small files",
-    "decompress": "turn such files into images, or a token store, again",
+    "compress": "turn images, sounds or a token store into small files",
+    "decompress": "turn such files back into images, sounds or a token store",
     "levels": "list FSQ levels for a codebook of about 2^bits codes",
     "info": "say what a folder or a compressed file of gridcode's is",
 }
@@ -42,8 +42,8 @@ Discrete tokenizers without a learned codebook (finite scalar quantization), and
 {verbs}
 
 options:
-  -h, --help   show this help and end
-  --version    show the version and end
+  -h, --help   show this help and exit
+  --version    show the version and exit
   --debug      show the whole traceback of an error
 """
 

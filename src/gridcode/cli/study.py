@@ -36,7 +36,7 @@ class Arguments:
     workers: int = 1
     """Processes, of one thread each."""
     only_time: bool = False
-    """Say how many hours it would take, and end."""
+    """Say how many hours it would take, and exit."""
     finished: Path | None = None
     """The study.json of an earlier run with the same settings: its cells are not run again."""
     kind: ClassVar[str] = "image"

@@ -1,4 +1,4 @@
-"""Moving scenes do what they are called; films of every form are read or refused by name; where a clip lies."""
+"""Moving scenes do what they are called; videos of every form are read or refused by name; where a clip lies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gridcode.errors import GridcodeError
 
 
 def film(path: Path, values: list[int], side: tuple[int, int] = (16, 16), *, fps: float = 10.0) -> Path:
-    """A film of plain grey frames."""
+    """A video of plain grey frames."""
     frames = np.stack([np.full((*side, 3), value, np.uint8) for value in values])
     frames[:, 0, 0, 0] ^= np.arange(len(values), dtype=np.uint8)  # equal frames would be written as one
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def test_movies_are_read_frame_by_frame(tmp_path: Path) -> None:
     data = VideoConfig(source=str(found.path), frames=3, size=16)
     assert frame_rate(data, open_input(data)) == pytest.approx(25)
     (tmp_path / "b.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:300])
-    with pytest.raises(GridcodeError, match=r"b\.mp4: not a readable film \(.*data.on_error=skip"):
+    with pytest.raises(GridcodeError, match=r"b\.mp4: not a readable video \(.*data.on_error=skip"):
         _ = Film(tmp_path / "b.mp4").starts
 
 
@@ -163,7 +163,7 @@ def test_an_image_is_a_film_of_one_frame_that_is_repeated_or_refused(tmp_path: P
     with pytest.raises(GridcodeError, match=r"a\.png: 1 frames, fewer than data.frames=5; set data.fewer=repeat"):
         open_input(data)[0].read(replace(data, fewer="refuse"), 0.5)
     assert frame_rate(data, open_input(data)) == 8.0
-    with pytest.raises(GridcodeError, match="one film cannot be split; add films"):
+    with pytest.raises(GridcodeError, match="one video cannot be split; add videos"):
         open_clips(data, "train")
 
 
@@ -180,14 +180,14 @@ def test_folders_have_classes_and_splits_and_one_broken_film_is_named_or_skipped
     assert batch.labels.tolist() == [0, 0, 1, 1]
     assert batch.clips[:, 0, 0, 8, 8].tolist() == pytest.approx([value / 127.5 - 1 for value in (0, 40, 20, 60)])
     (tmp_path / "train/run/0.gif").write_bytes(b"GIF89a")
-    with pytest.raises(GridcodeError, match=r"train/run/0\.gif: not a readable film"):
+    with pytest.raises(GridcodeError, match=r"train/run/0\.gif: not a readable video"):
         list(eval_batches(open_clips(data, "train"), data, batch_size=2))
     skipping = replace(data, on_error="skip")
     batches = list(eval_batches(open_clips(data, "train"), skipping, batch_size=2))
     assert sum(len(batch.keys) for batch in batches) == 3
-    assert "0.gif: not a readable film" in caplog.text
+    assert "0.gif: not a readable video" in caplog.text
     assert frame_rate(data, open_clips(data, "train")) == pytest.approx(10)  # of the first that can be read
-    for source, said in (("/none", "no such file or folder"), (str(tmp_path / "empty"), "no films here")):
+    for source, said in (("/none", "no such file or folder"), (str(tmp_path / "empty"), "no videos here")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(GridcodeError, match=said):
             open_clips(replace(data, source=source), "train")

@@ -103,7 +103,7 @@ def test_reconstruct_takes_films_and_skips_what_is_broken(runs: Path, tmp_path: 
     words = ["reconstruct", "--tokenizer", str(runs / "tokenizer"), "--input", str(tmp_path / "in")]
     assert main([*words, "--out", str(tmp_path / "stop")]) == 2
     err = capsys.readouterr().err
-    assert "c.webp: not a readable film" in err
+    assert "c.webp: not a readable video" in err
     assert err.count("\n") == 1
     more = ["--out", str(tmp_path / "skip"), "--data.on-error", "skip", "--data.frames", "9", "--format", "gif"]
     assert main([*words, *more]) == 0
@@ -135,14 +135,14 @@ def test_what_the_verbs_refuse_is_one_line(runs: Path, tmp_path: Path, capsys) -
         (["train", "tokenizer", "video_smoke", "--data.source", "/none"], "/none: no such file or folder"),
         (["train", "tokenizer", "video_smoke", "--data.frames", "6"], "set --data.frames 5"),
         (["sample", "fsdd_smoke", *models], "is a tokenizer of clips, not a tokenizer of sounds"),
-        (["sample", *models, "--given", "/none"], "or 'motion' for the built-in films"),
+        (["sample", *models, "--given", "/none"], "or 'motion' for the built-in videos"),
         (["sample", *models, "--given", "motion"], "given frames must be 1, got 5"),
         (["sample", *models, "--given", "motion", "--classes", "fall", "turn"], "--given takes one of --classes"),
         (["sample", *models, "--data.size", "8"], "is for those of --given, and there are none"),
         (["sample", *models, "--given-frames", "1"], "counts frames of --given, and there are none"),
         (["sample", *models, *given, "--first", "3"], "--first numbers new clips; leave it out with --given"),
         (["sample", *models, *given, "--batch-size", "0"], "batch_size must be at least 1, got 0"),
-        (["eval", *models, "--given", "1", "--data.frames", "9"], "grids of 2x2x2 tokens, and these films have 3x2x2"),
+        (["eval", *models, "--given", "1", "--data.frames", "9"], "grids of 2x2x2 tokens, and these videos have 3x2x2"),
         (["eval", *models, "--given", "5"], "given frames must be 1, got 5"),
     ):  # fmt: skip
         assert main([*words, "--out", str(tmp_path / "out")]) == 2

@@ -57,7 +57,7 @@ KINDS: Final[Mapping[KindOfData, Kind]] = {
     "audio": Kind("sounds", setting="rate"),
     "points": Kind("clouds", built_in="solids", setting="points"),
     "text": Kind("texts", setting="window"),
-    "video": Kind("clips", built_in="motion", setting="frames", files="films"),
+    "video": Kind("clips", built_in="motion", setting="frames", files="videos"),
 }
 """Every kind, in the order of help."""
 

@@ -66,7 +66,7 @@ class RunFlags:
     force: bool = False
     """Replace the run in --out."""
     dry_run: bool = False
-    """Print the resolved settings, parameters, token grid and an estimate of memory, and end."""
+    """Print the resolved settings, parameters, token grid and an estimate of memory, and exit."""
 
     def folder(self) -> Path:
         """``out``.

@@ -13,36 +13,36 @@ from gridcode.domains.video.config import VideoEvaluationConfig
 
 @dataclass(frozen=True)
 class VideoReading(Changes):
-    """How films are read, where it is not as the tokenizer was trained."""
+    """How videos are read, where it is not as the tokenizer was trained."""
 
     frames: int | None = None
     """Frames of a clip."""
     stride: int | None = None
-    """Every so many frames of a film one is taken."""
+    """Every so many frames of a video one is taken."""
     fps: float | None = None
-    """Frames per second that a film is brought to first."""
+    """Frames per second that a video is brought to first."""
     size: int | None = None
     """Side of the square frames, in pixels."""
     fewer: Literal["repeat", "refuse"] | None = None
-    """A film of fewer frames: repeat its last one, or refuse it."""
+    """A video of fewer frames: repeat its last one, or refuse it."""
     on_error: Literal["stop", "skip"] | None = None
-    """At a film that cannot be read: stop, or skip it and say so."""
+    """At a video that cannot be read: stop, or skip it and say so."""
 
 
 @dataclass(frozen=True)
 class VideoChange(VideoReading):
-    """Where the films are, when they are not where the tokenizer was trained."""
+    """Where the videos are, when they are not where the tokenizer was trained."""
 
     source: str | None = None
-    """Films to read, for training and validation, or 'motion'; the tokenizer's own data by default."""
+    """Videos to read, for training and validation, or 'motion'; the tokenizer's own data by default."""
     train_count: int | None = None
     """Number of training scenes; only for 'motion'."""
     val_count: int | None = None
     """Number of validation scenes; only for 'motion'."""
     val_source: str | None = None
-    """Films for validation, where they are not beside or among those of --data.source."""
+    """Videos for validation, where they are not beside or among those of --data.source."""
     workers: int | None = None
-    """Processes that read films."""
+    """Processes that read videos."""
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ class Arguments:
     model: Annotated[TokenizerModel, FLAT]
     output: Annotated[Output, FLAT]
     input: str | None = None
-    """A film, or all that training reads, of splits the validation, or 'motion'; the tokenizer's own by default."""
+    """A video, or all that training reads, of splits the validation, or 'motion'; the tokenizer's own by default."""
     data: VideoReading = field(default_factory=VideoReading)
-    """How films are read."""
+    """How videos are read."""
     count: int = 16
     """Clips at most, from all over the input."""
     format: Literal["webp", "gif"] = "webp"

@@ -23,17 +23,17 @@ class Arguments(sample.Arguments):
     """Make new clips: gridcode sample [RECIPE] --prior DIR --tokenizer DIR --out DIR.
 
     A recipe's name sets the defaults of how they are drawn. --out gets the clips, and samples.png with film strips of
-    the first 16. With --given, clips begin with the first frames of films, and --classes has one class or any.
+    the first 16. With --given, clips begin with the first frames of videos, and --classes has one class or any.
     """
 
     count: int = 4
-    """How many of each class; with --given how many films are continued, from all over the source."""
+    """How many of each class; with --given how many videos are continued, from all over the source."""
     given: str | None = None
-    """A film, or a folder of films, or 'motion', whose first frames are given."""
+    """A video, or a folder of videos, or 'motion', whose first frames are given."""
     given_frames: int | None = None
     """How many frames are given: 1, or 1 more than a multiple of the tokenizer's factor of time. By default 5."""
     data: VideoReading = field(default_factory=VideoReading)
-    """How the films of --given are read."""
+    """How the videos of --given are read."""
     format: Literal["webp", "gif"] = "webp"
     """Of the files."""
 
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> None:
     parsed = sample.parse_sampled(Arguments, "video", arguments, VideoEvaluationConfig())
     check_source(parsed.given, "video")
     if parsed.given is None and parsed.data != VideoReading():
-        raise GridcodeError("how films are read (--data) is for those of --given, and there are none")
+        raise GridcodeError("how videos are read (--data) is for those of --given, and there are none")
     if parsed.given is None and parsed.given_frames is not None:
         raise GridcodeError("--given-frames counts frames of --given, and there are none")
     from gridcode.domains.video.domain import VideoDomain
@@ -76,7 +76,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _continued(parsed: Arguments, given: str, generator: Generator) -> tuple[Tensor, list[str]]:
-    """The films of --given, continued, and the names of their files."""
+    """The videos of --given, continued, and the names of their files."""
     from dataclasses import replace
 
     import torch
@@ -107,7 +107,7 @@ def _continued(parsed: Arguments, given: str, generator: Generator) -> tuple[Ten
         clip = chosen[number]
         return as_clips(clip.read(data, 0.0)[None]), file_name(number, clip.key, SUFFIXES)
 
-    read = read_each(len(chosen), first_frames, name=chosen.name, what="films", on_error=data.on_error)
+    read = read_each(len(chosen), first_frames, name=chosen.name, what="videos", on_error=data.on_error)
     beginnings, stems = zip(*read, strict=True)
     clips = continued(
         generator,

@@ -27,27 +27,27 @@ MOTION: Final = "motion"
 class VideoConfig(SourceSettings):
     """Which clips to read, their shape in a batch, and which of them to hold out.
 
-    >>> VideoConfig(source="/home/me/films").dataset
-    'films'
+    >>> VideoConfig(source="/home/me/videos").dataset
+    'videos'
     """
 
     source: str = MOTION
-    """'motion' for the built-in moving scenes, a folder of films (GIF, animated WebP or PNG; MP4, MOV, MKV, WebM, AVI
-    with the extra video), or one film."""
+    """'motion' for the built-in moving scenes, a folder of videos (GIF, animated WebP or PNG; MP4, MOV, MKV, WebM, AVI
+    with the extra video), or one video."""
     frames: int = 17
     """Frames of a clip: 1, or 1 more than a multiple of the tokenizer's factor of time."""
     crop: int | None = None
     """Frames of a training clip, at a random place of those of a clip; all of them if None, or if they are fewer. More
     and shorter clips per step are more scenes at the same cost, and a causal tokenizer then takes longer clips too."""
     stride: int = 1
-    """Every so many frames of a film one is taken."""
+    """Every so many frames of a video one is taken."""
     fps: float | None = None
-    """Frames per second that a film is brought to first, by leaving out frames or repeating them; its own if None.
+    """Frames per second that a video is brought to first, by leaving out frames or repeating them; its own if None.
     Moving scenes are drawn at as many; at 8 if None."""
     size: int = 32
     """Side of the square frames, in pixels: the centre of a frame is cut out."""
     fewer: Literal["repeat", "refuse"] = "repeat"
-    """A film of fewer frames, as one image is: its last frame is repeated, or it cannot be read (refuse)."""
+    """A video of fewer frames, as one image is: its last frame is repeated, or it cannot be read (refuse)."""
     train_count: int = 2000
     """Moving scenes to learn from. Only for 'motion'."""
     val_count: int = 200
@@ -55,19 +55,19 @@ class VideoConfig(SourceSettings):
     objects: int = 2
     """Most objects in a scene, 1 to 3. Only for 'motion'."""
     val_source: str | None = None
-    """Where the validation films are, if not beside or among those of 'source'."""
+    """Where the validation videos are, if not beside or among those of 'source'."""
     val_fraction: float = 0.05
-    """Share of the films held out for validation where the source has no split of its own, in (0, 1)."""
+    """Share of the videos held out for validation where the source has no split of its own, in (0, 1)."""
     seed: int = 0
-    """Seed of the moving scenes, and of the choice of held-out films."""
+    """Seed of the moving scenes, and of the choice of held-out videos."""
     workers: int = 0
-    """Processes that read films, at most one a core; 0 reads in the main process."""
+    """Processes that read videos, at most one a core; 0 reads in the main process."""
     on_error: Literal["stop", "skip"] = "stop"
-    """At a film that cannot be read: stop with an error, or skip it and say so."""
+    """At a video that cannot be read: stop with an error, or skip it and say so."""
 
     def __post_init__(self) -> None:
         """Refuse what no clip can be read with."""
-        self.check_source("the path of a folder or file of films, or 'motion'")
+        self.check_source("the path of a folder or file of videos, or 'motion'")
         check_choices(self, "data.", fewer=("repeat", "refuse"))
         if self.fps is not None and not 0 < self.fps < inf:
             raise GridcodeError(f"data.fps must be above 0 and finite, not {self.fps}")

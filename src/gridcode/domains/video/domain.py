@@ -59,7 +59,7 @@ class VideoDomain(LabelledDomain):
 
     @classmethod
     def of(cls, data: VideoConfig, source: ClipSource) -> Self:
-        """The rate is that of the first film, where the settings do not say it."""
+        """The rate is that of the first video, where the settings do not say it."""
         return cls(frame_rate(data, source))
 
     @classmethod

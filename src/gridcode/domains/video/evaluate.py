@@ -147,7 +147,7 @@ def evaluate_video(
     tokenizer, generator, data = subject.tokenizer, subject.generator, subject.data
     if generator is not None and data.frames > 1:
         check_given(generator, config.given)  # before anything is trained
-    classifier = trained_on_classes(subject, partial(_classifier, subject, config), nouns="films", say=say)
+    classifier = trained_on_classes(subject, partial(_classifier, subject, config), nouns="videos", say=say)
     say("measuring reconstructions")
     domain = tokenizer.domain
     assert isinstance(domain, VideoDomain)

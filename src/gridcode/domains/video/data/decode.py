@@ -1,9 +1,9 @@
-"""Films from files: their frames one after the other, each with the time at which it is shown.
+"""Videos from files: their frames one after the other, each with the time at which it is shown.
 
-    GIF, WebP, PNG     Pillow; each frame says how long it is shown, an image is a film of one frame
+    GIF, WebP, PNG     Pillow; each frame says how long it is shown, an image is a video of one frame
     MP4, MOV, MKV, …   PyAV, the extra ``video``
 
-Frames come one by one, and only those that are asked for are turned into pixels: a film of any length costs the memory
+Frames come one by one, and only those that are asked for are turned into pixels: a video of any length costs the memory
 of a clip. There is no index of frames in either; what lies before a clip is decoded too.
 """
 
@@ -113,7 +113,7 @@ class Film:
         except Exception as error:
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise FileError(
-                f"{self.name}: not a readable film ({reason}); mend or remove it, or set data.on_error=skip"
+                f"{self.name}: not a readable video ({reason}); mend or remove it, or set data.on_error=skip"
             ) from None
 
     def _image_starts(self) -> Iterator[float]:
@@ -158,14 +158,14 @@ def _video(container: Any) -> Any:
 def clip_frames(
     starts: Sequence[float] | NDArray[np.float64], *, fps: float | None, stride: int, frames: int, place: float
 ) -> NDArray[np.int64]:
-    """Which frames of a film make a clip, (n,), n <= frames: fewer where the film is shorter.
+    """Which frames of a video make a clip, (n,), n <= frames: fewer where the video is shorter.
 
     Args:
         starts: When each frame is shown, in seconds.
-        fps: Frames per second that the film is brought to: at each moment the frame shown then; None for its own.
+        fps: Frames per second that the video is brought to: at each moment the frame shown then; None for its own.
         stride: Every so many of these frames one is taken.
         frames: How many, at most.
-        place: Where in the film the clip lies, from 0, its beginning, to 1, its end.
+        place: Where in the video the clip lies, from 0, its beginning, to 1, its end.
 
     >>> clip_frames([0.0, 0.1, 0.2, 0.3], fps=None, stride=2, frames=2, place=1.0).tolist()
     [1, 3]

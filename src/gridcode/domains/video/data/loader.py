@@ -1,7 +1,7 @@
 """Batches of clips: an endless training stream that any step can be resumed at, and one pass for evaluation.
 
-The stream is that of :mod:`gridcode.data.workers`: training clip number p and its place in the film depend on (seed, p)
-alone. In evaluation a clip is the middle of its film.
+The stream is that of :mod:`gridcode.data.workers`: training clip number p and its place in the video depend on
+(seed, p) alone. In evaluation a clip is the middle of its video.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def read_clip(clip: Clip, generator: np.random.Generator | None, *, config: Vide
     Args:
         clip: The clip.
         generator: Takes ``config.train_frames`` at a random place, as training does; None takes ``config.frames`` from
-            the middle of a film.
+            the middle of a video.
         config: How clips are read.
 
     Raises:
-        GridcodeError: The film cannot be read, or has too few frames and ``config.fewer`` is 'refuse'.
+        GridcodeError: The video cannot be read, or has too few frames and ``config.fewer`` is 'refuse'.
     """
     if generator is None:
         return clip.read(config, 0.5)
@@ -67,14 +67,14 @@ def _batch(rows: Rows, *, shape: tuple[int, ...]) -> VideoBatch:
 def _fetch(source: ClipSource, config: VideoConfig, *, seed: int | None) -> Fetch[VideoBatch, Clip]:
     frames = config.frames if seed is None else config.train_frames
     read, batch = partial(read_clip, config=config), partial(_batch, shape=(frames, config.size, config.size, 3))
-    return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="films")
+    return Fetch(source, read, batch, seed=seed, on_error=config.on_error, nouns="videos")
 
 
 def train_batches(source: ClipSource, config: VideoConfig, order: TrainOrder) -> Iterator[VideoBatch]:
     """Batches in an order, without end.
 
     Raises:
-        GridcodeError: The source is empty, or a film cannot be read.
+        GridcodeError: The source is empty, or a video cannot be read.
     """
     return _fetch(source, config, seed=order.seed).without_end(order, workers=config.workers)
 
@@ -83,6 +83,6 @@ def eval_batches(source: ClipSource, config: VideoConfig, *, batch_size: int) ->
     """Every clip once, in order; with ``on_error="skip"`` those that can be read.
 
     Raises:
-        GridcodeError: A setting is out of range, the source is empty, or a film (or every film) cannot be read.
+        GridcodeError: A setting is out of range, the source is empty, or a video (or every video) cannot be read.
     """
     return _fetch(source, config, seed=None).once(batch_size=batch_size, workers=config.workers)

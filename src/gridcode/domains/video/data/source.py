@@ -1,8 +1,8 @@
-"""Sources of clips: built-in moving scenes, or films in a folder with or without a subfolder a class.
+"""Sources of clips: built-in moving scenes, or videos in a folder with or without a subfolder a class.
 
 motion                                          four motions, drawn
-films/1.gif, films/2.mp4                        no classes
-films/walk/1.gif, films/run/2.webp              classes 'run', 'walk', by the first subfolder
+videos/1.gif, videos/2.mp4                        no classes
+videos/walk/1.gif, videos/run/2.webp              classes 'run', 'walk', by the first subfolder
 train/walk/1.gif, test/walk/9.gif               the split by the folder's name
 """
 
@@ -46,7 +46,7 @@ class Footage(ABC):
         """At least one frame, in order, at most as many as a clip has.
 
         Args:
-            place: Where in a longer film the clip lies, from 0, its beginning, to 1, its end.
+            place: Where in a longer video the clip lies, from 0, its beginning, to 1, its end.
 
         Raises:
             GridcodeError: They cannot be read.
@@ -77,10 +77,10 @@ class Drawn(Footage):
 
 @dataclass(frozen=True)
 class Filmed(Footage):
-    """A part of a film.
+    """A part of a video.
 
     Attributes:
-        film: The film.
+        film: The video.
         config: How it is read.
     """
 
@@ -174,7 +174,7 @@ class Motion(LabelledSource[Clip]):
 
 
 class FilmFiles(LabelledFiles[Clip]):
-    """Films that are named one by one.
+    """Videos that are named one by one.
 
     Args:
         name: What to record as the origin.
@@ -199,7 +199,7 @@ def open_clips(config: VideoConfig, split: Literal["train", "val"]) -> ClipSourc
         GridcodeError: The source is missing, of no known kind, or cannot be split.
     """
     if config.source != MOTION:
-        return open_split(config, split, partial(_part, config), nouns="films")
+        return open_split(config, split, partial(_part, config), nouns="videos")
     if split == "train":
         return Motion(config, start=0, count=config.train_count)
     return Motion(config, start=config.train_count, count=config.val_count)
@@ -213,11 +213,11 @@ def open_input(config: VideoConfig) -> ClipSource:
     """
     if config.source == MOTION:
         return open_clips(config, "val")
-    return open_all(config.source, partial(_part, config), nouns="films")
+    return open_all(config.source, partial(_part, config), nouns="videos")
 
 
 def frame_rate(config: VideoConfig, source: ClipSource) -> float:
-    """Frames per second of the clips of a source, by the first film that can be read; 8 where none can."""
+    """Frames per second of the clips of a source, by the first video that can be read; 8 where none can."""
     for index in range(len(source)):
         try:
             return source[index].footage.fps / config.stride
@@ -227,5 +227,5 @@ def frame_rate(config: VideoConfig, source: ClipSource) -> float:
 
 
 def _part(config: VideoConfig, place: str, part: tuple[Path, ...]) -> ClipSource:
-    """The films of one split, or everything at ``place`` where it has no splits."""
-    return read_part(place, part, nouns="films", suffixes=SUFFIXES, files=partial(FilmFiles, config=config))
+    """The videos of one split, or everything at ``place`` where it has no splits."""
+    return read_part(place, part, nouns="videos", suffixes=SUFFIXES, files=partial(FilmFiles, config=config))
