@@ -28,7 +28,7 @@ SORTS: dict[str, Sort] = {
     "tokens": "tokens",
     "parts": "parts",
     "dense-parts": "parts",
-    "pictures": "other",
+    "images": "other",
     "empty": "other",
 }
 """Folders, and what they are."""
@@ -45,7 +45,7 @@ IS: dict[str, str] = {
     "tokens": "is a token store, not ",
     "parts": "is a folder that holds tokenizer/ and prior/",
     "dense-parts": "is a folder that holds tokenizer/ and prior/",
-    "pictures": "is no folder of gridcode's, not ",
+    "images": "is no folder of gridcode's, not ",
     "empty": "is no folder of gridcode's, not ",
     "file": "is a file",
     "missing": "no folder missing",
@@ -62,7 +62,7 @@ DOES: dict[str, str] = {
 """Which verb is said to take it."""
 
 PICTURES, LABELS = {"tokenizer", "run"}, {"label-tokenizer"}
-BOX = "--input pictures/0.png --box 0 0 8 8"
+BOX = "--input images/0.png --box 0 0 8 8"
 
 VERBS: dict[str, set[str]] = {
     "tokenize --tokenizer X": PICTURES | LABELS,
@@ -117,8 +117,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir()
         (root / name / "config.json").write_text(json.dumps(config))
     (root / "empty").mkdir()
-    (root / "pictures/prior").mkdir(parents=True)  # a class of images may be called so
-    for place in ("pictures/0.png", "pictures/prior/1.png"):
+    (root / "images/prior").mkdir(parents=True)  # a class of images may be called so
+    for place in ("images/0.png", "images/prior/1.png"):
         Image.new("RGB", (8, 8)).save(root / place)
     (root / "file").write_text("x")
     return root

@@ -80,7 +80,7 @@ def test_a_cell_of_every_kind(tmp_path: Path) -> None:
     write_study(study, results, out)
     content, found = read_study(out / "study.json")
     page = study_from_json(content).summary(found)
-    assert [table.title.split()[0] for table in page.tables] == ["Pictures", "Sounds", "Texts", "Clouds", "Clips"]
+    assert [table.title.split()[0] for table in page.tables] == ["Images", "Sounds", "Texts", "Clouds", "Clips"]
     assert all(len(table.rows) == 1 for table in page.tables)
     assert not page.verdicts  # on FSQ
 

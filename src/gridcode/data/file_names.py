@@ -104,7 +104,7 @@ def file_stem(key: str) -> str:
     if stem and len(stem.encode()) <= _LONGEST:
         return stem
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=4).hexdigest()
-    return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore') or 'picture'}-{digest}"
+    return f"{stem.encode()[: _LONGEST - 9].decode(errors='ignore') or 'image'}-{digest}"
 
 
 def without_ending(key: str, endings: Collection[str]) -> str:

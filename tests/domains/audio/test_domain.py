@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     card = (runs / "tokenizer/best/README.md").read_text()
     assert "| bit rate | 1,500 bits per second |" in card
-    with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:
+    with Image.open(runs / "tokenizer/images/step-00000002.png") as strip:
         assert strip.size == (4 * (2 * 66 + 4) + 4, 2 * (2 * 258 + 4) + 4)
     tokenizer = Tokenizer.from_pretrained(runs / "tokenizer")
     assert isinstance(tokenizer.domain, AudioDomain)

@@ -65,7 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     assert "| size | 40 bits per cloud |" in (runs / "tokenizer/best/README.md").read_text()
-    with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:
+    with Image.open(runs / "tokenizer/images/step-00000002.png") as strip:
         assert strip.size[1] == 2 * (140 + 4) + 4
     tokenizer = Tokenizer.from_pretrained(runs / "tokenizer")
     assert isinstance(tokenizer.domain, PointsDomain)

@@ -49,7 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     assert "| bit rate | 6.05 bits per character, at most |" in (runs / "tokenizer/best/README.md").read_text()
-    assert (runs / "tokenizer/pictures/step-00000002.png").is_file()
+    assert (runs / "tokenizer/images/step-00000002.png").is_file()
     assert data_of(Tokenizer.from_pretrained(runs / "tokenizer")).window == 32
     manifest = json.loads((runs / "tokens/manifest.json").read_text())
     assert (manifest["grid"], manifest["classes"], manifest["data"]["window"]) == ([1, 16], [], 32)

@@ -55,7 +55,7 @@ def generators(runs: Path) -> dict[str, Generator]:
 def test_a_run_leaves_a_model_its_card_images_and_tokens(runs: Path) -> None:
     card = (runs / "tokenizer/best/README.md").read_text()
     assert "| downsampling | 8 pixels per side; 1 + T frames have 1 + T/4 places |" in card
-    with Image.open(runs / "tokenizer/pictures/step-00000002.png") as strip:
+    with Image.open(runs / "tokenizer/images/step-00000002.png") as strip:
         assert strip.size == (5 * (6 * 16 + 4) + 4, 8 * (6 * 16 + 4) + 4)
     tokenizer = Tokenizer.from_pretrained(runs / "tokenizer")
     assert isinstance(tokenizer.domain, VideoDomain)
