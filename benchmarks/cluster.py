@@ -1,6 +1,6 @@
 """Images per second that ``gridcode tokenize`` encodes: the local engine beside Ray with one actor and with two.
 
-    python -m benchmarks.cluster [--parquet FILE] [--pictures 1024] [--shard 128] [--size 64] [--actors 1 2]
+    python -m benchmarks.cluster [--parquet FILE] [--images 1024] [--shard 128] [--size 64] [--actors 1 2]
         [--rounds 3] [--out FILE.json]
 
 The same images, a tokenizer with the weights that it begins with, one thread a process, and no processes that only
@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import machine
-from benchmarks.scale import pictures, write_layouts
+from benchmarks.scale import source_images, write_layouts
 from gridcode.data.config import DataConfig
 from gridcode.data.open import open_images
 from gridcode.domains.image.architectures import TokenizerConfig
@@ -77,7 +77,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parquet", type=Path)
-    parser.add_argument("--pictures", type=int, default=1024)
+    parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--shard", type=int, default=128)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--actors", type=int, nargs="+", default=[1, 2])
@@ -89,7 +89,7 @@ def main() -> None:
     found: dict[tuple[str, int], list[dict[str, float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        write_layouts(root, list(pictures(given.parquet, given.pictures, given.size)), 8)
+        write_layouts(root, list(source_images(given.parquet, given.images, given.size)), 8)
         data = DataConfig(source=str(root / "parquet"), size=given.size, workers=0)
         for turn in range(given.rounds):
             for engine, count in ways:
@@ -115,7 +115,7 @@ def main() -> None:
         print(to_json({key: round(value, 3) if isinstance(value, float) else value for key, value in rows[-1].items()}))
     if given.out:
         about = {"machine": machine("cpu"), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-        about |= {"pictures": given.pictures, "size": given.size, "rounds": given.rounds}
+        about |= {"images": given.images, "size": given.size, "rounds": given.rounds}
         write_json(
             given.out, about | {"rows": rows, "runs": {f"{way[0]}-{way[1]}": runs for way, runs in found.items()}}
         )

@@ -1,6 +1,6 @@
 """The Fréchet pipeline beside torchmetrics, and precision and recall beside a plain ``torch.cdist``.
 
-    python -m benchmarks.evaluation [--device cpu] [--pictures 64] [--vectors 10000] [--features 1280] [--rounds 3]
+    python -m benchmarks.evaluation [--device cpu] [--images 64] [--vectors 10000] [--features 1280] [--rounds 3]
                                     [--out FILE.json]
 
 Sides take turns round after round, medians, ratios first:
@@ -68,12 +68,12 @@ class Resized(nn.Module):
         return self.network.vectors(images.clamp(-1, 1))
 
 
-def pipeline(pictures: int, side: int, rounds: int, device: str) -> dict[str, float]:
+def pipeline(images: int, side: int, rounds: int, device: str) -> dict[str, float]:
     """Images per second of each way from bytes to statistics."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     extractor, network = lite_extractor("lite0", device=device), load_efficientnet_lite("lite0").to(device)
-    pixels = torch.randint(0, 256, (pictures, 3, side, side), generator=torch.Generator().manual_seed(0))
+    pixels = torch.randint(0, 256, (images, 3, side, side), generator=torch.Generator().manual_seed(0))
     batches = pixels.to(torch.uint8).split(BATCH)
     normalised = torch.rand(BATCH, 3, SIDES["lite0"], SIDES["lite0"], device=device) * 2 - 1
 
@@ -95,7 +95,7 @@ def pipeline(pictures: int, side: int, rounds: int, device: str) -> dict[str, fl
             network.vectors(normalised[: len(part)])
 
     spent = medians({"gridcode": ours, "torchmetrics": theirs, "network alone": alone}, rounds)
-    return {name: pictures / value for name, value in spent.items()}
+    return {name: images / value for name, value in spent.items()}
 
 
 def distance(features: int, rounds: int) -> dict[str, float]:
@@ -163,7 +163,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "only")},
-        "images_per_s": pipeline(arguments.pictures, arguments.side, arguments.rounds, arguments.device),
+        "images_per_s": pipeline(arguments.images, arguments.side, arguments.rounds, arguments.device),
         "distance_s": distance(arguments.features, arguments.rounds),
     }
     turns = [{way: fresh(way, arguments) for way in WAYS} for _ in range(arguments.rounds)]
@@ -194,7 +194,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pictures", type=int, default=64, help="images that are measured")
+    parser.add_argument("--images", type=int, default=64, help="images that are measured")
     parser.add_argument("--side", type=int, default=128, help="their side in pixels")
     parser.add_argument("--vectors", type=int, default=10_000, help="samples, and as many reference vectors")
     parser.add_argument("--features", type=int, default=1280, help="length of a vector")

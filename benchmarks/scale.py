@@ -1,6 +1,6 @@
 """Pictures/s through the loader: folder, Parquet, tar by index, tar as a stream; webdataset's and litdata's own.
 
-    python -m benchmarks.scale [--parquet FILE] [--pictures 2000] [--shards 8] [--batch 64] [--size 128]
+    python -m benchmarks.scale [--parquet FILE] [--images 2000] [--shards 8] [--batch 64] [--size 128]
         [--workers 0 2] [--rounds 3] [--out FILE.json]
 
 The same images are written in every layout into a temporary folder: the first ones of a Parquet file, or the
@@ -48,7 +48,7 @@ PEERS = ("webdataset", "litdata")
 WAYS = ("folder", "parquet", "tar", "stream", *PEERS)
 
 
-def pictures(parquet: Path | None, count: int, size: int) -> Iterator[tuple[bytes, int]]:
+def source_images(parquet: Path | None, count: int, size: int) -> Iterator[tuple[bytes, int]]:
     """Encoded images with their labels."""
     if parquet is None:
         for example in Scenes(seed=0, start=0, count=count, size=size):
@@ -203,14 +203,14 @@ def measure(start: Callable[[], Iterator[int]], count: int, batch: int) -> dict[
     growth = resident_peak() - (halfway or peak)
     batches.close()
     del batches
-    return {"wall_s": wall, "cpu_s": cpu_seconds() - before, "peak_growth_mib": growth, "pictures": done - batch}
+    return {"wall_s": wall, "cpu_s": cpu_seconds() - before, "peak_growth_mib": growth, "images": done - batch}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parquet", type=Path)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", type=int, default=128)
@@ -226,7 +226,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        examples = list(pictures(given.parquet, given.pictures, given.size))
+        examples = list(source_images(given.parquet, given.images, given.size))
         write_layouts(root, examples, given.shards)
         if "litdata" in ways:
             write_litdata(root, examples, given.shards)
@@ -246,7 +246,7 @@ def main() -> None:
                     found[way].append(measure(starts[way], len(examples), given.batch))
             for way in ways:
                 wall, cpu = (
-                    statistics.median(one[key] / one["pictures"] for one in found[way]) for key in ("wall_s", "cpu_s")
+                    statistics.median(one[key] / one["images"] for one in found[way]) for key in ("wall_s", "cpu_s")
                 )
                 row = {
                     "way": way,
@@ -261,7 +261,7 @@ def main() -> None:
                     to_json({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
                 )
     if given.out:
-        about = {"machine": machine("cpu"), "cores": os.cpu_count(), "pictures": len(examples), "rounds": given.rounds}
+        about = {"machine": machine("cpu"), "cores": os.cpu_count(), "images": len(examples), "rounds": given.rounds}
         write_json(given.out, about | {"batch": given.batch, "size": given.size, "rows": rows})
 
 

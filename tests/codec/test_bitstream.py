@@ -17,7 +17,7 @@ from gridcode.codec.bitstream import MAGIC, Sound, check_seal, coded_part, seal,
 from gridcode.codec.numbers import number
 from gridcode.errors import GridcodeError
 
-PLAIN = Header("raw", "0123456789abcdef", 1000, (3, 4), picture=Picture(20, 31, 3))
+PLAIN = Header("raw", "0123456789abcdef", 1000, (3, 4), image=Picture(20, 31, 3))
 MANY = Header(
     "prior", "0123456789abcdef", 2**63, (2, 2, 4), 7, 3, coding=PriorCoding("fedcba9876543210", 12, 4), about=b"about"
 )
@@ -35,7 +35,7 @@ def read(data: bytes) -> tuple[Bitstream, list[bytes]]:
         (PLAIN, [b"payload"]),
         (SOUND, [b"payload"]),
         (MANY, [b"", b"a" * 300, b"\0"]),
-        (replace(PLAIN, coder="static", table=b"table", picture=None), [b"x"]),
+        (replace(PLAIN, coder="static", table=b"table", image=None), [b"x"]),
     ],
 )
 def test_what_was_written_is_read(header: Header, payloads: list[bytes]) -> None:

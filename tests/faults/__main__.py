@@ -90,11 +90,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill what tokenizes on Ray.")
     parser.add_argument("--kills", type=int, default=20, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of what is killed, and when")
-    parser.add_argument("--pictures", type=int, default=6_400, help="of the store")
+    parser.add_argument("--images", type=int, default=6_400, help="of the store")
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
     folder = Path(tempfile.mkdtemp(prefix="gridcode-faults-"))
-    assert gridcode([*TRAIN.split(), f"--data.train-count={arguments.pictures}", f"--out={folder}/tokenizer"]) == 0
+    assert gridcode([*TRAIN.split(), f"--data.train-count={arguments.images}", f"--out={folder}/tokenizer"]) == 0
     assert gridcode(f"tokenize --tokenizer {folder}/tokenizer --out {folder}/alone --batch-size 16".split()) == 0
     trial, started, kills = Trial(folder, draw), time.monotonic(), 0
     seen, since = 0, started

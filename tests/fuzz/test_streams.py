@@ -87,8 +87,8 @@ def with_right_checksums(draw: np.random.Generator) -> bytes:
     header, payload = stream.header, bytearray(stream.payload(0))
     size = int(2 ** draw.integers(0, 21))
     match draw.integers(6):
-        case 0 if header.picture is not None:
-            header = replace(header, picture=replace(header.picture, height=size))
+        case 0 if header.image is not None:
+            header = replace(header, image=replace(header.image, height=size))
         case 0 if header.sound is not None:
             header = replace(header, sound=replace(header.sound, samples=size))
         case 1:

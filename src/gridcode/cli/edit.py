@@ -73,15 +73,15 @@ def run(arguments: list[str]) -> None:
 
     generator, drawing = parsed.models.load(), parsed.models.drawing
     label = -1 if parsed.label is None else class_index(parsed.label, generator.prior.space.classes)
-    picture, mask = _image_and_mask(parsed, channels=generator.tokenizer.config.channels)
+    image, mask = _image_and_mask(parsed, channels=generator.tokenizer.config.channels)
     config = EditConfig(drawing.sampler, guidance=parsed.models.guidance, seam=parsed.seam, seed=drawing.seed)
     out = parsed.output.make()
-    edited = edit(generator, picture, mask, label=label, count=parsed.count, config=config)
+    edited = edit(generator, image, mask, label=label, count=parsed.count, config=config)
     for index, variant in enumerate(edited):
         save_png(variant, out / f"{index:04d}.png")
-    shown = np.where(mask[..., None], np.uint8(128), picture)
-    save_png(contact_sheet(np.stack([picture, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
-    number, size = f"{len(edited)} image{'s' * (len(edited) != 1)}", f"{picture.shape[1]}x{picture.shape[0]}"
+    shown = np.where(mask[..., None], np.uint8(128), image)
+    save_png(contact_sheet(np.stack([image, shown, *edited]), columns=parsed.count + 2), out / "edits.png")
+    number, size = f"{len(edited)} image{'s' * (len(edited) != 1)}", f"{image.shape[1]}x{image.shape[0]}"
     print(f"{number} of {size} in {out}; side by side: {out / 'edits.png'}")
 
 
@@ -91,16 +91,16 @@ def _image_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArra
     from gridcode.data.image import decode_image
     from gridcode.domains.image.edit import box_mask, outpainted
 
-    picture = decode_image(parsed.input, name=str(parsed.input), max_pixels=parsed.max_pixels)
-    if channels == 1 and picture.shape[2] == 3:
+    image = decode_image(parsed.input, name=str(parsed.input), max_pixels=parsed.max_pixels)
+    if channels == 1 and image.shape[2] == 3:
         raise GridcodeError(f"{parsed.input} has colours and this tokenizer takes grey images: convert it first")
-    picture = to_channels(picture, channels)
-    height, width = picture.shape[:2]
+    image = to_channels(image, channels)
+    height, width = image.shape[:2]
     if parsed.box is not None:
-        return picture, box_mask(height, width, parsed.box)
+        return image, box_mask(height, width, parsed.box)
     if parsed.outpaint is not None:
         left, top, right, bottom = parsed.outpaint
-        return outpainted(picture, left=left, top=top, right=right, bottom=bottom)
+        return outpainted(image, left=left, top=top, right=right, bottom=bottom)
     assert parsed.mask is not None
     marked = to_channels(decode_image(parsed.mask, name=str(parsed.mask), max_pixels=parsed.max_pixels), 1)
     if marked.shape[:2] != (height, width):
@@ -108,4 +108,4 @@ def _image_and_mask(parsed: Arguments, *, channels: int) -> tuple[Pixels, NDArra
             f"{parsed.mask} has {marked.shape[1]}x{marked.shape[0]} pixels, {parsed.input} {width}x{height}: give a "
             "mask of the image's size"
         )
-    return picture, marked[..., 0] > 127
+    return image, marked[..., 0] > 127

@@ -69,7 +69,7 @@ def run(arguments: list[str], *, prog: str = "gridcode predict") -> None:
         fit=parsed.fit,
         depth_format=parsed.depth_format,
         batch_size=parsed.batch_size,
-        pictures=parsed.input if parsed.input.is_dir() else parsed.input.parent,
+        images=parsed.input if parsed.input.is_dir() else parsed.input.parent,
     )
     tokenizer = parsed.models.load_tokenizer()
     predictor = parsed.models.load_predictor(tokenizer, draws=parsed.draws)

@@ -129,8 +129,8 @@ def _sample_images(arguments: list[str]) -> None:
 
     drawn = parsed.draw()
     pixels = to_uint8(drawn.examples)
-    for stem, picture in zip(drawn.stems, pixels, strict=True):
-        save_png(picture, drawn.out / f"{stem}.png")
+    for stem, image in zip(drawn.stems, pixels, strict=True):
+        save_png(image, drawn.out / f"{stem}.png")
     sheet, count = drawn.out / "samples.png", len(pixels)
     save_png(contact_sheet(pixels, columns=parsed.count), sheet)
     print(f"{count} image{'s' * (count != 1)} in {drawn.out}; all of them in {sheet}, a class a row")

@@ -99,7 +99,7 @@ class Header:
         grid: Of one example, (h, w) or (h, w, q).
         examples: How many.
         block: Examples in a block; the last may have fewer.
-        picture: What they are the tokens of, if it is an image.
+        image: What they are the tokens of, if it is an image.
         coding: The prior's part, where one codes.
         table: Of the coder ``static``, the histogram.
         about: More about the examples, for whoever knows what.
@@ -112,7 +112,7 @@ class Header:
     grid: tuple[int, ...]
     examples: int = 1
     block: int = 1
-    picture: Picture | None = None
+    image: Picture | None = None
     coding: PriorCoding | None = None
     table: bytes = b""
     about: bytes = b""
@@ -196,12 +196,12 @@ def pack_stream(header: Header, payloads: Sequence[bytes]) -> bytes:
 
 def pack_head(header: Header, lengths: Sequence[int]) -> bytes:
     """All that comes before the first block, where the payloads are of these lengths."""
-    picture, coding, sound = header.picture, header.coding, header.sound
-    flags = (picture is not None) | (coding is not None) << 1 | (sound is not None) << 2
+    image, coding, sound = header.image, header.coding, header.sound
+    flags = (image is not None) | (coding is not None) << 1 | (sound is not None) << 2
     parts = [MAGIC, bytes([VERSION, flags, CODERS.index(header.coder)]), bytes.fromhex(header.model)]
     numbers = [header.codes, len(header.grid), *header.grid, header.examples, header.block]
-    if picture is not None:
-        numbers += [picture.height, picture.width, picture.channels]
+    if image is not None:
+        numbers += [image.height, image.width, image.channels]
     if sound is not None:
         numbers += [sound.samples, sound.rate, sound.gain]
     parts += map(number, numbers)
@@ -253,13 +253,13 @@ def _header(numbers: Numbers) -> Header:
     grid = tuple(numbers.take(least=1, most=LONGEST, what="side of the grid") for _ in range(rank))
     examples = numbers.take(least=1, most=_EXAMPLES, what="examples")
     block = numbers.take(least=1, most=examples, what="examples in a block")
-    picture = coding = sound = None
+    image = coding = sound = None
     if flags & 1:
         height, width = (numbers.take(least=1, most=LONGEST, what="side of the image") for _ in range(2))
         channels = numbers.take(least=1, most=3, what="channels")
         if channels == 2:
             raise GridcodeError(f"{numbers.owner} says an image of 2 channels, but they are 1 or 3; it is damaged")
-        picture = Picture(height, width, channels)
+        image = Picture(height, width, channels)
     if flags & 4:
         samples = numbers.take(least=1, most=_SAMPLES, what="samples")
         rate = numbers.take(least=1, most=2**24, what="rate")
@@ -269,7 +269,7 @@ def _header(numbers: Numbers) -> Header:
         steps = numbers.take(least=1, most=2**16, what="steps")
         coding = PriorCoding(prior, steps, numbers.take(least=1, most=2**12, what="batch"))
     table, about = (numbers.bytes(numbers.take(most=_SECTION, what="length of a section")) for _ in range(2))
-    return Header(CODERS[coder], model, codes, grid, examples, block, picture, coding, table, about, sound)
+    return Header(CODERS[coder], model, codes, grid, examples, block, image, coding, table, about, sound)
 
 
 def with_checksum(data: bytes) -> bytes:

@@ -77,12 +77,12 @@ def convert_tokenizer(
     """
     source = read_source(path, allow_pickle=allow_pickle)
     config = shape_of(source, unit_range=unit_range)
-    pictures = DataConfig(source=data, size=size, channels=1 if config.channels == 1 else 3)
+    images = DataConfig(source=data, size=size, channels=1 if config.channels == 1 else 3)
     config.grid(size, size)
     tokenizer = Tokenizer(config)
     names = source_names(tokenizer.state_dict(), source.project, levels=len(config.widths))
     tokenizer.load_state_dict(_filled(tokenizer.state_dict(), source, names))
-    tokenizer.info = {"data": asdict(pictures), "dataset": pictures.dataset, "converted_from": source.project}
+    tokenizer.info = {"data": asdict(images), "dataset": images.dataset, "converted_from": source.project}
     kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in source.tensors.values()}
     return Conversion(
         tokenizer.eval(),

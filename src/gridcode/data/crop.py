@@ -98,11 +98,11 @@ def _resize(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     side, _, channels = square.shape
     if side == size:
         return square
-    picture = Image.fromarray(square[..., 0] if channels == 1 else square)
+    image = Image.fromarray(square[..., 0] if channels == 1 else square)
     while side >= 2 * size:
         side //= 2
-        picture = picture.resize((side, side), Image.Resampling.BOX)
+        image = image.resize((side, side), Image.Resampling.BOX)
     if side != size:
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    pixels = np.asarray(picture)
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    pixels = np.asarray(image)
     return pixels[..., None] if channels == 1 else pixels

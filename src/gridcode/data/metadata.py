@@ -60,8 +60,8 @@ def bare(encoded: bytes) -> Bare:
     >>> exif, file = Image.Exif(), BytesIO()
     >>> exif[0x0112] = 6
     >>> Image.new("L", (3, 2)).save(file, "jpeg", exif=exif, comment=b"a" * 99)
-    >>> picture = bare(file.getvalue())
-    >>> picture.orientation, len(file.getvalue()) - len(picture.encoded) > 99
+    >>> image = bare(file.getvalue())
+    >>> image.orientation, len(file.getvalue()) - len(image.encoded) > 99
     (6, True)
     """
     if encoded.startswith(b"\xff\xd8"):
@@ -252,8 +252,8 @@ def _tiff(encoded: bytes) -> Bare:
     directory = struct.pack(order + number, len(kept)) + b"".join(entry.pack(*found) for found in kept)
     directory += encoded[end : end + struct.calcsize(place)].ljust(struct.calcsize(place), b"\0")
     xmp = next((_far(encoded, order + place, found) for found in entries if found[0] == _XMP), None)
-    picture = encoded[:start] + directory + encoded[start + len(directory) :]
-    return Bare(picture, orientation_in(encoded, xmp))
+    image = encoded[:start] + directory + encoded[start + len(directory) :]
+    return Bare(image, orientation_in(encoded, xmp))
 
 
 def _far(tiff: bytes, place: str, entry: tuple[int, int, int, bytes]) -> bytes:

@@ -104,7 +104,7 @@ def trained_on_classes(
 
 
 def recognised(
-    classifier: Classifier | None, examples: Tensor, labels: Tensor, picture: Callable[[Tensor], Tensor]
+    classifier: Classifier | None, examples: Tensor, labels: Tensor, image: Callable[[Tensor], Tensor]
 ) -> float | None:
     """The share of examples that a classifier of images recognises; None without a classifier.
 
@@ -112,12 +112,12 @@ def recognised(
         classifier: Tells classes.
         examples: (n, …).
         labels: What they are, or were asked to be, (n,).
-        picture: Makes what it sees of some examples, (B, C, H, W).
+        image: Makes what it sees of some examples, (B, C, H, W).
     """
     if classifier is None:
         return None
     parts = zip(torch.split(examples, 100), torch.split(labels, 100), strict=True)
-    return accuracy(classifier, (Batch(picture(part), asked, ()) for part, asked in parts))
+    return accuracy(classifier, (Batch(image(part), asked, ()) for part, asked in parts))
 
 
 @dataclass(frozen=True)

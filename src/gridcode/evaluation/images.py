@@ -18,13 +18,13 @@ from gridcode.files import write_atomic
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pictures = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 """uint8, (n, H, W, 3) in RGB or (n, H, W, 1) in grey."""
 
 _SMALL = 96
 
 
-def to_uint8(images: Tensor) -> Pictures:
+def to_uint8(images: Tensor) -> ImageArray:
     """Images as a screen shows them.
 
     Args:
@@ -38,7 +38,7 @@ def to_uint8(images: Tensor) -> Pictures:
     [0, 128, 255]
     """
     scaled = ((images.detach().float() + 1) * 127.5).clamp(0, 255).round()
-    pictures: Pictures = scaled.cpu().permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    pictures: ImageArray = scaled.cpu().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     return pictures
 
 
@@ -51,11 +51,11 @@ def magnification(side: int) -> int:
     return max(1, math.ceil(_SMALL / side))
 
 
-def contact_sheet(pictures: Pictures, *, columns: int, gap: int = 4, background: int = 255) -> Pictures:
+def contact_sheet(images: ImageArray, *, columns: int, gap: int = 4, background: int = 255) -> ImageArray:
     """Images side by side on one, small ones magnified without blur.
 
     Args:
-        pictures: uint8, (n, H, W, C), at least one.
+        images: uint8, (n, H, W, C), at least one.
         columns: Images in a row; the last row is filled up with background.
         gap: Pixels between and around the images.
         background: Grey level of the gaps, 0 to 255.
@@ -66,53 +66,53 @@ def contact_sheet(pictures: Pictures, *, columns: int, gap: int = 4, background:
     >>> contact_sheet(np.zeros((5, 96, 96, 3), np.uint8), columns=3, gap=4).shape
     (204, 304, 3)
     """
-    check_pictures(pictures, what="contact sheet")
+    check_image_array(images, what="contact sheet")
     if columns < 1:
         raise GridcodeError(f"contact sheet: columns must be at least 1, got {columns}")
-    factor = magnification(pictures.shape[2])
-    large = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    factor = magnification(images.shape[2])
+    large = images.repeat(factor, axis=1).repeat(factor, axis=2)
     count, height, width, channels = large.shape
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, channels)
     sheet = np.full(shape, background, np.uint8)
-    for number, picture in enumerate(large):
+    for number, image in enumerate(large):
         top = gap + number // columns * (height + gap)
         left = gap + number % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
+        sheet[top : top + height, left : left + width] = image
     return sheet
 
 
-def png_bytes(picture: Pictures) -> bytes:
+def png_bytes(image: ImageArray) -> bytes:
     """One image, uint8 (H, W, 3) or (H, W, 1), as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
+    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def save_png(picture: Pictures, path: Path) -> None:
+def save_png(image: ImageArray, path: Path) -> None:
     """Write one image, uint8 (H, W, 3) or (H, W, 1), as a PNG file, atomically.
 
     >>> import tempfile
     >>> save_png(np.zeros((2, 2, 3), np.uint8), Path(tempfile.mkdtemp()) / "black.png")
     """
-    write_atomic(path, lambda temporary: temporary.write_bytes(png_bytes(picture)))
+    write_atomic(path, lambda temporary: temporary.write_bytes(png_bytes(image)))
 
 
-def data_uri(picture: Pictures) -> str:
+def data_uri(image: ImageArray) -> str:
     """One image, uint8 (H, W, C), as an address that holds the whole PNG.
 
     >>> data_uri(np.zeros((1, 1, 3), np.uint8))[:22]
     'data:image/png;base64,'
     """
-    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
 
 
-def check_pictures(pictures: Pictures, *, what: str) -> None:
+def check_image_array(images: ImageArray, *, what: str) -> None:
     """Refuse anything but uint8 of shape (n, H, W, 1 or 3) with n >= 1."""
-    shaped = pictures.ndim == 4 and pictures.shape[-1] in (1, 3) and pictures.size > 0
-    if pictures.dtype != np.uint8 or not shaped:
+    shaped = images.ndim == 4 and images.shape[-1] in (1, 3) and images.size > 0
+    if images.dtype != np.uint8 or not shaped:
         raise GridcodeError(
-            f"{what}: needs uint8 images (n, H, W, 1 or 3) with n >= 1, got {pictures.dtype} "
-            f"{pictures.shape}; turn tensors into images with to_uint8"
+            f"{what}: needs uint8 images (n, H, W, 1 or 3) with n >= 1, got {images.dtype} "
+            f"{images.shape}; turn tensors into images with to_uint8"
         )

@@ -20,7 +20,7 @@ from typing import Any, Final
 import torch
 
 from gridcode.evaluation.charts import Chart, CodeUsage, Curve, Mark
-from gridcode.evaluation.images import Pictures, save_png
+from gridcode.evaluation.images import ImageArray, save_png
 from gridcode.evaluation.passages import Passages
 from gridcode.evaluation.report import AlarmMark, Figure, Gallery, Report, Table, write_report
 from gridcode.files import read_json, write_json
@@ -97,7 +97,7 @@ class Findings:
     tables: Sequence[Table]
     galleries: Sequence[Gallery]
     codes: CodeUsage
-    overview: Pictures
+    overview: ImageArray
     settings: Mapping[str, Any]
     warnings: Sequence[str] = ()
     more: Mapping[str, Any] = field(default_factory=dict)

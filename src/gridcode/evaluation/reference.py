@@ -66,8 +66,8 @@ class PixelHash:
     """A hash of images as files hold them: the same on every machine, whatever batches they come in.
 
     >>> two, one_by_one = PixelHash(), PixelHash()
-    >>> pictures = torch.zeros(2, 3, 8, 8)
-    >>> two.update(pictures); one_by_one.update(pictures[:1]); one_by_one.update(pictures[1:])
+    >>> images = torch.zeros(2, 3, 8, 8)
+    >>> two.update(images); one_by_one.update(images[:1]); one_by_one.update(images[1:])
     >>> two.value == one_by_one.value
     True
     """
@@ -284,19 +284,19 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path} cannot be read as a .npz file ({reason}); make it again") from None
 
 
-def image_batches(pictures: NDArray[Any], path: Path) -> Iterator[Tensor]:
+def image_batches(images: NDArray[Any], path: Path) -> Iterator[Tensor]:
     """Images in [-1, 1] of arrays in ADM's layout, some at a time.
 
     Args:
-        pictures: uint8, (n, H, W, 3).
+        images: uint8, (n, H, W, 3).
         path: Their file.
 
     Raises:
         GridcodeError: They are something else.
     """
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise GridcodeError(
-            f"{path}: arr_0 is {pictures.dtype} {pictures.shape}; ADM's layout has uint8 images (n, H, W, 3)"
+            f"{path}: arr_0 is {images.dtype} {images.shape}; ADM's layout has uint8 images (n, H, W, 3)"
         )
-    for start in range(0, len(pictures), BATCH):
-        yield torch.from_numpy(pictures[start : start + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for start in range(0, len(images), BATCH):
+        yield torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1

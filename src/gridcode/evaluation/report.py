@@ -13,7 +13,7 @@ from typing import Any
 
 from gridcode.errors import GridcodeError
 from gridcode.evaluation.charts import Chart, CodeUsage, draw_chart, draw_digits, rank_chart, readable
-from gridcode.evaluation.images import Pictures, check_pictures, data_uri, magnification
+from gridcode.evaluation.images import ImageArray, check_image_array, data_uri, magnification
 from gridcode.evaluation.passages import Passages
 from gridcode.files import to_json, write_text
 
@@ -82,15 +82,15 @@ class ImageGroup:
     """
 
     name: str
-    stacks: Sequence[Pictures]
+    stacks: Sequence[ImageArray]
     captions: Sequence[str] = ()
     players: Sequence[Sequence[str]] = ()
     moving: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         what = f"images of {self.name or 'a report'}"
-        for pictures in self.stacks:
-            check_pictures(pictures, what=what)
+        for images in self.stacks:
+            check_image_array(images, what=what)
         counts = {len(storey) for storeys in (self.stacks, self.players, self.moving) for storey in storeys}
         if self.captions:
             counts.add(len(self.captions))
@@ -108,8 +108,8 @@ class ImageGroup:
         for place in range(len(self.stacks[0])):
             caption = self.captions[place] if self.captions else ""
             players = [storey[place] for storey in self.players] or [""] * len(self.stacks)
-            pictures = [storey[place] for storey in self.moving] or [data_uri(storey[place]) for storey in self.stacks]
-            yield list(zip(pictures, players, strict=True)), caption
+            images = [storey[place] for storey in self.moving] or [data_uri(storey[place]) for storey in self.stacks]
+            yield list(zip(images, players, strict=True)), caption
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ class Gallery:
     explanation: str = ""
 
 
-def reconstruction_gallery(originals: Pictures, reconstructions: Pictures, *, captions: Sequence[str] = ()) -> Gallery:
+def reconstruction_gallery(
+    originals: ImageArray, reconstructions: ImageArray, *, captions: Sequence[str] = ()
+) -> Gallery:
     """Originals with their reconstructions right below; uint8 (n, H, W, C) both."""
     return Gallery(
         "Reconstructions",
@@ -139,7 +141,7 @@ def reconstruction_gallery(originals: Pictures, reconstructions: Pictures, *, ca
     )
 
 
-def sample_gallery(classes: Sequence[tuple[str, Pictures, Pictures | None]]) -> Gallery:
+def sample_gallery(classes: Sequence[tuple[str, ImageArray, ImageArray | None]]) -> Gallery:
     """Samples by class, each with the training image it is nearest to, where that is given.
 
     Args:
@@ -147,13 +149,13 @@ def sample_gallery(classes: Sequence[tuple[str, Pictures, Pictures | None]]) -> 
             Unlabelled samples are one class with an empty name. A class without samples is left out; nearest
             images are shown if every class has them.
     """
-    nearest = all(pictures is not None for _, _, pictures in classes)
+    nearest = all(images is not None for _, _, images in classes)
     explanation = "Generated token by token and decoded."
     if nearest:
         explanation += " Below each, the training image closest to it: were they alike, the model would copy."
     groups = [
-        ImageGroup(name, [samples, pictures] if nearest and pictures is not None else [samples])
-        for name, samples, pictures in classes
+        ImageGroup(name, [samples, images] if nearest and images is not None else [samples])
+        for name, samples, images in classes
         if len(samples)
     ]
     storeys = ("sample", "nearest training image") if nearest else ("sample",)

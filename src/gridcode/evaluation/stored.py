@@ -60,12 +60,12 @@ def stored_images(path: str | Path) -> StoredPictures:
         arrays = read_arrays(path)
         if "arr_0" not in arrays:
             raise GridcodeError(f"{path} has no arr_0 ({', '.join(sorted(arrays)[:5])}); give a batch of images")
-        pictures = arrays["arr_0"]
-        first = next(iter(image_batches(pictures, path)), None)
+        images = arrays["arr_0"]
+        first = next(iter(image_batches(images, path)), None)
         if first is None:
             raise GridcodeError(f"{path} has no images in arr_0; give at least one")
         return StoredPictures(
-            str(path), len(pictures), first.shape[3], first.shape[2], lambda: image_batches(pictures, path)
+            str(path), len(images), first.shape[3], first.shape[2], lambda: image_batches(images, path)
         )
     folder = ImageFolder(path)
     height, width = folder[0].image.shape[:2]
@@ -73,12 +73,12 @@ def stored_images(path: str | Path) -> StoredPictures:
 
 
 def score_stored(
-    pictures: StoredPictures, reference: Reference, *, name: ProtocolName, extractor: Extractor
+    images: StoredPictures, reference: Reference, *, name: ProtocolName, extractor: Extractor
 ) -> tuple[list[Score], list[str]]:
     """All scores that a protocol gives of images in files, and what must be known before believing them.
 
     Args:
-        pictures: What is measured; as samples, of an unknown model.
+        images: What is measured; as samples, of an unknown model.
         reference: What they are compared with.
         name: The protocol's.
         extractor: The protocol's.
@@ -86,14 +86,14 @@ def score_stored(
     Raises:
         GridcodeError: The reference is of images of another size, one of these is, or there are too few.
     """
-    if reference.crop not in (None, pictures.crop):
+    if reference.crop not in (None, images.crop):
         raise GridcodeError(
-            f"the reference has images of {reference.crop}, those in {pictures.source} are of {pictures.crop}; "
+            f"the reference has images of {reference.crop}, those in {images.source} are of {images.crop}; "
             "compare images of one size"
         )
-    measured = Measured("samples", pictures.source, reference.split or "val", pictures.crop)
-    scores = score_images(pictures.batches(), reference, measured, name=name, extractor=extractor)
-    counts = {"images": pictures.count, "images in the reference": reference.count}
+    measured = Measured("samples", images.source, reference.split or "val", images.crop)
+    scores = score_images(images.batches(), reference, measured, name=name, extractor=extractor)
+    counts = {"images": images.count, "images in the reference": reference.count}
     warning = few_images(name, extractor, counts)
     return scores, [warning] if warning else []
 

@@ -55,12 +55,12 @@ class ImageStudyConfig:
     """Where cells are trained: a GPU, which --workers share, or the CPU; auto takes the first that there is."""
 
     @property
-    def train_pictures(self) -> int:
+    def train_images(self) -> int:
         """Training images, at most: more than a short run sees are not read."""
         return {"smoke": 48, "laptop": 20_000, "gpu": 1_000_000}[self.size]
 
     @property
-    def val_pictures(self) -> int:
+    def val_images(self) -> int:
         """Validation images, at most."""
         return {"smoke": 12, "laptop": 2000, "gpu": 10_000}[self.size]
 
@@ -118,9 +118,9 @@ class ImageStudyConfig:
         if self.size == "laptop" and self.data.size >= LARGE:
             steps = 250
         return EvaluationConfig(
-            count=self.val_pictures,
+            count=self.val_images,
             samples=samples,
-            neighbours=min(self.val_pictures, 1000),
+            neighbours=min(self.val_images, 1000),
             seed=seed,
             classifier_steps=steps,
             classifier=str(out / CLASSIFIER),

@@ -128,15 +128,15 @@ class ImageStudy(Study):
 
 
 @lru_cache(maxsize=1)
-def pictures(config: ImageStudyConfig) -> Sources:
+def image_sources(config: ImageStudyConfig) -> Sources:
     """The images of a study, opened once a process: as many as its size learns from, always the same ones."""
     train, val = (open_split(config.data, split) for split in ("train", "val"))
-    return Sources(fixed_subset(train, config.train_pictures), fixed_subset(val, config.val_pictures))
+    return Sources(fixed_subset(train, config.train_images), fixed_subset(val, config.val_images))
 
 
 def train_classifier(config: ImageStudyConfig, out: Path) -> None:
     """Train the network that measures every cell and leave it in the study's folder; without labels there is none."""
-    sources, evaluation = pictures(config), config.evaluation(out, 0)
+    sources, evaluation = image_sources(config), config.evaluation(out, 0)
     if (out / CLASSIFIER).exists() or not sources.train.classes:
         return
     measuring_classifier(
@@ -196,7 +196,7 @@ def run_image_cell(config: ImageStudyConfig, recipe: Recipe, seed: int, folder: 
         NotFiniteError: The loss or a latent was not finite, of a cell with both stages.
     """
     run = recipe.stage_one(config, seed)
-    sources, store = pictures(config), None
+    sources, store = image_sources(config), None
     first = folder if recipe.shared is None else out / recipe.shared
     try:
         with alone_in(first, "training Stage I", wait=True):
@@ -274,13 +274,13 @@ def time_stage_one(config: ImageStudyConfig, recipe: Recipe, folder: Path) -> tu
     run = recipe.stage_one(config, 0)
     perceptual = replace(run.loss.perceptual, steps=min(STEPS, run.loss.perceptual.steps))
     short = replace(run, loop=short_loop(run.loop), loss=replace(run.loss, perceptual=perceptual))
-    tokenizer = train_stage_one(short, pictures(config), folder)
+    tokenizer = train_stage_one(short, image_sources(config), folder)
     return tokenizer, seconds_of_steps(folder / "tokenizer", run.loop)
 
 
 def time_stage_two(config: ImageStudyConfig, tokenizer: Tokenizer, head: Head, folder: Path) -> tuple[Generator, float]:
     """Train a few steps of Stage II; what was trained, and the seconds that all steps and all images' tokens take."""
-    run, sources = config.prior(0, head), pictures(config)
+    run, sources = config.prior(0, head), image_sources(config)
     sample = Sources(fixed_subset(sources.train, TIMED), fixed_subset(sources.val, TIMED))
     generator = train_stage_two(tokenizer, sample, config.data, replace(run, loop=short_loop(run.loop)), folder)
     encoding = _encoding(tokenizer, sample.train, config.data) * (len(sources.train) + len(sources.val))
@@ -313,7 +313,7 @@ def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluat
     least = TIMED // 4
     seconds(least, least)  # trains a classifier, and warms up
     base = seconds(least, least)
-    count = min(evaluation.count, len(pictures(config).val))
+    count = min(evaluation.count, len(image_sources(config).val))
     total = base + max(0.0, seconds(TIMED, least) - base) / (TIMED - least) * min(count, BITS_OF)
     if isinstance(trained, Generator):
         total += max(0.0, seconds(least, TIMED) - base) / (TIMED - least) * evaluation.samples
@@ -322,7 +322,7 @@ def _measuring(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluat
 
 def measure(config: ImageStudyConfig, trained: Tokenizer | Generator, evaluation: EvaluationConfig) -> Evaluation:
     """Measure a cell: Stage I of a tokenizer, both stages of a generator."""
-    sources = pictures(config)
+    sources = image_sources(config)
     generator = trained if isinstance(trained, Generator) else None
     tokenizer = trained.tokenizer if isinstance(trained, Generator) else trained
     subject = Subject(tokenizer, generator, config.data, sources.train, sources.val)

@@ -4,7 +4,7 @@
       run.json                    the resolved config
       log.jsonl, tensorboard/     curves
       best/, last/                models: the best validation score's, and the newest
-      pictures/, perceptual/      Stage I: validation images and reconstructions; the network of a self-made loss
+      images/, perceptual/        Stage I: validation images and reconstructions; the network of a self-made loss
       state/step-00000500/        what --resume continues from
       done.json                   there once the run ended
       .lock                       keeps a second process out while one is training

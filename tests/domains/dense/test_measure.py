@@ -105,5 +105,5 @@ def test_the_strip_shows_image_truth_and_what_was_decoded(task: Task, tiny_run: 
     tiles = [seen[16 * row : 16 * row + 16, 24:48] for row in range(3)]
     wanted = ((batch.images[1].expand(3, -1, -1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(tiles[0], wanted)
-    assert np.array_equal(tiles[1], label_map.picture(batch.planes[1].numpy()))
-    assert np.array_equal(tiles[2], label_map.picture(batch.planes[0].numpy()))
+    assert np.array_equal(tiles[1], label_map.image(batch.planes[1].numpy()))
+    assert np.array_equal(tiles[2], label_map.image(batch.planes[0].numpy()))

@@ -270,7 +270,7 @@ def test_predictions_carry_the_ids_of_the_images(predictor: DensePredictor, tmp_
     (tmp_path / "in/annotations").mkdir()
     (tmp_path / "in/annotations/image_info_val2017.json").write_text(json.dumps({"images": listed}))
     folder = tmp_path / "in/val2017"
-    predict_source(predictor, open_source(folder), PredictOptions(tmp_path / "out", pictures=folder))
+    predict_source(predictor, open_source(folder), PredictOptions(tmp_path / "out", images=folder))
     content = json.loads((tmp_path / "out/annotations/panoptic_predicted.json").read_text())
     assert [entry["image_id"] for entry in content["annotations"]] == [70, 71, 72]
     assert {entry["file_name"]: entry["id"] for entry in content["images"]} == dict(zip(cut, (70, 71, 72), strict=True))

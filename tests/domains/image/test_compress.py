@@ -186,10 +186,10 @@ def test_what_is_not_of_this_codec(codec: Codec) -> None:
             codec.decompress(pack_stream(changed, [payload]), name="a.gc", **settings)
 
     refused(replace(header, model="0" * 16), f"a.gc was made by tokenizer {'0' * 16}, this one is ")
-    refused(replace(header, picture=None), "a.gc holds the tokens of a token store, not an image")
-    refused(replace(header, picture=Picture(2**20, 2**20, 3)), "a.gc: too many pixels (1099511627776, and the limit")
+    refused(replace(header, image=None), "a.gc holds the tokens of a token store, not an image")
+    refused(replace(header, image=Picture(2**20, 2**20, 3)), "a.gc: too many pixels (1099511627776, and the limit")
     refused(header, "too many pixels (36, and the limit is 35); set data.max_pixels=36", max_pixels=35)
-    for change in ({"grid": (3, 4)}, {"grid": (3, 3, 1)}, {"codes": 21}, {"picture": Picture(7, 6, 3)}):
+    for change in ({"grid": (3, 4)}, {"grid": (3, 3, 1)}, {"codes": 21}, {"image": Picture(7, 6, 3)}):
         refused(replace(header, **change), "a.gc: its tokens are not those of its size")
     other = bytes([payload[0] ^ 1]) + payload[1:]
     with pytest.raises(GridcodeError, match="does not decode to the tokens that were coded"):

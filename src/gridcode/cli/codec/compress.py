@@ -123,10 +123,10 @@ class Compress:
         from gridcode.data.image import decode_image
         from gridcode.files import write_atomic
 
-        picture = decode_image(job.source, name=str(job.source), max_pixels=self.max_pixels)
+        image = decode_image(job.source, name=str(job.source), max_pixels=self.max_pixels)
         try:
-            data = codec.compress(picture, coder=self.coder, bpp=self.bpp)
+            data = codec.compress(image, coder=self.coder, bpp=self.bpp)
         except GridcodeError as error:
             raise GridcodeError(f"{job.source}: {error}") from None
         write_atomic(job.result, lambda path: path.write_bytes(data))
-        return len(data), picture.shape[0] * picture.shape[1]
+        return len(data), image.shape[0] * image.shape[1]

@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> None:
         if not found:
             raise GridcodeError(f"{parsed.input} holds no files that end in {SUFFIX}; give another folder")
     header = read_stream(found[0]).header
-    if header.picture is None and header.sound is None:
+    if header.image is None and header.sound is None:
         if parsed.workers != 1:
             raise GridcodeError(
                 "--workers is for images and sounds; the splits of a token store are decoded one after another"
@@ -76,7 +76,7 @@ def run(arguments: list[str]) -> None:
         work, ending = Decompress(parsed.max_pixels), ".png"
     if (kind == "audio") != (header.sound is not None):
         raise GridcodeError(
-            f"{found[0]} holds a {'image' if header.picture else 'sound'}, and --model {parsed.model.model} is of "
+            f"{found[0]} holds a {'image' if header.image else 'sound'}, and --model {parsed.model.model} is of "
             f"{KINDS[kind].nouns}; give the model it was made by"
         )
     planned = jobs(parsed.input, found, parsed.out, ending=ending, force=parsed.force)
@@ -99,6 +99,6 @@ class Decompress:
         from gridcode.evaluation.images import save_png
 
         stream = read_stream(job.source)
-        picture = codec.decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
-        save_png(picture, job.result)
-        return f"{picture.shape[1]}x{picture.shape[0]} pixels"
+        image = codec.decompress(stream.data, name=stream.name, max_pixels=self.max_pixels)
+        save_png(image, job.result)
+        return f"{image.shape[1]}x{image.shape[0]} pixels"

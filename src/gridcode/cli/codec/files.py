@@ -106,12 +106,12 @@ def described(path: Path) -> list[str]:
     stream = read_stream(path)
     for _ in stream.payloads():
         pass  # each is checked
-    header, size, picture = stream.header, len(stream.data), stream.header.picture
+    header, size, image = stream.header, len(stream.data), stream.header.image
     count = header.tokens * header.examples
     lines = [f"compressed tokens: {path}, {size:,} bytes, version {VERSION}, checksums right"]
-    if picture is not None:
-        colours, pixels = "grey" if picture.channels == 1 else "RGB", picture.height * picture.width
-        lines.append(f"image: {picture.width}x{picture.height} {colours}, {8 * size / pixels:.4f} bits per pixel")
+    if image is not None:
+        colours, pixels = "grey" if image.channels == 1 else "RGB", image.height * image.width
+        lines.append(f"image: {image.width}x{image.height} {colours}, {8 * size / pixels:.4f} bits per pixel")
     if (sound := header.sound) is not None:
         seconds = sound.samples / sound.rate
         lines.append(

@@ -70,11 +70,11 @@ def score_images_of_files(arguments: list[str]) -> None:
     from gridcode.files import write_json
 
     say = narrator()
-    pictures = stored_images(parsed.images)
+    images = stored_images(parsed.images)
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
     reference = load_reference(parsed.reference, extractor)
-    say(f"measuring {pictures.count:,} images of {pictures.width} x {pictures.height} with {extractor.name}")
-    shown = replace(pictures, batches=lambda: with_bar("images", pictures.batches(), pictures.count))
+    say(f"measuring {images.count:,} images of {images.width} x {images.height} with {extractor.name}")
+    shown = replace(images, batches=lambda: with_bar("images", images.batches(), images.count))
     scores, warnings = score_stored(shown, reference, name=parsed.protocol, extractor=extractor)
     for warning in warnings:
         say(warning)

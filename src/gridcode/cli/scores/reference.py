@@ -83,17 +83,17 @@ def save_reference_file(arguments: list[str]) -> None:
     from gridcode.evaluation.score import protocol_extractor
 
     say, data = narrator(), parsed.data
-    pictures = fixed_subset(open_split(data, parsed.split), parsed.count)
+    images = fixed_subset(open_split(data, parsed.split), parsed.count)
     source = f"{data.dataset} {parsed.split}, center {data.size}"
-    read = (batch.images for batch in eval_batches(pictures, data, batch_size=50))
-    batches = with_bar("images", read, len(pictures))
+    read = (batch.images for batch in eval_batches(images, data, batch_size=50))
+    batches = with_bar("images", read, len(images))
     if parsed.protocol is None:
-        say(f"reading {len(pictures):,} images of {source}")
+        say(f"reading {len(images):,} images of {source}")
         count = save_image_batch(batches, parsed.out)
         print(f"{count:,} images in {parsed.out}; gridcode eval takes it as --reference with any --protocol")
         return
     extractor = protocol_extractor(parsed.protocol, weights=weights, device=parsed.device.usable())
-    say(f"measuring {len(pictures):,} images of {source} with {extractor.name}")
+    say(f"measuring {len(images):,} images of {source} with {extractor.name}")
     reference = measure_reference(batches, extractor, source=source, split=parsed.split, crop=f"center {data.size}")
     save_reference(reference, extractor, parsed.out)
     print(f"statistics of {reference.count:,} images in {parsed.out}, hash {reference.hash}")

@@ -214,16 +214,16 @@ def _render_parts(draw: Draw, seed: int, numbers: NDArray[np.int64], size: int) 
 
 
 def _render_part(layout: Layout, *, size: int) -> SceneBatch:
-    picture = render(layout, size)
-    owner = picture.owner.astype(np.int64)
+    image = render(layout, size)
+    owner = image.owner.astype(np.int64)
     instance = np.maximum(owner, 0)
     slot = np.maximum(instance - 1, 0).reshape(len(owner), size * size)
     shape = np.take_along_axis(layout.shape, slot, axis=1).reshape(owner.shape)
     semantic = np.where(owner > GROUND, shape + 2, np.where(owner == SKY, 0, 1))
     return SceneBatch(
-        rgb=picture.rgb,
+        rgb=image.rgb,
         labels=layout.shape[:, 0],
-        depth=picture.depth,
+        depth=image.depth,
         semantic=semantic.astype(np.uint8),
         instance=instance.astype(np.uint8),
     )

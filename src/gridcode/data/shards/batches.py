@@ -78,14 +78,14 @@ class LaneFetch(Dataset[Share | GridcodeError]):
                 state=self._stream.position.at(self._order.start_step, number),
             )
             self._open[number] = lane, iter(lane)
-        pictures, count = self._open[number][1], self._order.batch_size // self._lanes
+        images, count = self._open[number][1], self._order.batch_size // self._lanes
         start = step * self._order.batch_size + number * count
-        return [self._next(pictures, skipped, position) for position in range(start, start + count)]
+        return [self._next(images, skipped, position) for position in range(start, start + count)]
 
-    def _next(self, pictures: Iterator[Encoded | GridcodeError], skipped: list[str], position: int) -> Any:
+    def _next(self, images: Iterator[Encoded | GridcodeError], skipped: list[str], position: int) -> Any:
         """What :func:`_read` gives of the next image that can be read; its place in training decides the crop."""
         for _ in range(MOST_IN_A_ROW):
-            item = next(pictures)
+            item = next(images)
             try:
                 return _read(item, self._config, self._stream, np.random.default_rng((self._order.seed, position)))
             except GridcodeError as error:

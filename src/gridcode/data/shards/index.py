@@ -52,7 +52,7 @@ class TarIndex:
             with opened(path) as file:
                 for group in self._groups(file, where):
                     try:
-                        if (picture := image_of(group, where)) is None:
+                        if (image := image_of(group, where)) is None:
                             continue
                         label = label_of(group, partial(read_member, file, where=where), where)
                     except GridcodeError as error:
@@ -60,7 +60,7 @@ class TarIndex:
                         continue
                     self.keys.append(group.key)
                     self.labels.append(label)
-                    places.append((picture.start, picture.size))
+                    places.append((image.start, image.size))
                     files.append(number)
             if len(files) == before:
                 self._refuse(GridcodeError(f"{where}: no images in it; remove it, or set data.on_error=skip"))

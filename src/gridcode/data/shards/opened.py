@@ -117,10 +117,8 @@ def stream_columns(shard: str, names: Sequence[str]) -> dict[str, str]:
         GridcodeError: A Parquet file has no such column, or one is of images or other bytes.
     """
     if not is_parquet(shard):
-        if pictures := [name for name in names if is_image(name)]:
-            raise GridcodeError(
-                f"columns: '{pictures[0]}' is an image, which a token store does not keep; leave it out"
-            )
+        if images := [name for name in names if is_image(name)]:
+            raise GridcodeError(f"columns: '{images[0]}' is an image, which a token store does not keep; leave it out")
         return dict.fromkeys(names, TEXT)
     with open_anywhere(shard) as opened, parquet_in(opened, shard) as file:
         image = columns_of(file.schema_arrow, printable(shard)).image

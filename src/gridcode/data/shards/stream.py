@@ -159,14 +159,14 @@ class ImageStream:
         self, group: Group, held: dict[str, bytes], where: str, name: str
     ) -> Iterator[Encoded | GridcodeError]:
         try:
-            if (picture := image_of(group, where)) is None:
+            if (image := image_of(group, where)) is None:
                 return
             label = label_of(group, lambda member: held[member.name], where) if self.classes else None
             key = printable(f"{name}:{group.key}")
             place = f"{where}, key {printable(group.key)}"
             others = {name: group.members.get(name) for name in self.columns}
             beside = texts_of({name: held[member.name] if member else None for name, member in others.items()})
-            yield Encoded(held[picture.name], self._number(label, place), key, place, beside)
+            yield Encoded(held[image.name], self._number(label, place), key, place, beside)
         except GridcodeError as error:
             yield error
 

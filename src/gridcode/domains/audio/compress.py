@@ -193,7 +193,7 @@ class SoundCodec:
         """What a stream says of its sound, if it is one of this tokenizer's."""
         sound = stream.header.sound
         if sound is None:
-            what = "an image" if stream.header.picture else "the tokens of a token store"
+            what = "an image" if stream.header.image else "the tokens of a token store"
             raise GridcodeError(f"{stream.name} holds {what}, not a sound; give the model it was made by")
         self.coder.check(stream)
         if sound.rate != self.rate:

@@ -100,7 +100,7 @@ def evaluate_audio(
     meter, val = AudioMeter(tokenizer, rate), some_of(subject.val, config.count)
     found = both_ways(tokenizer, eval_batches(val, subject.data, batch_size=config.batch_size), meter.update)
     labels, (sounds, reconstructions) = found.table.labels, found.some(SHOWN)
-    picture = partial(mel_images, rate=rate)
+    image = partial(mel_images, rate=rate)
     domain = tokenizer.domain
     assert isinstance(domain, AudioDomain)
     return AudioEvaluation(
@@ -108,8 +108,8 @@ def evaluate_audio(
         speech=speech_scores(found.examples, found.reconstructions, rate),
         codes=CodeUsage.from_indices(found.table.tokens.numpy(), tokenizer.quantizer.levels),
         bits_per_second=domain.bits_per_second(tokenizer),
-        originals_accuracy=recognised(classifier, found.examples, labels, picture),
-        reconstructions_accuracy=recognised(classifier, found.reconstructions, labels, picture),
+        originals_accuracy=recognised(classifier, found.examples, labels, image),
+        reconstructions_accuracy=recognised(classifier, found.reconstructions, labels, image),
         samples=None if generator is None else _samples(generator, found.table, config, classifier, rate, say),
         sounds=sounds,
         reconstructions=reconstructions,
@@ -126,8 +126,8 @@ def _samples(
 ) -> ClassSamples:
     say(f"drawing {config.samples} samples")
     drawn = draw_by_class(generator, table, config)
-    picture = partial(mel_images, rate=rate)
-    share = recognised(classifier, drawn.examples, drawn.labels, picture)
+    image = partial(mel_images, rate=rate)
+    share = recognised(classifier, drawn.examples, drawn.labels, image)
     return ClassSamples(drawn.bits_per_token, share, len(drawn.examples), drawn.shown(PER_CLASS))
 
 

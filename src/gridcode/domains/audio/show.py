@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gridcode.domains.audio.spectrum import magnitudes
-from gridcode.evaluation.images import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import ImageArray, contact_sheet, save_png
 
 WINDOW = 256
 """Window of the spectrograms that are shown, in samples."""
@@ -20,7 +20,7 @@ _COLOURS = np.array([(0, 0, 4), (60, 15, 110), (145, 40, 128), (222, 73, 104), (
 """From black over violet to yellow, in even steps of lightness."""
 
 
-def spectrograms(waveforms: Tensor, *, rate: int) -> Pictures:
+def spectrograms(waveforms: Tensor, *, rate: int) -> ImageArray:
     """Images of waveforms, low frequencies at the bottom, time to the right: uint8 (B, H, W, 3).
 
     Args:
@@ -35,9 +35,9 @@ def spectrograms(waveforms: Tensor, *, rate: int) -> Pictures:
     decibels = decibels[:, :: max(1, rate // 8000), :: -(-decibels.shape[-1] // _WIDEST)]
     grey = ((decibels - LOW) / (HIGH - LOW)).clamp(0, 1).flip(1).cpu().numpy()
     steps = np.linspace(0, 1, len(_COLOURS))
-    pictures: Pictures = np.stack([np.interp(grey, steps, channel) for channel in _COLOURS.T], -1).astype(np.uint8)
-    factor = 2 if pictures.shape[2] <= _WIDEST // 2 else 1
-    return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    images: ImageArray = np.stack([np.interp(grey, steps, channel) for channel in _COLOURS.T], -1).astype(np.uint8)
+    factor = 2 if images.shape[2] <= _WIDEST // 2 else 1
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def save_sheet(path: Path, sounds: Tensor, reconstructions: Tensor, *, rate: int) -> None:
@@ -46,5 +46,5 @@ def save_sheet(path: Path, sounds: Tensor, reconstructions: Tensor, *, rate: int
     >>> import tempfile
     >>> save_sheet(Path(tempfile.mkdtemp()) / "a.png", torch.zeros(2, 1, 512), torch.zeros(2, 1, 512), rate=8000)
     """
-    pictures = spectrograms(torch.cat([sounds.cpu(), reconstructions.cpu()]), rate=rate)
-    save_png(contact_sheet(pictures, columns=len(sounds)), path)
+    images = spectrograms(torch.cat([sounds.cpu(), reconstructions.cpu()]), rate=rate)
+    save_png(contact_sheet(images, columns=len(sounds)), path)

@@ -259,17 +259,17 @@ class _Rows:
         seen = ((batch.images[place].expand(3, -1, -1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
         rows = {"input": seen} | _pictures(dense_domain(self._subject.tokenizer).label_map, maps)
         rows |= {f"{name}: error": error_map(maps[name], truth, data) for name in _SHOWN if name in maps}
-        for name, picture in rows.items():
-            self._pictures.setdefault(name, []).append(picture)
+        for name, image in rows.items():
+            self._pictures.setdefault(name, []).append(image)
         self._keys.append(batch.keys[place])
 
 
 def _pictures(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray[np.uint8]]:
     """Images of a truth and of what was decoded; depth on one scale."""
     if not isinstance(label_map, DepthMap):
-        return {name: label_map.picture(planes) for name, planes in maps.items()}
+        return {name: label_map.image(planes) for name, planes in maps.items()}
     joined = np.concatenate([label_map.normalise(maps["truth"]), *list(maps.values())[1:]], axis=2)
-    parts = np.split(label_map.picture(joined), len(maps), axis=1)
+    parts = np.split(label_map.image(joined), len(maps), axis=1)
     return dict(zip(maps, parts, strict=True))
 
 

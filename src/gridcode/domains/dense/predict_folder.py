@@ -112,14 +112,14 @@ class PredictOptions:
         fit: How an image of another shape is shown to the model.
         depth_format: 16-bit PNG, or .npy.
         batch_size: Images at a time.
-        pictures: The folder of the images, if they have one: beside it COCO's files, if any, tell the images' ids.
+        images: The folder of the images, if they have one: beside it COCO's files, if any, tell the images' ids.
     """
 
     out: Path
     fit: Fit = "whole"
     depth_format: Literal["png", "npy"] = "png"
     batch_size: int = 16
-    pictures: Path | None = None
+    images: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse batches of nothing."""
@@ -151,7 +151,7 @@ def predict_source(
     tokenizer = predictor.tokenizer
     _check_range(dense_domain(tokenizer).data, options)
     keys = _checked_keys(source)
-    ids = coco_image_ids(options.pictures, keys) if dense_domain(tokenizer).data.task == "panoptic" else None
+    ids = coco_image_ids(options.images, keys) if dense_domain(tokenizer).data.task == "panoptic" else None
     maps = _predicted(predictor, source, options, progress)
     write_maps(
         options.out,
@@ -173,11 +173,11 @@ def _predicted(
     """Key and map of each image; overlay and deviation are written on the way."""
     for start in range(0, len(source), options.batch_size):
         examples = [source[position] for position in range(start, min(start + options.batch_size, len(source)))]
-        pictures = [to_channels(example.image, 3) for example in examples]
-        predictions = predictor.predict_images(pictures, fit=options.fit, first=start)
-        for example, picture, found in zip(examples, pictures, predictions, strict=True):
+        images = [to_channels(example.image, 3) for example in examples]
+        predictions = predictor.predict_images(images, fit=options.fit, first=start)
+        for example, image, found in zip(examples, images, predictions, strict=True):
             stem = file_stem(example.key)
-            seen = predictor.seen_part(picture, options.fit)
+            seen = predictor.seen_part(image, options.fit)
             write_overlay(
                 options.out / "overlay" / f"{stem}.png", seen, found.planes, dense_domain(predictor.tokenizer).label_map
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from gridcode.domains.dense.config import DenseEvaluationConfig
 from gridcode.domains.dense.evaluate import BOTH, ORACLE, DenseEvaluation, DenseSubject
-from gridcode.evaluation.images import Pictures, contact_sheet
+from gridcode.evaluation.images import ImageArray, contact_sheet
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, ImageGroup, Table
 
@@ -73,7 +73,7 @@ def dense_findings(
     )
 
 
-def dense_overview(evaluation: DenseEvaluation) -> Pictures:
+def dense_overview(evaluation: DenseEvaluation) -> ImageArray:
     """One image of it all, uint8 (H, W, 3): a column an image, rows as in the report."""
     rows = list(evaluation.gallery.rows.values())
     return contact_sheet(np.concatenate(rows), columns=len(rows[0]))

@@ -73,7 +73,7 @@ def overlay(image: NDArray[np.uint8], planes: Planes, label_map: LabelMap) -> ND
     >>> overlay(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), ColourMap()).shape
     (2, 6, 3)
     """
-    colours = label_map.picture(planes)
+    colours = label_map.image(planes)
     if label_map.context_channels == 1:
         seen = np.broadcast_to(label_map.context(image), image.shape)
         return np.concatenate([seen, colours], axis=1)
@@ -91,8 +91,8 @@ def save_strip(path: Path, batch: DenseBatch, decoded: Tensor, label_map: LabelM
         label_map: What makes an image of a map.
     """
     seen = ((batch.images.expand(-1, 3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-    truth = [label_map.picture(planes) for planes in batch.planes.numpy()]
-    found = [label_map.picture(planes) for planes in decoded.cpu().numpy()]
+    truth = [label_map.image(planes) for planes in batch.planes.numpy()]
+    found = [label_map.image(planes) for planes in decoded.cpu().numpy()]
     rows = [np.concatenate(list(row), axis=1) for row in (seen.cpu().numpy(), truth, found)]
     save_png(path, np.ascontiguousarray(np.concatenate(rows, axis=0)))
 
@@ -106,9 +106,9 @@ def _depth(d: NDArray[np.float64], g: NDArray[np.float64], data: DenseConfig) ->
     elif counts.any():
         apart, centre = d - d[counts].mean(), g[counts].mean()
         d = centre + apart * (apart * (g - centre))[counts].sum() / max(float(np.square(apart[counts]).sum()), 1e-12)
-    picture = _heat(np.abs(d - g) / np.where(counts, g, 1.0))
-    picture[~counts] = GREY
-    return picture
+    image = _heat(np.abs(d - g) / np.where(counts, g, 1.0))
+    image[~counts] = GREY
+    return image
 
 
 def _segments(predicted: Planes, truth: Planes) -> NDArray[np.uint8]:
@@ -122,11 +122,11 @@ def _segments(predicted: Planes, truth: Planes) -> NDArray[np.uint8]:
     joint = np.bincount(place * len(others) + other_place, minlength=len(numbers) * len(others))
     intersection = joint[place * len(others) + other_place].reshape(theirs.shape)
     union = (areas[place] + other_areas[other_place]).reshape(theirs.shape) - intersection
-    picture = np.zeros((*theirs.shape, 3), np.uint8)
-    picture[2 * intersection <= union] = _UNMATCHED
-    picture[predicted[0] != truth[0]] = _WRONG
-    picture[truth[0] == 0] = GREY
-    return picture
+    image = np.zeros((*theirs.shape, 3), np.uint8)
+    image[2 * intersection <= union] = _UNMATCHED
+    image[predicted[0] != truth[0]] = _WRONG
+    image[truth[0] == 0] = GREY
+    return image
 
 
 def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -140,5 +140,5 @@ def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write an image, uint8 (H, W) or (H, W, 3), as PNG."""
-    picture = Image.fromarray(pixels)
-    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
+    image = Image.fromarray(pixels)
+    write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))

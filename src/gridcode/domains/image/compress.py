@@ -80,11 +80,11 @@ class Codec:
             rates.append(Rate(tokenizer, None if prior is None else load_prior(prior, device=device)))
         return cls(tuple(sorted(rates, key=lambda rate: -rate.bits_per_pixel)))
 
-    def compress(self, picture: Pixels, *, coder: Coder | None = None, bpp: float | None = None) -> bytes:
+    def compress(self, image: Pixels, *, coder: Coder | None = None, bpp: float | None = None) -> bytes:
         """An image as bytes.
 
         Args:
-            picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
+            image: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
             coder: ``raw`` packs the tokens; ``static`` codes them by how often each occurs, and ships the table;
                 ``prior`` codes them by the prior's probabilities, without a class. By default ``prior`` where there is
                 one, else ``raw``.
@@ -93,17 +93,17 @@ class Codec:
         Raises:
             GridcodeError: It is no image, the coder cannot be used, or the lowest rate gives more bits.
         """
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3) or not picture.size:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
             raise GridcodeError(
-                f"compress takes uint8 images (H, W, 3) or (H, W, 1), got {picture.dtype} {picture.shape}; convert it"
+                f"compress takes uint8 images (H, W, 3) or (H, W, 1), got {image.dtype} {image.shape}; convert it"
             )
         if bpp is None:
-            return self.rates[0].encode(picture, coder)
+            return self.rates[0].encode(image, coder)
         if not bpp > 0:
             raise GridcodeError(f"bpp must be above 0, got {bpp}")
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         for rate in self.rates:
-            data = rate.encode(picture, coder)
+            data = rate.encode(image, coder)
             if 8 * len(data) <= bpp * height * width:
                 return data
         least = 8 * len(data) / height / width
@@ -126,8 +126,8 @@ class Codec:
             GridcodeError: They are of another model or damaged, or the image is too large.
         """
         stream = parse_stream(data, name)
-        picture, rate = self._image(stream, max_pixels), self._rate(stream)
-        return rate.decode(stream, picture)
+        image, rate = self._image(stream, max_pixels), self._rate(stream)
+        return rate.decode(stream, image)
 
     def _rate(self, stream: Bitstream) -> Rate:
         """The one whose tokenizer made the stream."""
@@ -142,12 +142,12 @@ class Codec:
     @staticmethod
     def _image(stream: Bitstream, max_pixels: int | None) -> Picture:
         """What a stream says of its image, if it is not too large."""
-        picture, limit = stream.header.picture, MAX_PIXELS if max_pixels is None else max_pixels
-        if picture is None:
+        image, limit = stream.header.image, MAX_PIXELS if max_pixels is None else max_pixels
+        if image is None:
             what = "a sound" if stream.header.sound else "the tokens of a token store"
             raise GridcodeError(f"{stream.name} holds {what}, not an image")
-        if (count := picture.height * picture.width) > limit:
+        if (count := image.height * image.width) > limit:
             raise GridcodeError(
                 f"{stream.name}: too many pixels ({count}, and the limit is {limit}); set data.max_pixels={count}"
             )
-        return picture
+        return image

@@ -65,7 +65,7 @@ class EditConfig:
 
 def edit(
     generator: Generator,
-    picture: Pixels,
+    image: Pixels,
     mask: NDArray[np.bool_],
     *,
     label: int = -1,
@@ -76,7 +76,7 @@ def edit(
 
     Args:
         generator: A masked prior and its tokenizer.
-        picture: uint8, (H, W, C), of any size.
+        image: uint8, (H, W, C), of any size.
         mask: (H, W), True where pixels are to be replaced.
         label: The class of what is drawn; -1 for none.
         count: Variants.
@@ -96,34 +96,34 @@ def edit(
     >>> tokenizer = Tokenizer(TokenizerConfig(quantizer=FSQConfig((8, 6, 5)), widths=(8, 16))).eval()
     >>> space = TokenSpace(240, (4, 4), classes=(), tokenizer=tokenizer.weights_hash(), data={})
     >>> prior = MaskGIT(MaskGITConfig(width=16, depth=1, heads=2, mlp=32), space).eval()
-    >>> picture, mask = np.zeros((10, 13, 3), np.uint8), np.zeros((10, 13), bool)
+    >>> image, mask = np.zeros((10, 13, 3), np.uint8), np.zeros((10, 13), bool)
     >>> mask[2:4, 2:4] = True
-    >>> edit(Generator(prior, tokenizer), picture, mask, count=2).shape
+    >>> edit(Generator(prior, tokenizer), image, mask, count=2).shape
     (2, 10, 13, 3)
     """
     settings, tokenizer = config or EditConfig(), generator.tokenizer
-    _check(generator, picture, mask, label=label, count=count)
+    _check(generator, image, mask, label=label, count=count)
     f = tokenizer.config.downsampling
     alpha = blend_weights(mask, seam=f if settings.seam is None else settings.seam)
-    image, touched = _padded(generator, picture, alpha > 0)
-    tokens = tokenizer.encode(image.to(generator.device)).repeat(
+    padded, touched = _padded(generator, image, alpha > 0)
+    tokens = tokenizer.encode(padded.to(generator.device)).repeat(
         count, *[1] * (2 + len(generator.prior.space.grid[2:]))
     )
     cells = F.max_pool2d(touched[None].float(), f)[0] > 0
     filled = _fill_windows(generator, tokens, cells.to(tokens.device), label=label, settings=settings)
-    new = tokenizer.decode(filled).cpu().permute(0, 2, 3, 1).numpy()[:, : picture.shape[0], : picture.shape[1]]
+    new = tokenizer.decode(filled).cpu().permute(0, 2, 3, 1).numpy()[:, : image.shape[0], : image.shape[1]]
     new = (new + 1) * 127.5
-    blended = alpha[..., None] * new + (1 - alpha[..., None]) * picture
+    blended = alpha[..., None] * new + (1 - alpha[..., None]) * image
     # Not by rounding: beyond the seam the bytes are the image's.
-    out: Pixels = np.where(alpha[..., None] > 0, np.clip(np.rint(blended), 0, 255), picture).astype(np.uint8)
+    out: Pixels = np.where(alpha[..., None] > 0, np.clip(np.rint(blended), 0, 255), image).astype(np.uint8)
     return out
 
 
-def outpainted(picture: Pixels, *, left: int, top: int, right: int, bottom: int) -> tuple[Pixels, NDArray[np.bool_]]:
+def outpainted(image: Pixels, *, left: int, top: int, right: int, bottom: int) -> tuple[Pixels, NDArray[np.bool_]]:
     """A larger canvas, for :func:`edit` to fill.
 
     Args:
-        picture: uint8, (H, W, C).
+        image: uint8, (H, W, C).
         left: Pixels to add, as the others.
         top: See ``left``.
         right: See ``left``.
@@ -140,9 +140,9 @@ def outpainted(picture: Pixels, *, left: int, top: int, right: int, bottom: int)
         raise GridcodeError(
             f"outpainting adds pixels at a side at least, got left, top, right, bottom {left}, {top}, {right}, {bottom}"
         )
-    canvas = np.pad(picture, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    canvas = np.pad(image, ((top, bottom), (left, right), (0, 0)), mode="edge")
     mask = np.ones(canvas.shape[:2], dtype=bool)
-    mask[top : top + picture.shape[0], left : left + picture.shape[1]] = False
+    mask[top : top + image.shape[0], left : left + image.shape[1]] = False
     return canvas, mask
 
 
@@ -182,14 +182,14 @@ def blend_weights(mask: NDArray[np.bool_], *, seam: int) -> NDArray[np.float32]:
     return weights
 
 
-def _padded(generator: Generator, picture: Pixels, touched: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+def _padded(generator: Generator, image: Pixels, touched: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     """Image (1, C, H', W') in [-1, 1] and mask (1, H', W') bool, drawn out to whole tokens and windows."""
     f, (h, w) = generator.tokenizer.config.downsampling, generator.prior.space.grid[:2]
     sides = [max(-(-side // f), least) * f for side, least in zip(touched.shape, (h, w), strict=True)]
     more = [(0, wanted - side) for wanted, side in zip(sides, touched.shape, strict=True)]
-    pixels = np.pad(picture, (*more, (0, 0)), mode="edge")
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
-    return image, torch.from_numpy(np.pad(touched, more))[None]
+    pixels = np.pad(image, (*more, (0, 0)), mode="edge")
+    padded = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return padded, torch.from_numpy(np.pad(touched, more))[None]
 
 
 def _fill_windows(generator: Generator, tokens: Tensor, cells: Tensor, *, label: int, settings: EditConfig) -> Tensor:
@@ -231,15 +231,15 @@ def _next_window(hidden: Tensor, h: int, w: int) -> tuple[int, int]:
     return min((corner for corner, count in counts.items() if count), key=lambda corner: counts[corner])
 
 
-def _check(generator: Generator, picture: Pixels, mask: NDArray[np.bool_], *, label: int, count: int) -> None:
+def _check(generator: Generator, image: Pixels, mask: NDArray[np.bool_], *, label: int, count: int) -> None:
     channels, classes = generator.tokenizer.config.channels, len(generator.prior.space.classes)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != channels:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
         raise GridcodeError(
-            f"editing takes uint8 images (H, W, {channels}), got {picture.dtype} {picture.shape}; convert them"
+            f"editing takes uint8 images (H, W, {channels}), got {image.dtype} {image.shape}; convert them"
         )
-    if mask.shape != picture.shape[:2] or mask.dtype != np.bool_:
+    if mask.shape != image.shape[:2] or mask.dtype != np.bool_:
         raise GridcodeError(
-            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the image {picture.shape[:2]}: give a mask "
+            f"the mask has shape {mask.shape} and dtype {mask.dtype}, the image {image.shape[:2]}: give a mask "
             "of the image's size"
         )
     if not mask.any():

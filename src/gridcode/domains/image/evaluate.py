@@ -99,15 +99,15 @@ def evaluate(
             real_accuracy = accuracy(classifier, _val(subject, config))
     say("measuring reconstructions")
     with watch.part("measuring reconstructions"):
-        reconstruction, pictures = _reconstruction(subject, config, classifier)
+        reconstruction, images = _reconstruction(subject, config, classifier)
     drawn = config.samples if subject.generator is not None else None
-    warnings = (*warnings, *pictures.protocols.warnings(drawn))
+    warnings = (*warnings, *images.protocols.warnings(drawn))
     for warning in warnings:
         say(warning)
     samples = None
     if subject.generator is not None:
         say(f"drawing {config.samples} samples")
-        samples = _samples(subject, subject.generator, config, classifier, pictures, watch)
+        samples = _samples(subject, subject.generator, config, classifier, images, watch)
     return Evaluation(reconstruction, samples, real_accuracy, warnings)
 
 

@@ -63,21 +63,21 @@ class Rate:
         places = math.prod(self.tokenizer.quantizer.index_shape) / int(self.tokenizer.config.downsampling) ** 2
         return places * math.log2(self.tokenizer.codebook_size)
 
-    def encode(self, picture: Pixels, coder: Coder | None = None) -> bytes:
+    def encode(self, image: Pixels, coder: Coder | None = None) -> bytes:
         """An image as a stream.
 
         Args:
-            picture: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
+            image: uint8, (H, W, 3) in RGB or (H, W, 1) in grey, of any size.
             coder: As for :meth:`gridcode.Codec.compress`.
 
         Raises:
             GridcodeError: The coder cannot be used.
         """
         coder = coder or self.coder.best
-        height, width, channels = picture.shape
-        pixels = to_channels(picture, self.tokenizer.config.channels)
+        height, width, channels = image.shape
+        pixels = to_channels(image, self.tokenizer.config.channels)
         tokens = encode_image(self.tokenizer, pixels, self.grid(height, width, coder)).numpy()
-        return self.coder.encode(tokens, coder, picture=Picture(height, width, channels))
+        return self.coder.encode(tokens, coder, image=Picture(height, width, channels))
 
     def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:
         """The tokens (h, w) that cover an image of so many pixels; for a prior, at least as many as its own grid's."""
@@ -85,7 +85,7 @@ class Rate:
         h, w = self.coder.covering((-(-height // f), -(-width // f)), coder)
         return h, max(w, 2 if h == 1 else 1)  # a normalisation over a single place would have nothing to go by
 
-    def decode(self, stream: Bitstream, picture: Picture) -> Pixels:
+    def decode(self, stream: Bitstream, image: Picture) -> Pixels:
         """The image of a stream that is this rate's.
 
         Returns:
@@ -96,7 +96,7 @@ class Rate:
         """
         self.coder.check(stream)
         coder = stream.header.coder
-        grid = (*self.grid(picture.height, picture.width, coder), *self.tokenizer.quantizer.index_shape)
+        grid = (*self.grid(image.height, image.width, coder), *self.tokenizer.quantizer.index_shape)
         tokens = torch.from_numpy(self.coder.decode(stream, grid))
-        pixels = decode_picture(self.tokenizer, tokens, picture.height, picture.width)
-        return to_channels(pixels, picture.channels)
+        pixels = decode_picture(self.tokenizer, tokens, image.height, image.width)
+        return to_channels(pixels, image.channels)

@@ -10,7 +10,7 @@ import torch
 from gridcode.domains.image.config import EvaluationConfig
 from gridcode.domains.image.evaluate import Subject
 from gridcode.domains.image.results import Evaluation
-from gridcode.evaluation.images import Pictures, contact_sheet, to_uint8
+from gridcode.evaluation.images import ImageArray, contact_sheet, to_uint8
 from gridcode.evaluation.protocol import Score
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Gallery, Table, reconstruction_gallery, sample_gallery
@@ -52,7 +52,7 @@ def _more(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
     return more
 
 
-def overview(evaluation: Evaluation, *, columns: int = 12) -> Pictures:
+def overview(evaluation: Evaluation, *, columns: int = 12) -> ImageArray:
     """One image of it all: originals, their reconstructions below, then samples, classes one after another.
 
     Args:

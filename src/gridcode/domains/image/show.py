@@ -64,5 +64,5 @@ def save_strip(path: Path, images: Tensor, reconstructions: Tensor) -> None:
     """
     rows = [torch.cat(list(row), dim=2) for row in (images.cpu(), reconstructions.float().cpu())]
     pixels = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-    picture = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
-    write_atomic(path, lambda temporary: picture.save(temporary, format="PNG"))
+    image = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
+    write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))

@@ -85,12 +85,12 @@ def _tiles(tokenizer: Tokenizer, length: int) -> list[Span]:
     return spans(length, tile=max(TILE // f, 4 * overlap), overlap=overlap, fade=fade)
 
 
-def encode_image(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -> Tensor:
+def encode_image(tokenizer: Tokenizer, image: Pixels, grid: tuple[int, int]) -> Tensor:
     """The tokens of an image.
 
     Args:
         tokenizer: In evaluation mode.
-        picture: uint8, (H, W, C), of the tokenizer's channels.
+        image: uint8, (H, W, C), of the tokenizer's channels.
         grid: (h, w) tokens, that cover it; what lies beyond its edges has the colours of its last pixels.
 
     Returns:
@@ -100,9 +100,9 @@ def encode_image(tokenizer: Tokenizer, picture: Pixels, grid: tuple[int, int]) -
     found = torch.empty(h, w, *tokenizer.quantizer.index_shape, dtype=torch.int64)
     for rows in _tiles(tokenizer, h):
         for columns in _tiles(tokenizer, w):
-            below = np.arange(rows.start * f, (rows.start + rows.length) * f).clip(max=picture.shape[0] - 1)
-            right = np.arange(columns.start * f, (columns.start + columns.length) * f).clip(max=picture.shape[1] - 1)
-            pixels = torch.from_numpy(picture[below[:, None], right]).permute(2, 0, 1)[None]
+            below = np.arange(rows.start * f, (rows.start + rows.length) * f).clip(max=image.shape[0] - 1)
+            right = np.arange(columns.start * f, (columns.start + columns.length) * f).clip(max=image.shape[1] - 1)
+            pixels = torch.from_numpy(image[below[:, None], right]).permute(2, 0, 1)[None]
             tokens = tokenizer.encode(pixels.to(tokenizer.device).float() / 127.5 - 1)[0].cpu()
             part = tokens[rows.first - rows.start : rows.end - rows.start]
             found[rows.first : rows.end, columns.first : columns.end] = part[

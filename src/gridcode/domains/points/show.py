@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
-from gridcode.evaluation.images import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import ImageArray, contact_sheet, save_png
 
 SIDE = 140
 """Pixels per side of each view."""
@@ -17,7 +17,7 @@ VIEWS: Final = ((0.6, 0.35), (0.6 + pi / 2, 0.35))
 """Azimuth and elevation of the cameras, in radians."""
 
 
-def scatter_plots(clouds: Tensor) -> Pictures:
+def scatter_plots(clouds: Tensor) -> ImageArray:
     """Images of clouds (B, N, 3) of the unit ball, both views side by side: uint8 (B, SIDE, 2 SIDE, 3).
 
     >>> import torch
@@ -28,7 +28,7 @@ def scatter_plots(clouds: Tensor) -> Pictures:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2 * SIDE / 100, SIDE / 100), dpi=100)
-    canvas, pictures, dots = FigureCanvasAgg(figure), [], []
+    canvas, images, dots = FigureCanvasAgg(figure), [], []
     for number in range(len(VIEWS)):
         axes = figure.add_axes((number / len(VIEWS), 0, 1 / len(VIEWS), 1))
         axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
@@ -42,8 +42,8 @@ def scatter_plots(clouds: Tensor) -> Pictures:
             scatter.set_array(seen[:, 2])
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        pictures.append(pixels[..., :3].copy())
-    return np.stack(pictures)
+        images.append(pixels[..., :3].copy())
+    return np.stack(images)
 
 
 def _camera(azimuth: float, elevation: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -58,5 +58,5 @@ def save_sheet(path: Path, clouds: Tensor, reconstructions: Tensor) -> None:
     >>> import tempfile, torch
     >>> save_sheet(Path(tempfile.mkdtemp()) / "a.png", torch.zeros(2, 5, 3), torch.zeros(2, 4, 3))
     """
-    pictures = np.concatenate([scatter_plots(clouds), scatter_plots(reconstructions)])
-    save_png(contact_sheet(pictures, columns=len(clouds)), path)
+    images = np.concatenate([scatter_plots(clouds), scatter_plots(reconstructions)])
+    save_png(contact_sheet(images, columns=len(clouds)), path)

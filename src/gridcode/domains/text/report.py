@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridcode.domains.text.config import TextEvaluationConfig
 from gridcode.domains.text.evaluate import TextEvaluation, TextSubject
-from gridcode.domains.text.show import marked, picture
+from gridcode.domains.text.show import image, marked
 from gridcode.evaluation.passages import Passages
 from gridcode.evaluation.publish import Findings
 from gridcode.evaluation.report import Figure, Table
@@ -37,7 +37,7 @@ def text_findings(found: TextEvaluation, subject: TextSubject, config: TextEvalu
         tables=_tables(found),
         galleries=[],
         codes=found.codes,
-        overview=picture([one for pair in pairs for one in pair]),
+        overview=image([one for pair in pairs for one in pair]),
         settings=subject.settings(config),
         passages=passages,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gridcode.domains.text.data import Bytes
-from gridcode.evaluation.images import Pictures, save_png
+from gridcode.evaluation.images import ImageArray, save_png
 from gridcode.evaluation.passages import Passage
 
 _NAMED = {"\n": "⏎", "\t": "⇥", "\0": "∅"}
@@ -60,10 +60,10 @@ def marked(content: Bytes, original: Bytes) -> Passage:
     return tuple(("".join(text for text, _ in run), differs) for differs, run in runs)
 
 
-def picture(passages: Sequence[Passage], *, columns: int = 2) -> Pictures:
+def image(passages: Sequence[Passage], *, columns: int = 2) -> ImageArray:
     """Passages as an image, uint8 (H, W, 3): some in a row, what is marked in red.
 
-    >>> picture([(("To be", False),), (("Tu be", True),)]).shape
+    >>> image([(("To be", False),), (("Tu be", True),)]).shape
     (17, 76, 3)
     """
     font = ImageFont.load_default_imagefont()
@@ -83,7 +83,7 @@ def picture(passages: Sequence[Passage], *, columns: int = 2) -> Pictures:
 def save_sheet(path: Path, texts: Bytes, reconstructions: Bytes) -> None:
     """Write windows (B, T), each with its reconstruction to the right and wrong characters in red, as PNG."""
     pairs = ((marked(a, a), marked(b, a)) for a, b in zip(texts, reconstructions, strict=True))
-    save_png(picture([one for pair in pairs for one in pair]), path)
+    save_png(image([one for pair in pairs for one in pair]), path)
 
 
 def in_lines(content: Bytes, back: Bytes, window: int) -> list[tuple[Passage, Passage]]:

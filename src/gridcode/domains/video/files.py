@@ -10,14 +10,14 @@ from typing import Final, Literal
 from PIL import Image
 from torch import Tensor
 
-from gridcode.evaluation.images import Pictures, magnification, to_uint8
+from gridcode.evaluation.images import ImageArray, magnification, to_uint8
 from gridcode.files import write_bytes
 
 ClipFormat = Literal["webp", "gif"]
 _SETTINGS: Final = {"webp": {"lossless": True, "method": 4}, "gif": {"disposal": 1}}
 
 
-def frames_of(clip: Tensor) -> Pictures:
+def frames_of(clip: Tensor) -> ImageArray:
     """A clip (3, T, H, W) in [-1, 1] as images, uint8 (T, H, W, 3).
 
     >>> import torch
@@ -27,7 +27,7 @@ def frames_of(clip: Tensor) -> Pictures:
     return to_uint8(clip.transpose(0, 1))
 
 
-def animation(frames: Pictures, *, fps: float, format: ClipFormat = "webp") -> bytes:
+def animation(frames: ImageArray, *, fps: float, format: ClipFormat = "webp") -> bytes:
     """Frames uint8 (T, H, W, 3) as a file that plays again and again.
 
     WebP keeps every pixel; GIF has 256 colours a frame, and shows one for a whole number of hundredths of a second.

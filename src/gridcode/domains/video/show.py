@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from gridcode.domains.video.files import frames_of
-from gridcode.evaluation.images import Pictures, contact_sheet, save_png
+from gridcode.evaluation.images import ImageArray, contact_sheet, save_png
 from gridcode.training.seeding import fixed_sample
 
 COLUMNS: Final = 9
 """Frames of a clip that are shown, at most."""
 
 
-def film_strips(clips: Tensor) -> Pictures:
+def film_strips(clips: Tensor) -> ImageArray:
     """One image: a clip (3, T, H, W) of (B, 3, T, H, W) a row, evenly chosen frames from left to right.
 
     >>> film_strips(torch.zeros(2, 3, 17, 96, 96)).shape

@@ -100,7 +100,7 @@ class GridCoder:
         tokens: NDArray[np.int64],
         coder: Coder,
         *,
-        picture: Picture | None = None,
+        image: Picture | None = None,
         sound: Sound | None = None,
     ) -> bytes:
         """Tokens as a stream.
@@ -109,7 +109,7 @@ class GridCoder:
             tokens: int64 in [0, K), (h, w) or (h, w, q), as many as :meth:`covering` says.
             coder: ``raw`` packs them; ``static`` codes them by how often each occurs, and ships the table; ``prior``
                 codes them by the prior's probabilities, without a class.
-            picture: What they are of.
+            image: What they are of.
             sound: What they are of.
 
         Raises:
@@ -118,7 +118,7 @@ class GridCoder:
         coding = self.prior_coder.settings(self._windows(tokens.shape)) if coder == "prior" else None
         table = pack_counts(tokens, self.codes) if coder == "static" else b""
         header = Header(
-            coder, self.tokenizer, self.codes, tokens.shape, picture=picture, coding=coding, table=table, sound=sound
+            coder, self.tokenizer, self.codes, tokens.shape, image=image, coding=coding, table=table, sound=sound
         )
         if coding is not None:
             coded = encode_windows(self.prior_coder, torch.from_numpy(tokens), coding)

@@ -36,7 +36,7 @@ from gridcode.studies.curves import (
     curve_table,
     curves_of,
 )
-from gridcode.studies.images import ImageStudy, Recipe, measure, pictures, time_image_cell, train_stage_one
+from gridcode.studies.images import ImageStudy, Recipe, image_sources, measure, time_image_cell, train_stage_one
 from gridcode.studies.intervals import answered, below, contrast, difference
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, Panel, Series, StudyTable, Summary, Verdict
@@ -137,7 +137,7 @@ class Capacity(ImageStudy):
         if Part.of(cell).data != IMAGES:
             return self._of_points(cell, self.config.point_steps)
         folder = cell_folder(out, cell)
-        tokenizer = train_stage_one(self.run(cell), pictures(self.config), folder)
+        tokenizer = train_stage_one(self.run(cell), image_sources(self.config), folder)
         found = measure(self.config, tokenizer, self.config.evaluation(out, cell.seed))
         save_png(overview(found), folder / "overview.png")
         return dict(found.figures()) | {"parameters": tokenizer.parameter_count}

@@ -35,7 +35,7 @@ from gridcode.prior.samplers.config import SamplerConfig
 from gridcode.studies.checkpoints.config import CheckpointConfig
 from gridcode.studies.codebooks.tradeoff import NAMES, quantizer_of
 from gridcode.studies.config import CLASSIFIER
-from gridcode.studies.images import ImageStudy, Recipe, pictures, time_stages, train_stage_one, train_stage_two
+from gridcode.studies.images import ImageStudy, Recipe, image_sources, time_stages, train_stage_one, train_stage_two
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.tasks.generate import Generator
 
@@ -90,8 +90,10 @@ class PointStudy(CheckpointStudy):
 def train_checkpoint(study: CheckpointStudy, cell: Cell, out: Path) -> Generator:
     """Train both stages of a cell, or go on with them."""
     config, folder = study.config, cell_folder(out, cell)
-    tokenizer = train_stage_one(config.tokenizer(study.recipe(cell).quantizer, cell.seed), pictures(config), folder)
-    return train_stage_two(tokenizer, pictures(config), config.data, config.prior(cell.seed), folder)
+    tokenizer = train_stage_one(
+        config.tokenizer(study.recipe(cell).quantizer, cell.seed), image_sources(config), folder
+    )
+    return train_stage_two(tokenizer, image_sources(config), config.data, config.prior(cell.seed), folder)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Grader:
         """
         if config.features == "lite0":
             return Grader.by(lite_extractor("lite0"), config, config.evaluation(out, 0).count)
-        if not pictures(config).train.classes:
+        if not image_sources(config).train.classes:
             raise GridcodeError("a classifier that measures needs images with labels; set features='lite0'")
         extractor = classifier_extractor(load_classifier(out / CLASSIFIER))
         return Grader.by(extractor, config, config.evaluation(out, 0).count)
@@ -123,7 +125,7 @@ class Grader:
     @staticmethod
     def by(extractor: Extractor, config: CheckpointConfig, count: int) -> Grader:
         """With a network, and at most ``count`` validation images."""
-        val = pictures(config).val
+        val = image_sources(config).val
         batches = eval_batches(fixed_subset(val, count), config.data, batch_size=BATCH)
         return Grader(extractor, measure_reference((batch.images for batch in batches), extractor, source=val.name))
 
@@ -206,7 +208,7 @@ def time_checkpoint(config: CheckpointConfig, recipe: Recipe) -> tuple[float, fl
 
 
 def _untrained(config: CheckpointConfig) -> Extractor:
-    train = pictures(config).train
+    train = image_sources(config).train
     if not train.classes:
         raise GridcodeError("a classifier that measures needs images with labels; set features='lite0'")
     return classifier_extractor(measuring_classifier(train, config.data, steps=1, seed=0, device="cpu"))

@@ -25,7 +25,7 @@ from gridcode.studies.checkpoints.base import CheckpointStudy
 from gridcode.studies.checkpoints.config import LongConfig
 from gridcode.studies.codebooks.tradeoff import NAMES
 from gridcode.studies.curves import MEASURES, Curve, Curves, cell_text, curve_panels
-from gridcode.studies.images import measure, pictures, time_image_cell, train_stage_one, train_stage_two
+from gridcode.studies.images import image_sources, measure, time_image_cell, train_stage_one, train_stage_two
 from gridcode.studies.intervals import above, answered, difference, paired, percent
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Column, StudyTable, Summary, Verdict, by_setting
@@ -69,8 +69,8 @@ class Long(CheckpointStudy):
         """Train both stages for long, measure them, and read their logs."""
         config, folder = self.config, cell_folder(out, cell)
         stage_one, stage_two = self.runs(cell)
-        tokenizer = train_stage_one(stage_one, pictures(config), folder)
-        generator = train_stage_two(tokenizer, pictures(config), config.data, stage_two, folder)
+        tokenizer = train_stage_one(stage_one, image_sources(config), folder)
+        generator = train_stage_two(tokenizer, image_sources(config), config.data, stage_two, folder)
         found = measure(config, generator, config.evaluation(out, cell.seed))
         save_png(overview(found), folder / "overview.png")
         return dict(found.figures()) | {"curves": curves_of_logs(folder)}

@@ -33,7 +33,7 @@ from gridcode.studies.checkpoints.base import BATCH, CheckpointStudy, Grader
 from gridcode.studies.checkpoints.config import SemanticsConfig
 from gridcode.studies.config import LARGE
 from gridcode.studies.curves import cell_text
-from gridcode.studies.images import pictures, time_stage_one, train_stage_one
+from gridcode.studies.images import image_sources, time_stage_one, train_stage_one
 from gridcode.studies.intervals import answered, below, difference, level, paired
 from gridcode.studies.study import Cell, Values, cell_folder
 from gridcode.studies.summary import Bars, Column, StudyTable, Summary, Verdict, by_setting
@@ -97,7 +97,9 @@ class Semantics(CheckpointStudy):
     def run_cell(self, cell: Cell, out: Path) -> Values:
         """Train the tokenizer, and measure what its codes decode to."""
         config, folder = self.config, cell_folder(out, cell)
-        tokenizer = train_stage_one(config.tokenizer(self.recipe(cell).quantizer, cell.seed), pictures(config), folder)
+        tokenizer = train_stage_one(
+            config.tokenizer(self.recipe(cell).quantizer, cell.seed), image_sources(config), folder
+        )
         found = decode_codes(tokenizer, _images(config, config.evaluation(out, 0).count), seed=cell.seed)
         save_png(
             contact_sheet(to_uint8(torch.cat(list(found.rows))), columns=len(found.rows[0])), folder / "pictures.png"
@@ -215,7 +217,7 @@ def decode_codes(tokenizer: Tokenizer, images: Tensor, *, seed: int) -> Decoded:
 
 def _images(config: SemanticsConfig, count: int) -> Tensor:
     """At most ``count`` validation images (n, C, H, W) in [-1, 1]."""
-    source = fixed_subset(pictures(config).val, count)
+    source = fixed_subset(image_sources(config).val, count)
     return torch.cat([batch.images for batch in eval_batches(source, config.data, batch_size=BATCH)])
 
 

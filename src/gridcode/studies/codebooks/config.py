@@ -87,9 +87,9 @@ class ScalingConfig(ImageStudyConfig):
         check_chosen(4, 24, bits=self.bits)
 
     @property
-    def val_pictures(self) -> int:
+    def val_images(self) -> int:
         """As other studies, but up to 10,000 at laptop size: few tokens cannot show many codes."""
-        return 10_000 if self.size == "laptop" else super().val_pictures
+        return 10_000 if self.size == "laptop" else super().val_images
 
 
 @dataclass(frozen=True)

@@ -46,21 +46,21 @@ def check_format(name: FormatName) -> None:
         raise GridcodeError(f"this Pillow cannot write {NAMES[name]}; leave {name} out of formats")
 
 
-def encoded(picture: Pixels, name: FormatName, quality: int, *, factor: int = 1) -> bytes:
+def encoded(image: Pixels, name: FormatName, quality: int, *, factor: int = 1) -> bytes:
     """An image as a file of a format.
 
     Args:
-        picture: uint8, (H, W, 3) or (H, W, 1).
+        image: uint8, (H, W, 3) or (H, W, 1).
         name: The format.
         quality: As the format counts it, 0 to 100.
         factor: By which its sides are made smaller first, by Lanczos's filter; what is left over makes a pixel more.
     """
     check_format(name)
     file = io.BytesIO()
-    image = Image.fromarray(picture if picture.shape[2] == 3 else picture[..., 0])
+    opened = Image.fromarray(image if image.shape[2] == 3 else image[..., 0])
     if factor > 1:
-        image = image.resize((-(-image.width // factor), -(-image.height // factor)), Image.Resampling.LANCZOS)
-    image.save(file, name, quality=quality, **_SETTINGS[name])
+        opened = opened.resize((-(-opened.width // factor), -(-opened.height // factor)), Image.Resampling.LANCZOS)
+    opened.save(file, name, quality=quality, **_SETTINGS[name])
     return file.getvalue()
 
 
@@ -75,28 +75,28 @@ def decoded(data: bytes, like: Pixels) -> Pixels:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def encoded_within(picture: Pixels, name: FormatName, size: int, *, factors: Sequence[int] = (1,)) -> bytes:
+def encoded_within(image: Pixels, name: FormatName, size: int, *, factors: Sequence[int] = (1,)) -> bytes:
     """The best file of a format that has so many bytes at most; its smallest one where none has.
 
     Quality is searched by halving between the lowest that the format has and 100, at the first factor that has a file
     so small.
 
     Args:
-        picture: uint8, (H, W, 3) or (H, W, 1).
+        image: uint8, (H, W, 3) or (H, W, 1).
         name: The format.
         size: Bytes.
         factors: By which its sides may be made smaller, rising.
     """
     low, high = min(QUALITIES[name]), 100
     for factor in factors:
-        best = encoded(picture, name, low, factor=factor)
+        best = encoded(image, name, low, factor=factor)
         if len(best) <= size:
             break
     else:
         return best
     while high - low > 1:
         middle = (low + high) // 2
-        found = encoded(picture, name, middle, factor=factor)
+        found = encoded(image, name, middle, factor=factor)
         if len(found) <= size:
             low, best = middle, found
         else:

@@ -59,10 +59,10 @@ class Judge:
         """What is measured of all images, taken one way."""
         bits, figures, statistics = [], list[dict[str, float]](), GaussianStatistics(FEATURES)
         for original in self.originals:
-            size, picture = way(original)
+            size, image = way(original)
             bits.append(8 * size / original.shape[0] / original.shape[1])
-            figures.append(compared(original, picture, self.network))
-            statistics.update(places(_tensor(picture), self.network))
+            figures.append(compared(original, image, self.network))
+            statistics.update(places(_tensor(image), self.network))
         keys = [key for key in figures[0] if all(key in found for found in figures)]
         found: Values = {RATE: math.fsum(bits) / len(bits)}
         found |= {key: math.fsum(of[key] for of in figures) / len(figures) for key in keys}
@@ -72,9 +72,9 @@ class Judge:
 
 
 @torch.inference_mode()
-def compared(original: Pixels, picture: Pixels, network: EfficientNetLite) -> dict[str, float]:
+def compared(original: Pixels, image: Pixels, network: EfficientNetLite) -> dict[str, float]:
     """What is measured of one image; MS-SSIM and SSIM only where the image is large enough."""
-    a, b = (_tensor(pixels) for pixels in (original, picture))
+    a, b = (_tensor(pixels) for pixels in (original, image))
     found = {"psnr_db": float(psnr(a, b)), "distance": float(network.distance(a, b))}
     if min(original.shape[:2]) >= 11:
         found["ssim"] = float(ssim(a, b))
@@ -84,9 +84,9 @@ def compared(original: Pixels, picture: Pixels, network: EfficientNetLite) -> di
 
 
 @torch.inference_mode()
-def places(picture: Tensor, network: EfficientNetLite) -> Tensor:
+def places(image: Tensor, network: EfficientNetLite) -> Tensor:
     """The network's last features at every 32nd pixel of an image (1, C, H, W) in [-1, 1]: (n, 1280)."""
-    return network.grid(picture)[0].flatten(1).T
+    return network.grid(image)[0].flatten(1).T
 
 
 def _tensor(pixels: Pixels) -> Tensor:

@@ -63,15 +63,15 @@ def profile_of(codec: Codec, originals: Sequence[Pixels], coder: Coder | None) -
     }
 
 
-def by_band(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+def by_band(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of squares of an image (H, W, C) in each of the bands.
 
     >>> waves = np.sin(2 * np.pi * np.arange(64) / 8)[None, :, None] + np.zeros((64, 1, 1))
     >>> by_band(waves).round(6).tolist()
     [0.0, 0.0, 0.0, 2048.0, 0.0]
     """
-    height, width = picture.shape[:2]
-    power = (np.abs(np.fft.fft2(picture, axes=(0, 1))) ** 2).sum(2) / (height * width)
+    height, width = image.shape[:2]
+    power = (np.abs(np.fft.fft2(image, axes=(0, 1))) ** 2).sum(2) / (height * width)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     band = np.searchsorted([1 / period for period in PERIODS], frequency, side="right")
     sums: NDArray[np.float64] = np.bincount(band.ravel(), power.ravel(), len(BANDS)).astype(np.float64)

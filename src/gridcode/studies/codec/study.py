@@ -101,7 +101,7 @@ class CodecStudy(Study):
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`: by one image; all cells say at once what is missing."""
         self.prepare(Path())
-        originals, ways = pictures(self.config), self._ways(cell)
+        originals, ways = study_images(self.config), self._ways(cell)
         way = next(iter(ways.values()))
         if cell.setting == PROFILE:
             start = time.perf_counter()
@@ -116,13 +116,13 @@ class CodecStudy(Study):
         """Measure every rate or quality, or go on with them."""
         folder = cell_folder(out, cell)
         if cell.setting == PROFILE:
-            shown = pictures(self.config)[:PROFILED]
+            shown = study_images(self.config)[:PROFILED]
             rates = {
                 name: partial(profile_of, Codec((rate,)), shown, self.config.coder)
                 for name, rate in rates_of(self.config.model).items()
             }
             return {"profile": swept(rates, folder / "points.json"), "images": len(shown)}
-        judge = Judge.of(pictures(self.config))
+        judge = Judge.of(study_images(self.config))
         points = {name: partial(judge.point, way) for name, way in self._ways(cell).items()}
         return {"points": swept(points, folder / "points.json"), "images": len(judge.originals)}
 
@@ -203,7 +203,7 @@ class CodecStudy(Study):
 
     def save_images(self, out: Path) -> None:
         """``equal-bytes.png``: crops of images through gridcode at its lowest rate, and through each format."""
-        shown = pictures(self.config)[:SHOWN]
+        shown = study_images(self.config)[:SHOWN]
         lowest = Codec(codec_of(self.config.model).rates[-1:])
         rows = []
         for original in shown:
@@ -218,8 +218,8 @@ class CodecStudy(Study):
                 for name in self.config.formats
             ]
             rows += [original, lowest.decompress(data), *(decoded(file, original) for file in files)]
-        height, width = (min(CROP[axis], max(picture.shape[axis] for picture in rows)) for axis in (0, 1))
-        sheet = [to_channels(_middle(picture, height, width), 3) for picture in rows]
+        height, width = (min(CROP[axis], max(image.shape[axis] for image in rows)) for axis in (0, 1))
+        sheet = [to_channels(_middle(image, height, width), 3) for image in rows]
         save_png(contact_sheet(np.stack(sheet), columns=2 + len(self.config.formats)), out / "equal-bytes.png")
 
 
@@ -265,15 +265,15 @@ def percent(share: float) -> str:
     return f"{round(100 * share)} %"
 
 
-def through_format(picture: Pixels, *, name: FormatName, quality: int, factor: int = 1) -> tuple[int, Pixels]:
+def through_format(image: Pixels, *, name: FormatName, quality: int, factor: int = 1) -> tuple[int, Pixels]:
     """An image as a file of a format, and back."""
-    data = encoded(picture, name, quality, factor=factor)
-    return len(data), decoded(data, picture)
+    data = encoded(image, name, quality, factor=factor)
+    return len(data), decoded(data, image)
 
 
-def through_codec(picture: Pixels, *, codec: Codec, coder: str | None) -> tuple[int, Pixels]:
+def through_codec(image: Pixels, *, codec: Codec, coder: str | None) -> tuple[int, Pixels]:
     """An image as gridcode's file, and back."""
-    data = codec.compress(picture, coder=coder)  # type: ignore[arg-type]
+    data = codec.compress(image, coder=coder)  # type: ignore[arg-type]
     return len(data), codec.decompress(data)
 
 
@@ -295,7 +295,7 @@ def rates_of(model: str) -> dict[str, Rate]:
 
 
 @lru_cache(maxsize=1)
-def pictures(config: CodecStudyConfig) -> list[Pixels]:
+def study_images(config: CodecStudyConfig) -> list[Pixels]:
     """The study's images, at their own size, read once a process."""
     return list(_read(config.data, config.count, halve=config.halve))
 
@@ -303,26 +303,26 @@ def pictures(config: CodecStudyConfig) -> list[Pixels]:
 def _read(data: DataConfig, count: int, *, halve: bool) -> Iterator[Pixels]:
     source = fixed_subset(open_split(data, "val"), count)
     for index in range(len(source)):
-        picture = source[index].image
-        yield halved(picture) if halve else picture
+        image = source[index].image
+        yield halved(image) if halve else image
 
 
-def halved(picture: Pixels) -> Pixels:
+def halved(image: Pixels) -> Pixels:
     """An image of half the sides, each pixel the mean of four; an odd last row or column is left out.
 
     >>> halved(np.array([[[0], [2], [9]], [[4], [6], [9]]], np.uint8)).tolist()
     [[[3]]]
     """
-    height, width = (side // 2 for side in picture.shape[:2])
-    blocks = picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, picture.shape[2])
+    height, width = (side // 2 for side in image.shape[:2])
+    blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, image.shape[2])
     means: Pixels = blocks.mean((1, 3)).round().astype(np.uint8)
     return means
 
 
-def _middle(picture: Pixels, height: int, width: int) -> Pixels:
+def _middle(image: Pixels, height: int, width: int) -> Pixels:
     """The middle of an image, (height, width, C); what it lacks is grey."""
-    top, left = (max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, (height, width), strict=False))
-    part = picture[top : top + height, left : left + width]
-    found = np.full((height, width, picture.shape[2]), 128, np.uint8)
+    top, left = (max(0, (side - wanted) // 2) for side, wanted in zip(image.shape, (height, width), strict=False))
+    part = image[top : top + height, left : left + width]
+    found = np.full((height, width, image.shape[2]), 128, np.uint8)
     found[: part.shape[0], : part.shape[1]] = part
     return found

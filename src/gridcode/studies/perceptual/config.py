@@ -48,7 +48,7 @@ class PerceptualStudyConfig(ImageStudyConfig):
             raise GridcodeError(f"weight must be above 0, got {self.weight}; leave losses out instead")
 
     @property
-    def val_pictures(self) -> int:
+    def val_images(self) -> int:
         """Validation images, at most: lite2 takes a tenth of a second for each."""
         return {"smoke": 12, "laptop": 500, "gpu": 10_000}[self.size]
 

@@ -29,11 +29,11 @@ from torch.nn import functional as F
 
 from gridcode.data.loader import eval_batches
 from gridcode.data.source import fixed_subset
-from gridcode.evaluation.images import Pictures, contact_sheet, save_png, to_uint8
+from gridcode.evaluation.images import ImageArray, contact_sheet, save_png, to_uint8
 from gridcode.features.efficientnet import FEATURES, weights_file
 from gridcode.quantize.config import FSQConfig
 from gridcode.studies.curves import PSNR, RECONSTRUCTION, cell_text
-from gridcode.studies.images import ImageStudy, Recipe, pictures
+from gridcode.studies.images import ImageStudy, Recipe, image_sources
 from gridcode.studies.intervals import answered, difference, percent
 from gridcode.studies.perceptual.config import PerceptualStudyConfig
 from gridcode.studies.results import read_result
@@ -102,7 +102,7 @@ class Perceptual(ImageStudy):
             return values
         loop = self.config.tokenizer(FSQConfig(), cell.seed).loop
         seconds = seconds_of_steps(cell_folder(out, cell) / "tokenizer", loop) / loop.steps
-        return values | {"images": len(pictures(self.config).val), SECONDS: seconds}
+        return values | {"images": len(image_sources(self.config).val), SECONDS: seconds}
 
     def summary(self, results: Mapping[Cell, Values]) -> Summary:
         """See :class:`gridcode.studies.study.Study`."""
@@ -143,7 +143,7 @@ class Perceptual(ImageStudy):
         measured = [cell for cell in cells if PSNR in (read_result(out, cell) or {})]
         folders = [folder for cell in measured if (folder := cell_folder(out, cell) / "tokenizer").is_dir()]
         if folders:
-            val = pictures(self.config).val
+            val = image_sources(self.config).val
             images = next(eval_batches(fixed_subset(val, SHOWN), self.config.data, batch_size=SHOWN)).images
             decoded = [decoded_by(Tokenizer.from_pretrained(folder), images) for folder in folders]
             save_png(side_by_side([images, *decoded]), out / "losses.png")
@@ -156,7 +156,7 @@ def decoded_by(tokenizer: Tokenizer, images: Tensor) -> Tensor:
     return tokenizer.decode(tokenizer.encode(images.to(tokenizer.device))).cpu()
 
 
-def side_by_side(rows: Sequence[Tensor]) -> Pictures:
+def side_by_side(rows: Sequence[Tensor]) -> ImageArray:
     """A row an image: all versions of it, then the same crop of all versions, enlarged without blur.
 
     Args:

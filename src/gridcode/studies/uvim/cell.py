@@ -2,7 +2,7 @@
 
     cells/depth-fsq-0/
       run/tokenizer, run/tokens, run/prior    what ``gridcode dense train`` makes
-      pictures/input.png, truth.png, …        rows of validation images
+      images/input.png, truth.png, …        rows of validation images
       result.json                             written last: a cell with one is finished
 
 A cell that was killed continues from its newest checkpoint and ends with the same figures.
@@ -52,7 +52,7 @@ def run_cell(run: DenseRun, evaluation: DenseEvaluationConfig, folder: Path) -> 
     stage_two = StageTwo(predictor.predict_codes, predictor.draw_codes)
     subject = DenseSubject(predictor.tokenizer, stage_two, run.data, sources.train, sources.val)
     found = evaluate_dense(subject, evaluation, say=lambda text: None)
-    _save_images(found, folder / "pictures")
+    _save_images(found, folder / "images")
     return {
         "scores": found.scores,
         "usage": found.usage.usage,
@@ -70,6 +70,6 @@ def rendered(data: DenseConfig) -> Sources:
 
 def _save_images(found: DenseEvaluation, folder: Path) -> None:
     make_folder(folder)
-    for name, pictures in found.gallery.rows.items():
+    for name, images in found.gallery.rows.items():
         stem = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")
-        save_png(contact_sheet(pictures, columns=len(pictures)), folder / f"{stem}.png")
+        save_png(contact_sheet(images, columns=len(images)), folder / f"{stem}.png")

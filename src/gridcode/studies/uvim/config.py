@@ -151,7 +151,7 @@ def _laptop(task: Task) -> DenseRun:
 
     Colours hardly follow from grey: a prior that is to know how little needs more images than depth or segments do.
     """
-    pictures, steps_one, steps_two = (20_000, 1500, 4000) if task == "colour" else (9000, 700, 1600)
+    images, steps_one, steps_two = (20_000, 1500, 4000) if task == "colour" else (9000, 700, 1600)
     data = DenseConfig(
         task=task,
         height=64,
@@ -159,7 +159,7 @@ def _laptop(task: Task) -> DenseRun:
         crop=WHOLE,
         depth=DepthConfig(bins=32),
         instances=12,
-        train_count=pictures,
+        train_count=images,
         val_count=600,
         workers=0,
     )

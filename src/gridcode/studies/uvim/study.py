@@ -52,7 +52,7 @@ class UvimStudy(Study):
     def time_cell(self, cell: Cell) -> float:
         """See :class:`Study`; rendering, which a process does once a task, is spread over the task's cells."""
         timing = time_cell(self.config.run(cell), self.config.evaluation())
-        return timing.cell + timing.pictures / (len(self.config.variants) * self.config.seeds)
+        return timing.cell + timing.images / (len(self.config.variants) * self.config.seeds)
 
     def prepare(self, out: Path) -> None:
         """Train the observer and leave it in its folder, for the cells of all processes."""

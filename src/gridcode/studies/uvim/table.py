@@ -262,7 +262,7 @@ def save_images(config: UvimConfig, out: Path) -> None:
     """``TASK.png``: rows of the variants' first seed below each other, where their cells are finished."""
     for task in config.tasks:
         cells = [cell for cell in config.cells() if task_and_variant(cell)[0] == task and cell.seed == 0]
-        folders = [cell_folder(out, cell) / "pictures" for cell in cells]
+        folders = [cell_folder(out, cell) / "images" for cell in cells]
         folders = [folder for folder in folders if (folder / "both-stages.png").is_file()]
         if not folders:
             continue

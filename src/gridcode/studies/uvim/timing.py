@@ -38,11 +38,11 @@ class Timing:
 
     Attributes:
         cell: Seconds of a cell, its images being there.
-        pictures: Seconds to render the images.
+        images: Seconds to render the images.
     """
 
     cell: float
-    pictures: float
+    images: float
 
 
 def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
@@ -64,12 +64,12 @@ def time_cell(run: DenseRun, evaluation: DenseEvaluationConfig) -> Timing:
     # Without the network that compares colours: the study trains it once.
     few = replace(evaluation, count=HELD, train_count=HELD, observer_steps=0)
     evaluate_dense(subject, few, say=lambda text: None)
-    picture = (time.perf_counter() - start) / HELD
+    image = (time.perf_counter() - start) / HELD
     # A validation while training decodes each image once, the final measurement four times and each draw.
     decoded = 4 + evaluation.draws
     validated = sum(_validations(loop) * loop.val_count / decoded for loop in (run.tokenizer.loop, run.prior.loop))
     count = run.data.train_count + run.data.val_count
-    return Timing(LOADING + training + picture * (min(evaluation.count, run.data.val_count) + validated), scene * count)
+    return Timing(LOADING + training + image * (min(evaluation.count, run.data.val_count) + validated), scene * count)
 
 
 def _shortened(run: DenseRun) -> DenseRun:

@@ -99,12 +99,12 @@ def test_the_invalid_bin_is_never_predicted():
 
 
 def test_depth_images_darken_with_distance_and_show_holes_in_grey():
-    picture = DepthMap(DepthConfig()).picture(np.array([[[0, 0.1, 3, 6, 9.9]]], np.float32))[0].astype(int)
+    picture = DepthMap(DepthConfig()).image(np.array([[[0, 0.1, 3, 6, 9.9]]], np.float32))[0].astype(int)
     assert picture[0].tolist() == [128, 128, 128]
     assert (np.diff(picture[1:].sum(axis=1)) < 0).all()
-    relative = DepthMap(DepthConfig(relative="scale_shift")).picture(np.array([[[0, 0.2, 0.5, 1]]], np.float32))[0]
+    relative = DepthMap(DepthConfig(relative="scale_shift")).image(np.array([[[0, 0.2, 0.5, 1]]], np.float32))[0]
     assert (np.diff(relative.astype(int)[1:].sum(axis=1)) < 0).all()
-    assert (DepthMap(DepthConfig()).picture(np.zeros((1, 2, 2), np.float32)) == 128).all()
+    assert (DepthMap(DepthConfig()).image(np.zeros((1, 2, 2), np.float32)) == 128).all()
 
 
 # panoptic
@@ -145,7 +145,7 @@ def test_any_map_survives_encode_and_decode(classes, instances):
     instances = np.where(classes == 1, 0, instances)  # stuff is one segment a class
     labels = panoptic.encode(np.stack([classes, instances, 0 * classes]))
     assert (decode(panoptic, labels) == labels).all()
-    assert panoptic.picture(labels).shape == (4, 5, 3)
+    assert panoptic.image(labels).shape == (4, 5, 3)
 
 
 def test_where_ids_run_out_the_smallest_segments_go():
@@ -180,11 +180,11 @@ def test_panoptic_images_tell_classes_and_segments_apart():
     assert len(colours) == 134
     panoptic = PanopticMap(PanopticConfig(CATEGORIES))
     planes = np.array([[[2, 2, 2, 2, 0, 0]], [[1, 1, 2, 2, 0, 0]]])
-    picture = panoptic.picture(planes)[0]
+    picture = panoptic.image(planes)[0]
     assert picture[1:3].tolist() != [picture[0].tolist()] * 2
     assert picture[4].tolist() == picture[5].tolist() == [0, 0, 0]
     renamed = np.stack([planes[0], np.where(planes[1] == 1, 0, 7)])
-    assert (panoptic.picture(renamed)[0] == picture).all()
+    assert (panoptic.image(renamed)[0] == picture).all()
 
 
 # colour

@@ -54,7 +54,7 @@ class ColourMap(LabelMap):
         """The image in grey, (H, W, 1)."""
         return to_channels(np.ascontiguousarray(image), 1)
 
-    def picture(self, planes: Planes) -> NDArray[np.uint8]:
+    def image(self, planes: Planes) -> NDArray[np.uint8]:
         """The colours themselves."""
         return np.ascontiguousarray(np.asarray(planes, np.uint8).transpose(1, 2, 0))
 

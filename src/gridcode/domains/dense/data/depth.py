@@ -108,7 +108,7 @@ class DepthMap(LabelMap):
         """The image as it is."""
         return image
 
-    def picture(self, planes: Planes) -> NDArray[np.uint8]:
+    def image(self, planes: Planes) -> NDArray[np.uint8]:
         """Near is bright yellow, far is dark blue; invalid is grey.
 
         The scale runs over the map's own valid depths (metric ones up to ``far``), logarithmic unless the depth is

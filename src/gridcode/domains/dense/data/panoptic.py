@@ -84,7 +84,7 @@ class PanopticMap(LabelMap):
         """The image as it is."""
         return image
 
-    def picture(self, planes: Planes) -> NDArray[np.uint8]:
+    def image(self, planes: Planes) -> NDArray[np.uint8]:
         """A hue a class, a lightness a segment, black borders between segments and where nothing is labelled.
 
         Segments are numbered canonically first, so that equal maps with other ids give one image.
@@ -92,13 +92,13 @@ class PanopticMap(LabelMap):
         classes, ids = canonical(np.asarray(planes[0]), np.asarray(planes[1]), most=planes[0].size)
         palette = np.array([class_colour(number) for number in range(self.groups[0])])
         shade = np.where(ids > 0, 0.7 + 0.3 * np.mod(ids * _GOLDEN, 1.0), 0.0)
-        picture: NDArray[np.uint8] = (palette[classes] * shade[..., None]).round().astype(np.uint8)
+        image: NDArray[np.uint8] = (palette[classes] * shade[..., None]).round().astype(np.uint8)
         key = classes * (ids.max(initial=0) + 1) + ids
         edge = np.zeros(key.shape, bool)
         edge[1:] |= key[1:] != key[:-1]
         edge[:, 1:] |= key[:, 1:] != key[:, :-1]
-        picture[edge] = 0
-        return picture
+        image[edge] = 0
+        return image
 
     def _segments(self, classes: NDArray[np.int64], ids: NDArray[np.int64]) -> Planes:
         """Drop what is small or unlabelled, join stuff, and number anew; (2, H, W)."""

@@ -183,7 +183,7 @@ class LabelMap(ABC):
         """What the model sees of an image (H, W, 3): uint8, (H, W, context_channels)."""
 
     @abstractmethod
-    def picture(self, planes: Planes) -> NDArray[np.uint8]:
+    def image(self, planes: Planes) -> NDArray[np.uint8]:
         """A colour image of a map, stored or decoded: uint8, (H, W, 3)."""
 
 

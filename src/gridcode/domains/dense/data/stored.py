@@ -123,8 +123,8 @@ class StoredLabels(DenseSource):
             count = len(self.categories.names)
             planes = read_classes(source, count=count, name=name, ignore=self.ignored, orientation=up, max_pixels=most)
         shape = (planes.shape[1], planes.shape[2])
-        picture, where = self._images.encoded(index), self._images.where(index)
-        return DenseExample(self._pictures.read(picture, name=where, key=key, shape=shape, labels=name), planes, key)
+        image, where = self._images.encoded(index), self._images.where(index)
+        return DenseExample(self._pictures.read(image, name=where, key=key, shape=shape, labels=name), planes, key)
 
     @abstractmethod
     def _label(self, index: int) -> tuple[bytes | Path, str]:
@@ -212,8 +212,8 @@ class FolderLabels(StoredLabels):
     def _label(self, index: int) -> tuple[bytes | Path, str]:
         return self._files[index], str(self._files[index])
 
-    def _file(self, picture: Path) -> Path:
-        stem = self._folder / picture
+    def _file(self, image: Path) -> Path:
+        stem = self._folder / image
         endings = [*SUFFIXES, *(ending.upper() for ending in SUFFIXES)]
         candidates = (stem.with_suffix(ending) for ending in endings)
         found = [path for path in candidates if os.path.isfile(path)]  # Path's own raises where a name is too long
@@ -221,7 +221,7 @@ class FolderLabels(StoredLabels):
             found = found[:1]  # a disk that does not tell large letters from small ones
         if len(found) != 1:
             seen = "no label file" if not found else "two label files"
-            raise GridcodeError(f"{self._folder}: {seen} for {picture}; give one {', '.join(SUFFIXES)} of its name")
+            raise GridcodeError(f"{self._folder}: {seen} for {image}; give one {', '.join(SUFFIXES)} of its name")
         return found[0]
 
 

@@ -75,7 +75,7 @@ def gan_laptop() -> Recipe:
     learning rate than MaskGIT's, and its gradient penalty is due at every sixteenth step. Beside it the perceptual loss
     leads: an adversarial weight of MaskGIT's 0.1 left a checkerboard in so short a run.
 
-    Expect (500 validation pictures): 17.5 dB and a perceptual distance of 0.661, pixels alone 19.2 dB and 0.772; the
+    Expect (500 validation images): 17.5 dB and a perceptual distance of 0.661, pixels alone 19.2 dB and 0.772; the
     alarm of poor reconstruction rings at step 250 (docs/results). Cost: about 10 minutes on one AVX2 core.
     """
     small = laptop()
