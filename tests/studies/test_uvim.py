@@ -142,7 +142,7 @@ def test_a_study_from_the_command_line_leaves_table_images_and_json(
     assert (out / "table.md").read_text() in seen.out
     content = json.loads((out / "study.json").read_text())
     assert [(cell["setting"], cell["seed"]) for cell in content["cells"]] == [("depth-fsq", 0)]
-    with Image.open(out / "depth.png") as picture, Image.open(out / "cells/depth-fsq-0/pictures/truth.png") as row:
+    with Image.open(out / "depth.png") as picture, Image.open(out / "cells/depth-fsq-0/images/truth.png") as row:
         assert picture.size == (row.width, 3 * row.height)
     written = (out / "cells/depth-fsq-0/result.json").stat().st_mtime_ns
     assert main([*SMOKE, "--out", str(out)]) == 0

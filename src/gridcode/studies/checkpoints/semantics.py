@@ -102,7 +102,7 @@ class Semantics(CheckpointStudy):
         )
         found = decode_codes(tokenizer, _images(config, config.evaluation(out, 0).count), seed=cell.seed)
         save_png(
-            contact_sheet(to_uint8(torch.cat(list(found.rows))), columns=len(found.rows[0])), folder / "pictures.png"
+            contact_sheet(to_uint8(torch.cat(list(found.rows))), columns=len(found.rows[0])), folder / "images.png"
         )
         grader = Grader.of(config, out)
         distances = {f"frechet_{name}": grader.frechet(decoded) for name, decoded in found.decoded.items()}
@@ -149,7 +149,7 @@ class Semantics(CheckpointStudy):
     def save_images(self, out: Path) -> None:
         """``codes.png``: the rows of each quantizer's first seed, side by side."""
         cells = [cell for cell in self.cells() if cell.seed == 0]
-        files = [cell_folder(out, cell) / "pictures.png" for cell in cells]
+        files = [cell_folder(out, cell) / "images.png" for cell in cells]
         sheets = [to_channels(decode_image(file, name=str(file)), 3) for file in files if file.is_file()]
         if sheets:
             save_png(np.concatenate(sheets, axis=1), out / "codes.png")
