@@ -1,4 +1,4 @@
-"""Pictures/s through the loader: folder, Parquet, tar by index, tar as a stream; webdataset's and litdata's own.
+"""Images/s through the loader: folder, Parquet, tar by index, tar as a stream; webdataset's and litdata's own.
 
     python -m benchmarks.scale [--parquet FILE] [--images 2000] [--shards 8] [--batch 64] [--size 128]
         [--workers 0 2] [--rounds 3] [--out FILE.json]

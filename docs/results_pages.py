@@ -1,7 +1,7 @@
 """Write the pages of the studies from their committed figures: ``docs/results/studies``.
 
     NAME-DATA.json     a study's study.json, committed          NAME.md            verdicts, plot, tables, images
-    NAME-DATA*.png     its images, where it has some          NAME-DATA.svg      the plot
+    NAME-DATA*.png     its images, where it has some            NAME-DATA.svg      the plot
                                                                 index.md           what there is
 
 ``python docs/results_pages.py`` (``make results``) writes all pages anew. ``python docs/results_pages.py FOLDER …``

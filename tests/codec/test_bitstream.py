@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcode.codec import Bitstream, Header, Picture, PriorCoding, pack_stream, parse_stream
+from gridcode.codec import Bitstream, Header, ImageSize, PriorCoding, pack_stream, parse_stream
 from gridcode.codec.bitstream import MAGIC, Sound, check_seal, coded_part, seal, with_checksum
 from gridcode.codec.numbers import number
 from gridcode.errors import GridcodeError
 
-PLAIN = Header("raw", "0123456789abcdef", 1000, (3, 4), image=Picture(20, 31, 3))
+PLAIN = Header("raw", "0123456789abcdef", 1000, (3, 4), image=ImageSize(20, 31, 3))
 MANY = Header(
     "prior", "0123456789abcdef", 2**63, (2, 2, 4), 7, 3, coding=PriorCoding("fedcba9876543210", 12, 4), about=b"about"
 )

@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> None:
     print(
         f"tokenizer in {out}: {tokenizer.config.downsampling} pixels per token, {tokenizer.codebook_size:,} "
         f"codes, {tokenizer.parameter_count:,} parameters; next: gridcode reconstruct --tokenizer {out} "
-        "--input PICTURE --out DIR"
+        "--input IMAGE --out DIR"
     )
 
 

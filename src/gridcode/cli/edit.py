@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Arguments:
     """Draw a part of an image again (--box or --mask), or more of it (--outpaint).
 
-    gridcode edit [RECIPE] --prior DIR --tokenizer DIR --input PICTURE --box X0 Y0 X1 Y1 --out DIR. A recipe's name sets
+    gridcode edit [RECIPE] --prior DIR --tokenizer DIR --input IMAGE --box X0 Y0 X1 Y1 --out DIR. A recipe's name sets
     the defaults of how tokens are drawn. The prior should be a masked one: what an autoregressive one draws fits only
     what is above it. --out gets the edited images, and edits.png: the image, what is replaced, and all variants.
     """

@@ -1,6 +1,6 @@
 from .bitstream import Bitstream as Bitstream
 from .bitstream import Header as Header
-from .bitstream import Picture as Picture
+from .bitstream import ImageSize as ImageSize
 from .bitstream import PriorCoding as PriorCoding
 from .bitstream import Sound as Sound
 from .bitstream import pack_stream as pack_stream

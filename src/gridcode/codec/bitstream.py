@@ -44,7 +44,7 @@ _EXAMPLES, _SECTION, _SAMPLES = 2**40, 2**40, 2**40
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageSize:
     """The image that the tokens are of; it was drawn out at its right and lower edge to whole tokens.
 
     Attributes:
@@ -112,7 +112,7 @@ class Header:
     grid: tuple[int, ...]
     examples: int = 1
     block: int = 1
-    image: Picture | None = None
+    image: ImageSize | None = None
     coding: PriorCoding | None = None
     table: bytes = b""
     about: bytes = b""
@@ -259,7 +259,7 @@ def _header(numbers: Numbers) -> Header:
         channels = numbers.take(least=1, most=3, what="channels")
         if channels == 2:
             raise GridcodeError(f"{numbers.owner} says an image of 2 channels, but they are 1 or 3; it is damaged")
-        image = Picture(height, width, channels)
+        image = ImageSize(height, width, channels)
     if flags & 4:
         samples = numbers.take(least=1, most=_SAMPLES, what="samples")
         rate = numbers.take(least=1, most=2**24, what="rate")

@@ -53,7 +53,7 @@ def layout_of(path: Path) -> Layout:
         return Layout()
     if shards := shards_of(path) or tar_shards_of(path):
         return _parted(shards, telling_names(path, shards), path)
-    if _pictures(path):
+    if _has_images(path):
         return Layout()
     folders = subfolders(path)
     filled = list(islice((folder for folder in folders if _holds_images(folder)), 2))
@@ -150,13 +150,13 @@ def _files(folder: Path, suffix: str) -> list[Path]:
     )
 
 
-def _pictures(folder: Path) -> bool:
+def _has_images(folder: Path) -> bool:
     return any(entry.suffix.lower() in SUFFIXES and not is_clutter(entry.name) for entry in folder.iterdir())
 
 
 def _holds_images(folder: Path) -> bool:
     """Whether there is an image in a folder or below."""
-    return any(_pictures(visit.path) for visit in walk(folder))
+    return any(_has_images(visit.path) for visit in walk(folder))
 
 
 def _alike(folders: Sequence[Path]) -> bool:
@@ -171,7 +171,7 @@ def _alike(folders: Sequence[Path]) -> bool:
 def _unwrapped(folder: Path) -> Path:
     """The folder, or the one of the same split that alone lies in it, as archives are unpacked: train/train."""
     inside = subfolders(folder)
-    if len(inside) != 1 or _pictures(folder) or split_of(inside[0].name) != split_of(folder.name):
+    if len(inside) != 1 or _has_images(folder) or split_of(inside[0].name) != split_of(folder.name):
         return folder
     # A lone class 'bullet train' is no split: it is one by its whole name, or by the same other words as the folder.
     name = inside[0].name

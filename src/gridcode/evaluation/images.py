@@ -52,7 +52,7 @@ def magnification(side: int) -> int:
 
 
 def contact_sheet(images: ImageArray, *, columns: int, gap: int = 4, background: int = 255) -> ImageArray:
-    """Images side by side on one, small ones magnified without blur.
+    """Images side by side on one sheet, small ones magnified without blur.
 
     Args:
         images: uint8, (n, H, W, C), at least one.

@@ -84,7 +84,7 @@ class Findings:
         tables: All figures, for the reader.
         galleries: Examples.
         codes: How often each code was used.
-        overview: One image of it all, uint8 (H, W, C).
+        overview: All of it on one sheet, uint8 (H, W, C).
         settings: Everything the figures depend on, JSON values.
         warnings: What the reader must know before believing a figure.
         more: What else ``report.json`` holds, by name.

@@ -1,7 +1,7 @@
 """Scores of a set of images by a named protocol.
 
     images --extractor--> features ──┐
-    reference (real images) ───────┴──> Score, Score, …, each with its protocol
+    reference (real images) ─────────┴──> Score, Score, …, each with its protocol
 
 | Inception's published weights | any other network | |
 |---|---|---|

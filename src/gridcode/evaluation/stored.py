@@ -22,7 +22,7 @@ from gridcode.features.extractor import Extractor
 
 
 @dataclass(frozen=True)
-class StoredPictures:
+class ImageFiles:
     """Images in files.
 
     Attributes:
@@ -45,7 +45,7 @@ class StoredPictures:
         return f"center {self.width}" if self.width == self.height else f"{self.width} x {self.height}"
 
 
-def stored_images(path: str | Path) -> StoredPictures:
+def stored_images(path: str | Path) -> ImageFiles:
     """Find images in files; they are read when they are measured.
 
     Args:
@@ -64,16 +64,14 @@ def stored_images(path: str | Path) -> StoredPictures:
         first = next(iter(image_batches(images, path)), None)
         if first is None:
             raise GridcodeError(f"{path} has no images in arr_0; give at least one")
-        return StoredPictures(
-            str(path), len(images), first.shape[3], first.shape[2], lambda: image_batches(images, path)
-        )
+        return ImageFiles(str(path), len(images), first.shape[3], first.shape[2], lambda: image_batches(images, path))
     folder = ImageFolder(path)
     height, width = folder[0].image.shape[:2]
-    return StoredPictures(str(path), len(folder), width, height, lambda: _read(folder, (height, width)))
+    return ImageFiles(str(path), len(folder), width, height, lambda: _read(folder, (height, width)))
 
 
 def score_stored(
-    images: StoredPictures, reference: Reference, *, name: ProtocolName, extractor: Extractor
+    images: ImageFiles, reference: Reference, *, name: ProtocolName, extractor: Extractor
 ) -> tuple[list[Score], list[str]]:
     """All scores that a protocol gives of images in files, and what must be known before believing them.
 

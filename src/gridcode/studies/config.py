@@ -1,9 +1,9 @@
 """What the studies on images compare, and at which size, as frozen values; no torch here.
 
-size      images    network                         steps          measured on
-smoke     48          8 and 8 channels, width 16      4, 4           12 images, 10 samples
+size      images      network                           steps          measured on
+smoke     48          8 and 8 channels, width 16        4, 4           12 images, 10 samples
 laptop    20,000      0.5M parameters, 4 px per token   400, 400       2000 images, 1000 samples
-gpu       1,000,000   recipes' GPU networks           20,000 each    10,000 images and samples
+gpu       1,000,000   recipes' GPU networks             20,000 each    10,000 images and samples
 
 At laptop size images from 64 px take widths of 64 and 128, 8 px per token, and 600 steps of 16 in Stage I.
 """

@@ -100,7 +100,7 @@ def check_examples(out: Path, before: Mapping[str, Any] | None, now: Mapping[str
         if then != value:
             what = "its examples have other names" if name == "keys" else f"{name}={then!r}, now {value!r}"
             raise GridcodeError(
-                f"{out} was trained on other examples ({what}): resume with the same images, which may have moved, "
+                f"{out} was trained on other examples ({what}): resume with the same data, which may have moved, "
                 "or start another run in another folder"
             )
 

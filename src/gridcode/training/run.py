@@ -115,7 +115,7 @@ def prepare_folder(options: RunOptions, config: Any, about: Mapping[str, Any] | 
         )
     if occupied and not options.force:
         raise FileError(f"{out} is not empty; set force=True to replace it, or resume=True to continue that run")
-    for name in ("state", "best", "last", "tensorboard", "images", "perceptual"):
+    for name in ("state", "best", "last", "tensorboard", "images", "pictures", "perceptual"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("log.jsonl", DONE_FILE):
         (out / name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gridcode.codec import Header, Picture, pack_stream, parse_stream
+from gridcode.codec import Header, ImageSize, pack_stream, parse_stream
 from gridcode.domains.image import TokenizerConfig, tiles
 from gridcode.domains.image.compress import Codec
 from gridcode.domains.image.show import reconstruct
@@ -116,9 +116,9 @@ def test_tiles_of_a_constant_image_have_no_seams(codec: Codec, monkeypatch: pyte
                 ((x.float() - 10) / 10)[:, None].expand(-1, 3, -1, -1).repeat_interleave(2, 2).repeat_interleave(2, 3)
             ),
         )
-        assert np.unique(tiles.decode_picture(codec.rates[0].tokenizer, grid, 59, 41)).tolist() == [89]
+        assert np.unique(tiles.decode_tiles(codec.rates[0].tokenizer, grid, 59, 41)).tolist() == [89]
         rows = torch.arange(30)[:, None].expand(30, 21) % 20
-        found = tiles.decode_picture(codec.rates[0].tokenizer, rows, 60, 42)[::2, 0, 0]
+        found = tiles.decode_tiles(codec.rates[0].tokenizer, rows, 60, 42)[::2, 0, 0]
         assert found.tolist() == to_uint8((rows.float()[:, :1] - 10).view(1, 1, 30, 1) / 10).flatten().tolist()
     picture = noise(60, 42)
     tokens = tiles.encode_image(codec.rates[0].tokenizer, picture, (30, 21))
@@ -162,11 +162,11 @@ def test_tiles_without_a_look_at_the_whole_are_the_whole(monkeypatch: pytest.Mon
     picture, grid = noise(300, 210), (150, 105)
     monkeypatch.setattr(tiles, "TILE", 10_000)
     tokens = tiles.encode_image(tokenizer, picture, grid)
-    whole = tiles.decode_picture(tokenizer, tokens, 300, 210).astype(int)
+    whole = tiles.decode_tiles(tokenizer, tokens, 300, 210).astype(int)
     monkeypatch.setattr(tiles, "TILE", 16)
     # Another size is another order of sums, and a latent in a thousand may lie that near to a threshold.
     assert (tokens == tiles.encode_image(tokenizer, picture, grid)).float().mean() > 0.999
-    assert np.abs(whole - tiles.decode_picture(tokenizer, tokens, 300, 210)).max() <= 1
+    assert np.abs(whole - tiles.decode_tiles(tokenizer, tokens, 300, 210)).max() <= 1
     assert len(tokens.unique()) > 5
     assert whole.std() > 5
 
@@ -187,9 +187,9 @@ def test_what_is_not_of_this_codec(codec: Codec) -> None:
 
     refused(replace(header, model="0" * 16), f"a.gc was made by tokenizer {'0' * 16}, this one is ")
     refused(replace(header, image=None), "a.gc holds the tokens of a token store, not an image")
-    refused(replace(header, image=Picture(2**20, 2**20, 3)), "a.gc: too many pixels (1099511627776, and the limit")
+    refused(replace(header, image=ImageSize(2**20, 2**20, 3)), "a.gc: too many pixels (1099511627776, and the limit")
     refused(header, "too many pixels (36, and the limit is 35); set data.max_pixels=36", max_pixels=35)
-    for change in ({"grid": (3, 4)}, {"grid": (3, 3, 1)}, {"codes": 21}, {"image": Picture(7, 6, 3)}):
+    for change in ({"grid": (3, 4)}, {"grid": (3, 3, 1)}, {"codes": 21}, {"image": ImageSize(7, 6, 3)}):
         refused(replace(header, **change), "a.gc: its tokens are not those of its size")
     other = bytes([payload[0] ^ 1]) + payload[1:]
     with pytest.raises(GridcodeError, match="does not decode to the tokens that were coded"):

@@ -11,7 +11,7 @@ from gridcode.cli.shared.models import TokenizerModel
 from gridcode.cli.shared.options import FLAT, Output
 
 _SHOWN = 16
-"""Clouds in the image, at most."""
+"""Clouds in comparison.png, at most."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gridcode.cli.shared.options import FLAT, Output
 from gridcode.cli.video.options import VideoReading
 
 _SHOWN = 8
-"""Clips in the image, at most."""
+"""Clips in comparison.png, at most."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Arguments(sample.Arguments):
 
 
 _SHOWN = 16
-"""Clips in the image, at most."""
+"""Clips in samples.png, at most."""
 
 
 def run(arguments: list[str]) -> None:

@@ -43,7 +43,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Picture:
+class Rendering:
     """What the camera sees.
 
     Attributes:
@@ -57,7 +57,7 @@ class Picture:
     owner: npt.NDArray[np.int8]
 
 
-def render(layout: Layout, size: int) -> Picture:
+def render(layout: Layout, size: int) -> Rendering:
     """Render S scenes at ``size`` x ``size`` pixels.
 
     >>> from gridcode.data.scenes.layout import draw_layout
@@ -75,7 +75,7 @@ def render(layout: Layout, size: int) -> Picture:
         objects.reshape(3, -1)[:, hit.ray] = _object_light(layout, group, hit, view, points[2], reached, lights)
     light += _average(objects.reshape(3 * count, -1)).reshape(3, count, -1)
     depth = _middle(view.t)
-    return Picture(
+    return Rendering(
         rgb=_develop(light).transpose(1, 2, 0).reshape(count, size, size, 3),
         depth=np.where(depth < np.inf, depth, 0).astype(np.float32).reshape(count, size, size),
         owner=_middle(view.owner).reshape(count, size, size).copy(),

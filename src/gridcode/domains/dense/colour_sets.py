@@ -1,6 +1,6 @@
 """Colourised images as a set, against other real ones: the Fréchet distance of every row of a colour evaluation.
 
-    half of the validation images, colourised  ──┐
+    half of the validation images, colourised  ────┐
                                                    ├─> observer's features ─> Fréchet distance
     the other half, as they are  ──────────────────┘
 

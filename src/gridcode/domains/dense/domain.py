@@ -1,7 +1,7 @@
 """Dense prediction as a kind of data: label maps, with the image that they are of as context.
 
 labels, image --Encoder--> latents --Quantizer--> codes, indices --Decoder, image--> values of pixels --> planes
-(B, c, H, W)                 (B, d, h, w)           indices (B, h, w)   of each channel (B, K, H, W)       (B, n, H, W)
+(B, c, H, W)               (B, d, h, w)         indices (B, h, w)   of each channel (B, K, H, W)     (B, n, H, W)
 
 What labels and planes are, and how one becomes the other, is the task's
 :class:`gridcode.domains.dense.data.source.LabelMap`. The image is RGB, or grey where the map is colour.

@@ -1,7 +1,7 @@
 """Measure dense prediction: Stage I alone, both stages, and what takes no codes or no model.
 
     own codes of a label map     -> label tokenizer -> Stage I, the oracle
-    another image's codes      -> label tokenizer -> what codes that say nothing of this image give
+    another image's codes        -> label tokenizer -> what codes that say nothing of this image give
     no codes, nulls in their place -> label tokenizer -> what the context alone gives (trained by code dropout)
     image -> Stage II -> the most probable codes -> label tokenizer -> the prediction, as the paper measures it
     image -> Stage II -> codes drawn as they are probable -> label tokenizer -> one draw, and the mean of several
@@ -197,7 +197,7 @@ class _Rows:
         self._meters = {name: TaskMeter(subject.data, categories) for name in self.names}
         self.colours: ColourSets | None = None
         """Colour: the rows as sets of images, where they are compared as such."""
-        self._pictures: dict[str, list[NDArray[np.uint8]]] = {}
+        self._galleries: dict[str, list[NDArray[np.uint8]]] = {}
         self._keys: list[str] = []
         self._seen = 0
         self.hits = 0
@@ -251,20 +251,20 @@ class _Rows:
 
     def gallery(self) -> DenseGallery:
         """The images that were kept."""
-        return DenseGallery(tuple(self._keys), {name: np.stack(rows) for name, rows in self._pictures.items()})
+        return DenseGallery(tuple(self._keys), {name: np.stack(rows) for name, rows in self._galleries.items()})
 
     def _keep(self, batch: DenseBatch, place: int, decoded: dict[str, Tensor]) -> None:
         data, truth = self._subject.data, batch.planes[place].numpy()
         maps = {"truth": truth, **{name: decoded[name][place].cpu().numpy() for name in _SHOWN if name in decoded}}
         seen = ((batch.images[place].expand(3, -1, -1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-        rows = {"input": seen} | _pictures(dense_domain(self._subject.tokenizer).label_map, maps)
+        rows = {"input": seen} | _coloured(dense_domain(self._subject.tokenizer).label_map, maps)
         rows |= {f"{name}: error": error_map(maps[name], truth, data) for name in _SHOWN if name in maps}
         for name, image in rows.items():
-            self._pictures.setdefault(name, []).append(image)
+            self._galleries.setdefault(name, []).append(image)
         self._keys.append(batch.keys[place])
 
 
-def _pictures(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray[np.uint8]]:
+def _coloured(label_map: LabelMap, maps: dict[str, Planes]) -> dict[str, NDArray[np.uint8]]:
     """Images of a truth and of what was decoded; depth on one scale."""
     if not isinstance(label_map, DepthMap):
         return {name: label_map.image(planes) for name, planes in maps.items()}

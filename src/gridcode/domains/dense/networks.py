@@ -1,10 +1,10 @@
 r"""Encoder and decoder of label maps: vision transformers on patches, with the image as context in both.
 
     labels -> patches ─┐                                                                  ┌─> resize -> head -> latents
-    image -> patches ┴> + positions -> blocks -> norm ─── patch grid to code grid ──────┘
+    image -> patches ──┴> + positions -> blocks -> norm ─── patch grid to code grid ──────┘
 
     codes -> linear, null where dropped -> resize ─┐                                      ┌─> heads -> values of pixels
-    image -> patches ────────────────────────────┴> + positions -> blocks -> norm ──────┘
+    image -> patches ──────────────────────────────┴> + positions -> blocks -> norm ──────┘
 
 Every channel of labels has an embedding and a head of its own; embeddings and image add up. Heads begin at zero.
 

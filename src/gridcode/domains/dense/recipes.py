@@ -103,7 +103,7 @@ class DenseRecipe:
 WHOLE: Final = CropPolicy(train="center", flip=False)
 """Scenes are random already; the shadow's side is part of them, so they are not mirrored."""
 
-_PICTURES: Final = {"depth": 47_584, "panoptic": 114_191, "colour": 1_277_071}
+_IMAGES: Final = {"depth": 47_584, "panoptic": 114_191, "colour": 1_277_071}
 """Training images of NYU depth v2, of COCO and of ImageNet without 4,096 held out each."""
 _EPOCHS: Final = {"depth": (200, 50), "panoptic": (1000, 200), "colour": (100, 50)}
 """Epochs of Stage I and of Stage II."""
@@ -138,7 +138,7 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
                 final_lr=0.0,
                 ema=0.0,
             ),
-            loop=_paper_loop(_PICTURES[task] * first // 1024, 1024, val_every=2000),
+            loop=_paper_loop(_IMAGES[task] * first // 1024, 1024, val_every=2000),
         ),
         prior=DensePriorRun(
             data=DenseConfig(task=task, height=512, width=512, workers=16),
@@ -148,7 +148,7 @@ def paper(task: Task, *, quantizer: QuantizerConfig = PAPER_CODEBOOK, context: b
             optim=OptimConfig(
                 lr=1e-3, weight_decay=1e-3, warmup=4000 if task != "depth" else 1000, final_lr=0.0, ema=0.0
             ),
-            loop=_paper_loop(_PICTURES[task] * second // 512, 512, val_every=1000),
+            loop=_paper_loop(_IMAGES[task] * second // 512, 512, val_every=1000),
         ),
         evaluation=DenseEvaluationConfig(count=5000, train_count=5000),
     )

@@ -1,4 +1,4 @@
-"""From the measurements of dense prediction to a report: figures, label maps and one image of it all."""
+"""From the measurements of dense prediction to a report: figures, label maps and an overview."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def dense_findings(
 
 
 def dense_overview(evaluation: DenseEvaluation) -> ImageArray:
-    """One image of it all, uint8 (H, W, 3): a column an image, rows as in the report."""
+    """An overview on one sheet, uint8 (H, W, 3): a column for each validation image, rows as in the report."""
     rows = list(evaluation.gallery.rows.values())
     return contact_sheet(np.concatenate(rows), columns=len(rows[0]))
 

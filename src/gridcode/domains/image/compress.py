@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from gridcode.codec.bitstream import Bitstream, Coder, Picture, parse_stream
+from gridcode.codec.bitstream import Bitstream, Coder, ImageSize, parse_stream
 from gridcode.domains.image.config import rate_folders
 from gridcode.domains.image.rate import Pixels, Rate
 from gridcode.errors import GridcodeError
@@ -140,7 +140,7 @@ class Codec:
         return mine[stream.header.model]
 
     @staticmethod
-    def _image(stream: Bitstream, max_pixels: int | None) -> Picture:
+    def _image(stream: Bitstream, max_pixels: int | None) -> ImageSize:
         """What a stream says of its image, if it is not too large."""
         image, limit = stream.header.image, MAX_PIXELS if max_pixels is None else max_pixels
         if image is None:

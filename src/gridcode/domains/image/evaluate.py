@@ -1,6 +1,6 @@
 """Measure a tokenizer, and a prior on top of it, on the data they were trained on.
 
-    validation images -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
+    validation images   -> tokenizer -> PSNR, SSIM, usage, perplexity, entropy, Fréchet distance of reconstructions
     validation tokens   -> prior     -> loss and accuracy of the tokens asked for, bits; beside zlib and zstd
     labels              -> samples   -> share classified as requested, Fréchet distance, nearest training images
 

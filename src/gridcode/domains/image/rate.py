@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gridcode.codec.bitstream import Bitstream, Coder, Picture
+from gridcode.codec.bitstream import Bitstream, Coder, ImageSize
 from gridcode.data.crop import to_channels
 from gridcode.domains.image.architectures import ImageArchitecture
-from gridcode.domains.image.tiles import decode_picture, encode_image
+from gridcode.domains.image.tiles import decode_tiles, encode_image
 from gridcode.errors import GridcodeError
 from gridcode.prior.base import Prior
 from gridcode.prior.coding.grid import GridCoder
@@ -77,7 +77,7 @@ class Rate:
         height, width, channels = image.shape
         pixels = to_channels(image, self.tokenizer.config.channels)
         tokens = encode_image(self.tokenizer, pixels, self.grid(height, width, coder)).numpy()
-        return self.coder.encode(tokens, coder, image=Picture(height, width, channels))
+        return self.coder.encode(tokens, coder, image=ImageSize(height, width, channels))
 
     def grid(self, height: int, width: int, coder: Coder = "raw") -> tuple[int, int]:
         """The tokens (h, w) that cover an image of so many pixels; for a prior, at least as many as its own grid's."""
@@ -85,7 +85,7 @@ class Rate:
         h, w = self.coder.covering((-(-height // f), -(-width // f)), coder)
         return h, max(w, 2 if h == 1 else 1)  # a normalisation over a single place would have nothing to go by
 
-    def decode(self, stream: Bitstream, image: Picture) -> Pixels:
+    def decode(self, stream: Bitstream, image: ImageSize) -> Pixels:
         """The image of a stream that is this rate's.
 
         Returns:
@@ -98,5 +98,5 @@ class Rate:
         coder = stream.header.coder
         grid = (*self.grid(image.height, image.width, coder), *self.tokenizer.quantizer.index_shape)
         tokens = torch.from_numpy(self.coder.decode(stream, grid))
-        pixels = decode_picture(self.tokenizer, tokens, image.height, image.width)
+        pixels = decode_tiles(self.tokenizer, tokens, image.height, image.width)
         return to_channels(pixels, image.channels)

@@ -1,4 +1,4 @@
-"""From the measurements of images to a report: figures, galleries and one image of it all."""
+"""From the measurements of images to a report: figures, galleries and an overview."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _more(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
 
 
 def overview(evaluation: Evaluation, *, columns: int = 12) -> ImageArray:
-    """One image of it all: originals, their reconstructions below, then samples, classes one after another.
+    """An overview on one sheet: originals, their reconstructions below, then samples, classes one after another.
 
     Args:
         evaluation: What was measured.
@@ -133,7 +133,7 @@ def _tables(evaluation: Evaluation) -> list[Table]:
 def _score_row(score: Score) -> Figure:
     how = score.protocol
     note = (
-        f"{how.name}: {how.count:,} {how.measured} against {how.reference_count or 'unknown numbers of'} images of "
+        f"{how.name}: {how.count:,} {how.measured} against {how.reference_count or 'an unknown number of'} images of "
         f"{how.reference}, {how.crop}, {how.resize}, weights {how.extractor_hash[:8]}"
     )
     return Figure(f"{score.name} of {how.measured}", score.value, "", note)

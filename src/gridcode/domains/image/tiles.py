@@ -111,7 +111,7 @@ def encode_image(tokenizer: Tokenizer, image: Pixels, grid: tuple[int, int]) -> 
     return found
 
 
-def decode_picture(tokenizer: Tokenizer, tokens: Tensor, height: int, width: int) -> Pixels:
+def decode_tiles(tokenizer: Tokenizer, tokens: Tensor, height: int, width: int) -> Pixels:
     """The image of tokens.
 
     Args:

@@ -21,7 +21,7 @@ from gridcode.codec.bitstream import (
     Bitstream,
     Coder,
     Header,
-    Picture,
+    ImageSize,
     Sound,
     check_seal,
     coded_part,
@@ -100,7 +100,7 @@ class GridCoder:
         tokens: NDArray[np.int64],
         coder: Coder,
         *,
-        image: Picture | None = None,
+        image: ImageSize | None = None,
         sound: Sound | None = None,
     ) -> bytes:
         """Tokens as a stream.

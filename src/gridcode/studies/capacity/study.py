@@ -1,8 +1,8 @@
 """What FSQ loses with its codebook (section 3.3 of the paper): do dense layers at the bottleneck give it back?
 
     setting              what is trained
-    images-fsq-2       a tokenizer of images with FSQ and 2 dense layers on each side of the bottleneck
-    images-vq-0        the same with MaskGIT's VQ, without them
+    images-fsq-2         a tokenizer of images with FSQ and 2 dense layers on each side of the bottleneck
+    images-vq-0          the same with MaskGIT's VQ, without them
     spirals-fsq-4        points on two spirals, FSQ behind an encoder of 4 hidden layers      (points.py)
     ring-vq-0            64 clusters on a circle, VQ behind a linear encoder
 

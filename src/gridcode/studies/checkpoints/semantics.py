@@ -1,9 +1,9 @@
 """Appendix A.3 of the paper (Figures 8 and 9): does a single code stand for something one sees?
 
     tokens of real images ─> histogram ─> marginal    every token drawn by itself from the histogram, decoded
-                                         └> constant    a whole grid of one of the commonest codes, decoded
-    images A, B ─> pixel stitch   top half of A, bottom half of B; then encoded and decoded
-                └──> token stitch   the same halves of their token grids, decoded
+                                       └> constant    a whole grid of one of the commonest codes, decoded
+    images A, B ┬─> pixel stitch   top half of A, bottom half of B; then encoded and decoded
+                └─> token stitch   the same halves of their token grids, decoded
 
 The paper's finding: in neither quantizer does a code mean anything alone; what decodes to an image is how codes stand
 together. And halves of token grids decode to much the same as halves of images: a code is about its own place.

@@ -8,8 +8,8 @@
     profile         of each rate of the model: where the bits and the errors go (profile.py)
 
     image ─> bytes ─> image      PSNR, SSIM, MS-SSIM      against the original, mean over images
-                           │         distance by lite2        took no part in any training
-                           └─> Fréchet distance of lite2's features at every 32nd pixel, to those of the originals
+                       │         distance by lite2        took no part in any training
+                       └─> Fréchet distance of lite2's features at every 32nd pixel, to those of the originals
 
 Bits per pixel count the whole file, headers included. The formats are compared at gridcode's rates by the lines between
 their points, over the logarithm of the rate; where a format has no file so small, by its smallest, which has more bits.

@@ -1,6 +1,6 @@
 """Which losses the study of perceptual losses compares, as frozen values; no torch here.
 
-images       network at laptop size                          steps
+images         network at laptop size                          steps
 from 64 px     widths 64 and 128, squares of 4: 8 px per token   600 of 16 images
 smaller        that of the other studies: 4 px per token         600 of 16 images
 """

@@ -56,7 +56,7 @@ PATH: Final = "bits_per_character"
 WHOLE: Final = "whole_windows"
 ENTROPY: Final = "token_entropy_per_character"
 
-PICTURES: Final = (
+IMAGES_NOTE: Final = (
     "Images: held-out windows, each with its reconstruction to the right, wrong characters in red; ¶ is a line's end."
 )
 SEEN: Final = "The networks see one window at a time, the compressors all of the text before."
@@ -228,7 +228,7 @@ def notes(path: Curve) -> list[str]:
     most = with_most_seeds(path)
     fewer = ", ".join(size_text(size) for size in path if size not in most)
     left_out = [f"The answers leave out the codebooks with fewer seeds than others: {fewer} codes."] if fewer else []
-    return [PICTURES, SEEN, *left_out] if path else []
+    return [IMAGES_NOTE, SEEN, *left_out] if path else []
 
 
 def verdicts(curves: Mapping[str, Curves], of_bytes: list[float]) -> list[Verdict]:

@@ -10,7 +10,7 @@
 A cell is one task, one variant and one seed, through both stages. Without the context the label tokenizer does not see
 the image; Stage II always does. The seed is that of weights and order, not of the data.
 
-    size      images         codes             for
+    size      images           codes             for
     smoke     32 px, 48        4 of 24           seeing that it runs, in a minute
     laptop    64 px, 9000      16 of 64          about four minutes a cell on one CPU core; colours, with 20,000
                                                  images and over twice the steps, about seven

@@ -58,7 +58,7 @@ class CocoPanoptic(DenseSource):
         self, root: Path, split: str, orientation: Orientation = "exif", max_pixels: int | None = None
     ) -> None:
         self.name = f"{root} ({split})"
-        self._pictures = LabelledImages(self.name, orientation, max_pixels)
+        self._labelled = LabelledImages(self.name, orientation, max_pixels)
         self.annotations = root / "annotations" / f"panoptic_{split}.json"
         self.images = _folder(root / split, what="images")
         beside, inside = root / f"panoptic_{split}", root / "annotations" / f"panoptic_{split}"
@@ -87,9 +87,9 @@ class CocoPanoptic(DenseSource):
     def __getitem__(self, index: int) -> DenseExample:
         entry = self._entries[index]
         path, picture = self.maps / entry.ids, self.images / entry.image
-        up, most = self._pictures.orientation, self._pictures.max_pixels
+        up, most = self._labelled.orientation, self._labelled.max_pixels
         ids = read_ids(path, name=str(path), orientation=up, max_pixels=most)
-        image = self._pictures.read(
+        image = self._labelled.read(
             picture, name=str(picture), key=entry.image, shape=(ids.shape[0], ids.shape[1]), labels=str(path)
         )
         found, place = np.unique(ids, return_inverse=True)

@@ -105,7 +105,9 @@ def read_depth(
     values = _grey(read_values(source, name=name, orientation=orientation, max_pixels=max_pixels))
     if values.ndim != 2:
         seen = f"{values.dtype} {values.shape}"
-        raise GridcodeError(f"{name}: depth must be one grey channel (H, W), not {seen}; is this an image of it?")
+        raise GridcodeError(
+            f"{name}: depth must be one grey channel (H, W), not {seen}; is this a coloured rendering of it?"
+        )
     if values.dtype.kind in "iu":
         depth = (np.where(values == SATURATED, 0, values).astype(np.float64) / scale).astype(np.float32)
     elif values.dtype.kind == "f":

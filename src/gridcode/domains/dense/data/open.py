@@ -32,7 +32,7 @@ from gridcode.domains.dense.data.scenes import DenseScenes
 from gridcode.domains.dense.data.source import DensePart, DenseSource, LabelMap
 from gridcode.domains.dense.data.stored import (
     COLUMN,
-    PICTURES,
+    IMAGE_FOLDERS,
     FolderLabels,
     ParquetLabels,
     Reading,
@@ -63,7 +63,7 @@ def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSour
     if split not in ("train", "val"):
         raise GridcodeError(f"a split is 'train' or 'val', not {split!r}")
     if config.task == "colour":
-        return ColourImages(open_split(_pictures(config), split))
+        return ColourImages(open_split(_image_data(config), split))
     if config.source == SCENES:
         start, count = (0, config.train_count) if split == "train" else (config.train_count, config.val_count)
         size = max(config.shape)
@@ -76,7 +76,7 @@ def open_dense(config: DenseConfig, split: Literal["train", "val"]) -> DenseSour
     return _stored(root, config, config.task, split)
 
 
-def _pictures(config: DenseConfig) -> DataConfig:
+def _image_data(config: DenseConfig) -> DataConfig:
     """The settings of the images alone."""
     return DataConfig(
         source=config.source,
@@ -128,7 +128,7 @@ def _stored(root: Path, config: DenseConfig, task: StoredTask, split: Literal["t
         return _part(parquet(named.get("train", labelled)), config, split)
     entries = subfolders(root)
     folders = _by_split(entries, [entry.name for entry in entries])
-    if not folders or any(entry.name.lower() in PICTURES for entry in entries):
+    if not folders or any(entry.name.lower() in IMAGE_FOLDERS for entry in entries):
         inside = subfolders(label_folders(root, task)[0])
         parts = _by_split(inside, [entry.name for entry in inside])
         if len(parts) == 2:

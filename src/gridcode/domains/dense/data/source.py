@@ -4,7 +4,7 @@ A :class:`DenseSource` has a length, keys, and one example by its position. A :c
 model's labels and back, and draws an image of them. :class:`LabelledImages` reads images the way up that their
 label maps are:
 
-    data.orientation   image                            label map
+    data.orientation   image                              label map
     exif               turned by its EXIF orientation     turned by its own, if it has one
     stored             as it lies in the file             as it lies in the file
 

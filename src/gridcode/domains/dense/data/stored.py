@@ -34,7 +34,7 @@ IGNORED: Final = 255
 """The value of semantic maps that says unlabelled in most data sets."""
 COLUMN: Final[dict[StoredTask, str]] = {"depth": "depth", "panoptic": "segmentation"}
 """Name of the column of a task's labels."""
-PICTURES: Final = ("image", "images")
+IMAGE_FOLDERS: Final = ("image", "images")
 """What a folder of images beside one of labels may be called."""
 LABELS: Final[dict[StoredTask, tuple[str, ...]]] = {
     "depth": ("depth", "depths"),
@@ -87,7 +87,7 @@ class StoredLabels(DenseSource):
         self.name = images.name
         self._images = images
         self._scale = depth.png_scale
-        self._pictures = LabelledImages(self.name, reading.orientation, reading.max_pixels)
+        self._labelled = LabelledImages(self.name, reading.orientation, reading.max_pixels)
         self.named = bool(names)
         self.ignored = -1 if names and reading.ignore_value <= len(names) else reading.ignore_value
         if task == "panoptic":
@@ -115,7 +115,7 @@ class StoredLabels(DenseSource):
 
     def __getitem__(self, index: int) -> DenseExample:
         (source, name), key = self._label(index), self.key(index)
-        up, most = self._pictures.orientation, self._pictures.max_pixels
+        up, most = self._labelled.orientation, self._labelled.max_pixels
         planes: Planes
         if self.categories is None:
             planes = read_depth(source, scale=self._scale, name=name, orientation=up, max_pixels=most)
@@ -124,7 +124,7 @@ class StoredLabels(DenseSource):
             planes = read_classes(source, count=count, name=name, ignore=self.ignored, orientation=up, max_pixels=most)
         shape = (planes.shape[1], planes.shape[2])
         image, where = self._images.encoded(index), self._images.where(index)
-        return DenseExample(self._pictures.read(image, name=where, key=key, shape=shape, labels=name), planes, key)
+        return DenseExample(self._labelled.read(image, name=where, key=key, shape=shape, labels=name), planes, key)
 
     @abstractmethod
     def _label(self, index: int) -> tuple[bytes | Path, str]:
@@ -132,7 +132,7 @@ class StoredLabels(DenseSource):
 
     def _numbers(self) -> tuple[str, ...]:
         labels = (self._label(index) for index in range(len(self._images)))
-        most = self._pictures.max_pixels
+        most = self._labelled.max_pixels
         highest = max(highest_class(source, name=name, ignore=self.ignored, max_pixels=most) for source, name in labels)
         if not highest:
             marks = "0" if self.ignored == -1 else f"0 and {self.ignored}"
@@ -232,7 +232,7 @@ def label_folders(root: Path, task: StoredTask) -> tuple[Path, Path]:
         GridcodeError: One is missing, or there are two.
     """
     found = []
-    for words in (PICTURES, LABELS[task]):
+    for words in (IMAGE_FOLDERS, LABELS[task]):
         here = sorted(entry for entry in root.iterdir() if entry.name.lower() in words and entry.is_dir())
         if len(here) != 1:
             seen = "no such folder" if not here else f"beside {here[1].name}"

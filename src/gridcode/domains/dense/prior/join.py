@@ -2,7 +2,7 @@
 
     store:  key, tokens ──┐
                           ├─ same key ──> image, tokens
-    source: key, image ─┘
+    source: key, image ───┘
 
 An image is cropped in its centre, as it was when its label map was tokenized. A row whose key ends in ``#flip`` is of
 the mirrored one. Row p of a training stream depends on (seed, p) alone, as in :mod:`gridcode.data.loader`.

@@ -26,11 +26,11 @@ from gridcode.data.file_names import printable
 from gridcode.data.image import pillow_pixels
 from gridcode.errors import FileError, GridcodeError, MissingFileError
 
-PICTURES: Final = frozenset({".gif", ".webp", ".png", ".apng"})
+BY_PILLOW: Final = frozenset({".gif", ".webp", ".png", ".apng"})
 """Endings of what Pillow reads."""
 MOVIES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 """Endings of what PyAV reads."""
-SUFFIXES: Final = PICTURES | MOVIES
+SUFFIXES: Final = BY_PILLOW | MOVIES
 _SECONDS: Final = 0.1
 """How long a frame is shown that does not say it, or says 0."""
 
@@ -88,7 +88,7 @@ class Film:
         """
         wanted, found = set(numbers), dict[int, NDArray[np.uint8]]()
         with self._reading():
-            for number, pixels in self._movie(wanted) if self._is_movie else self._pictures(wanted):
+            for number, pixels in self._movie(wanted) if self._is_movie else self._by_pillow(wanted):
                 found[number] = center_crop(np.ascontiguousarray(to_channels(pixels, 3)), size)
             if len(found) < len(wanted):
                 raise ValueError(f"it ends before frame {max(wanted)}")
@@ -125,7 +125,7 @@ class Film:
                 yield start
                 start += image.info.get("duration", 0) / 1000 or _SECONDS
 
-    def _pictures(self, wanted: set[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _by_pillow(self, wanted: set[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         with Image.open(self.path) as image:
             for number in sorted(wanted):
                 image.seek(number)
