@@ -12,7 +12,7 @@ import torch
 from gridcode.domains.text.data import Stretch, TextBatch, as_batch
 from gridcode.domains.text.evaluate import compressed_bits
 from gridcode.domains.text.measure import TextMeter
-from gridcode.domains.text.show import in_lines, marked, picture, shown
+from gridcode.domains.text.show import image, in_lines, marked, shown
 from gridcode.quantize.fsq.quantizer import FSQ
 
 
@@ -68,6 +68,6 @@ def test_invalid_text_is_shown_with_escapes_and_wrong_characters_marked() -> Non
     assert marked(wrong, original) == (("è", True), ("t\\xff", False))
     rows = in_lines(original, wrong, 2)
     assert [len(row) for row in rows] == [2, 2]
-    drawn = picture([one for row in rows for one in row])
+    drawn = image([one for row in rows for one in row])
     assert drawn.shape[2] == 3
     assert ((drawn[..., 0] > 150) & (drawn[..., 1] < 60)).any()
